@@ -1,0 +1,61 @@
+"""The no-load gate: an element registers only what a real load draws, and then all of it.
+
+Flow: accumulator -> CREEP -> registers.  The gate looks at an element's watts over at least a second,
+never at amperes.  While it is shut energy is held back; when it opens, what was held over this second
+and the one before it is let through, so that a load's first second counts.
+"""
+
+
+class CreepGate:
+    """Gate of one element.
+
+    starting_raw   raw energy of one second at the starting power
+    tick_hz        ticks in a second
+
+    It opens as soon as the energy held is what half the starting power gives in a whole second (a
+    load of 24 times the starting power opens it within 21 ms), and shuts after a second whose mean
+    is under a quarter of it.
+    """
+
+    def __init__(self, starting_raw, tick_hz):
+        self._second = tick_hz
+        self._open_at = starting_raw // 2
+        self._shut_below = starting_raw // 4
+        self._ticks = 0
+        self._sum = 0  # of this second
+        self._held = 0  # of the second before, while shut
+        self.is_open = False
+
+    def passed(self, raw, ticks):
+        """Energy that counts now, given what came in over `ticks` ticks."""
+        self._ticks += ticks
+        self._sum += raw
+        if self.is_open:
+            if self._ticks >= self._second:
+                if abs(self._sum) * self._second < self._shut_below * self._ticks:
+                    self.is_open = False
+                self._sum = 0
+                self._ticks = 0
+            return raw
+        if abs(self._sum) >= self._open_at:
+            return self._open()
+        if self._ticks >= self._second:
+            self._held = self._sum
+            self._sum = 0
+            self._ticks = 0
+        return 0
+
+    def finish(self):
+        """Energy that counts when metering ends before the second does: the mean over what there is
+        decides."""
+        if not self.is_open and abs(self._sum) * self._second >= self._open_at * self._ticks > 0:
+            return self._open()
+        return 0
+
+    def _open(self):
+        self.is_open = True
+        raw = self._sum + self._held
+        self._sum = 0
+        self._held = 0
+        self._ticks = 0
+        return raw

@@ -1,0 +1,65 @@
+"""Integer mathematics shared by the pure stages: symmetric rounding, square root, small angles.
+
+Everything here gives the same digits on every port: no float is involved.  Angles are small (a frame
+is a small part of a mains cycle), so they are carried as squares and expanded in series.
+"""
+
+# 4 * pi**2 in Q32: 39.47841760435743 * 2**32, rounded.
+FOUR_PI2_Q32 = 169558512509
+
+
+def nearest(a, b):
+    """a / b rounded to the nearest integer, halves away from zero, so that nearest(-a, b) is
+    -nearest(a, b): an offset or a gain estimated from inverted samples is exactly inverted.  b > 0."""
+    if a < 0:
+        return -((b - 2 * a) // (2 * b))
+    return (2 * a + b) // (2 * b)
+
+
+def isqrt(n):
+    """Largest integer whose square is at most n (n >= 0); Newton's iteration from above."""
+    if n < 2:
+        return n
+    # A power of two not below the root, found without int.bit_length, which MicroPython lacks.
+    x = 1
+    m = n
+    while m:
+        m >>= 2
+        x <<= 1
+    while True:
+        y = (x + n // x) >> 1
+        if y >= x:
+            return x
+        x = y
+
+
+def frame_angle2_q32(cycles, frames):
+    """Square of the mains phase that one frame spans, (2 pi cycles / frames)**2, in Q32 rad**2."""
+    return nearest(FOUR_PI2_Q32 * cycles * cycles, frames * frames)
+
+
+def cos_q30(f_q24, angle2_q32):
+    """cos(f * angle) in Q30 for f in Q24 and the square of the angle in Q32; |f * angle| < 1 rad.
+
+    Taylor series to the eighth power: the first term left out is under 3e-7 at 1 rad.
+    """
+    z = (((f_q24 * f_q24) >> 24) * angle2_q32) >> 26  # (f * angle)**2 in Q30
+    c = (1 << 30) - z // 56
+    c = (1 << 30) - ((z * c) >> 30) // 30
+    c = (1 << 30) - ((z * c) >> 30) // 12
+    return (1 << 30) - ((z * c) >> 30) // 2
+
+
+def shift_weight_q24(f_q24, angle2_q32):
+    """sin(f * angle) / sin(angle) in Q24: the weight of the neighbouring frame when a sine wave is
+    moved by f frames.
+
+    Linear interpolation gives the weight f; this is f with the terms in angle**2 and angle**4 that
+    make both gain and phase exact at the mains frequency:
+    f * (1 + (1 - f**2) angle**2 / 6 + (7 - 10 f**2 + 3 f**4) angle**4 / 360).
+    """
+    one = 1 << 24
+    f2 = (f_q24 * f_q24) >> 24
+    second = (one - f2) * angle2_q32 // 6  # Q56
+    fourth = ((7 * one - 10 * f2 + 3 * ((f2 * f2) >> 24)) * angle2_q32 >> 32) * angle2_q32 // 360
+    return nearest(f_q24 * ((1 << 56) + second + fourth), 1 << 56)

@@ -1,0 +1,111 @@
+"""The metering module: codes in; registers, indicators and readings out.
+
+Flow: sampler -> kernel -> accumulator -> METER's creep gates -> registers -> indicators; windows ->
+reverse rule, readings.  Board and host run this very module; it knows no clock, pin or file.
+"""
+
+from threewire.accumulator import Accumulator, raw_per_wh
+from threewire.creep import CreepGate
+from threewire.indicators import ReverseRule, kwh_lit, ten_lit
+from threewire.readings import Reading, hertz_mhz
+from threewire.registers import Registers
+from threewire.window import Window
+
+
+class Meter:
+    """A two-element meter.
+
+    layout, calibration  what is measured, and with which constants
+    on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh", "ten",
+                         "reverse"); ticks since the first frame
+    on_window            called as on_window(window) after each window (10 or 12 mains cycles)
+
+    ticks     time metered so far
+    second    the windows of the last second, joined (None until there is one)
+    lit       indicator name -> whether it is on
+    """
+
+    def __init__(self, layout, calibration, on_edge=None, on_window=None):
+        self.tick_hz = layout.tick_hz
+        self._on_edge = on_edge
+        self._on_window = on_window
+        self._accumulator = Accumulator(layout, calibration, self)
+        self.feed = self._accumulator.feed
+        unit = raw_per_wh(layout.tick_hz)
+        # One second at the starting power: P / 1000 W * 1 s / 3600 s/h, in raw units.
+        starting = unit * layout.starting_mw // 3600000
+        self.gates = (CreepGate(starting, layout.tick_hz), CreepGate(starting, layout.tick_hz))
+        self.rules = (ReverseRule(starting, layout.tick_hz), ReverseRule(starting, layout.tick_hz))
+        self.registers = Registers(unit)
+        self.ticks = 0
+        self.second = None
+        self._recent = []
+        self.lit = {"kwh": True, "ten": True, "reverse": False}
+        self._shown_wh = 0
+        self.lost_frames = 0
+
+    # ---- called by the accumulator
+
+    def cycle(self, raw1, raw2, ticks):
+        self.ticks += ticks
+        one, two = self.gates
+        self._register(one.passed(raw1, ticks), two.passed(raw2, ticks))
+
+    def window(self, window):
+        recent = self._recent
+        recent.append(window)
+        # The fewest windows that make a second; while there is less, there is no last second.
+        ticks = 0
+        k = len(recent)
+        while k and ticks < self.tick_hz:
+            k -= 1
+            ticks += recent[k].ticks
+        if ticks >= self.tick_hz:
+            if k:
+                self._recent = recent = recent[k:]
+            second = Window()
+            for w in recent:
+                second.add(w)
+            self.second = second
+            for k, rule in enumerate(self.rules):
+                rule.judge(second.energy[k], second.ticks)
+            self._show("reverse", self.rules[0].reversed or self.rules[1].reversed)
+        if self._on_window:
+            self._on_window(window)
+
+    # ---- called by whoever runs the meter
+
+    def finish(self):
+        """Accounts for what is still under way: the frames since the last crossing, and a starting
+        decision cut short.  Metering ends here."""
+        self._accumulator.finish()
+        one, two = self.gates
+        self._register(one.finish(), two.finish())
+
+    def readings(self, window):
+        """(Reading of element 1, Reading of element 2, millihertz) over a window."""
+        one, two = self._accumulator.elements
+        return (
+            Reading(window, one, 0),
+            Reading(window, two, 1),
+            hertz_mhz(window, self.tick_hz),
+        )
+
+    # ----
+
+    def _register(self, raw1, raw2):
+        if not raw1 and not raw2:
+            return
+        registers = self.registers
+        registers.add(raw1, raw2)
+        wh = registers.delivered.wh
+        if wh != self._shown_wh:
+            self._shown_wh = wh
+            self._show("ten", ten_lit(wh))
+            self._show("kwh", kwh_lit(wh))
+
+    def _show(self, name, lit):
+        if self.lit[name] != lit:
+            self.lit[name] = lit
+            if self._on_edge:
+                self._on_edge(name, lit, self.ticks)

@@ -1,0 +1,161 @@
+"""The metering module at the end of a pipe: runs on MicroPython and CPython alike, host side.
+
+Flow: replay's front end -> codes on stdin -> ENGINE (the firmware's meter) -> JSON lines on stdout.
+Started as `micropython engine_main.py PROJECT_ROOT`.  The first line of stdin is a JSON object:
+
+    board         board file's name
+    calibration   mapping for calibration.from_dict
+    frame_ticks, tick_hz   length of a frame, and the clock it is counted in
+    block_frames  frames handed to the meter at a time
+    trace_ticks   0, or about how often to report power and registers
+
+Frames follow as little-endian uint16 codes until the end of the stream.  Lines on stdout, each an array:
+["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, received uWh], and the last
+one, ["result", {...}].
+"""
+
+import json
+import sys
+import time
+from array import array
+
+root = sys.argv[1]
+sys.path.insert(0, root + "/firmware")
+sys.path.insert(0, root + "/boards")
+if sys.implementation.name == "micropython":
+    from uctypes import addressof, bytearray_at
+
+    microseconds = time.ticks_us
+    elapsed = time.ticks_diff
+
+    def as_bytes(codes):
+        return bytearray_at(addressof(codes), 2 * len(codes))
+else:
+    sys.path.insert(0, root + "/tools/shim")
+
+    def microseconds():
+        return time.perf_counter_ns() // 1000
+
+    def elapsed(later, earlier):
+        return later - earlier
+
+    def as_bytes(codes):
+        return memoryview(codes).cast("B")
+
+
+from threewire.calibration import from_dict  # noqa: E402
+from threewire.layout import Layout  # noqa: E402
+from threewire.meter import Meter  # noqa: E402
+from threewire.window import Window  # noqa: E402
+
+
+def say(*line):
+    print(json.dumps(line))
+
+
+class Trace:
+    """Joins windows: all of them for the result, and stretches of trace_ticks for the trace."""
+
+    def __init__(self, trace_ticks):
+        self.run = Window()
+        self.meter = None
+        self._every = trace_ticks
+        self._part = Window()
+
+    def window(self, window):
+        self.run.add(window)
+        if self._every:
+            self._part.add(window)
+            if self._part.ticks >= self._every:
+                self.report()
+
+    def report(self):
+        part = self._part
+        if part.ticks:
+            self._part = Window()
+            one, two, _ = self.meter.readings(part)
+            total = self.meter.registers
+            say(
+                "trace",
+                self.meter.ticks,
+                one.watts_uw,
+                two.watts_uw,
+                total.delivered.micro_wh(),
+                total.received.micro_wh(),
+            )
+
+
+def register(r):
+    return {"wh": r.text(), "raw": [r.wh, str(r.residue)]}
+
+
+def main():
+    source = sys.stdin.buffer
+    config = json.loads(source.readline())
+    layout = Layout(__import__(config["board"]))
+    layout.tick_hz = config["tick_hz"]
+    layout.frame_ticks = config["frame_ticks"]
+    trace = Trace(config["trace_ticks"])
+    meter = Meter(
+        layout,
+        from_dict(config["calibration"], layout),
+        on_edge=lambda name, lit, ticks: say("edge", name, lit, ticks),
+        on_window=trace.window,
+    )
+    trace.meter = meter
+
+    frame_bytes = 2 * layout.stride
+    codes = array("H", bytes(frame_bytes * config["block_frames"]))
+    space = memoryview(as_bytes(codes))
+    size = len(space)
+    frames = 0
+    busy = 0
+    more = True
+    while more:
+        fill = 0
+        while fill < size:
+            got = source.readinto(space[fill:])
+            if not got:
+                more = False
+                break
+            fill += got
+        start = microseconds()
+        meter.feed(codes, fill // frame_bytes, layout.frame_ticks)
+        busy += elapsed(microseconds(), start)
+        frames += fill // frame_bytes
+    meter.finish()
+    if config["trace_ticks"]:
+        trace.report()
+
+    one, two, hertz_mhz = meter.readings(trace.run)
+    total = meter.registers
+    say(
+        "result",
+        {
+            "frames": frames,
+            "ticks": meter.ticks,
+            "busy_us": busy,
+            "delivered": register(total.delivered),
+            "received": register(total.received),
+            "elements": [
+                {
+                    "delivered": register(total.elements[k][0]),
+                    "received": register(total.elements[k][1]),
+                    "volts_uv": r.volts_uv,
+                    "amps_ua": r.amps_ua,
+                    "watts_uw": r.watts_uw,
+                    "vars_uw": r.vars_uw,
+                    "va_uva": r.va_uva,
+                    "power_factor_ppm": r.power_factor_ppm,
+                    "reversed": meter.rules[k].reversed,
+                }
+                for k, r in enumerate((one, two))
+            ],
+            "hertz_mhz": hertz_mhz,
+            "lit": meter.lit,
+            "lost_frames": meter.lost_frames,
+        },
+    )
+
+
+main()

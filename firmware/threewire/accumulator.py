@@ -298,12 +298,16 @@ class Accumulator:
         means[1] += sy1 * ticks
         means[2] += sx2 * ticks
         means[3] += sy2 * ticks
+        if self._unbroken:
+            if whole:
+                self._last_fraction = fraction
+            else:
+                self._measure_span()
+                self._unbroken = False
         ticks *= n
         w.ticks += ticks
         self._frames += frames
         self._stretches += 1
-        if not whole:
-            self._unbroken = False
         self._sink.cycle(e1, e2, ticks)
         if self._stretches >= self._target or (crossed and not whole):
             self._end_window(fraction)
@@ -313,7 +317,8 @@ class Accumulator:
         self._frames = 0
         self._stretches = 0
         self._unbroken = True
-        self._fraction = fraction
+        self._fraction = fraction  # of the crossing it begins at...
+        self._last_fraction = fraction  # ...and of the latest
         self._means = [0, 0, 0, 0]
         self._noise_q8 = [0, 0]
         self._deaf = True
@@ -328,13 +333,18 @@ class Accumulator:
             t + (words[2 * k] << 12) + words[2 * k + 1] for k, t in enumerate(self._squares)
         ]
 
+    def _measure_span(self):
+        """Notes the window's cycles so far and the time between the crossings that bound them."""
+        w = self._window
+        w.cycles = self._stretches
+        w.span_q12 = (w.ticks << 12) + (self._last_fraction - self._fraction) * self._ticks
+
     def _end_window(self, fraction):
         """Completes the window's sums, hands it on, follows offsets and mains frequency."""
         w = self._window
         w.frames = frames = self._frames
         if self._unbroken:
-            w.cycles = self._stretches
-            w.span_q12 = (w.ticks << 12) + (fraction - self._fraction) * self._ticks
+            self._measure_span()
             self._angle2 = frame_angle2_q32(w.cycles, frames)
             self._target = _target(w.cycles * self._tick_hz // w.ticks)
         w.angle2_q32 = self._angle2
@@ -343,14 +353,15 @@ class Accumulator:
         for k, e in enumerate(self.elements):
             x = nearest(16 * self._means[2 * k], w.ticks)
             y = nearest(16 * self._means[2 * k + 1], w.ticks)
-            x2 = (squares[2 * k] << 8) - frames * x * x
-            y2 = (squares[2 * k + 1] << 8) - frames * y * y
+            a, b = e.offsets
+            # sum (x - a)**2, with the sum of x from its mean: frames may have differed in length.
+            x2 = (squares[2 * k] << 8) - frames * (2 * x - a) * a
+            y2 = (squares[2 * k + 1] << 8) - frames * (2 * y - b) * b
             w.volts2[k], w.amps2[k] = (y2, x2) if e.x_is_i else (x2, y2)
             w.noise2[k] = frames * self._noise_q8[k]
             if self._unbroken:
                 part = _OFFSET_PART if self._settled else 1
-                e.offsets[0] += nearest(x - e.offsets[0], part)
-                e.offsets[1] += nearest(y - e.offsets[1], part)
+                e.offsets = [a + nearest(x - a, part), b + nearest(y - b, part)]
         if self._unbroken:
             self._settled = True
         self._reweigh()

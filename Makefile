@@ -1,0 +1,85 @@
+# Threewire's host side. Every target sets up what it needs in .venv and build/; none needs root.
+# `make` by itself prints what there is.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PY := .venv/bin/python
+READY := .venv/ready
+
+.PHONY: help setup engines demo test test-all lint clean distclean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY) ## make .venv and install what the tools need into it, at the pinned versions
+	@echo ".venv is ready"
+
+# Names the Python to use, or says in one line what is missing. PYTHON=… goes before all others.
+define FIND_PYTHON
+python=; \
+for name in "$(PYTHON)" python3 python3.13 python3.12 python3.11; do \
+	if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		python=$$name; break; \
+	fi; \
+done; \
+if [ -z "$$python" ]; then \
+	echo "make: no Python 3.11 or later on PATH (python3: $$(python3 -V 2>/dev/null || echo none)); install one, or name it: make setup PYTHON=/path/to/python3" >&2; \
+	exit 1; \
+fi; \
+if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then \
+	echo "make: $$python ($$("$$python" -V)) has no venv module; on Debian and Ubuntu: sudo apt install python3-venv" >&2; \
+	exit 1; \
+fi
+endef
+
+# All requirements as pip reads them: the project is not a package to install, only its needs are.
+define LIST_REQUIREMENTS
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+for group in (project["dependencies"], *project["optional-dependencies"].values()):
+    print(*group, sep="\n")
+endef
+export LIST_REQUIREMENTS
+
+# A .venv whose Python is gone (upgraded, or the folder was moved) is made anew.
+$(READY): pyproject.toml constraints.txt
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		$(FIND_PYTHON); \
+		echo "Making .venv with $$("$$python" -V)"; \
+		"$$python" -m venv --clear .venv; \
+	fi
+	@$(PY) -c "$$LIST_REQUIREMENTS" >.venv/requirements.txt
+	@echo "Installing into .venv:" $$(cat .venv/requirements.txt)
+	@$(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt -c constraints.txt
+	@touch $@
+
+engines: $(READY) ## get the MicroPython interpreters that run the firmware here, into build/
+	@$(PY) -m tools.engines --get
+
+# An engine that cannot be had stops neither the demo nor the tests: the one goes on with CPython,
+# the others skip with the reason (and fail under CI=true).
+
+demo: $(READY) ## meter a simulated house, and show what the LEDs and the registers do
+	@$(PY) -m tools.engines --get micropython || true
+	@$(PY) -m tools.demo
+
+test: $(READY) ## run the tests, without the slow ones
+	@$(PY) -m tools.engines --get || true
+	$(PY) -m pytest -n 2 -m "not slow" host_tests
+
+test-all: $(READY) ## run all tests
+	@$(PY) -m tools.engines --get || true
+	$(PY) -m pytest -n 2 host_tests
+
+lint: $(READY) ## check style and types
+	@status=0; \
+	for check in "ruff check ." "ruff format --check ." pyright; do \
+		echo "$(PY) -m $$check"; $(PY) -m $$check || status=1; \
+	done; \
+	exit $$status
+
+clean: ## remove build/
+	rm -rf build
+
+distclean: clean ## remove build/ and .venv
+	rm -rf .venv

@@ -1,0 +1,36 @@
+"""What all host tests share: the engines, and what happens when one is not there.
+
+A missing engine is a skip on a laptop, with the command that would get it, and a failure under
+CI=true, where a lane that skips itself would look like one that passed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+
+from tools import engines
+
+
+def engine_missing(problem: engines.Unavailable) -> NoReturn:
+    """Skip the running test, or fail it under CI=true, saying what is missing."""
+    if os.environ.get("CI", "").lower() in ("true", "1"):
+        pytest.fail(str(problem), pytrace=False)
+    pytest.skip(str(problem))
+
+
+def need_engine(name: str, heap: str | None = None) -> list[str]:
+    """The engine's argv as `tools.engines.command` gives it; without one the test ends here."""
+    try:
+        return engines.command(name, heap)
+    except engines.Unavailable as problem:
+        engine_missing(problem)
+
+
+@pytest.fixture
+def engine_command() -> Callable[..., list[str]]:
+    """`need_engine` as a fixture: `engine_command("i386", heap="128k")` is an argv prefix."""
+    return need_engine

@@ -1,0 +1,290 @@
+"""The reference a replay is judged by: energies straight from the recording, in float64.
+
+Shares no code with the firmware. It takes the same blocks as the front end, reads them once and
+keeps nothing but sums, the open mains cycle and the list of step crossings.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# A rising zero crossing counts once the voltage has been below this: a dead line's noise and the
+# chatter of a noisy crossing do not. 120 V mains swing to -170 V.
+_SWING_V = -10.0
+# Line 2 marks the cycles when line 1 has not crossed zero for one and a half cycles of 60 Hz, and
+# then a cycle is at least this long, so that changing over does not make a sliver of one.
+_DEAD_S = 0.025
+_SHORTEST_S = 0.011
+# Without any crossing (no voltage at all, or dc) the energy is settled this often.
+_SETTLE_S = 1.0
+# How much time after the last sample may be asked for: a frame is far shorter.
+_HOLD_S = 0.001
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element's results: watt-hours, rms volts and amperes, mean watts, volt-amperes."""
+
+    delivered_wh: float
+    received_wh: float
+    wh: float
+    volts: float
+    amps: float
+    watts: float
+    va: float
+
+
+class _Crossings:
+    """Finds one voltage's rising zero crossings in consecutive blocks."""
+
+    def __init__(self) -> None:
+        self._last = math.nan
+        self._lowest = math.inf  # since the last crossing, whether it counted or not
+
+    def find(self, volts: Floats, first: int) -> list[float]:
+        """Crossings in samples from the recording's left edge; volts[0] is sample `first`."""
+        joined = np.concatenate(([self._last], volts))
+        self._last = float(volts[-1])
+        at = np.flatnonzero((joined[:-1] < 0) & (joined[1:] >= 0))
+        if not at.size:
+            self._lowest = min(self._lowest, float(volts.min()))
+            return []
+        lows = np.fmin.reduceat(joined, np.concatenate(([0], at + 1)))
+        lows[0] = min(self._lowest, lows[0])
+        self._lowest = float(lows[-1])
+        at = at[lows[:-1] <= _SWING_V]
+        # joined[k] is sample first - 1 + k, whose centre is half a sample after its left edge.
+        fraction = joined[at] / (joined[at] - joined[at + 1])
+        return (first - 0.5 + at + fraction).tolist()
+
+
+class Reference:
+    """Energies and means of blocks given to `add`, each sample standing for 1/rate_hz seconds.
+
+    rate_hz: samples a second. stop_s: seconds from the recording's left edge up to which energy
+    counts: the sample there counts in part, and the last sample is held if the end falls short by
+    less than 1 ms. None counts all samples. steps_wh: the energy steps `crossings` can be asked
+    for. Asking for any result ends the recording.
+
+    Delivered and received are decided once per mains cycle, for each element and for the net of
+    both; a cycle lies between rising zero crossings of v1 (of v2 while v1 is dead), and what is
+    left at either end is a cycle of its own.
+    """
+
+    def __init__(
+        self,
+        rate_hz: float,
+        stop_s: float | Fraction | None = None,
+        steps_wh: Sequence[float] = (5.0, 500.0),
+    ) -> None:
+        self._rate = float(rate_hz)
+        self._stop = None if stop_s is None else Fraction(stop_s) * Fraction(rate_hz)
+        self._wh = 1 / (self._rate * 3600)  # watt-hours of one watt for one sample
+        self._samples = 0
+        self._squares = np.zeros(4)  # of all samples but the last, whose weight is not known yet
+        self._last = np.zeros(4)
+        self._finders = (_Crossings(), _Crossings())
+        self._events: list[tuple[float, int]] = []  # crossings not settled yet, with their line
+        self._line1_at = 0.0  # line 1's last crossing, in samples
+        self._previous = -1  # which line marked the last boundary, -1 for none
+        self._cycles = 0
+        self._cycle_samples = 0.0
+        # The open cycle: where it began, and the powers (2, n) from that sample on.
+        self._start = 0.0
+        self._base = 0
+        self._powers = np.zeros((2, 0))
+        self._energy = np.zeros(2)
+        self._delivered = np.zeros(3)  # element 1, element 2, net
+        self._received = np.zeros(3)
+        self._steps = {float(step): [] for step in steps_wh}
+        self._end: float | None = None
+
+    def add(self, block: Floats) -> None:
+        """Take the next block (4, n): v1, i1, v2, i2 in volts and amperes."""
+        if self._end is not None:
+            raise ValueError("the reference has been read: it takes no more samples")
+        if self._stop is not None:
+            block = block[:, : max(0, math.ceil(self._stop) - self._samples)]
+        if not block.shape[1]:
+            return
+        self._squares += self._last**2
+        for k in range(4):
+            self._squares[k] += np.dot(block[k, :-1], block[k, :-1])
+        self._last = block[:, -1].copy()
+        for line, finder in enumerate(self._finders):
+            self._events += [(at, line) for at in finder.find(block[2 * line], self._samples)]
+        self._powers = np.concatenate((self._powers, block[0::2] * block[1::2]), axis=1)
+        self._samples += block.shape[1]
+        # A crossing before the last sample's rectangle can no longer be preceded by a new one.
+        self._settle(self._boundaries(self._samples - 1))
+
+    def _boundaries(self, limit: float) -> list[float]:
+        """Takes the crossings before `limit` (samples) from the list and makes cycles of them."""
+        self._events.sort()
+        bounds: list[float] = []
+        last = self._start
+        waiting: list[tuple[float, int]] = []
+        for at, line in self._events:
+            if at >= limit:
+                waiting.append((at, line))
+                continue
+            while at - last > _SETTLE_S * self._rate:
+                last += _SETTLE_S * self._rate
+                bounds.append(last)
+                self._previous = -1
+            if line == 0:
+                self._line1_at = at
+            elif (
+                at - self._line1_at <= _DEAD_S * self._rate or at - last < _SHORTEST_S * self._rate
+            ):
+                continue
+            if line == self._previous and at - last <= _DEAD_S * self._rate:
+                self._cycles += 1
+                self._cycle_samples += at - last
+            bounds.append(at)
+            self._previous = line
+            last = at
+        self._events = waiting
+        while limit - last > _SETTLE_S * self._rate:
+            last += _SETTLE_S * self._rate
+            bounds.append(last)
+            self._previous = -1
+        return bounds
+
+    def _settle(self, bounds: list[float]) -> None:
+        """Close the cycles that end at `bounds`: rising sample positions after self._start."""
+        if not bounds:
+            return
+        edges = np.array([self._start, *bounds])
+        running = np.zeros((2, self._powers.shape[1] + 1))
+        np.cumsum(self._powers, axis=1, out=running[:, 1:])
+        running *= self._wh
+        elements = np.diff(self._between(running, edges))
+        cycles = np.concatenate((elements, elements.sum(axis=0, keepdims=True)))
+        before = float(self._delivered[2])
+        self._energy += elements.sum(axis=1)
+        self._delivered += np.maximum(cycles, 0).sum(axis=1)
+        self._received -= np.minimum(cycles, 0).sum(axis=1)
+        for step, times in self._steps.items():
+            if self._delivered[2] >= (len(times) + 1) * step:
+                total = before + np.cumsum(np.maximum(cycles[2], 0))
+                self._cross(step, times, total, edges, running, before)
+        self._start = bounds[-1]
+        done = int(self._start) - self._base
+        self._powers = self._powers[:, done:].copy()
+        self._base += done
+
+    def _between(self, running: Floats, at: Floats) -> Floats:
+        """Running energy (2, n) at any positions: within a sample it grows evenly."""
+        index = np.minimum(at.astype(np.int64) - self._base, self._powers.shape[1] - 1)
+        part = at - self._base - index
+        return running[:, index] + part * self._powers[:, index] * self._wh
+
+    def _cross(
+        self,
+        step: float,
+        times: list[float],
+        total: Floats,
+        edges: Floats,
+        running: Floats,
+        before: float,
+    ) -> None:
+        """Append to `times` (seconds) when the delivered total passed each multiple of `step`.
+
+        total: after each cycle. A level counts in the cycle that ends at or above it, from the
+        first instant in that cycle at which the running sum is there.
+        """
+        while (level := (len(times) + 1) * step) <= total[-1]:
+            cycle = int(np.searchsorted(total, level))
+            first, last = edges[cycle], edges[cycle + 1]
+            at = np.concatenate(([first], np.arange(int(first) + 1, math.ceil(last)), [last]))
+            energy = self._between(running, at).sum(axis=0)
+            energy += (total[cycle - 1] if cycle else before) - energy[0]
+            k = int(np.argmax(energy >= level)) or len(at) - 1
+            rise = energy[k] - energy[k - 1]
+            part = min(1.0, (level - energy[k - 1]) / rise) if rise > 0 else 1.0
+            times.append(float(at[k - 1] + part * (at[k] - at[k - 1])) / self._rate)
+
+    def _finish(self) -> float:
+        """Close the last cycle; the number of samples that count, the last one's part included."""
+        if self._end is None:
+            end = float(self._samples if self._stop is None else self._stop)
+            if self._samples and end - self._samples > max(1.0, _HOLD_S * self._rate):
+                raise ValueError(
+                    f"{self._samples} samples end {(end - self._samples) / self._rate:.3g} s "
+                    "before the stop asked for"
+                )
+            self._end = end if self._samples else 0.0
+            if self._samples:
+                self._squares += self._last**2 * (end - (self._samples - 1))
+                self._settle([*self._boundaries(end), end])
+        return self._end
+
+    @property
+    def seconds(self) -> float:
+        """The time that counted."""
+        return self._finish() / self._rate
+
+    @property
+    def hertz(self) -> float | None:
+        """Mean frequency over all whole mains cycles, None if there are none."""
+        self._finish()
+        return self._rate * self._cycles / self._cycle_samples if self._cycles else None
+
+    @property
+    def elements(self) -> tuple[Element, Element]:
+        """The results of element 1 and element 2."""
+        samples = self._finish() or 1.0
+        rms = np.sqrt(self._squares / samples)
+        made = []
+        for k in range(2):
+            volts, amps = float(rms[2 * k]), float(rms[2 * k + 1])
+            made.append(
+                Element(
+                    delivered_wh=float(self._delivered[k]),
+                    received_wh=float(self._received[k]),
+                    wh=float(self._energy[k]),
+                    volts=volts,
+                    amps=amps,
+                    watts=float(self._energy[k]) / (samples * self._wh),
+                    va=volts * amps,
+                )
+            )
+        return made[0], made[1]
+
+    @property
+    def delivered_wh(self) -> float:
+        """Net energy of the cycles in which both elements together took energy."""
+        self._finish()
+        return float(self._delivered[2])
+
+    @property
+    def received_wh(self) -> float:
+        """Net energy, positive, of the cycles in which both elements together gave energy."""
+        self._finish()
+        return float(self._received[2])
+
+    def crossings(self, step_wh: float) -> Floats:
+        """Seconds from the left edge at which the delivered total passed 1, 2, ... x step_wh.
+
+        KeyError for a step that was not named in `steps_wh`.
+        """
+        self._finish()
+        return np.array(self._steps[float(step_wh)])
+
+    def as_json(self) -> dict[str, Any]:
+        """{"elements": [{delivered_wh, received_wh, wh, volts, amps, watts, va}, ...],
+        "total": {delivered_wh, received_wh}, "hertz"}, all floats (hertz may be None).
+        """
+        return {
+            "elements": [dict(vars(element)) for element in self.elements],
+            "total": {"delivered_wh": self.delivered_wh, "received_wh": self.received_wh},
+            "hertz": self.hertz,
+        }

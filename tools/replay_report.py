@@ -1,0 +1,126 @@
+"""What a replay says: the JSON object of --json, and the table for people.
+
+Flow: replay -> REPORT.  Energies stay decimal strings as the engine made them: no float touches them.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tools.replay import Replay
+
+_LEDS = ("kwh", "ten", "reverse")
+
+
+def error_ppm(delivered: str, received: str, true_wh: float) -> float | None:
+    """Error of delivered - received (decimal strings, Wh) against true_wh, in millionths of it.
+
+    None where the truth is nothing, or so little (under 1 mWh) that a ratio would say nothing.
+    """
+    if abs(true_wh) < 1e-3:
+        return None
+    # Exact: the strings have more digits than a float of hours of energy.
+    measured = Fraction(delivered) - Fraction(received)
+    return float(measured / Fraction(true_wh) - 1) * 1e6
+
+
+def as_json(replay: Replay) -> dict[str, Any]:
+    """The object that --json prints; keys as in the README's table."""
+    result = replay.metered.result
+    reference = replay.reference
+    elements = [
+        {
+            "delivered_wh": e["delivered"]["wh"],
+            "received_wh": e["received"]["wh"],
+            "volts": e["volts_uv"] / 1e6,
+            "amps": e["amps_ua"] / 1e6,
+            "watts": e["watts_uw"] / 1e6,
+            "var": e["vars_uw"] / 1e6,
+            "va": e["va_uva"] / 1e6,
+            "power_factor": e["power_factor_ppm"] / 1e6,
+            "reversed": e["reversed"],
+        }
+        for e in result["elements"]
+    ]
+    errors: dict[str, float | None] = {"element1": None, "element2": None, "total": None}
+    truth = None
+    if reference is not None:
+        truth = {
+            "delivered_wh": reference.delivered_wh,
+            "received_wh": reference.received_wh,
+            "elements": [dict(vars(e)) for e in reference.elements],
+            "hertz": reference.hertz,
+        }
+        for k, e in enumerate(elements):
+            true_wh = reference.elements[k].wh
+            errors[f"element{k + 1}"] = error_ppm(e["delivered_wh"], e["received_wh"], true_wh)
+        errors["total"] = error_ppm(
+            result["delivered"]["wh"],
+            result["received"]["wh"],
+            reference.delivered_wh - reference.received_wh,
+        )
+    return {
+        "seconds": replay.seconds,
+        "frames": result["frames"],
+        "engine": replay.engine,
+        "board": replay.board,
+        "delivered_wh": result["delivered"]["wh"],
+        "received_wh": result["received"]["wh"],
+        "elements": elements,
+        "hertz": result["hertz_mhz"] / 1e3,
+        "leds": {name: result["lit"][name] for name in _LEDS},
+        "edges": {name: [[s, lit] for s, lit in replay.edges(name)] for name in _LEDS},
+        "faults": {"lost_frames": result["lost_frames"], "clipped": replay.clipped},
+        "reference": truth,
+        "error_ppm": errors,
+    }
+
+
+def _ppm(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1f}"
+
+
+def as_text(replay: Replay) -> str:
+    """The same for people: energies beside the reference, readings, LEDs, speed."""
+    report = as_json(replay)
+    truth = report["reference"]
+    lines = [
+        f"{replay.path}: {report['seconds']:.3f} s, {report['frames']} frames, board "
+        f"{replay.board}, engine {replay.engine}",
+        "",
+        f"{'':12}{'delivered Wh':>16}{'received Wh':>16}{'reference, net Wh':>20}{'error ppm':>12}",
+    ]
+    rows = [("element 1", report["elements"][0], 0), ("element 2", report["elements"][1], 1)]
+    for name, e, k in rows:
+        true_wh = f"{truth['elements'][k]['wh']:.6f}" if truth else "-"
+        ppm = _ppm(report["error_ppm"][f"element{k + 1}"])
+        lines.append(
+            f"{name:12}{e['delivered_wh']:>16}{e['received_wh']:>16}{true_wh:>20}{ppm:>12}"
+        )
+    true_wh = f"{truth['delivered_wh'] - truth['received_wh']:.6f}" if truth else "-"
+    ppm = _ppm(report["error_ppm"]["total"])
+    lines.append(
+        f"{'total':12}{report['delivered_wh']:>16}{report['received_wh']:>16}"
+        f"{true_wh:>20}{ppm:>12}"
+    )
+    lines += ["", f"{'':12}{'V':>10}{'A':>10}{'W':>12}{'var':>12}{'VA':>12}{'PF':>8}"]
+    for name, e, _ in rows:
+        lines.append(
+            f"{name:12}{e['volts']:>10.3f}{e['amps']:>10.3f}{e['watts']:>12.2f}"
+            f"{e['var']:>12.2f}{e['va']:>12.2f}{e['power_factor']:>8.4f}"
+            + ("  REVERSED" if e["reversed"] else "")
+        )
+    lamps = ", ".join(
+        f"{name} {'on' if lit else 'off'} ({len(report['edges'][name])} edges)"
+        for name, lit in report["leds"].items()
+    )
+    busy = replay.metered.result["busy_us"] / 1e6
+    lines += [
+        "",
+        f"{report['hertz']:.3f} Hz; LEDs: {lamps}",
+        f"speed: {report['seconds'] / replay.wall_seconds:.0f} x real time in all, the meter "
+        f"itself {report['seconds'] / busy:.0f} x" if busy else "",
+    ]
+    return "\n".join(lines)

@@ -220,7 +220,7 @@ ROWS = "1,2\n3,4\n5,6\n7,8\n"
         (HEAD + ROWS + "1_0,2\n", ["line 7", "column v1", "'1_0'"]),
         (HEAD + ROWS + "1e,2\n", ["line 7", "column v1", "'1e'"]),
         (HEAD + ROWS + "0x10,2\n", ["line 7", "'0x10'"]),
-        (HEAD + ROWS + "9\x1d,2\n", ["line 7", "column v1"]),
+        (HEAD + ROWS + "9\x1d,x\n", ["line 7", "column v1"]),
         (HEAD + ROWS + "é,2\n", ["line 7", "'é'"]),
         (HEAD + ROWS + "9" * 90 + "q,2\n", ["line 7", "999..."]),
         (HEAD + ROWS + "9\n" + ROWS, ["line 7", "1 columns", "must have 2: v1,i1"]),

@@ -14,18 +14,20 @@ from tools.looping import Floats, Source
 
 Floats32 = NDArray[np.float32]
 
-# Error of the cubic spline for a tone of n samples a period, about (n - 1)**-4, droop and image
-# alike: at 8 kHz and 60 Hz (133 a cycle) 3e-9 for the fundamental, 2e-5 for the 8th and 4e-4 for
-# the 16th harmonic; at 20 a cycle it would be 8e-6, 1.6e-3 for the 3rd and 1.2e-2 for the 5th.
+# Worst error of the cubic spline for a tone of n samples a period: about 3 (n - 1)**-4, droop and
+# image together. At 8 kHz and 60 Hz (133 a cycle) that is below float32's 2e-7 for the first,
+# 8e-6 for the 5th, 5e-5 for the 8th and 1e-3 for the 16th harmonic (measured); at 20 a cycle it
+# would be 2e-5, 5e-3 and 4e-2 for the first, third and fifth. Droop costs energy only where the
+# voltage has that harmonic too.
 _STREAMED_SAMPLES_PER_CYCLE = 100
 _RAISED_SAMPLES_PER_CYCLE = 200
 _LOOPED_SAMPLES_PER_CYCLE = 256
 _NOMINAL_HZ = 60.0
 
 # Half the taps of the streamed sinc in samples of the recording, and its Kaiser window: flat to
-# 0.46 of the sampling rate, 80 dB. Measured in host_tests/test_frontend.py.
-_SINC_HALF = 32
-_KAISER_BETA = 8.0
+# 0.46 of the sampling rate, with images 100 dB down: 1e-5 is the worst error measured up to 0.4.
+_SINC_HALF = 40
+_KAISER_BETA = 10.0
 # The spline prefilter's pole is -0.268: after 24 samples an edge has faded to 2e-14.
 _PREFILTER_MARGIN = 24
 _MARGIN = _SINC_HALF + _PREFILTER_MARGIN

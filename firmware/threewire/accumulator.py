@@ -54,9 +54,9 @@ from threewire.window import Window
 
 # Mains slower than this has no cycles: 25 ms without a crossing closes the stretch as it stands.
 _SLOWEST_HZ = const(40)
-# A crossing is armed this far below mid-scale, as a part of the nominal voltage: 15 V, far above
-# noise and notches, far below any voltage that is worth metering.
-_ARM_PART = const(8)
+# An upward zero crossing counts once the voltage has been this far below zero, as a part of the
+# nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
+_ARM_PART = const(4)
 # Windows of IEC 61000-4-30: 10 cycles of 50 Hz, 12 of 60 Hz.
 _WINDOW_CYCLES_50 = const(10)
 _WINDOW_CYCLES_60 = const(12)
@@ -260,15 +260,16 @@ class Accumulator:
             e.weigh(self._angle2, self._ticks, self._tick_hz)
 
     def _watch(self, k):
-        """Bounds the cycles by the upward crossings of element k's voltage."""
+        """Bounds the cycles by the upward zero crossings of element k's voltage."""
         st = self._st
         self._reference = k
         e = self.elements[k]
         if st[Z] != e.v_slot:
             st[Z] = e.v_slot
             st[ARMED] = 0
-        st[FIRE] = MID + nearest(e.offsets[0 if e.x_slot == e.v_slot else 1], 16)
-        st[ARM] = st[FIRE] - self._arm_depth[k]
+        zero = MID + nearest(e.offsets[1 if e.x_is_i else 0], 16)
+        st[FIRE] = zero
+        st[ARM] = zero - self._arm_depth[k]
 
     # ---- stretches to energy and windows
 

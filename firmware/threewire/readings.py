@@ -4,7 +4,7 @@ Flow: window -> READINGS -> telemetry, host.  Integer all through (micro- and mi
 port publishes the same digits; only whoever shows them to people makes decimals of them.
 """
 
-from threewire.intmath import cos_q30, isqrt
+from threewire.intmath import cos_q30, isqrt, nearest
 
 # Below this angle between voltage and current (0.5 degree: sin in 1/1000) a load counts as neither
 # leading nor lagging.
@@ -78,4 +78,4 @@ def hertz_mhz(window, tick_hz):
     """Mains frequency in millihertz, 0 when the window was not bounded by zero crossings."""
     if not window.span_q12:
         return 0
-    return (window.cycles * tick_hz * 1000 << 12) // window.span_q12
+    return nearest(window.cycles * tick_hz * 1000 << 12, window.span_q12)

@@ -26,8 +26,8 @@ class Register:
         return self.wh * 1000000 + self.residue * 1000000 // self._unit
 
     def text(self):
-        """The total in watt-hours as a decimal string with six places, rounded down."""
-        return "{}.{:06d}".format(self.wh, self.residue * 1000000 // self._unit)
+        """The total in watt-hours as a decimal string with nine places, rounded down."""
+        return "{}.{:09d}".format(self.wh, self.residue * 1000000000 // self._unit)
 
 
 class Registers:

@@ -154,6 +154,8 @@ def main():
             "hertz_mhz": hertz_mhz,
             "lit": meter.lit,
             "lost_frames": meter.lost_frames,
+            "estimated_delivered_wh": meter.estimated.delivered.text(),
+            "estimated_received_wh": meter.estimated.received.text(),
         },
     )
 

@@ -72,7 +72,12 @@ def as_json(replay: Replay) -> dict[str, Any]:
         "hertz": result["hertz_mhz"] / 1e3,
         "leds": {name: result["lit"][name] for name in _LEDS},
         "edges": {name: [[s, lit] for s, lit in replay.edges(name)] for name in _LEDS},
-        "faults": {"lost_frames": result["lost_frames"], "clipped": replay.clipped},
+        "faults": {
+            "lost_frames": result["lost_frames"],
+            "estimated_delivered_wh": result["estimated_delivered_wh"],
+            "estimated_received_wh": result["estimated_received_wh"],
+            "clipped": replay.clipped,
+        },
         "reference": truth,
         "error_ppm": errors,
     }

@@ -127,7 +127,7 @@ class Accumulator:
             return
         st = self._st
         if not self._started:
-            # The frame before the first is taken to be like it.
+            # There is no frame before: it is taken to be like this one.
             self._started = True
             st[PREV_X1] = codes[st[X1]]
             st[PREV_X2] = codes[st[X2]]
@@ -158,12 +158,15 @@ class Accumulator:
             elif self._n >= most:
                 self._close(False, 0)
 
-    def finish(self):
-        """Accounts for the frames since the last crossing, and ends the window with them."""
+    def interrupt(self):
+        """Accounts for the frames since the last crossing, and ends the window with them: the next
+        frame, if there is one, does not follow on the last."""
         if self._n:
             self._close(False, 0)
         if self._frames:
             self._end_window(0)
+        self._started = False
+        self._st[ARMED] = 0
 
     def _retime(self, frame_ticks):
         """From here on a frame is frame_ticks long; those there are keep the length they had."""
@@ -345,6 +348,7 @@ class Accumulator:
         w = self._window
         w.frames = frames = self._frames
         if self._unbroken:
+            w.whole = True
             self._measure_span()
             self._angle2 = frame_angle2_q32(w.cycles, frames)
             self._target = _target(w.cycles * self._tick_hz // w.ticks)

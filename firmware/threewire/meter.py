@@ -7,6 +7,7 @@ reverse rule, readings.  Board and host run this very module; it knows no clock,
 from threewire.accumulator import Accumulator, raw_per_wh
 from threewire.creep import CreepGate
 from threewire.indicators import ReverseRule, kwh_lit, ten_lit
+from threewire.intmath import nearest
 from threewire.readings import Reading, hertz_mhz
 from threewire.registers import Registers
 from threewire.window import Window
@@ -23,6 +24,8 @@ class Meter:
     ticks     time metered so far
     second    the windows of the last second, joined (None until there is one)
     lit       indicator name -> whether it is on
+    lost_frames  frames that gaps have swallowed
+    estimated    Registers of the energy estimated for them, which `registers` includes
     """
 
     def __init__(self, layout, calibration, on_edge=None, on_window=None):
@@ -43,6 +46,9 @@ class Meter:
         self.lit = {"kwh": True, "ten": True, "reverse": False}
         self._shown_wh = 0
         self.lost_frames = 0
+        self.estimated = Registers(unit)
+        self._gap_ticks = 0  # lost and not yet estimated
+        self._steady = None  # the latest window of whole cycles
 
     # ---- called by the accumulator
 
@@ -52,6 +58,10 @@ class Meter:
         self._register(one.passed(raw1, ticks), two.passed(raw2, ticks))
 
     def window(self, window):
+        if window.whole:
+            if self._gap_ticks:
+                self._bridge(self._steady or window, window)
+            self._steady = window
         recent = self._recent
         recent.append(window)
         # The fewest windows that make a second; while there is less, there is no last second.
@@ -75,10 +85,20 @@ class Meter:
 
     # ---- called by whoever runs the meter
 
+    def gap(self, frames, ticks):
+        """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.  What
+        flowed meanwhile is estimated from the power before and after, once that is known."""
+        self._accumulator.interrupt()
+        self.lost_frames += frames
+        self.ticks += ticks
+        self._gap_ticks += ticks
+
     def finish(self):
-        """Accounts for what is still under way: the frames since the last crossing, and a starting
-        decision cut short.  Metering ends here."""
-        self._accumulator.finish()
+        """Accounts for what is still under way: the frames since the last crossing, a gap with nothing
+        after it, and a starting decision cut short.  Metering ends here."""
+        self._accumulator.interrupt()
+        if self._gap_ticks and self._steady:
+            self._bridge(self._steady, self._steady)
         one, two = self.gates
         self._register(one.finish(), two.finish())
 
@@ -103,6 +123,19 @@ class Meter:
             self._shown_wh = wh
             self._show("ten", ten_lit(wh))
             self._show("kwh", kwh_lit(wh))
+
+    def _bridge(self, before, after):
+        """Registers the gap's energy: its length at the mean of the powers before and after."""
+        ticks = self._gap_ticks
+        self._gap_ticks = 0
+        passed = []
+        for k, gate in enumerate(self.gates):
+            twice = before.energy[k] * after.ticks + after.energy[k] * before.ticks
+            # Rounded to a raw unit, 1e-30 of a watt-hour or less: an estimate has no remainder to keep.
+            raw = nearest(twice * ticks, 2 * before.ticks * after.ticks)
+            passed.append(gate.passed(raw, ticks))
+        self.estimated.add(*passed)
+        self._register(*passed)
 
     def _show(self, name, lit):
         if self.lit[name] != lit:

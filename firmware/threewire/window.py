@@ -11,6 +11,7 @@ class Window:
     ticks, frames     its length
     cycles, span_q12  mains cycles between the crossings that bound it, and the ticks * 4096 from the
                       first crossing to the last; both 0 where it was not bounded by crossings
+    whole             True where it consists of mains cycles only, each bounded by crossings
     energy            signed, raw units (accumulator), before the creep gate
     same, step        tick-weighted sums of S0 and of S1 - S0 (counts**2 / 256)
     volts2, amps2     sums of squares about the mean (counts**2 / 256)
@@ -23,6 +24,7 @@ class Window:
         self.frames = 0
         self.cycles = 0
         self.span_q12 = 0
+        self.whole = False
         self.energy = [0, 0]
         self.same = [0, 0]
         self.step = [0, 0]

@@ -1,0 +1,26 @@
+"""Raspberry Pi Pico 2: three free analogue pins, so voltage 2 is derived from voltage 1."""
+
+NAME = "pico2"
+CHIP = "rp2350"
+MPY_ARCH = "armv7emsp"
+
+# Inputs in the order of conversion, with their pins; voltage 2 is taken to be minus voltage 1.
+SLOTS = (("i1", 26), ("v1", 27), ("i2", 28))
+DERIVED = {"v2": ("v1", -1)}
+
+# A frame every PERIOD_US by the timer, handed over in blocks.  SLOT_NS from one conversion to the next.
+PERIOD_US = 125
+BLOCK_FRAMES = 64
+SLOT_NS = 8000
+TIMER_ID = -1
+TIMER_KIND = {"hard": True}
+
+# Indicator -> (pin, level that lights it).
+LEDS = {"kwh": (14, 1), "ten": (15, 1), "reverse": (13, 1)}
+
+# Front end: 0.11 V and 0.15 A a count around mid-scale.
+NV_PER_COUNT = 110000000
+NA_PER_COUNT = 150000000
+NOMINAL_VOLTS = 120
+NOMINAL_HZ = 60
+CLASS_AMPS = 200

@@ -1,0 +1,16 @@
+"""The three LEDs on their pins.  Flow: indicators -> LAMPS."""
+
+from machine import Pin
+
+
+class Lamps:
+    """Board file's LEDS: indicator name -> (pin, level that lights it)."""
+
+    def __init__(self, leds):
+        self._pins = {}
+        for name, (pin, level) in leds.items():
+            self._pins[name] = (Pin(pin, Pin.OUT, value=1 - level), level)
+
+    def show(self, name, lit):
+        pin, level = self._pins[name]
+        pin.value(level if lit else 1 - level)

@@ -4,7 +4,8 @@ NAME = "esp32_devkitc"
 CHIP = "esp32"
 MPY_ARCH = "xtensawin"
 
-# Inputs in the order of conversion, with their pins, all of ADC1: ADC2 and Wi-Fi exclude each other.
+# Inputs in the order of conversion, with their pins, all of ADC1: ADC2 and Wi-Fi exclude each
+# other.
 SLOTS = (("i1", 36), ("v1", 39), ("i2", 34), ("v2", 35))
 DERIVED = {}
 

@@ -9,7 +9,8 @@ MPY_ARCH = "armv6m"
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28), ("v2", 29))
 DERIVED = {}
 
-# A frame every PERIOD_US by the timer, handed over in blocks.  SLOT_NS from one conversion to the next.
+# A frame every PERIOD_US by the timer, handed over in blocks.  SLOT_NS from one conversion to the
+# next.
 PERIOD_US = 125
 BLOCK_FRAMES = 64
 SLOT_NS = 8000

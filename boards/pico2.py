@@ -8,7 +8,8 @@ MPY_ARCH = "armv7emsp"
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28))
 DERIVED = {"v2": ("v1", -1)}
 
-# A frame every PERIOD_US by the timer, handed over in blocks.  SLOT_NS from one conversion to the next.
+# A frame every PERIOD_US by the timer, handed over in blocks.  SLOT_NS from one conversion to the
+# next.
 PERIOD_US = 125
 BLOCK_FRAMES = 64
 SLOT_NS = 8000

@@ -4,6 +4,7 @@ import time
 
 import board
 import micropython
+
 from threewire.calibration import nominal
 from threewire.lamps import Lamps
 from threewire.layout import Layout
@@ -22,7 +23,7 @@ sampler = TimerSampler(board, layout)
 
 
 def run():
-    sampler.start(**board.TIMER_KIND)
+    sampler.start()
     due = meter.tick_hz
     try:
         while True:

@@ -144,6 +144,22 @@ def save_comtrade(
     return path
 
 
+def save_cff(path):
+    """The .cff of a .cfg and its .dat, beside them."""
+    data = path.with_suffix(".dat").read_bytes()
+    form = path.read_text().split()[-2]
+    length = "" if form == "ASCII" else f": {len(data)}"
+    path = path.with_suffix(".cff")
+    path.write_bytes(
+        b"--- file type: CFG ---\r\n"
+        + path.with_suffix(".cfg").read_bytes()
+        + b"--- file type: INF ---\r\nnothing\r\n--- file type: HDR ---\r\n"
+        + f"--- file type: DAT {form}{length} ---\r\n".encode()
+        + data
+    )
+    return path
+
+
 def dat_bytes(codes, form, status=3, end="\r\n", first=1):
     out = io.BytesIO()
     for k, row in enumerate(codes):

@@ -21,6 +21,7 @@ from host_tests.recording_files import (
     codes_of,
     opened,
     read,
+    save_cff,
     save_comtrade,
     save_csv,
     save_map,
@@ -147,13 +148,14 @@ def test_wav_pcm(tmp_path, bits):
     assert not found[2:].any()
 
 
-@pytest.mark.parametrize("kind", ["int16", "int32", "float32"])
+@pytest.mark.parametrize("kind", ["int16", "int32", "float32", "float64"])
 def test_wav_by_scipy(tmp_path, kind):
     from scipy.io import wavfile
 
     unit = np.random.default_rng(4).uniform(-1, 1, (300, 3)).astype(np.float32)
-    data = unit if kind == "float32" else (unit * np.iinfo(kind).max).astype(kind)
-    full = 1.0 if kind == "float32" else -float(np.iinfo(kind).min)
+    integer = kind.startswith("int")
+    data = (unit * np.iinfo(kind).max if integer else unit).astype(kind)
+    full = -float(np.iinfo(kind).min) if integer else 1.0
     path = tmp_path / "a.wav"
     wavfile.write(path, 8000, data)
     save_map(path, rate_hz=7999.5)
@@ -161,18 +163,24 @@ def test_wav_by_scipy(tmp_path, kind):
     np.testing.assert_allclose(read(path)[0], data[:, 2].astype(float) / full * 400, rtol=1e-15)
 
 
-def test_wav_extensible_with_other_chunks(tmp_path):
+@pytest.mark.parametrize("bits", [16, 24])
+def test_wav_extensible_with_other_chunks(tmp_path, bits):
     codes = np.arange(-30, 30).reshape(20, 3)
-    raw = codes.astype("<i2").tobytes()
-    form = struct.pack("<HHIIHHHHI", 0xFFFE, 3, 8000, 48000, 6, 16, 22, 16, 7)
+    raw = codes.astype("<i4").view(np.uint8).reshape(-1, 4)[:, : bits // 8].tobytes()
+    size = 3 * bits // 8
+    form = struct.pack("<HHIIHHHHI", 0xFFFE, 3, 8000, 8000 * size, size, bits, 22, bits, 7)
     form += bytes.fromhex("0100000000001000800000aa00389b71")
     chunks = b"fmt " + struct.pack("<I", len(form)) + form
     chunks += b"LIST" + struct.pack("<I", 3) + b"odd\0"
-    chunks += b"data" + struct.pack("<I", len(raw)) + raw
+    chunks += b"data" + struct.pack("<I", len(raw)) + raw + b"note" + struct.pack("<I", 2) + b"ok"
     path = tmp_path / "a.WAV"
-    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)
     save_map(path)
-    np.testing.assert_array_equal(read(path)[0], codes[:, 2] / 32768 * 400)
+    for size in (4 + len(chunks), 0xFFFFFFFF, 4 + len(chunks) - 10):  # the latter two: no matter
+        path.write_bytes(b"RIFF" + struct.pack("<I", size) + b"WAVE" + chunks)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = read(path)[0]
+        np.testing.assert_array_equal(found, codes[:, 2] / 2 ** (bits - 1) * 400)
 
 
 @pytest.mark.parametrize("form", ["ASCII", "BINARY", "BINARY32", "FLOAT32"])
@@ -206,17 +214,12 @@ def test_comtrade_round_trip(tmp_path, form, status):
 def test_comtrade_cff(tmp_path, form):
     path = save_comtrade(tmp_path / "a.cfg", codes_of(), form)
     expected = read(path)
-    cff = tmp_path / "b.cff"
-    data = path.with_suffix(".dat").read_bytes()
-    length = f": {len(data)}" if form == "BINARY" else ""
-    cff.write_bytes(
-        b"--- file type: CFG ---\r\n"
-        + path.read_bytes()
-        + b"--- file type: INF ---\r\nnothing\r\n--- file type: HDR ---\r\n"
-        + f"--- file type: DAT {form}{length} ---\r\n".encode()
-        + data
-    )
+    cff = save_cff(path)
+    path.unlink()
     np.testing.assert_array_equal(read(cff), expected)
+    if form == "ASCII":
+        cff.write_bytes(cff.read_bytes().rstrip())
+        np.testing.assert_array_equal(read(cff), expected)
 
 
 def test_comtrade_by_name_and_by_json(tmp_path):
@@ -229,6 +232,16 @@ def test_comtrade_by_name_and_by_json(tmp_path):
     found = read(path)
     assert opened(path).channels == ("v1", "i1")
     np.testing.assert_array_equal(found[:2], [codes[:, 1], codes[:, 3] * -1.5])
+
+
+def test_comtrade_of_1991_with_samples_of_minus_one(tmp_path):
+    """The package alone would take them as missing."""
+    codes = codes_of()
+    codes[::7] = -1
+    path = save_comtrade(tmp_path / "a.cfg", codes, "BINARY")
+    expected = read(path)
+    path.write_text(path.read_text().replace(",1999", ""))
+    np.testing.assert_array_equal(read(path), expected)
 
 
 def test_comtrade_is_forgiving(tmp_path, capfd):
@@ -313,6 +326,22 @@ def test_memory_is_bounded(tmp_path):
         tracemalloc.stop()
     assert total == n
     assert peak < 16e6
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32"])
+def test_memory_is_bounded_for_wav(tmp_path, kind):
+    from scipy.io import wavfile
+
+    path = tmp_path / "long.wav"
+    wavfile.write(path, 8000, np.ones((2_000_000, 3), kind))
+    save_map(path)
+    tracemalloc.start()
+    try:
+        assert sum(block.shape[1] for block in open_recording(path).blocks()) == 2_000_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 9e6
 
 
 def test_memory_is_bounded_for_text(tmp_path):

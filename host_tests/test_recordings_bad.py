@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import struct
 import tempfile
 import zipfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from host_tests.recording_files import (
     dat_bytes,
     read,
     refused,
+    save_cff,
     save_comtrade,
     save_csv,
     save_map,
@@ -318,21 +320,31 @@ def test_wav_without_json_and_bad_json(tmp_path):
 def test_bad_wav(tmp_path):
     path = tmp_path / "bad.wav"
     save_map(path)
-    whole = save_wav(path, codes_of(50, 3), 16).read_bytes()
-    for cut in range(1, len(whole)):
-        path.write_bytes(whole[:cut])
-        refused(path)
-    refused(path, "cut short, 299 of 300 bytes")
+    for bits in (24, 16):
+        whole = save_wav(path, codes_of(50, 3), bits).read_bytes()
+        for cut in range(1, len(whole)):
+            path.write_bytes(whole[:cut])
+            refused(path)
+            if cut > 12:  # the same, with the size in the first header made to agree
+                path.write_bytes(whole[:4] + struct.pack("<I", cut - 8) + whole[8:cut])
+                refused(path)
+        refused(path, f"cut short, {50 * 3 * bits // 8 - 1} of {50 * 3 * bits // 8} bytes")
+        path.write_bytes(whole[:40] + b"\xff\xff\xff\xff" + whole[44:])
+        refused(path, "cut short, ", "of 4294967295 bytes")
     path.write_bytes(whole.replace(b"RIFF", b"RIFX"))
     refused(path, "not a WAV")
     save_wav(path, codes_of(50, 3), 8)
-    refused(path, "8 bit")
+    refused(path, "8 bit (uint8)")
     save_wav(path, codes_of(3, 3), 16)
     refused(path, "3 samples")
     save_wav(path, codes_of(50, 3), 16, rate=400)
     refused(path, "rate_hz is 400")
     path.write_bytes(whole[:22] + b"\0\0" + whole[24:])
-    refused(path, "0 channels")
+    refused(path, "its fmt or its data chunk is missing or damaged")
+    path.write_bytes(whole[:4] + bytes(4) + whole[8:])
+    refused(path, "its fmt or its data chunk is missing or damaged")
+    path.write_bytes(whole[:20] + b"\x07" + whole[21:])
+    refused(path, "MULAW")
     unit = np.full((50, 3), np.float32("nan"))
     from scipy.io import wavfile
 
@@ -391,10 +403,25 @@ def test_bad_comtrade_files(tmp_path):
     dat.write_bytes(b"")
     refused(path, "bad.dat: is empty")
     cff = tmp_path / "bad2.cff"
-    cff.write_text("--- file type: CFG ---\r\nx,y,1999\r\n")
-    refused(cff, "no section '--- file type: DAT ---'")
-    cff.write_text("--- file type: CFG ---\r\nx,y,1999\r\n--- file type: CFG ---\r\n")
-    refused(cff, "two sections CFG")
+    cfg = "--- file type: CFG ---\r\n" + path.read_text()
+    for text in (
+        cfg,
+        cfg + "--- file type: DAT ASCII ---\r\n",
+        cfg + "--- file type: DAT BINARY: 9 ---\r\n",
+        "--- file type: DAT ASCII ---\r\n1,0,1,2\r\n",
+        path.read_text(),
+    ):
+        cff.write_text(text)
+        refused(cff, "no section '--- file type: CFG ---', or none like")
+    cff.write_text(cfg + "--- file type: DAT BINARY: 9 ---\r\nx")
+    refused(cff, "cut short, 1 whole samples of the 400")
+    whole = save_cff(save_comtrade(path, codes_of())).read_bytes()
+    mark = b"\r\n100,"
+    assert whole.count(mark) == 1
+    path.with_suffix(".cff").write_bytes(whole.replace(mark, b"\r\n1\xff00,"))
+    refused(
+        path.with_suffix(".cff"), f"line {whole[: whole.index(mark)].count(10) + 2} is not UTF-8"
+    )
 
 
 @pytest.mark.parametrize("form", ["ASCII", "BINARY"])
@@ -402,8 +429,7 @@ def test_truncated_comtrade(tmp_path, form):
     path = save_comtrade(tmp_path / "bad.cfg", codes_of(30), form)
     dat = path.with_suffix(".dat")
     cfg, whole = path.read_bytes(), dat.read_bytes()
-    # Without its very last character an ASCII file only lacks a status bit, which nobody reads.
-    for cut in range(len(whole.rstrip()) - 1 if form == "ASCII" else len(whole)):
+    for cut in range(len(whole.rstrip()) if form == "ASCII" else len(whole)):
         dat.write_bytes(whole[:cut])
         refused(path)
     dat.write_bytes(whole)
@@ -425,7 +451,9 @@ def test_comtrade_missing_samples(tmp_path, form, missing):
     codes = codes_of().astype(object if form != "FLOAT32" else float)
     codes[123, 2] = missing
     path = save_comtrade(tmp_path / "bad.cfg", codes, form)
-    refused(path, "v2 is marked as missing", "sample 123")
+    # The package does not know the mark of FLOAT32: the lowest number there is, and out of range.
+    words = "v2 is -3.4" if form == "FLOAT32" else "v2 is nan or marked as missing"
+    refused(path, words, "sample 123")
 
 
 @pytest.mark.parametrize("form", ["ASCII", "BINARY"])
@@ -442,10 +470,14 @@ def test_comtrade_bad_numbers(tmp_path):
     dat = path.with_suffix(".dat")
     lines = dat.read_text().split("\n")
     for cells, words in [
-        ("101,12500,1,2,x,4,5,0,0,0", ["bad.dat: line 101, column VB: 'x'"]),
-        ("101,12500,1,2,,4,5,0,0,0", ["line 101, column VB: ''"]),
-        ("101,12500,1,2,nan,4,5,0,0,0", ["v2 is nan at line 101 (sample 100)"]),
-        ("101,12500,1,2,3,4,5,0,0", ["line 101 has 9 columns"]),
+        ("101,12500,1,2,x,4,5,0,0,0", ["bad.dat: line 101 (sample 100): 'x' is not a number"]),
+        ("101,12500,1,2,,4,5,0,0,0", ["line 101 (sample 100): '' is not"]),
+        ("101,12500,1,2,nan,4,5,0,0,0", ["v2 is nan or marked as missing at line 101 (sample"]),
+        ("101,12500,1,2, 99999 ,4,5,0,0,0", ["v2 is nan or marked as missing at line 101"]),
+        ("101,12500,1,2,3,4,5,0,0", ["line 101 (sample 100) has 9 columns", "gives 10"]),
+        ("101,12500,1,2,3,4,5,0,0,0,0", ["line 101 (sample 100) has 11 columns", "gives 10"]),
+        ("1x1,12500,1,2,3,4,5,0,0,0", ["bad.dat: is no sound COMTRADE data", "'1x1'"]),
+        ("101,12500,1,2,3,4,5,0,0,0.5", ["bad.dat: is no sound COMTRADE data", "'0.5'"]),
     ]:
         dat.write_text("\n".join([*lines[:100], cells, *lines[101:]]))
         refused(path, *words)
@@ -483,8 +515,6 @@ def test_file_that_shrinks_while_it_is_read(tmp_path):
         (save_npz(tmp_path / "a.npz", waveforms()), None),
         (save_csv(tmp_path / "b.csv", waveforms()), None),
         (save_wav(tmp_path / "c.wav", codes[:, :3], 16), None),
-        (save_comtrade(tmp_path / "d.cfg", codes), tmp_path / "d.dat"),
-        (save_comtrade(tmp_path / "e.cfg", codes, "BINARY"), tmp_path / "e.dat"),
     ]:
         recording = open_recording(path)
         data = data or path
@@ -510,7 +540,7 @@ def test_damaged_bytes_anywhere(seed):
     codes = codes_of(60)
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        kind = rng.randrange(7)
+        kind = rng.randrange(8)
         if kind < 2:
             path = victim = save_npz(base / "a.npz", waveforms(60), kind == 1)
         elif kind == 2:
@@ -519,10 +549,13 @@ def test_damaged_bytes_anywhere(seed):
         elif kind == 3:
             path = victim = save_csv(base / "a.csv", waveforms(60))
         elif kind == 4:
-            path = victim = save_wav(base / "a.wav", codes[:, :3], 24)
+            path = victim = save_wav(base / "a.wav", codes[:, :3], rng.choice([16, 24, 32]))
             save_map(path)
+        elif kind == 5:
+            path = save_comtrade(base / "a.cfg", codes, rng.choice(["ASCII", "BINARY"]))
+            path = victim = save_cff(path)
         else:
-            path = save_comtrade(base / "a.cfg", codes, ["ASCII", "BINARY"][kind - 5])
+            path = save_comtrade(base / "a.cfg", codes, ["ASCII", "BINARY"][kind - 6])
             victim = rng.choice([path, path.with_suffix(".dat")])
         data = bytearray(victim.read_bytes())
         for _ in range(rng.randrange(1, 6)):

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tools.errors import InputError
 from tools.input_files import check_keys, find_beside, json_number, read_json
 from tools.recording_text import shorten
-from tools.recording_types import INPUTS, FloatArray, channel_order
+from tools.recording_types import INPUTS, channel_order
 
 if TYPE_CHECKING:
     from comtrade import AnalogChannel
@@ -25,17 +23,11 @@ _HINT = 'beside it, like {"channels": {"v1": "VA", "i1": "IA", "v2": "VB", "i2":
 
 @dataclass(frozen=True)
 class Choice:
-    """The inputs a file has, and for each its analogue channel (from 0), gain and offset."""
+    """The inputs a file has; for each its analogue channel (from 0), and what makes it V or A."""
 
     names: tuple[str, ...]
     indices: tuple[int, ...]
-    gains: tuple[float, ...]
-    offsets: tuple[float, ...]
-
-    def scaled(self, codes: FloatArray) -> FloatArray:
-        """Volts and amperes from codes of shape (len(names), n)."""
-        with np.errstate(all="ignore"):  # what overflows is refused, with its place, in blocks()
-            return codes * np.array(self.gains)[:, None] + np.array(self.offsets)[:, None]
+    factors: tuple[float, ...]
 
 
 def choose_channels(path: Path, channels: Sequence["AnalogChannel"]) -> Choice:
@@ -65,14 +57,12 @@ def choose_channels(path: Path, channels: Sequence["AnalogChannel"]) -> Choice:
         else:
             chosen = _by_unit(path, json_path, channels)
         names = channel_order(path, list(chosen), "other channels")
-    factors = [
-        _factor(path, name, channels[chosen[name]]) * scale.get(name, 1.0) for name in names
-    ]
     return Choice(
         names=names,
         indices=tuple(chosen[name] for name in names),
-        gains=tuple(channels[chosen[n]].a * f for n, f in zip(names, factors, strict=True)),
-        offsets=tuple(channels[chosen[n]].b * f for n, f in zip(names, factors, strict=True)),
+        factors=tuple(
+            _factor(path, name, channels[chosen[name]]) * scale.get(name, 1.0) for name in names
+        ),
     )
 
 

@@ -1,7 +1,8 @@
 """The metering module at the end of a pipe: runs on MicroPython and CPython alike, host side.
 
-Flow: replay's front end -> codes on stdin -> ENGINE (the firmware's meter) -> JSON lines on stdout.
-Started as `micropython engine_main.py PROJECT_ROOT`.  The first line of stdin is a JSON object:
+Flow: replay's front end -> codes on stdin -> ENGINE (the firmware's meter) -> JSON lines on
+stdout. Started as `micropython engine_main.py PROJECT_ROOT`.  The first line of stdin is a JSON
+object:
 
     board         board file's name
     calibration   mapping for calibration.from_dict
@@ -9,9 +10,9 @@ Started as `micropython engine_main.py PROJECT_ROOT`.  The first line of stdin i
     block_frames  frames handed to the meter at a time
     trace_ticks   0, or about how often to report power and registers
 
-Frames follow as little-endian uint16 codes until the end of the stream.  Lines on stdout, each an array:
-["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, received uWh], and the last
-one, ["result", {...}].
+Frames follow as little-endian uint16 codes until the end of the stream.  Lines on stdout, each an
+array: ["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, received uWh], and
+the last one, ["result", {...}].
 """
 
 import json
@@ -22,31 +23,32 @@ from array import array
 root = sys.argv[1]
 sys.path.insert(0, root + "/firmware")
 sys.path.insert(0, root + "/boards")
-if sys.implementation.name == "micropython":
-    from uctypes import addressof, bytearray_at
-
-    microseconds = time.ticks_us
-    elapsed = time.ticks_diff
-
-    def as_bytes(codes):
-        return bytearray_at(addressof(codes), 2 * len(codes))
+ON_MICROPYTHON = sys.implementation.name == "micropython"
+if ON_MICROPYTHON:
+    import uctypes
 else:
     sys.path.insert(0, root + "/tools/shim")
-
-    def microseconds():
-        return time.perf_counter_ns() // 1000
-
-    def elapsed(later, earlier):
-        return later - earlier
-
-    def as_bytes(codes):
-        return memoryview(codes).cast("B")
 
 
 from threewire.calibration import from_dict  # noqa: E402
 from threewire.layout import Layout  # noqa: E402
 from threewire.meter import Meter  # noqa: E402
 from threewire.window import Window  # noqa: E402
+
+
+def microseconds():
+    return time.ticks_us() if ON_MICROPYTHON else time.perf_counter_ns() // 1000
+
+
+def elapsed(later, earlier):
+    return time.ticks_diff(later, earlier) if ON_MICROPYTHON else later - earlier
+
+
+def as_bytes(codes):
+    """The array's own memory as bytes, to read into."""
+    if ON_MICROPYTHON:
+        return uctypes.bytearray_at(uctypes.addressof(codes), 2 * len(codes))
+    return memoryview(codes).cast("B")
 
 
 def say(*line):

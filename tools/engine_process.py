@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tools import engines
 from tools.boards import ROOT
 
-# MicroPython looks for free memory from the heap's start and marks all of it when it collects: a small
-# heap is the fast one.  Measured on the amd64 engine: 128 kB ran twice as fast as 1 MB.
+# MicroPython looks for free memory from the heap's start and marks all of it when it collects: a
+# small heap is the fast one.  Measured on the amd64 engine: 128 kB ran twice as fast as 1 MB.
 HEAP = "128k"
 # 1024 frames of four codes are 8 kB: a few system calls for each second of signal.
 BLOCK_FRAMES = 1024
@@ -64,7 +64,8 @@ def meter(
 ) -> Metered:
     """Feeds blocks of codes, uint16 (n, slots), to the meter on an engine.
 
-    Raises engines.Unavailable, EngineFailed, and whatever `blocks` raises (the engine is then ended).
+    Raises engines.Unavailable, EngineFailed, and whatever `blocks` raises (the engine is then
+    ended).
     """
     config = {
         "board": board,

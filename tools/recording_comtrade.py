@@ -1,52 +1,31 @@
-"""Reads COMTRADE recordings (IEEE C37.111-1991 to 2013): .cfg with .dat, or a single .cff.
+"""Reads COMTRADE recordings (IEEE C37.111-1991 to 2013) with the comtrade package.
 
-The comtrade package parses the configuration. The data are read here, piece by piece: the package
-fills up a truncated .dat with zeros, which a meter must not take for dead mains.
+The package fills up a truncated .dat with zeros, which a meter must not take for dead mains, and
+does not mind columns or samples left out: the checks of all that are here.
 """
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.comtrade_channels import Choice, choose_channels
+from tools.comtrade_channels import choose_channels
 from tools.errors import InputError
 from tools.input_files import check_file, find_beside
-from tools.recording_text import find_rows, shorten
-from tools.recording_types import BLOCK, FloatArray, Recording
+from tools.recording_text import shorten
+from tools.recording_types import FloatArray, Recording
 
 if TYPE_CHECKING:
-    from comtrade import Cfg
+    from comtrade import Cfg, Comtrade
 
-_MAX_CFG = 1 << 24
 _DATE = re.compile(r"\s*\d{1,2}/\d{1,2}/\d{2,4}\s*,")
-_SECTION = re.compile(
-    rb"^---[ \t]*file type:[ \t]*(\w+)(?:[ \t]+(\w+))?(?:[ \t]*:[ \t]*(\d+))?[ \t]*---[ \t]*\r?\n",
-    re.IGNORECASE | re.MULTILINE,
-)
-# Codes that mean "no value". In the 1991 binary format that was -1, also the code of an ordinary
-# sample near zero: there it is taken as the sample it nearly always is.
-_MISSING = {
-    "ASCII": 99999.0,
-    "BINARY": -(2.0**15),
-    "BINARY32": -(2.0**31),
-    "FLOAT32": float(np.finfo(np.float32).min),
-}
-_CODES = {"BINARY": "<i2", "BINARY32": "<i4", "FLOAT32": "<f4"}
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Where the samples are: bytes begin..end of a file, of which line `first_line` is first."""
-
-    path: Path
-    begin: int
-    end: int
-    first_line: int
+_VALUE_BYTES = {"BINARY": 2, "BINARY32": 4, "FLOAT32": 4}
+# Spaces, line ends and the 0x1A (end of file) of old systems may trail the last line.
+_TRAILING = b" \t\r\n\x1a"
 
 
 def open_comtrade(path: Path) -> Recording:
@@ -56,101 +35,132 @@ def open_comtrade(path: Path) -> Recording:
     a*x + b as the .cfg says, primary or secondary as it says: no transformer ratio is applied. The
     channels' skew is not applied either. The rate is the .cfg's, which must give exactly one.
 
-    Raises InputError for anything else, at once when the data are shorter than the .cfg says, and
-    while streaming for samples marked as missing or out of sequence.
+    The file is loaded whole here, every channel, which takes 6 times the size of binary data and
+    15 times that of ASCII data. The inputs' samples alone are kept, at 8 bytes each.
+
+    Raises InputError for anything else: data shorter than the .cfg says, samples out of sequence
+    or marked as missing.
     """
+    data_path = path
+    where = "sample {}".format
     if path.suffix.lower() == ".cff":
         text, data = _split_cff(path)
-        cfg = _parse_cfg(path, text)
     else:
-        cfg_path = path
         if path.suffix.lower() == ".dat":
-            cfg_path = find_beside(path, ".cfg")
-            check_file(cfg_path, "COMTRADE configuration")
-        cfg = _parse_cfg(cfg_path, cfg_path.read_bytes()[:_MAX_CFG])
-        if path.suffix.lower() == ".dat":
-            dat_path = path
+            path = find_beside(path, ".cfg")
+            check_file(path, "COMTRADE configuration")
         else:
-            dat_path = find_beside(path, ".DAT" if path.suffix == ".CFG" else ".dat")
-            check_file(dat_path, "COMTRADE data file")
-        data = _Data(dat_path, 0, dat_path.stat().st_size, 1)
-        path = cfg_path
+            data_path = find_beside(path, ".DAT" if path.suffix == ".CFG" else ".dat")
+            check_file(data_path, "COMTRADE data file")
+        text = _decode(path.read_bytes())
+        data = data_path.read_bytes()
+    cfg = _parse_cfg(path, text)
     rate_hz, samples = _extent(path, cfg)
     choice = choose_channels(path, cfg.analog_channels)
     form = cfg.ft.strip().upper()
+    if form == "ASCII" and data_path != path:
+        where = _line_of
+
+    def read(start: int, stop: int) -> Iterator[FloatArray]:
+        yield values[:, start:stop]
+
+    # Made before the data are looked at, because it refuses a rate or a length out of range.
+    recording = Recording(path, rate_hz, samples, choice.names, read, where)
     if form == "ASCII":
-        return _open_ascii(path, data, cfg, choice, rate_hz, samples)
-    if form in _CODES:
-        return _open_binary(path, data, cfg, choice, rate_hz, samples)
-    raise InputError(
-        f"{path}: its data format is {shorten(cfg.ft)!r}; known are ASCII, {', '.join(_CODES)}"
-    )
+        found = _load(data_path, text, _check_ascii(data_path, data, cfg, samples, where))
+    elif form in _VALUE_BYTES:
+        status_bytes = -(-cfg.status_count // 16) * 2
+        record_bytes = 8 + cfg.analog_count * _VALUE_BYTES[form] + status_bytes
+        _check_length(data_path, len(data) // record_bytes, samples)
+        found = _load(data_path, text, data)
+    else:
+        raise InputError(
+            f"{path}: its data format is {shorten(cfg.ft)!r}; known are ASCII, "
+            f"{', '.join(_VALUE_BYTES)}"
+        )
+    _check_sequence(data_path, np.asarray(found.time) * rate_hz + 1, where)
+    values = np.array([found.analog[index] for index in choice.indices])
+    missing = np.isnan(values)
+    if missing.any():
+        k = int(np.argmax(missing.any(axis=0)))
+        name = choice.names[int(np.argmax(missing[:, k]))]
+        raise InputError(
+            f"{data_path}: {name} is nan or marked as missing at {where(k)}; every sample must "
+            "have a value"
+        )
+    with np.errstate(all="ignore"):  # what overflows is refused, with its place, in blocks()
+        values *= np.array(choice.factors)[:, None]
+    return recording
 
 
-def _open_ascii(
-    path: Path, data: _Data, cfg: "Cfg", choice: Choice, rate_hz: float, samples: int
-) -> Recording:
-    status = [f"status {k + 1}" for k in range(cfg.status_count)]
-    analog = [channel.name or f"analog {k + 1}" for k, channel in enumerate(cfg.analog_channels)]
-    names = ("sample number", "timestamp", *analog, *status)
-    rows = find_rows(data.path, data.begin, data.end, data.first_line, names)
-    _check_length(data.path, rows.rows, samples)
-    wanted = [0, *(2 + index for index in choice.indices)]
-
-    def read(start: int, stop: int) -> Iterator[FloatArray]:
-        at = start
-        previous: float | None = None
-        for piece in rows.read(wanted, start, stop):
-            _check_sequence(data.path, piece[0], previous, at, rows.where)
-            previous = float(piece[0, -1])
-            _check_missing(data.path, choice, piece[1:], _MISSING["ASCII"], at, rows.where)
-            at += piece.shape[1]
-            yield choice.scaled(piece[1:])
-
-    return Recording(path, rate_hz, samples, choice.names, read, rows.where)
+def _line_of(sample: int) -> str:
+    return f"line {sample + 1} (sample {sample})"
 
 
-def _open_binary(
-    path: Path, data: _Data, cfg: "Cfg", choice: Choice, rate_hz: float, samples: int
-) -> Recording:
-    form = cfg.ft.strip().upper()
-    row = np.dtype(
-        [
-            ("number", "<u4"),
-            ("time", "<u4"),
-            ("analog", _CODES[form], (cfg.analog_count,)),
-            ("status", "<u2", (-(-cfg.status_count // 16),)),
-        ]
-    )
-    _check_length(data.path, (data.end - data.begin) // row.itemsize, samples)
-    where = "sample {}".format
+def _load(path: Path, text: str, data: bytes | list[str]) -> "Comtrade":
+    """What the package makes of a configuration and of data that were found long enough."""
+    from comtrade import Comtrade  # here, because only COMTRADE files should wait for its import
 
-    def read(start: int, stop: int) -> Iterator[FloatArray]:
-        previous: float | None = None
-        with data.path.open("rb") as file:
-            file.seek(data.begin + start * row.itemsize)
-            while start < stop:
-                n = min(BLOCK, stop - start)
-                data_bytes = file.read(n * row.itemsize)
-                if len(data_bytes) < n * row.itemsize:
-                    return  # Recording says that the data end early
-                found = np.frombuffer(data_bytes, row)
-                numbers = found["number"].astype(np.float64)
-                _check_sequence(data.path, numbers, previous, start, where)
-                previous = float(numbers[-1])
-                codes = found["analog"].T[list(choice.indices)].astype(np.float64)
-                _check_missing(data.path, choice, codes, _MISSING[form], start, where)
-                yield choice.scaled(codes)
-                start += n
+    found = Comtrade(ignore_warnings=True, use_numpy_arrays=True, use_double_precision=True)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            found.read(_CfgLines(text), data)
+    except Exception as error:  # damaged data lead anywhere
+        raise InputError(
+            f"{path}: is no sound COMTRADE data ({shorten(str(error), 80)}); copy or export it "
+            "again"
+        ) from error
+    return found
 
-    return Recording(path, rate_hz, samples, choice.names, read, where)
+
+def _split_cff(path: Path) -> tuple[str, bytes]:
+    """(configuration, data) of a .cff, divided by the package."""
+    import comtrade
+
+    class Splitter(comtrade.Comtrade):
+        text: str = ""
+        data: Any = b""
+
+        def read(self, cfg_lines: str, dat_lines_or_bytes: str | bytes) -> None:
+            self.text, self.data = cfg_lines, dat_lines_or_bytes
+
+    found = Splitter()
+    found.load(str(path))
+    if not found.text or not found.data:
+        raise InputError(
+            f"{path}: has no section '--- file type: CFG ---', or none like '--- file type: DAT "
+            "ASCII ---' with data; a .cff must have both"
+        )
+    whole = path.read_bytes()
+    if isinstance(found.data, str):
+        text = whole
+        # The package leaves out a last line without a line end.
+        data = found.data.encode() + b"\n" + whole[whole.rfind(b"\n") + 1 :]
+    else:
+        data = found.data
+        text = whole[: -len(data)]
+    try:
+        text.decode()  # the package leaves out what is not UTF-8, be it a digit
+    except UnicodeDecodeError as error:
+        line = whole.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: line {line} is not UTF-8 text; it is damaged") from error
+    return found.text, data
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")  # station names in the writer's own code page
 
 
 class _CfgLines(io.StringIO):
-    """Lines of a configuration for the package, with two things it does not do itself.
+    """Lines of a configuration for the package, which reads them once, from first to last.
 
-    It counts them, for messages. And it replaces dates: the package refuses the month and the day
-    in each other's place, as many recorders write them, and nothing here needs a date.
+    They are counted, for messages. Dates are replaced: the package refuses the month and the day
+    in each other's place, as many recorders write them, and nothing here needs a date. So is the
+    first line: in files of 1991 the package takes -1, an ordinary sample near zero, as missing.
     """
 
     count = 0
@@ -158,16 +168,14 @@ class _CfgLines(io.StringIO):
     def readline(self, size: int = -1, /) -> str:
         self.count += 1
         line = super().readline(size)
-        return "01/01/2000,00:00:00.000000\n" if self.count > 2 and _DATE.match(line) else line
+        if self.count == 1:
+            return "station,recorder,1999\n"
+        return "01/01/2000,00:00:00.000000\n" if _DATE.match(line) else line
 
 
-def _parse_cfg(path: Path, data: bytes) -> "Cfg":
+def _parse_cfg(path: Path, text: str) -> "Cfg":
     from comtrade import Cfg  # here, because only COMTRADE files should wait for its import
 
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")  # station names in the writer's own code page
     lines = text.splitlines()
     # The package makes lists of as many channels as the second line says, before it reads any.
     counts = re.match(r"\s*(\d+)\s*,\s*(\d+)\s*A\s*,\s*(\d+)\s*D", "".join(lines[1:2]), re.I)
@@ -185,7 +193,7 @@ def _parse_cfg(path: Path, data: bytes) -> "Cfg":
     cfg = Cfg(ignore_warnings=True)
     try:
         cfg.read(source)
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
+    except Exception as error:  # a damaged configuration leads anywhere
         raise InputError(
             f"{path}: line {source.count} is not what a COMTRADE configuration has there "
             f"({shorten(str(error), 80)}); it is damaged or cut short"
@@ -217,66 +225,45 @@ def _check_length(path: Path, found: int, samples: int) -> None:
         )
 
 
-def _check_sequence(
-    path: Path,
-    numbers: np.ndarray,
-    previous: float | None,
-    at: int,
-    where: Callable[[int], str],
-) -> None:
-    """InputError unless samples are numbered one by one: a gap is lost time, or lost alignment."""
-    if previous is not None:
-        numbers = np.concatenate(([previous], numbers))
-        at -= 1
-    steps = np.diff(numbers)
-    if (steps == 1).all():
+def _check_ascii(
+    path: Path, data: bytes, cfg: "Cfg", samples: int, where: Callable[[int], str]
+) -> list[str]:
+    """The lines of ASCII data for the package, which would not mind columns too many or too few.
+
+    Blanks around numbers are gone from them: the package knows the mark of a missing value only
+    without.
+    """
+    columns = 2 + cfg.analog_count + cfg.status_count
+    lines = data.rstrip(_TRAILING).decode("latin-1").split("\n")
+    _check_length(path, len(lines), samples)
+    for k, line in enumerate(lines[:samples]):
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) != columns:
+            raise InputError(
+                f"{path}: {where(k)} has {len(cells)} columns; the configuration gives {columns}"
+            )
+        for cell in cells[2:]:
+            try:
+                float(cell)
+            except ValueError:
+                raise InputError(
+                    f"{path}: {where(k)}: {shorten(cell)!r} is not a number"
+                ) from None
+        lines[k] = ",".join(cells)
+    return lines
+
+
+def _check_sequence(path: Path, numbers: FloatArray, where: Callable[[int], str]) -> None:
+    """InputError unless samples are numbered one by one: a gap is lost time, or lost alignment.
+
+    The package makes times of the numbers, and these numbers were made of its times: not exact.
+    """
+    gaps = np.abs(np.diff(numbers) - 1) > 0.5
+    if not gaps.any():
         return
-    k = int(np.argmax(steps != 1))
+    k = int(np.argmax(gaps))
     raise InputError(
         f"{path}: sample number {numbers[k + 1]:.0f} follows {numbers[k]:.0f} at "
-        f"{where(at + k + 1)}; they must be consecutive, samples are missing or the number of "
-        "channels is wrong"
+        f"{where(k + 1)}; they must be consecutive, samples are missing or the number of channels "
+        "is wrong"
     )
-
-
-def _check_missing(
-    path: Path,
-    choice: Choice,
-    codes: FloatArray,
-    missing: float,
-    at: int,
-    where: Callable[[int], str],
-) -> None:
-    marked = codes == missing
-    if not marked.any():
-        return
-    k = int(np.argmax(marked.any(axis=0)))
-    name = choice.names[int(np.argmax(marked[:, k]))]
-    raise InputError(
-        f"{path}: {name} is marked as missing at {where(at + k)}; every sample must have a value"
-    )
-
-
-def _split_cff(path: Path) -> tuple[bytes, _Data]:
-    """(configuration, place of the data) of a .cff."""
-    with path.open("rb") as file:
-        head = file.read(_MAX_CFG)
-    sections = {}
-    for match in _SECTION.finditer(head):
-        kind = match[1].upper()
-        if sections:
-            sections[next(reversed(sections))].append(match.start())
-        if kind in sections:
-            raise InputError(f"{path}: has two sections {kind.decode()}; it must have one")
-        sections[kind] = [match.end()]
-        if kind == b"DAT":
-            break  # always the last, and binary data may look like anything
-    for kind in (b"CFG", b"DAT"):
-        if kind not in sections:
-            raise InputError(
-                f"{path}: has no section '--- file type: {kind.decode()} ---'; a .cff must have "
-                "CFG and DAT"
-            )
-    begin = sections[b"DAT"][0]
-    data = _Data(path, begin, path.stat().st_size, head.count(b"\n", 0, begin) + 1)
-    return head[slice(*sections[b"CFG"])], data

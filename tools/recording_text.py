@@ -1,4 +1,4 @@
-"""Reads lines of comma-separated numbers piece by piece: the body of a .csv and of an ASCII .dat.
+"""Reads lines of comma-separated numbers piece by piece: the body of a .csv.
 
 Numbers are parsed by numpy in chunks; only when a chunk is refused does a slow second pass look
 for the line and the column to name.

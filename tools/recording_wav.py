@@ -1,14 +1,12 @@
-"""Reads .wav recordings, scaled by the .json beside them.
+"""Reads .wav recordings with scipy, scaled by the .json beside them."""
 
-The RIFF chunks are walked here, not by the wave module: it knows no float samples, and
-before Python 3.12 not the extensible header that 24-bit files commonly have.
-"""
-
-import struct
+import contextlib
+import io
+import os
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +15,12 @@ from tools.errors import InputError
 from tools.input_files import check_keys, find_beside, json_number, read_json
 from tools.recording_types import BLOCK, INPUTS, FloatArray, Recording, channel_order
 
-_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-
-
-@dataclass(frozen=True)
-class _Wave:
-    """What the chunks say: the sample format, and where the data are."""
-
-    rate_hz: int
-    channels: int
-    is_float: bool
-    bits: int
-    offset: int
-    samples: int
-
-    @property
-    def frame_bytes(self) -> int:
-        return self.channels * self.bits // 8
+# How scipy hands out 16 bit PCM, 24 and 32 bit PCM, and float samples.
+_TYPES = ("int16", "int32", "float32", "float64")
 
 
 def open_wav(path: Path) -> Recording:
-    """Open a PCM (16, 24 or 32 bit) or float (32 bit) WAV with the .json of the same stem.
+    """Open a PCM (16, 24 or 32 bit) or float (32 or 64 bit) WAV with the .json of the same stem.
 
         {"channels": [{"input": "v1", "full_scale": 400.0},
                       {"input": "i1", "full_scale": 141.4},
@@ -50,51 +33,85 @@ def open_wav(path: Path) -> Recording:
               code of 2^(bits - 1), one beyond the largest
     rate_hz   optional: samples a second, when the WAV's own whole number is not exact
 
+    The samples are mapped and stream in bounded memory, but those of 24 bit cannot be mapped: they
+    are loaded here, at 7 bytes a sample and channel while opening and 4 from then on.
+
     Raises InputError for anything else, unknown keys included.
     """
-    wave = _parse(path)
+    size = path.stat().st_size
+    wav_rate_hz, data = _load(path)
+    if data.dtype.name not in _TYPES:
+        raise InputError(
+            f"{path}: its samples are {8 * data.dtype.itemsize} bit ({data.dtype.name}); they "
+            "must be 16, 24 or 32 bit PCM or 32 or 64 bit float"
+        )
+    if data.ndim == 1:
+        data = data[:, None]  # scipy's way with a single channel
+    full_scale = 2.0 ** (8 * data.dtype.itemsize - 1) if data.dtype.kind == "i" else 1.0
     json_path = find_beside(path, ".json")
-    scales, rate_hz = _scales(json_path, wave)
+    scales, rate_hz = _scales(json_path, data.shape[1], wav_rate_hz)
     channels = channel_order(path, list(scales), f"{', '.join(scales)} by {json_path.name}")
     columns = [scales[name][0] for name in channels]
     gains = np.array([[scales[name][1]] for name in channels])
 
     def read(start: int, stop: int) -> Iterator[FloatArray]:
-        with path.open("rb") as file:
-            file.seek(wave.offset + start * wave.frame_bytes)
-            while start < stop:
-                n = min(BLOCK, stop - start)
-                data = file.read(n * wave.frame_bytes)
-                if len(data) < n * wave.frame_bytes:
-                    return  # Recording says that the data end early
-                samples = _to_unit(data, wave).reshape(n, wave.channels).T[columns]
-                with np.errstate(all="ignore"):  # what overflows is refused in blocks()
-                    samples *= gains
-                yield samples
-                start += n
+        for at in range(start, stop, BLOCK):
+            if path.stat().st_size < size:
+                return  # Recording says that the data end early; touching the map would be fatal
+            with np.errstate(all="ignore"):  # what overflows is refused in blocks()
+                piece = data[at : min(at + BLOCK, stop), columns].T / full_scale * gains
+            yield piece
 
-    return Recording(path, rate_hz, wave.samples, channels, read)
+    return Recording(path, rate_hz, len(data), channels, read)
 
 
-def _to_unit(data: bytes, wave: _Wave) -> NDArray[np.float64]:
-    """Samples as fractions of full scale."""
-    if wave.is_float:
-        return np.frombuffer(data, "<f4").astype(np.float64)
-    if wave.bits == 24:
-        wide = np.zeros((len(data) // 3, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-        return wide.view("<i4")[:, 0] / 2.0**31
-    return np.frombuffer(data, f"<i{wave.bits // 8}") / 2.0 ** (wave.bits - 1)
+class _Whole(io.BufferedReader):
+    """A file whose reads are whole or fail: scipy would take a chunk cut short for a shorter."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation  # has scipy read() the data too, not leave them to numpy
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = os.fstat(super().fileno()).st_size - self.tell()
+        # scipy looks for the 4 letters of another chunk at the end, too.
+        if size is not None and size > max(left, 4):
+            raise EOFError(f"it is cut short, {left} of {size} bytes of data")
+        return super().read(size)
 
 
-def _scales(path: Path, wave: _Wave) -> tuple[dict[str, tuple[int, float]], float]:
+def _load(path: Path) -> tuple[int, NDArray[Any]]:
+    """(rate, samples) as scipy gives them, mapped when they can be."""
+    from scipy.io import wavfile  # here, because only WAV files should wait for its import
+
+    with warnings.catch_warnings():
+        # Of chunks it skips, and of trailing ones cut off: neither concerns the samples.
+        warnings.simplefilter("ignore", wavfile.WavFileWarning)
+        with contextlib.suppress(Exception):
+            rate_hz, data = wavfile.read(path, mmap=True)
+            return rate_hz, np.asarray(data)
+        # 24 bit, or bad: the second attempt finds out why.
+        try:
+            with _Whole(io.FileIO(path)) as file:
+                return wavfile.read(file)
+        except OSError:
+            raise
+        except (UnboundLocalError, ZeroDivisionError):  # no such chunk; no channels
+            why = "its fmt or its data chunk is missing or damaged"
+        except Exception as error:  # a damaged header leads anywhere
+            why = str(error)
+    raise InputError(f"{path}: is not a WAV that can be read ({why}); copy or export it again")
+
+
+def _scales(
+    path: Path, columns: int, rate_hz: float
+) -> tuple[dict[str, tuple[int, float]], float]:
     """({input: (column, full scale)}, rate_hz) from the .json."""
     found = read_json(path, "channel map")
     check_keys(path, "the channel map", found, ("channels", "rate_hz"))
     entries: Any = found.get("channels")
-    if not isinstance(entries, list) or len(entries) != wave.channels:
+    if not isinstance(entries, list) or len(entries) != columns:
         raise InputError(
-            f'{path}: "channels" must be a list of {wave.channels}, one entry for each channel of '
+            f'{path}: "channels" must be a list of {columns}, one entry for each channel of '
             'the .wav, like {"input": "v1", "full_scale": 400.0} or null'
         )
     scales: dict[str, tuple[int, float]] = {}
@@ -120,57 +137,4 @@ def _scales(path: Path, wave: _Wave) -> tuple[dict[str, tuple[int, float]], floa
         scales[name] = column, full_scale
     if "rate_hz" in found:
         return scales, json_number(path, "rate_hz", found["rate_hz"])
-    return scales, float(wave.rate_hz)
-
-
-def _parse(path: Path) -> _Wave:
-    """Walk the chunks. InputError if the file is no such WAV or shorter than it says."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            raise InputError(f"{path}: is not a WAV; it must begin with RIFF....WAVE")
-        found = None
-        at = 12
-        while at + 8 <= size:
-            file.seek(at)
-            kind, length = struct.unpack("<4sI", file.read(8))
-            at += 8
-            if kind == b"fmt ":
-                found = _format(path, file, min(length, size - at))
-            elif kind == b"data":
-                if found is None:
-                    raise InputError(f"{path}: has data before its format; it is damaged")
-                if at + length > size:
-                    raise InputError(
-                        f"{path}: is cut short, {size - at} of {length} bytes of data; copy it "
-                        "again or rewrite its header"
-                    )
-                rate_hz, channels, is_float, bits = found
-                return _Wave(
-                    rate_hz, channels, is_float, bits, at, length // (channels * bits // 8)
-                )
-            at += length + length % 2  # chunks are padded to even lengths
-    raise InputError(f"{path}: has no data chunk; it is cut short or not a WAV recording")
-
-
-def _format(path: Path, file: BinaryIO, length: int) -> tuple[int, int, bool, int]:
-    """(rate_hz, channels, is_float, bits) of a fmt chunk."""
-    data = file.read(min(length, 40))
-    if len(data) < 16:
-        raise InputError(f"{path}: its fmt chunk has {len(data)} bytes; at least 16 are needed")
-    code, channels, rate_hz, _, frame_bytes, bits = struct.unpack("<HHIIHH", data[:16])
-    if code == _EXTENSIBLE and len(data) >= 26:
-        (code,) = struct.unpack("<H", data[24:26])  # the first field of the subformat
-    known = (code == _PCM and bits in (16, 24, 32)) or (code == _FLOAT and bits == 32)
-    if not known:
-        raise InputError(
-            f"{path}: its samples are {bits} bit of format {code}; they must be 16, 24 or 32 bit "
-            "PCM or 32 bit float"
-        )
-    if channels < 1 or frame_bytes != channels * bits // 8:
-        raise InputError(
-            f"{path}: its header gives {channels} channels of {bits} bit in {frame_bytes} bytes; "
-            "these do not agree, it is damaged"
-        )
-    return rate_hz, channels, code == _FLOAT, bits
+    return scales, float(rate_hz)

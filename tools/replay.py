@@ -18,16 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from threewire.calibration import CalibrationError, from_dict  # on the path by tools.boards
 from tools import boards, engine_process, engines
 from tools.boards import Layout
 from tools.errors import InputError
 from tools.frontend import FrontEnd
-from tools.looping import Source
-from tools.recordings import Capture, Recording, check_rate, open_recording
+from tools.looping import Recording, Source
+from tools.recordings import Capture, check_rate, open_recording
 from tools.reference import Reference
 from tools.replay_report import as_json, as_text
-
-from threewire.calibration import CalibrationError, from_dict  # on the path by tools.boards
 
 # Rows of the trace that a plot is drawn from, at most about this many.
 _TRACE_ROWS = 1500
@@ -37,7 +36,7 @@ _TRACE_ROWS = 1500
 class Replay:
     """All that came of one replay; what the report, the plot and the tests read."""
 
-    path: Path
+    path: str | Path
     board: str
     engine: str
     layout: Layout
@@ -79,7 +78,9 @@ class _Progress:
 
 
 def load_calibration(path: str | Path | None, layout: Layout) -> dict[str, Any]:
-    """The constants in a JSON file, checked for this board; {} without a file. Raises InputError."""
+    """The constants in a JSON file, checked for this board; {} without a file. Raises
+    InputError.
+    """
     if path is None:
         return {}
     try:
@@ -87,8 +88,10 @@ def load_calibration(path: str | Path | None, layout: Layout) -> dict[str, Any]:
     except OSError as problem:
         raise InputError(f"{path}: {problem.strerror}; expected a calibration file") from None
     except ValueError as problem:
-        raise InputError(f"{path}: not JSON ({problem}); expected an object like "
-                         '{"v1_nv": 110000000, "i1_na": 150000000}') from None
+        raise InputError(
+            f"{path}: not JSON ({problem}); expected an object like "
+            '{"v1_nv": 110000000, "i1_na": 150000000}'
+        ) from None
     check_calibration(constants, layout, path)
     return constants
 
@@ -102,7 +105,9 @@ def check_calibration(constants: Any, layout: Layout, path: str | Path) -> None:
 
 
 def check_plot_path(path: str) -> None:
-    """InputError unless a plot can be written to `path`: found out before the replay, not after."""
+    """InputError unless a plot can be written to `path`: found out before the replay, not
+    after.
+    """
     file = Path(path)
     if file.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"{path}: a plot is .png, .svg or .pdf")
@@ -111,7 +116,9 @@ def check_plot_path(path: str) -> None:
 
 
 def choose_engine(name: str | None) -> str:
-    """The engine asked for, or MicroPython, or CPython where that cannot be had (said on stderr)."""
+    """The engine asked for, or MicroPython, or CPython where that cannot be had (said on
+    stderr).
+    """
     if name is not None:
         if name not in engines.NAMES:
             raise InputError(f"engine {name!r} is unknown; there are {', '.join(engines.NAMES)}")
@@ -157,7 +164,9 @@ def replay(
         return _replay_capture(opened, board, engine, duration, swap_ct, calibration, trace, start)
     layout = boards.load(board or boards.DEFAULT)
     constants = load_calibration(calibration, layout)
-    source = Source(opened, None if duration is None else Fraction(duration).limit_denominator(10**9))
+    source = Source(
+        opened, None if duration is None else Fraction(duration).limit_denominator(10**9)
+    )
     if source.mains_hz is not None:
         check_rate(opened.path, opened.rate_hz, source.mains_hz)
     period = Fraction(layout.frame_ticks, layout.tick_hz)
@@ -179,7 +188,11 @@ def replay(
         )
     metered = _meter(
         front_end.codes(source, 4 * engine_process.BLOCK_FRAMES),
-        float(source.duration), engine, layout, constants, trace,
+        float(source.duration),
+        engine,
+        layout,
+        constants,
+        trace,
     )
     signs = np.array([1, -1 if swap_ct == 1 else 1, 1, -1 if swap_ct == 2 else 1])[:, None]
     until = frames * period
@@ -187,7 +200,12 @@ def replay(
     for block in source.blocks(until=until):
         reference.add(block * signs)
     return Replay(
-        opened.path, layout.name, engine, layout, metered, reference,
+        opened.path,
+        layout.name,
+        engine,
+        layout,
+        metered,
+        reference,
         {name: n for name, n in front_end.clipped.items() if n},
         time.monotonic() - start,
     )
@@ -203,9 +221,13 @@ def _replay_capture(
     trace: bool,
     start: float,
 ) -> Replay:
-    """A capture's codes go to the meter as they are: no front end, so nothing to turn or to loop."""
+    """A capture's codes go to the meter as they are: no front end, so nothing to turn or to
+    loop.
+    """
     if board not in (None, capture.board):
-        raise InputError(f"{capture.path}: made on board {capture.board!r}, asked for is {board!r}")
+        raise InputError(
+            f"{capture.path}: made on board {capture.board!r}, asked for is {board!r}"
+        )
     layout = boards.load(capture.board)
     if capture.slots != layout.slots:
         raise InputError(
@@ -290,7 +312,7 @@ examples:
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tools.replay",
-        description="Replay recorded volts and amperes, or a board's ADC codes, through the meter.",
+        description="Replay recorded volts and amperes, or a board's codes, through the meter.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

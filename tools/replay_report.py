@@ -1,6 +1,7 @@
 """What a replay says: the JSON object of --json, and the table for people.
 
-Flow: replay -> REPORT.  Energies stay decimal strings as the engine made them: no float touches them.
+Flow: replay -> REPORT.  Energies stay decimal strings as the engine made them: no float touches
+them.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def as_text(replay: Replay) -> str:
         f"{replay.path}: {report['seconds']:.3f} s, {report['frames']} frames, board "
         f"{replay.board}, engine {replay.engine}",
         "",
-        f"{'':12}{'delivered Wh':>16}{'received Wh':>16}{'reference, net Wh':>20}{'error ppm':>12}",
+        f"{'':12}{'delivered Wh':>16}{'received Wh':>16}{'reference, net Wh':>20}"
+        f"{'error ppm':>12}",
     ]
     rows = [("element 1", report["elements"][0], 0), ("element 2", report["elements"][1], 1)]
     for name, e, k in rows:
@@ -126,6 +128,8 @@ def as_text(replay: Replay) -> str:
         "",
         f"{report['hertz']:.3f} Hz; LEDs: {lamps}",
         f"speed: {report['seconds'] / replay.wall_seconds:.0f} x real time in all, the meter "
-        f"itself {report['seconds'] / busy:.0f} x" if busy else "",
+        f"itself {report['seconds'] / busy:.0f} x"
+        if busy
+        else "",
     ]
     return "\n".join(lines)

@@ -1,20 +1,20 @@
 """Turns the kernel's sums into energy per mains cycle, and into windows for the readings.
 
-Flow: sampler -> kernel -> ACCUMULATOR -> meter (registers, indicators, readings).  All arithmetic is
-on integers, once a cycle.  Energy comes in *raw* units,
+Flow: sampler -> kernel -> ACCUMULATOR -> meter (registers, indicators, readings).  All arithmetic
+is on integers, once a cycle.  Energy comes in *raw* units,
 
     counts**2 / 256 (offsets are in 1/16 count) * Q24 (phase weights) * nV * nA * ticks
 
 so that one watt-hour is `raw_per_wh(tick_hz)` of them, a constant of the clock alone.
 
-Removing the offsets a, b of the inputs x, y from a sum of products, and delaying one input by f frames,
-are both linear in the sums, so neither costs anything per sample:
+Removing the offsets a, b of the inputs x, y from a sum of products, and delaying one input by f
+frames, are both linear in the sums, so neither costs anything per sample:
 
     S0 = sum (x[n] - a)(y[n] - b)        S1 = sum (x[n-1] - a)(y[n] - b)
     sum (x[n-f] - a)(y[n] - b) = w0 * S0 + w1 * S1 = (w0 + w1) * S0 + w1 * (S1 - S0)
 
-x is the input that has to be delayed: the current where its samples run ahead of the voltage's (as a
-CT makes them), else the voltage.  f may exceed 1: the weights then extrapolate.
+x is the input that has to be delayed: the current where its samples run ahead of the voltage's (as
+a CT makes them), else the voltage.  f may exceed 1: the weights then extrapolate.
 """
 
 from micropython import const
@@ -46,9 +46,9 @@ from threewire.kernel import (
     Y1,
     Y2,
     Z,
-    third_differences,
     scan,
     state,
+    third_differences,
 )
 from threewire.window import Window
 
@@ -63,8 +63,8 @@ _WINDOW_CYCLES_60 = const(12)
 # The offset follows a window's mean by this part of the difference: slow enough that one window's
 # load step does not move it, fast enough for the drift of a bias network.
 _OFFSET_PART = const(4)
-# Frames looked at for noise in each window, and the most noise taken out (2 counts rms): beyond that
-# it is the load's own high harmonics that are seen.
+# Frames looked at for noise in each window, and the most noise taken out (2 counts rms): beyond
+# that it is the load's own high harmonics that are seen.
 _NOISE_FRAMES = const(32)
 _NOISE_LIMIT_Q8 = const(1024)
 
@@ -122,7 +122,9 @@ class Accumulator:
     # ---- frames to stretches
 
     def feed(self, codes, frames, frame_ticks):
-        """Takes a block: uint16 codes 0..4095, interleaved, `frames` frames of `frame_ticks` each."""
+        """Takes a block: uint16 codes 0..4095, interleaved, `frames` frames of `frame_ticks`
+        each.
+        """
         if frames <= 0:
             return
         st = self._st
@@ -182,8 +184,8 @@ class Accumulator:
         st = self._st
         x1 = st[PREV_X1]
         x2 = st[PREV_X2]
-        # Read word by word into a list that is kept: a slice or a tuple would be one more allocation
-        # of several heap blocks, which cost more than the arithmetic.
+        # Read word by word into a list that is kept: a slice or a tuple would be one more
+        # allocation of several heap blocks, which cost more than the arithmetic.
         sums = self._sums
         sums[0] = self._n - self._taken
         sums[1] = st[SX1]
@@ -240,8 +242,8 @@ class Accumulator:
     # ---- offsets
 
     def _wait(self, stretch):
-        """Keeps stretches until one can tell the offsets: a whole cycle, or one without cycles.  What
-        comes before the first crossing is a piece of a cycle, whose mean says nothing."""
+        """Keeps stretches until one can tell the offsets: a whole cycle, or one without cycles.
+        What comes before the first crossing is a piece of a cycle, whose mean says nothing."""
         sums, ticks, n, whole, crossed, fraction = stretch
         stretch = (list(sums), ticks, n, whole, crossed, fraction)
         self._waiting.append((stretch, self._take_squares()))
@@ -333,9 +335,7 @@ class Accumulator:
         words = st[XX1:WORDS]
         for k in range(XX1, WORDS):
             st[k] = 0
-        return [
-            t + (words[2 * k] << 12) + words[2 * k + 1] for k, t in enumerate(self._squares)
-        ]
+        return [t + (words[2 * k] << 12) + words[2 * k + 1] for k, t in enumerate(self._squares)]
 
     def _measure_span(self):
         """Notes the window's cycles so far and the time between the crossings that bound them."""

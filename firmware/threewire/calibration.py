@@ -17,7 +17,9 @@ _PHASES = ("phase1_ns", "phase2_ns")
 
 
 class CalibrationError(ValueError):
-    """Constants that cannot be used; the text names the key, what was found and what would be right."""
+    """Constants that cannot be used; the text names the key, what was found and what would be
+    right.
+    """
 
 
 class Calibration:
@@ -26,8 +28,8 @@ class Calibration:
     v_nv, i_na  pairs (element 1, element 2): nV and nA per ADC count, not zero; a negative value
                 turns the input round
     phase_ns    pair: time by which the current's samples are ahead of the voltage's because of the
-                front end (CT lead plus divider lag); -500000..500000.  The sampler's own slot skew is
-                not part of it: the accumulator adds that.
+                front end (CT lead plus divider lag); -500000..500000.  The sampler's own slot skew
+                is not part of it: the accumulator adds that.
     """
 
     def __init__(self, v_nv, i_na, phase_ns=(0, 0)):
@@ -54,8 +56,8 @@ def nominal(layout):
 
 
 def from_dict(constants, layout):
-    """Calibration from a mapping with any of v1_nv, i1_na, v2_nv, i2_na, phase1_ns, phase2_ns (what is
-    absent stays nominal) and optionally "board", which must then be this board's name.
+    """Calibration from a mapping with any of v1_nv, i1_na, v2_nv, i2_na, phase1_ns, phase2_ns
+    (what is absent stays nominal) and optionally "board", which must then be this board's name.
 
     Raises CalibrationError.
     """

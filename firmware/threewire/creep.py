@@ -1,8 +1,8 @@
 """The no-load gate: an element registers only what a real load draws, and then all of it.
 
-Flow: accumulator -> CREEP -> registers.  The gate looks at an element's watts over at least a second,
-never at amperes.  While it is shut energy is held back; when it opens, what was held over this second
-and the one before it is let through, so that a load's first second counts.
+Flow: accumulator -> CREEP -> registers.  The gate looks at an element's watts over at least a
+second, never at amperes.  While it is shut energy is held back; when it opens, what was held over
+this second and the one before it is let through, so that a load's first second counts.
 """
 
 
@@ -46,8 +46,8 @@ class CreepGate:
         return 0
 
     def finish(self):
-        """Energy that counts when metering ends before the second does: the mean over what there is
-        decides."""
+        """Energy that counts when metering ends before the second does: the mean over what there
+        is decides."""
         if not self.is_open and abs(self._sum) * self._second >= self._open_at * self._ticks > 0:
             return self._open()
         return 0

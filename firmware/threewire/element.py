@@ -1,4 +1,5 @@
-"""One element's wiring into the kernel's sums: which input is delayed, by how much, with what gain.
+"""One element's wiring into the kernel's sums: which input is delayed, by how much, with what
+gain.
 
 Flow: layout, calibration -> ELEMENT -> accumulator.
 """

@@ -1,7 +1,8 @@
-"""The three lamps of the Series 1000: two green ones locked to the register, a red one for reverse flow.
+"""The three lamps of the Series 1000: two green ones locked to the register, a red one for reverse
+flow.
 
-Flow: registers, reverse rule -> INDICATORS -> pins.  The green lamps are functions of the delivered
-register alone, so they show the same after any restart.
+Flow: registers, reverse rule -> INDICATORS -> pins.  The green lamps are functions of the
+delivered register alone, so they show the same after any restart.
 """
 
 from micropython import const

@@ -1,7 +1,7 @@
 """Integer mathematics shared by the pure stages: symmetric rounding, square root, small angles.
 
-Everything here gives the same digits on every port: no float is involved.  Angles are small (a frame
-is a small part of a mains cycle), so they are carried as squares and expanded in series.
+Everything here gives the same digits on every port: no float is involved.  Angles are small (a
+frame is a small part of a mains cycle), so they are carried as squares and expanded in series.
 """
 
 # 4 * pi**2 in Q32: 39.47841760435743 * 2**32, rounded.
@@ -9,8 +9,9 @@ FOUR_PI2_Q32 = 169558512509
 
 
 def nearest(a, b):
-    """a / b rounded to the nearest integer, halves away from zero, so that nearest(-a, b) is
-    -nearest(a, b): an offset or a gain estimated from inverted samples is exactly inverted.  b > 0."""
+    """a / b (b > 0) rounded to the nearest integer, halves away from zero: nearest(-a, b) is
+    -nearest(a, b), so that an offset estimated from inverted samples is exactly inverted.
+    """
     if a < 0:
         return -((b - 2 * a) // (2 * b))
     return (2 * a + b) // (2 * b)

@@ -1,16 +1,18 @@
 """The per-sample sums: the only code that sees every frame.
 
-Flow: sampler -> KERNEL -> accumulator -> registers.  `scan` walks interleaved ADC codes, adds up what
-one mains cycle needs and stops at the frame where the next cycle starts.  It knows nothing of volts,
-gains or time: all of that is applied to the sums, once a cycle.
+Flow: sampler -> KERNEL -> accumulator -> registers.  `scan` walks interleaved ADC codes, adds up
+what one mains cycle needs and stops at the frame where the next cycle starts.  It knows nothing of
+volts, gains or time: all of that is applied to the sums, once a cycle.
 
-Viper works on machine words, 32 bits on the chips and 64 on a PC, and must give the same sums on both:
-no intermediate leaves the int32 range, and a word loaded from the state is either known to be
-non-negative or only added to and stored again, because a `ptr32` load extends with zeros on 64 bits.
+Viper works on machine words, 32 bits on the chips and 64 on a PC, and must give the same sums on
+both: no intermediate leaves the int32 range, and a word loaded from the state is either known to
+be non-negative or only added to and stored again, because a `ptr32` load extends with zeros on 64
+bits.
 """
 
-import micropython
 from array import array
+
+import micropython
 from micropython import const
 
 # Words of the state.  Where things are in a frame, and the thresholds, set by the accumulator:
@@ -64,8 +66,8 @@ def state():
 def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
     """Add the frames at codes[pos:end] to the state `st`; stop in front of an upward crossing.
 
-    `pos` and `end` count codes, both multiples of the stride apart; codes are 0..4095.  Returns the
-    position reached: below `end` exactly when the frame there is the first of a new cycle.
+    `pos` and `end` count codes, both multiples of the stride apart; codes are 0..4095.  Returns
+    the position reached: below `end` exactly when the frame there is the first of a new cycle.
     """
     x1s = st[X1]
     y1s = st[Y1]
@@ -161,8 +163,8 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
 
 @micropython.viper
 def third_differences(codes: ptr16, pos: int, count: int, stride: int) -> int:
-    """Sum of `count` squared third differences of the input at codes[pos], each taken as at most 64
-    counts so that a spike does not drown the rest.  Reads count + 3 frames.  count <= 2**17."""
+    """Sum of `count` squared third differences of the input at codes[pos], each taken as at most
+    64 counts so that a spike does not drown the rest.  Reads count + 3 frames.  count <= 2**17."""
     total = 0
     while count > 0:
         d = codes[pos] - codes[pos + 3 * stride]

@@ -8,7 +8,9 @@ INPUTS = ("v1", "i1", "v2", "i2")
 
 
 class LayoutError(ValueError):
-    """A board file that cannot be metered with; the text says which setting and what would be right."""
+    """A board file that cannot be metered with; the text says which setting and what would be
+    right.
+    """
 
 
 class Layout:
@@ -32,13 +34,15 @@ class Layout:
         for name in INPUTS:
             source, sign = board.DERIVED.get(name, (name, 1))
             if source not in self.slots:
-                raise LayoutError("board {}: input {} has no slot in SLOTS".format(self.name, name))
+                raise LayoutError(
+                    "board {}: input {} has no slot in SLOTS".format(self.name, name)
+                )
             place = self.slots.index(source)
             self.slot[name] = place
             self.sign[name] = sign
             self.slot_ns[name] = place * board.SLOT_NS
-        # The timer sampler times whole blocks in microseconds: a frame is then an integer number of
-        # (1 us / frames in a block), the clock stated here.
+        # The timer sampler times whole blocks in microseconds: a frame is then an integer number
+        # of (1 us / frames in a block), the clock stated here.
         self.block_frames = board.BLOCK_FRAMES
         self.tick_hz = 1000000 * board.BLOCK_FRAMES
         self.frame_ticks = board.PERIOD_US * board.BLOCK_FRAMES

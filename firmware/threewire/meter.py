@@ -1,7 +1,7 @@
 """The metering module: codes in; registers, indicators and readings out.
 
-Flow: sampler -> kernel -> accumulator -> METER's creep gates -> registers -> indicators; windows ->
-reverse rule, readings.  Board and host run this very module; it knows no clock, pin or file.
+Flow: sampler -> kernel -> accumulator -> METER's creep gates -> registers -> indicators; windows
+-> reverse rule, readings.  Board and host run this very module; it knows no clock, pin or file.
 """
 
 from threewire.accumulator import Accumulator, raw_per_wh
@@ -17,8 +17,8 @@ class Meter:
     """A two-element meter.
 
     layout, calibration  what is measured, and with which constants
-    on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh", "ten",
-                         "reverse"); ticks since the first frame
+    on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh",
+                         "ten", "reverse"); ticks since the first frame
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
     ticks     time metered so far
@@ -63,7 +63,11 @@ class Meter:
                 self._bridge(self._steady or window, window)
             self._steady = window
         recent = self._recent
-        recent.append(window)
+        # Windows cut short by gaps join the one before, so that only so many are kept.
+        if recent and recent[-1].ticks * 16 < self.tick_hz:
+            recent[-1].add(window)
+        else:
+            recent.append(window)
         # The fewest windows that make a second; while there is less, there is no last second.
         ticks = 0
         k = len(recent)
@@ -86,16 +90,16 @@ class Meter:
     # ---- called by whoever runs the meter
 
     def gap(self, frames, ticks):
-        """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.  What
-        flowed meanwhile is estimated from the power before and after, once that is known."""
+        """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.
+        What flowed meanwhile is estimated from the power before and after, once that is known."""
         self._accumulator.interrupt()
         self.lost_frames += frames
         self.ticks += ticks
         self._gap_ticks += ticks
 
     def finish(self):
-        """Accounts for what is still under way: the frames since the last crossing, a gap with nothing
-        after it, and a starting decision cut short.  Metering ends here."""
+        """Accounts for what is still under way: the frames since the last crossing, a gap with
+        nothing after it, and a starting decision cut short.  Metering ends here."""
         self._accumulator.interrupt()
         if self._gap_ticks and self._steady:
             self._bridge(self._steady, self._steady)
@@ -131,7 +135,8 @@ class Meter:
         passed = []
         for k, gate in enumerate(self.gates):
             twice = before.energy[k] * after.ticks + after.energy[k] * before.ticks
-            # Rounded to a raw unit, 1e-30 of a watt-hour or less: an estimate has no remainder to keep.
+            # Rounded to a raw unit, 1e-30 of a watt-hour or less: an estimate has no remainder to
+            # keep.
             raw = nearest(twice * ticks, 2 * before.ticks * after.ticks)
             passed.append(gate.passed(raw, ticks))
         self.estimated.add(*passed)

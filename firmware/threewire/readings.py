@@ -1,7 +1,7 @@
 """What the meter publishes of a window: volts, amperes, watts and so on, as integers.
 
-Flow: window -> READINGS -> telemetry, host.  Integer all through (micro- and milli-units), so every
-port publishes the same digits; only whoever shows them to people makes decimals of them.
+Flow: window -> READINGS -> telemetry, host.  Integer all through (micro- and milli-units), so
+every port publishes the same digits; only whoever shows them to people makes decimals of them.
 """
 
 from threewire.intmath import cos_q30, isqrt, nearest
@@ -47,7 +47,8 @@ def _toward_zero(a, b):
 
 
 def _reactive(window, element, k):
-    """Reactive energy at the mains frequency, nV * nA * ticks * 256, from the two neighbouring products.
+    """Reactive energy at the mains frequency, nV * nA * ticks * 256, from the two neighbouring
+    products.
 
     With t the phase a frame spans and f the frames x has to be delayed by,
     Q sin t = S0 cos((1 - f) t) - S1 cos(f t) for x the current, and minus that for x the voltage.

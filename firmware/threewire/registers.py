@@ -1,8 +1,9 @@
-"""The energy registers: delivered and received, per element and of their net.  Exact and monotonic.
+"""The energy registers: delivered and received, per element and of their net.  Exact and
+monotonic.
 
 Flow: creep gate -> REGISTERS -> indicators, storage, telemetry.  A register is a count of whole
-watt-hours and a residue in raw units (accumulator), so nothing is ever rounded away; Python's integers
-do not wrap, and both stay small: 100 years at 48 kW are 4.3e10 Wh.
+watt-hours and a residue in raw units (accumulator), so nothing is ever rounded away; Python's
+integers do not wrap, and both stay small: 100 years at 48 kW are 4.3e10 Wh.
 """
 
 
@@ -31,7 +32,9 @@ class Register:
 
 
 class Registers:
-    """delivered, received: the net of the two elements; elements: a (delivered, received) pair each."""
+    """delivered, received: the net of the two elements; elements: a (delivered, received) pair
+    each.
+    """
 
     def __init__(self, raw_per_wh):
         self.delivered = Register(raw_per_wh)

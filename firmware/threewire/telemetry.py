@@ -1,7 +1,7 @@
 """The serial line: one JSON object a second with what the meter knows.
 
-Flow: meter -> TELEMETRY -> serial port.  Keys are those of the host's replay; numbers are made from
-integers, digit by digit, so that no port's float rounding shows.
+Flow: meter -> TELEMETRY -> serial port.  Keys are those of the host's replay; numbers are made
+from integers, digit by digit, so that no port's float rounding shows.
 """
 
 
@@ -33,8 +33,9 @@ def _element(reading, registers, rule):
 
 
 def line(meter, window):
-    """One line of JSON about `window` (the last second) and the registers; "t" is the metered time in
-    seconds."""
+    """One line of JSON about `window` (the last second) and the registers; "t" is the metered time
+    in seconds.
+    """
     one, two, hertz_mhz = meter.readings(window)
     total = meter.registers
     lit = meter.lit

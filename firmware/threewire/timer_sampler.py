@@ -1,118 +1,146 @@
 """Samples by a periodic timer: works on any port that has machine.Timer and machine.ADC.
 
-Flow: ADC -> TIMER SAMPLER -> meter.  The interrupt stores one frame a tick in a ring of blocks; `pump`
-hands full blocks to the meter with the time they really took, from tick to tick.
+Flow: ADC -> TIMER SAMPLER -> meter.  The interrupt stores one frame a tick in a ring of blocks;
+`pump` hands full blocks to the meter with the time they really took, from tick to tick.
 
 The interrupt allocates nothing: it calls bound methods made beforehand, stores small integers into
-arrays and keeps its counters masked.  It costs about 43 us (emulated RP2040 at 125 MHz, four inputs),
-a third of the CPU at 8 kHz.
+arrays and keeps its counters masked.  It costs about 43 us (emulated RP2040 at 125 MHz, four
+inputs), a third of the CPU at 8 kHz.
 """
 
-import micropython
 from array import array
-from machine import ADC, Pin, Timer
-from micropython import const
 from time import ticks_add, ticks_diff, ticks_us
 
+import micropython
+from machine import ADC, Pin, Timer
+from micropython import const
+
 _BLOCKS = const(8)  # in the ring; a power of two
-_COUNT = const(0xFFFF)  # block counters are masked to this
+_TICKS_MASK = const(0x3FFFFFFF)  # ticks_us wraps at 2**30
+_TICKS_HALF = const(0x20000000)
+
+# Words the interrupt keeps; block counters run modulo 2**16.
+_DUE = const(0)  # ticks_us at which this tick was to come
+_PERIOD = const(1)
+_LATE = const(2)  # a tick later than this is left out
+_AT = const(3)  # where the next code goes...
+_LEFT = const(4)  # ...and how many frames its block still takes
+_FRAMES = const(5)  # frames in a block
+_SIZE = const(6)  # codes in a block
+_FILLED = const(7)  # blocks completed
+_TAKEN = const(8)  # blocks handed over
+_FOUR = const(9)  # 1: four slots, 0: three
+_WORDS = const(10)
+_COUNT = const(0xFFFF)
 
 
 class TimerSampler:
-    """Converts the board's slots every PERIOD_US and hands over blocks of BLOCK_FRAMES frames.
+    """Converts the board's slots, three or four, every PERIOD_US and hands over blocks of
+    BLOCK_FRAMES.
 
-    A tick that is served more than half a period late is left out: the samples would lie about when
-    they were taken.  Such frames, those the ring had no room for, and those whose tick was lost are a
-    gap, which the meter is told of.
+    A tick that is served more than half a period late is left out: its samples would lie about
+    when they were taken.  Such frames, those the ring had no room for, and those whose tick was
+    lost are a gap, which the meter is told of.
     """
 
     def __init__(self, board, layout):
         self._period_us = board.PERIOD_US
-        self._late_us = board.PERIOD_US // 2
         self._frames = board.BLOCK_FRAMES
-        self._stride = layout.stride
-        # A block of frames, in us: frame_ticks of the layout's clock.
-        self._block_us = self._period_us * self._frames
-        self._reads = tuple([ADC(Pin(pin)).read_u16 for name, pin in board.SLOTS])
-        size = self._frames * self._stride
-        self._size = size
+        # The time of a block in us is that of a frame in ticks of the layout's clock.
+        self._block_us = board.PERIOD_US * board.BLOCK_FRAMES
+        size = board.BLOCK_FRAMES * layout.stride
+        reads = [ADC(Pin(pin)).read_u16 for name, pin in board.SLOTS]
+        self._read0, self._read1, self._read2 = reads[:3]
+        self._read3 = reads[-1]
         self._codes = array("H", bytes(2 * size * _BLOCKS))
         whole = memoryview(self._codes)
         self._views = [whole[k * size : (k + 1) * size] for k in range(_BLOCKS)]
         self._stamps = array("i", [0] * _BLOCKS)  # ticks_us of each block's first frame
-        self._at = 0  # where the next code goes
-        self._stop = size  # where its block ends
-        self._filled = 0  # blocks completed, masked
-        self._taken = 0  # blocks handed over, masked
+        self._words = words = array("i", [0] * _WORDS)
+        words[_PERIOD] = board.PERIOD_US
+        words[_LATE] = board.PERIOD_US // 2
+        words[_FRAMES] = words[_LEFT] = board.BLOCK_FRAMES
+        words[_SIZE] = size
+        words[_FOUR] = 1 if layout.stride == 4 else 0
         self._owed_us = 0
-        self._due = 0
         self._timer = Timer(board.TIMER_ID)
+        self._kind = board.TIMER_KIND
         self._tick = self._serve  # a bound method made once: making one allocates
 
-    def start(self, **kind):
-        """Starts the ticks.  kind: hard=True where the port has hard interrupts."""
-        self._due = ticks_add(ticks_us(), self._period_us)
+    def start(self):
+        self._words[_DUE] = ticks_add(ticks_us(), self._period_us)
         self._timer.init(
             mode=Timer.PERIODIC,
             period=self._period_us,
             tick_hz=1000000,
             callback=self._tick,
-            **kind
+            **self._kind,
         )
 
     def stop(self):
         self._timer.deinit()
 
-    @micropython.native
+    @micropython.viper
     def _serve(self, timer):
-        now = ticks_us()
-        due = self._due
-        self._due = ticks_add(due, self._period_us)
-        if ticks_diff(now, due) > self._late_us:
+        words = ptr32(self._words)
+        now = int(ticks_us())
+        late = (now - words[_DUE] + _TICKS_HALF & _TICKS_MASK) - _TICKS_HALF
+        words[_DUE] = words[_DUE] + words[_PERIOD] & _TICKS_MASK
+        if late > words[_LATE]:
             return
-        at = self._at
-        if at + self._size == self._stop:
+        left = words[_LEFT]
+        if left == words[_FRAMES]:
             # First frame of a block: is there room for it?
-            filled = self._filled
-            if (filled - self._taken) & _COUNT >= _BLOCKS - 1:
+            filled = words[_FILLED]
+            if (filled - words[_TAKEN] & _COUNT) >= _BLOCKS - 1:
                 return
-            self._stamps[filled & (_BLOCKS - 1)] = now
-        codes = self._codes
-        for read in self._reads:
-            codes[at] = read() >> 4
+            stamps = ptr32(self._stamps)
+            stamps[filled & (_BLOCKS - 1)] = now
+        codes = ptr16(self._codes)
+        at = words[_AT]
+        codes[at] = int(self._read0()) >> 4
+        codes[at + 1] = int(self._read1()) >> 4
+        codes[at + 2] = int(self._read2()) >> 4
+        at += 3
+        if words[_FOUR]:
+            codes[at] = int(self._read3()) >> 4
             at += 1
-        if at == self._stop:
-            self._filled = filled = (self._filled + 1) & _COUNT
-            at = (filled & (_BLOCKS - 1)) * self._size
-            self._stop = at + self._size
-        self._at = at
+        left -= 1
+        if left == 0:
+            filled = words[_FILLED] + 1 & _COUNT
+            words[_FILLED] = filled
+            at = (filled & (_BLOCKS - 1)) * words[_SIZE]
+            left = words[_FRAMES]
+        words[_AT] = at
+        words[_LEFT] = left
 
     def pump(self, meter):
         """Hands every block to the meter whose successor has begun: only then is its length known.
 
         Returns the number of blocks.
         """
+        words = self._words
+        late_us = words[_LATE]
         n = 0
         while True:
-            taken = self._taken
-            ready = (self._filled - taken) & _COUNT
-            # The last full block counts once a frame of the next is in: `_at` has left its start.
-            if ready == 0 or (ready == 1 and self._at + self._size == self._stop):
+            taken = words[_TAKEN]
+            ready = (words[_FILLED] - taken) & _COUNT
+            if ready == 0 or (ready == 1 and words[_LEFT] == self._frames):
                 return n
             k = taken & (_BLOCKS - 1)
             took = ticks_diff(self._stamps[(k + 1) & (_BLOCKS - 1)], self._stamps[k])
             excess = took - self._block_us
-            gap = (excess + self._late_us) // self._period_us
+            gap = (excess + late_us) // self._period_us
             if gap > 0:
                 excess -= gap * self._period_us
             # What jitter adds to one block it takes from the next: settle only what has piled up.
             self._owed_us += excess
             length = self._block_us
-            if abs(self._owed_us) > self._late_us // 2:
+            if abs(self._owed_us) > late_us // 2:
                 length += self._owed_us
                 self._owed_us = 0
             meter.feed(self._views[k], self._frames, length)
             if gap > 0:
                 meter.gap(gap, gap * self._block_us)
-            self._taken = (taken + 1) & _COUNT
+            words[_TAKEN] = (taken + 1) & _COUNT
             n += 1

@@ -1,7 +1,7 @@
 """Sums over a stretch of whole mains cycles: what readings and the reverse rule are made from.
 
-Flow: accumulator -> WINDOW -> readings, meter.  A window is 10 or 12 cycles; windows add up to longer
-ones, so a second, a demand period and a whole run are read by the same code.
+Flow: accumulator -> WINDOW -> readings, meter.  A window is 10 or 12 cycles; windows add up to
+longer ones, so a second, a demand period and a whole run are read by the same code.
 """
 
 
@@ -9,8 +9,8 @@ class Window:
     """Sums of one or more windows; index k of a list is element k + 1.
 
     ticks, frames     its length
-    cycles, span_q12  mains cycles between the crossings that bound it, and the ticks * 4096 from the
-                      first crossing to the last; both 0 where it was not bounded by crossings
+    cycles, span_q12  mains cycles between the crossings that bound it, and the ticks * 4096 from
+                      the first crossing to the last; both 0 where it was not bounded by crossings
     whole             True where it consists of mains cycles only, each bounded by crossings
     energy            signed, raw units (accumulator), before the creep gate
     same, step        tick-weighted sums of S0 and of S1 - S0 (counts**2 / 256)

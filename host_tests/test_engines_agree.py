@@ -1,0 +1,126 @@
+"""The same codes give the same digits on every engine, and fit the heap that a board has."""
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import pytest
+
+from host_tests.meter_runs import (
+    BOARD,
+    Codes,
+    convert,
+    net_wh,
+    on_engine,
+    register_wh,
+    split_phase,
+)
+from tools import boards, house
+from tools.engine_process import Metered
+from tools.frontend import FrontEnd
+from tools.looping import ArrayRecording, Source
+from tools.recording_types import INPUTS
+
+ENGINES = ("micropython", "i386", "armhf")
+# The greatest gains: a few seconds then make many edges, one CT turned round, and phases both ways.
+STRONG = {
+    "v1_nv": 1_900_000_000,
+    "i1_na": 1_700_000_000,
+    "v2_nv": 1_800_000_001,
+    "i2_na": -1_600_000_007,
+    "phase1_ns": 123_456,
+    "phase2_ns": -98_765,
+}
+CALIBRATIONS = {"nominal": {}, "strong": STRONG}
+
+
+def of_the_house(start_s: float, stop_s: float) -> Codes:
+    """Part of the generated house through the RP2040's converter."""
+    story = house.generate()
+    rate = story.rate_hz
+    rows = np.concatenate(list(story.blocks(round(start_s * rate), round(stop_s * rate))), axis=1)
+    layout = boards.load(BOARD)
+    front_end = FrontEnd(
+        inputs=layout.slots,
+        offsets_s=[layout.slot_ns[name] * 1e-9 for name in layout.slots],
+        adc="real",
+    )
+    return np.concatenate(
+        list(front_end.codes(Source(ArrayRecording(rate, dict(zip(INPUTS, rows))))))
+    )
+
+
+@cache
+def everything() -> Codes:
+    """A house, reversals, random codes over the full scale, silence, rails, a dead line, and a
+    number of frames that no block divides."""
+    rng = np.random.default_rng(6)
+    dead = split_phase((40, 40), lag_deg=40)
+    del dead["v1"]
+    parts = [
+        of_the_house(60, 62.5),
+        convert(split_phase((20, -30), lag_deg=-50, hertz=49.3), 1.7, noise=1, offset=70),
+        convert(split_phase((-20, 30), lag_deg=70, hertz=49.3), 1.3, noise=1, offset=70),
+        rng.integers(0, 4096, (4000, 4), dtype=np.uint16),
+        np.full((5000, 4), 2048, np.uint16),
+        np.zeros((500, 4), np.uint16),
+        np.full((700, 4), 4095, np.uint16),
+        convert(dead, 1.1, noise=2),
+        convert(split_phase((150, 150), hertz=64), 1.2),
+    ]
+    codes = np.concatenate(parts)
+    return codes[: len(codes) // 1024 * 1024 - 655]
+
+
+@cache
+def metered(engine: str, calibration: str, block_frames: int = 1024) -> Metered:
+    return on_engine(engine, [everything()], CALIBRATIONS[calibration], block_frames=block_frames)
+
+
+def result_of(run: Metered) -> dict[str, object]:
+    """The result without how long it took."""
+    return {name: value for name, value in run.result.items() if name != "busy_us"}
+
+
+def test_the_codes_are_worth_comparing() -> None:
+    run = metered("cpython", "strong")
+    assert run.result["frames"] == len(everything())
+    assert {name for name, _, _ in run.edges} == {"kwh", "ten", "reverse"}
+    for element in run.result["elements"]:
+        assert register_wh(element["delivered"]) > 5 and register_wh(element["received"]) > 5
+    ticks = [at for _, _, at in run.edges]
+    assert ticks == sorted(ticks) and len(ticks) > 20
+
+
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_agree(engine: str, calibration: str) -> None:
+    here, there = metered("cpython", calibration), metered(engine, calibration)
+    assert result_of(there) == result_of(here)
+    assert there.edges == here.edges
+
+
+@pytest.mark.parametrize("engine", ["cpython", *ENGINES])
+def test_registers_and_edges_do_not_depend_on_the_blocks(engine: str) -> None:
+    usual = metered("cpython", "strong")
+    other = metered(engine, "strong", 77)
+    assert other.edges == usual.edges
+    for name in ("delivered", "received"):
+        assert other.result[name] == usual.result[name]
+        for k in (0, 1):
+            assert other.result["elements"][k][name] == usual.result["elements"][k][name]
+
+
+@pytest.mark.parametrize("engine", ["micropython", "i386"])
+def test_ten_minutes_fit_a_boards_heap(engine: str) -> None:
+    second = convert(split_phase((200, 180), lag_deg=30), 1, noise=1)
+
+    def minutes() -> Iterator[Codes]:
+        for _ in range(600):
+            yield second
+
+    run = on_engine(engine, minutes(), heap="128k", trace_ticks=64_000_000)
+    assert run.result["frames"] == 600 * 8000
+    watts = sum(e["watts_uw"] for e in run.result["elements"]) * 1e-6
+    assert float(net_wh(run.result)) == pytest.approx(watts / 6, rel=1e-5)
+    assert len([1 for name, _, _ in run.edges if name == "ten"]) == net_wh(run.result) // 5

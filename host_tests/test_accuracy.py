@@ -105,7 +105,7 @@ def grid() -> Iterator[object]:
                     count += 1
 
 
-@pytest.mark.parametrize("case", grid())
+@pytest.mark.parametrize("case", list(grid()))
 def test_energy_is_within_the_gates(case: Case) -> None:
     result = case.metered().result
     true = reference(case)

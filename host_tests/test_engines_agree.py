@@ -22,7 +22,7 @@ from tools.looping import ArrayRecording, Source
 from tools.recording_types import INPUTS
 
 ENGINES = ("micropython", "i386", "armhf")
-# The greatest gains: a few seconds then make many edges, one CT turned round, and phases both ways.
+# Great gains, so that a few seconds make many edges, one CT turned round, and phases both ways.
 STRONG = {
     "v1_nv": 1_900_000_000,
     "i1_na": 1_700_000_000,

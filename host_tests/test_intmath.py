@@ -75,7 +75,7 @@ def test_shift_weight_without_angle_is_linear_interpolation(f_q24: int) -> None:
     assert shift_weight_q24(f_q24, 0) == f_q24
 
 
-@given(st.integers(0, 0.16 * 2**32 // 1))
+@given(st.integers(0, 2**32 * 16 // 100))
 def test_whole_shifts_are_exact(angle2_q32: int) -> None:
     assert shift_weight_q24(0, angle2_q32) == 0
     assert shift_weight_q24(1 << 24, angle2_q32) == 1 << 24

@@ -4,23 +4,16 @@ A board file is data that the firmware imports by itself; nothing here is flashe
 """
 
 import importlib.util
-import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from threewire.layout import Layout, LayoutError
 from tools.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARDS = ROOT / "boards"
 DEFAULT = "feather_rp2040"
-
-# The firmware's pure half runs here as it is; `micropython` comes from the shim.
-for _path in (ROOT / "tools" / "shim", ROOT / "firmware"):
-    if str(_path) not in sys.path:
-        sys.path.append(str(_path))
-
-from threewire.layout import Layout, LayoutError  # noqa: E402
 
 
 def names() -> list[str]:

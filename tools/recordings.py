@@ -38,7 +38,8 @@ def open_recording(path: str | Path) -> Recording | Capture:
     """Open a recording by its extension, in any case: .npz .csv .wav .cfg/.dat .cff.
 
     A Capture comes back for an .npz of raw ADC codes, a Recording for all else. Only headers are
-    read here (a .csv is also scanned for its number of lines). Raises InputError for a file that
+    read here, but a .csv is also scanned for its number of lines, and COMTRADE and 24-bit WAV are
+    loaded whole. Raises InputError for a file that
     cannot be used; what is wrong deep in the data is raised by blocks().
     """
     path = Path(path)

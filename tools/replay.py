@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from threewire.calibration import CalibrationError, from_dict  # on the path by tools.boards
+from threewire.calibration import CalibrationError, from_dict
+from threewire.layout import Layout
 from tools import boards, engine_process, engines
-from tools.boards import Layout
 from tools.errors import InputError
 from tools.frontend import FrontEnd
 from tools.looping import Recording, Source
@@ -228,7 +228,10 @@ def _replay_capture(
         raise InputError(
             f"{capture.path}: made on board {capture.board!r}, asked for is {board!r}"
         )
-    layout = boards.load(capture.board)
+    try:
+        layout = boards.load(capture.board)
+    except InputError as problem:
+        raise InputError(f"{capture.path}: made on another board: {problem}") from None
     if capture.slots != layout.slots:
         raise InputError(
             f"{capture.path}: its slots are {' '.join(capture.slots)}, those of board "

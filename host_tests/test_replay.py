@@ -1,0 +1,352 @@
+"""The replay command as a user runs it: its JSON, its options, and what it says of bad input."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host_tests.conftest import need_engine
+from tools import boards
+from tools.frontend import FrontEnd
+from tools.looping import ArrayRecording, Source
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE = 7680.0
+
+
+def sine_house(seconds=4.0, amps=(50.0, 30.0), hertz=60.0, lag_deg=0.0) -> dict[str, np.ndarray]:
+    """120 V on both legs, in opposite phase, with a current each."""
+    w = 2 * math.pi * hertz * np.arange(round(seconds * RATE)) / RATE
+    wave = math.sqrt(2) * np.sin(w)
+    lagging = math.sqrt(2) * np.sin(w - math.radians(lag_deg))
+    return {
+        "v1": 120 * wave,
+        "i1": amps[0] * lagging,
+        "v2": -120 * wave,
+        "i2": -amps[1] * lagging,
+    }
+
+
+def save(path: Path, **replaced) -> Path:
+    """A recording that is good but for what is replaced; None leaves an array out."""
+    arrays = {"rate_hz": RATE, **sine_house(), **replaced}
+    np.savez(path, **{name: a for name, a in arrays.items() if a is not None})
+    return path
+
+
+def run(*arguments, engine="micropython") -> subprocess.CompletedProcess:
+    """`python -m tools.replay`, from the project's folder."""
+    need_engine(engine)
+    return subprocess.run(
+        [sys.executable, "-m", "tools.replay", *map(str, arguments), "--engine", engine],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def report(*arguments, engine="micropython") -> dict:
+    done = run(*arguments, "--json", engine=engine)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory) -> Path:
+    return save(tmp_path_factory.mktemp("replay") / "house.npz")
+
+
+def test_json_has_what_the_interface_promises(house):
+    said = report(house, "--duration", 20)
+    assert set(said) == {
+        "seconds",
+        "frames",
+        "engine",
+        "board",
+        "delivered_wh",
+        "received_wh",
+        "elements",
+        "hertz",
+        "leds",
+        "edges",
+        "faults",
+        "reference",
+        "error_ppm",
+    }
+    assert said["engine"] == "micropython" and said["board"] == "feather_rp2040"
+    assert said["seconds"] == pytest.approx(20, abs=1e-3)
+    assert said["frames"] == round(20 * said["frames"] / said["seconds"])
+    wh = [120 * amps * 20 / 3600 for amps in (50, 30)]
+    for element, true_wh, amps in zip(said["elements"], wh, (50, 30)):
+        assert float(element["delivered_wh"]) == pytest.approx(true_wh, rel=2e-4)
+        assert float(element["received_wh"]) == 0
+        assert element["volts"] == pytest.approx(120, rel=1e-3)
+        assert element["amps"] == pytest.approx(amps, rel=1e-3)
+        assert element["watts"] == pytest.approx(120 * amps, rel=1e-3)
+        assert element["va"] == pytest.approx(120 * amps, rel=1e-3)
+        assert abs(element["var"]) < 0.01 * 120 * amps
+        assert element["power_factor"] == pytest.approx(1, abs=1e-3)
+        assert element["reversed"] is False
+    assert isinstance(said["delivered_wh"], str) and "." in said["delivered_wh"]
+    assert float(said["delivered_wh"]) == pytest.approx(sum(wh), rel=2e-4)
+    assert said["hertz"] == pytest.approx(60, abs=0.01)
+    assert said["faults"]["lost_frames"] == 0 and said["faults"]["clipped"] == {}
+    assert said["reference"]["delivered_wh"] == pytest.approx(sum(wh), rel=1e-6)
+    assert said["reference"]["elements"][1]["watts"] == pytest.approx(3600, rel=1e-6)
+    for ppm in said["error_ppm"].values():
+        assert abs(ppm) < 200
+    # 53.3 Wh: 10 edges of the 10 Wh lamp, none of the other; both started lit.
+    assert len(said["edges"]["ten"]) == 10 and said["edges"]["kwh"] == []
+    assert [lit for _, lit in said["edges"]["ten"]] == [False, True] * 5
+    assert said["leds"] == {"kwh": True, "ten": True, "reverse": False}
+
+
+def test_swapped_ct_is_seen_and_registered_as_received(house):
+    said = report(house, "--duration", 20, "--swap-ct", 2)
+    one, two = said["elements"]
+    assert (one["reversed"], two["reversed"]) == (False, True)
+    assert float(two["delivered_wh"]) == 0
+    assert float(two["received_wh"]) == pytest.approx(20.0, rel=2e-4)
+    assert float(one["received_wh"]) == 0
+    # The net of the two goes to the total.
+    assert float(said["delivered_wh"]) == pytest.approx(120 * 20 * 20 / 3600, rel=2e-4)
+    assert said["leds"]["reverse"] is True
+    ((at, lit),) = said["edges"]["reverse"]
+    assert lit is True and at <= 1.5
+    assert abs(said["error_ppm"]["element2"]) < 200
+
+
+def test_lagging_and_leading_have_signs(tmp_path):
+    for lag_deg, sign in ((60, 1), (-36.87, -1)):
+        file = save(tmp_path / "load.npz", **sine_house(lag_deg=lag_deg))
+        one = report(file)["elements"][0]
+        assert one["power_factor"] == pytest.approx(
+            sign * math.cos(math.radians(lag_deg)), abs=2e-3
+        )
+        assert one["var"] == pytest.approx(120 * 50 * math.sin(math.radians(lag_deg)), rel=0.01)
+
+
+def test_one_element_recording(tmp_path):
+    said = report(save(tmp_path / "one.npz", v2=None, i2=None))
+    assert float(said["elements"][0]["delivered_wh"]) == pytest.approx(
+        120 * 50 * 4 / 3600, rel=3e-4
+    )
+    assert float(said["elements"][1]["delivered_wh"]) == 0
+    assert said["elements"][1]["volts"] < 0.2
+    assert said["error_ppm"]["element2"] is None
+
+
+def test_real_adc_repeats_by_seed_and_only_by_seed(house):
+    first = report(house, "--adc", "real", "--seed", 3)
+    assert report(house, "--adc", "real", "--seed", 3) == first
+    assert report(house, "--adc", "real", "--seed", 4) != first
+
+
+def test_every_board_replays(house):
+    for name in boards.names():
+        said = report(house, "--board", name)
+        assert said["board"] == name
+        total = 120 * 80 * 4 / 3600
+        assert float(said["delivered_wh"]) == pytest.approx(total, rel=2e-3), name
+
+
+def test_same_recording_in_every_format(house, tmp_path):
+    """A .csv of the same samples gives the same energies to the last digit."""
+    data = np.load(house)
+    csv = tmp_path / "house.csv"
+    columns = [data[name] for name in ("v1", "i1", "v2", "i2")]
+    rows = "\n".join(",".join(repr(float(x)) for x in row) for row in zip(*columns))
+    csv.write_text(f"# rate_hz={RATE}\nv1,i1,v2,i2\n{rows}\n")
+    assert report(csv) == report(house)
+
+
+def test_calibration_scales_the_readings(house, tmp_path):
+    file = tmp_path / "calibration.json"
+    file.write_text(json.dumps({"board": "feather_rp2040", "i1_na": 300_000_000}))
+    plain, scaled = report(house), report(house, "--calibration", file)
+    assert float(scaled["elements"][0]["delivered_wh"]) == pytest.approx(
+        2 * float(plain["elements"][0]["delivered_wh"]), rel=1e-8
+    )
+    assert scaled["elements"][1] == plain["elements"][1]
+
+
+def test_clipping_is_reported(tmp_path):
+    loud = sine_house(amps=(250.0, 30.0))
+    done = run(save(tmp_path / "loud.npz", **loud), "--json")
+    assert done.returncode == 0
+    assert "i1" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert json.loads(done.stdout)["faults"]["clipped"]["i1"] > 0
+
+
+def test_text_report_and_plot(house, tmp_path):
+    done = run(house, "--plot", tmp_path / "out.png")
+    assert done.returncode == 0 and done.stderr == ""
+    assert "element 1" in done.stdout and "delivered" in done.stdout
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+
+
+def write_capture(path: Path, **replaced) -> Path:
+    """The codes a board would have seen of the house, with the capture's other fields."""
+    layout = boards.load("feather_rp2040")
+    source = Source(ArrayRecording(RATE, sine_house()))
+    front_end = FrontEnd(
+        inputs=layout.slots, offsets_s=[layout.slot_ns[s] * 1e-9 for s in layout.slots]
+    )
+    fields = {
+        "codes": np.concatenate(list(front_end.codes(source))),
+        "board": layout.name,
+        "slots": np.array(layout.slots),
+        "frame_ticks": layout.frame_ticks,
+        "tick_hz": layout.tick_hz,
+        **replaced,
+    }
+    np.savez(path, **fields)
+    return path
+
+
+def test_capture_replays_as_the_recording_it_came_from(house, tmp_path):
+    said = report(write_capture(tmp_path / "capture.npz"))
+    whole = report(house)
+    assert said["delivered_wh"] == whole["delivered_wh"]
+    assert said["elements"] == whole["elements"] and said["edges"] == whole["edges"]
+    assert said["reference"] is None
+
+
+BAD_RECORDINGS = {
+    "missing": lambda d: d / "nowhere.npz",
+    "empty": lambda d: (d / "empty.npz", (d / "empty.npz").write_bytes(b""))[0],
+    "nan": lambda d: save(d / "nan.npz", i1=np.r_[sine_house()["i1"][:-1], np.nan]),
+    "infinity": lambda d: save(d / "inf.npz", v2=np.r_[np.inf, sine_house()["v2"][1:]]),
+    "unequal": lambda d: save(d / "unequal.npz", i1=sine_house()["i1"][:-1]),
+    "no v1": lambda d: save(d / "nov1.npz", v1=None),
+    "no i1": lambda d: save(d / "noi1.npz", i1=None),
+    "no rate": lambda d: save(d / "norate.npz", rate_hz=None),
+    "zero rate": lambda d: save(d / "zero.npz", rate_hz=0),
+    "negative rate": lambda d: save(d / "negative.npz", rate_hz=-8000),
+    "slow": lambda d: save(d / "slow.npz", rate_hz=300),
+    "few a cycle": lambda d: save(
+        d / "few.npz", rate_hz=540.0, **{k: a[::14] for k, a in sine_house().items()}
+    ),
+    "other kind": lambda d: (d / "song.mp3", (d / "song.mp3").write_bytes(b"ID3"))[0],
+    "capture of no board": lambda d: write_capture(d / "who.npz", board="who"),
+    "capture of other slots": lambda d: write_capture(
+        d / "slots.npz", slots=np.array(["v1", "i1", "v2", "i2"])
+    ),
+}
+
+
+def refused(*arguments, **how) -> str:
+    """Runs, expects exit status 2, nothing on stdout, one line on stderr; returns that line."""
+    done = run(*arguments, "--json", **how)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and "Traceback" not in line
+    return line
+
+
+@pytest.mark.parametrize("kind", BAD_RECORDINGS)
+def test_bad_recording(kind, tmp_path):
+    file = BAD_RECORDINGS[kind](tmp_path)
+    assert file.name in refused(file)
+
+
+def test_truncated_npz(house, tmp_path):
+    file = tmp_path / "cut.npz"
+    file.write_bytes(house.read_bytes()[:-4000])
+    assert "cut.npz" in refused(file)
+
+
+def test_text_with_a_bad_number_names_the_line(tmp_path):
+    file = tmp_path / "bad.csv"
+    rows = ["1.0,2.0"] * 100
+    rows[40] = "1.0,two"
+    file.write_text("# rate_hz=8000\nv1,i1\n" + "\n".join(rows) + "\n")
+    line = refused(file)
+    assert "bad.csv" in line and "line 43" in line and "two" in line
+
+
+def test_capture_for_another_board(tmp_path):
+    file = write_capture(tmp_path / "capture.npz")
+    line = refused(file, "--board", "xiao_rp2040")
+    assert "feather_rp2040" in line and "xiao_rp2040" in line
+
+
+def test_capture_cannot_be_turned_or_looped(tmp_path):
+    file = write_capture(tmp_path / "capture.npz")
+    assert "--swap-ct" in refused(file, "--swap-ct", "1")
+    assert "--duration" in refused(file, "--duration", "60")
+
+
+BAD_OPTIONS = [
+    (("--board", "uno"), "feather_rp2040"),
+    (("--duration", "0"), "duration"),
+    (("--duration", "-1"), "duration"),
+    (("--duration", "nan"), "duration"),
+    (("--duration", "inf"), "duration"),
+    (("--duration", "1e-9"), "frame"),
+    (("--seed", "-1"), "seed"),
+    (("--plot", "nowhere/plot.png"), "nowhere"),
+    (("--plot", "plot.exe"), ".png"),
+]
+
+
+@pytest.mark.parametrize("options, named", BAD_OPTIONS, ids=lambda o: " ".join(o))
+def test_bad_option(house, options, named):
+    assert named in refused(house, *options)
+
+
+def test_unknown_engine(house):
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.replay", str(house), "--engine", "pdp11", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "pdp11" in line and "micropython" in line
+
+
+BAD_CALIBRATIONS = [
+    ('{"v1_nv": 0}', "v1_nv"),
+    ('{"i2_na": 5000000000}', "i2_na"),
+    ('{"i2_na": 5}', "i2_na"),
+    ('{"phase1_ns": 600000}', "phase1_ns"),
+    ('{"gain": 1}', "gain"),
+    ('{"v1_nv": 110000000.5}', "v1_nv"),
+    ('{"v1_nv": "110000000"}', "v1_nv"),
+    ('{"v1_nv": true}', "v1_nv"),
+    ('{"v1_nv": null}', "v1_nv"),
+    ('{"board": "pico"}', "pico"),
+    ("[110000000]", "object"),
+    ("{v1_nv: 1}", "JSON"),
+    ("", "JSON"),
+    ('{"v1_nv": 1e400}', "v1_nv"),
+]
+
+
+@pytest.mark.parametrize("text, named", BAD_CALIBRATIONS)
+def test_bad_calibration(house, tmp_path, text, named):
+    file = tmp_path / "calibration.json"
+    file.write_text(text)
+    line = refused(house, "--calibration", file)
+    assert "calibration.json" in line and named in line
+
+
+def test_missing_calibration(house, tmp_path):
+    assert "none.json" in refused(house, "--calibration", tmp_path / "none.json")
+
+
+def test_calibration_that_is_no_text(house, tmp_path):
+    file = tmp_path / "calibration.json"
+    file.write_bytes(b"\xff\xfe\x00{")
+    assert "calibration.json" in refused(house, "--calibration", file)

@@ -142,13 +142,46 @@ def exact_energy(codes: Codes, ticks: np.ndarray) -> tuple[int, int]:
     return one * RAW * V_NV * I_NA, two * RAW * V_NV * I_NA
 
 
+# Three cycles hold a whole one wherever they begin: it tells the offsets.
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, PERIOD - 1), st.integers(2 * PERIOD, 4000))
-def test_partial_cycles_at_both_ends_count_exactly(start: int, frames: int) -> None:
+@given(st.integers(0, PERIOD - 1), st.integers(3 * PERIOD, 4000), st.integers(-100, 100))
+def test_partial_cycles_at_both_ends_count_exactly(start: int, frames: int, offset: int) -> None:
     layout = board(slot_ns=0, nominal_hz=50)
     codes = symmetric_mains(frames, start)
     ticks = np.full(frames, layout.frame_ticks)
-    assert accumulate(codes, layout).total() == (*exact_energy(codes, ticks), ticks.sum())
+    moved = (codes + offset).astype(np.uint16)
+    assert accumulate(moved, layout).total() == (*exact_energy(codes, ticks), ticks.sum())
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, PERIOD - 1),
+    st.integers(3 * PERIOD, 1500),
+    st.integers(-100, 100),
+    st.tuples(*[st.integers(-500, 500)] * 2),
+)
+def test_a_delay_is_an_interpolation_between_frames(
+    start: int, frames: int, offset: int, phase_us: tuple[int, int]
+) -> None:
+    layout = board(slot_ns=8000, nominal_hz=50)
+    codes = symmetric_mains(frames, start)
+    sink = Sink()
+    phases = (1000 * phase_us[0], 1000 * phase_us[1])
+    accumulator = Accumulator(layout, Calibration((V_NV, V_NV), (I_NA, I_NA), phases), sink)
+    accumulator.feed(flat((codes + offset).astype(np.uint16)), frames, layout.frame_ticks)
+    accumulator.interrupt()
+    centred = codes.astype(np.float64) - MID
+    angle = 2 * np.pi / PERIOD
+    for k in (0, 1):
+        amps, volts = centred[:, 2 * k], centred[:, 2 * k + 1]
+        f = (1000 * phase_us[k] - 8000) / 125_000  # frames by which the current is ahead
+        late, other = (amps, volts) if f >= 0 else (volts, amps)
+        before = np.concatenate((late[:1], late[:-1]))
+        f = abs(f)
+        late = (np.sin((1 - f) * angle) * late + np.sin(f * angle) * before) / np.sin(angle)
+        unit = RAW * V_NV * I_NA * layout.frame_ticks
+        scale = np.abs(amps * volts).sum()
+        assert sink.total()[k] / unit == pytest.approx(late @ other, abs=2e-6 * scale)
 
 
 @settings(deadline=None, max_examples=60)

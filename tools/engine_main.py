@@ -17,7 +17,6 @@ the last one, ["result", {...}].
 
 import json
 import sys
-import time
 from array import array
 
 root = sys.argv[1]
@@ -34,14 +33,6 @@ from threewire.calibration import from_dict  # noqa: E402
 from threewire.layout import Layout  # noqa: E402
 from threewire.meter import Meter  # noqa: E402
 from threewire.window import Window  # noqa: E402
-
-
-def microseconds():
-    return time.ticks_us() if ON_MICROPYTHON else time.perf_counter_ns() // 1000
-
-
-def elapsed(later, earlier):
-    return time.ticks_diff(later, earlier) if ON_MICROPYTHON else later - earlier
 
 
 def as_bytes(codes):
@@ -111,7 +102,6 @@ def main():
     space = memoryview(as_bytes(codes))
     size = len(space)
     frames = 0
-    busy = 0
     more = True
     while more:
         fill = 0
@@ -121,9 +111,7 @@ def main():
                 more = False
                 break
             fill += got
-        start = microseconds()
         meter.feed(codes, fill // frame_bytes, layout.frame_ticks)
-        busy += elapsed(microseconds(), start)
         frames += fill // frame_bytes
     meter.finish()
     if config["trace_ticks"]:
@@ -136,7 +124,6 @@ def main():
         {
             "frames": frames,
             "ticks": meter.ticks,
-            "busy_us": busy,
             "delivered": register(total.delivered),
             "received": register(total.received),
             "elements": [

@@ -123,13 +123,11 @@ def as_text(replay: Replay) -> str:
         f"{name} {'on' if lit else 'off'} ({len(report['edges'][name])} edges)"
         for name, lit in report["leds"].items()
     )
-    busy = replay.metered.result["busy_us"] / 1e6
+    busy = replay.metered.cpu_seconds
     lines += [
         "",
         f"{report['hertz']:.3f} Hz; LEDs: {lamps}",
-        f"speed: {report['seconds'] / replay.wall_seconds:.0f} x real time in all, the meter "
-        f"itself {report['seconds'] / busy:.0f} x"
-        if busy
-        else "",
+        f"speed: {report['seconds'] / replay.wall_seconds:.0f} x real time in all, "
+        f"{report['seconds'] / busy:.0f} x by the processor time of the engine alone",
     ]
     return "\n".join(lines)

@@ -5,6 +5,8 @@ second, never at amperes.  While it is shut energy is held back; when it opens, 
 this second and the one before it is let through, so that a load's first second counts.
 """
 
+import micropython
+
 
 class CreepGate:
     """Gate of one element.
@@ -26,17 +28,13 @@ class CreepGate:
         self._held = 0  # of the second before, while shut
         self.is_open = False
 
+    @micropython.native
     def passed(self, raw, ticks):
         """Energy that counts now, given what came in over `ticks` ticks."""
+        if self.is_open:
+            return raw
         self._ticks += ticks
         self._sum += raw
-        if self.is_open:
-            if self._ticks >= self._second:
-                if abs(self._sum) * self._second < self._shut_below * self._ticks:
-                    self.is_open = False
-                self._sum = 0
-                self._ticks = 0
-            return raw
         if abs(self._sum) >= self._open_at:
             return self._open()
         if self._ticks >= self._second:
@@ -44,6 +42,11 @@ class CreepGate:
             self._sum = 0
             self._ticks = 0
         return 0
+
+    def judge(self, raw, ticks):
+        """Takes the element's energy over the last second (ticks long, at least tick_hz)."""
+        if self.is_open and abs(raw) * self._second < self._shut_below * ticks:
+            self.is_open = False
 
     def finish(self):
         """Energy that counts when metering ends before the second does: the mean over what there

@@ -4,6 +4,8 @@ Flow: sampler -> kernel -> accumulator -> METER's creep gates -> registers -> in
 -> reverse rule, readings.  Board and host run this very module; it knows no clock, pin or file.
 """
 
+import micropython
+
 from threewire.accumulator import Accumulator, raw_per_wh
 from threewire.creep import CreepGate
 from threewire.indicators import ReverseRule, kwh_lit, ten_lit
@@ -52,6 +54,7 @@ class Meter:
 
     # ---- called by the accumulator
 
+    @micropython.native
     def cycle(self, raw1, raw2, ticks):
         self.ticks += ticks
         one, two = self.gates
@@ -81,8 +84,9 @@ class Meter:
             for w in recent:
                 second.add(w)
             self.second = second
-            for k, rule in enumerate(self.rules):
-                rule.judge(second.energy[k], second.ticks)
+            for k, raw in enumerate(second.energy):
+                self.rules[k].judge(raw, second.ticks)
+                self.gates[k].judge(raw, second.ticks)
             self._show("reverse", self.rules[0].reversed or self.rules[1].reversed)
         if self._on_window:
             self._on_window(window)
@@ -117,6 +121,7 @@ class Meter:
 
     # ----
 
+    @micropython.native
     def _register(self, raw1, raw2):
         if not raw1 and not raw2:
             return

@@ -31,7 +31,7 @@ class Reading:
         # Raw energy over raw time: Q32, nV * nA -> micro-units.
         scale = window.ticks * 10**12
         self.watts_uw = _toward_zero(window.energy[k], scale << 32)
-        self.vars_uw = _toward_zero(_reactive(window, element, k), scale << 8)
+        self.vars_uw = _toward_zero(_reactive(window, element, k), frames * 10**12 << 8)
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
         self.power_factor_ppm = 0
         if self.va_uva:
@@ -47,7 +47,7 @@ def _toward_zero(a, b):
 
 
 def _reactive(window, element, k):
-    """Reactive energy at the mains frequency, nV * nA * ticks * 256, from the two neighbouring
+    """Reactive power at the mains frequency, nV * nA * 256 * frames, from the neighbouring
     products.
 
     With t the phase a frame spans and f the frames x has to be delayed by,

@@ -6,6 +6,8 @@ watt-hours and a residue in raw units (accumulator), so nothing is ever rounded 
 integers do not wrap, and both stay small: 100 years at 48 kW are 4.3e10 Wh.
 """
 
+import micropython
+
 
 class Register:
     """A stored, never-decreasing energy total: `wh` whole watt-hours and `residue` raw units."""
@@ -15,6 +17,7 @@ class Register:
         self.wh = 0
         self.residue = 0
 
+    @micropython.native
     def add(self, raw):
         """Adds raw >= 0 units."""
         self.residue += raw
@@ -44,6 +47,7 @@ class Registers:
             (Register(raw_per_wh), Register(raw_per_wh)),
         )
 
+    @micropython.native
     def add(self, raw1, raw2):
         """Adds one mains cycle: the signed energies of element 1 and element 2.
 

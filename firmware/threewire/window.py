@@ -13,7 +13,7 @@ class Window:
                       the first crossing to the last; both 0 where it was not bounded by crossings
     whole             True where it consists of mains cycles only, each bounded by crossings
     energy            signed, raw units (accumulator), before the creep gate
-    same, step        tick-weighted sums of S0 and of S1 - S0 (counts**2 / 256)
+    same, step        sums of S0 and of S1 - S0, offsets removed (counts**2 / 256)
     volts2, amps2     sums of squares about the mean (counts**2 / 256)
     noise2            converter noise within amps2 (counts**2 / 256)
     angle2_q32        square of the phase that a frame spans, of the latest window

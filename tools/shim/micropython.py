@@ -1,14 +1,21 @@
-"""MicroPython's `micropython` module for CPython: enough for the pure half of the firmware.
+"""MicroPython's `micropython` module for CPython: enough for the firmware to run unchanged.
 
 Viper's types become builtins, because its annotations are evaluated where the functions are
-defined. Python's integers do not wrap: an overflow that viper would hide is an OverflowError here,
-when it is stored in an int32 array.
+defined; a pointer to a buffer is the buffer itself, which indexes alike. Python's integers do not
+wrap: an overflow that viper would hide is an OverflowError here, when it is stored in an int32
+array.
 """
 
 import builtins
 
-for _name in ("ptr8", "ptr16", "ptr32", "uint"):
-    setattr(builtins, _name, int)
+
+def _pointer(buffer):
+    return buffer
+
+
+for _name in ("ptr8", "ptr16", "ptr32"):
+    setattr(builtins, _name, _pointer)
+setattr(builtins, "uint", int)  # noqa: B010 (pyright knows no such builtin)
 
 
 def const(value):

@@ -9,13 +9,16 @@ MPY_ARCH = "xtensawin"
 SLOTS = (("i1", 36), ("v1", 39), ("i2", 34), ("v2", 35))
 DERIVED = {}
 
-# A frame every PERIOD_US by the timer, handed over in blocks.  SLOT_NS from one conversion to the
-# next: from Espressif's figure for one read, not measured on the chip.
-PERIOD_US = 1000
-BLOCK_FRAMES = 16
-SLOT_NS = 50000
-TIMER_ID = 0
-TIMER_KIND = {}
+# A frame every period_us, handed over in blocks; slot_ns from one conversion to the next is an
+# estimate, not measured on the chip.  ESP32 has no hard interrupts.
+SAMPLER = {
+    "kind": "timer",
+    "period_us": 1000,
+    "block_frames": 16,
+    "slot_ns": 50000,
+    "timer": 0,
+    "hard": False,
+}
 
 # Indicator -> (pin, level that lights it).
 LEDS = {"kwh": (25, 1), "ten": (26, 1), "reverse": (27, 1)}

@@ -8,13 +8,11 @@ MPY_ARCH = "armv7emsp"
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28))
 DERIVED = {"v2": ("v1", -1)}
 
-# A frame every PERIOD_US by the timer, handed over in blocks.  SLOT_NS from one conversion to the
-# next.
-PERIOD_US = 125
-BLOCK_FRAMES = 64
-SLOT_NS = 8000
-TIMER_ID = -1
-TIMER_KIND = {"hard": True}
+# One conversion every `clocks` clocks of 48 MHz: 10 kHz a channel.  The ring holds 250 ms.
+# Sampling by timer instead, at 4 kHz, takes
+# {"kind": "timer", "period_us": 250, "block_frames": 32, "slot_ns": 6900, "timer": -1,
+#  "hard": True}
+SAMPLER = {"kind": "dma", "clocks": 1600, "ring_frames": 2500}
 
 # Indicator -> (pin, level that lights it).
 LEDS = {"kwh": (14, 1), "ten": (15, 1), "reverse": (13, 1)}

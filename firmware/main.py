@@ -10,16 +10,25 @@ from threewire.lamps import Lamps
 from threewire.layout import Layout
 from threewire.meter import Meter
 from threewire.telemetry import line
-from threewire.timer_sampler import TimerSampler
+
+# Each sampler needs modules that other ports do not have.
+if board.SAMPLER["kind"] == "dma":
+    from threewire.dma_sampler import DmaSampler as Sampler
+else:
+    from threewire.timer_sampler import TimerSampler as Sampler
 
 micropython.alloc_emergency_exception_buf(100)
+
+# Long enough that looking for new frames costs little, short beside a mains cycle: the lamps
+# follow by as much.
+_PUMP_MS = 4
 
 layout = Layout(board)
 lamps = Lamps(board.LEDS)
 meter = Meter(layout, nominal(layout), on_edge=lambda name, lit, ticks: lamps.show(name, lit))
 for name, lit in meter.lit.items():
     lamps.show(name, lit)
-sampler = TimerSampler(board, layout)
+sampler = Sampler(board, layout)
 
 
 def run():
@@ -27,11 +36,11 @@ def run():
     due = meter.tick_hz
     try:
         while True:
-            if not sampler.pump(meter):
-                time.sleep_ms(1)
-            elif meter.ticks >= due and meter.second:
+            sampler.pump(meter)
+            if meter.ticks >= due and meter.second:
                 due += meter.tick_hz
                 print(line(meter, meter.second))
+            time.sleep_ms(_PUMP_MS)
     finally:
         sampler.stop()
 

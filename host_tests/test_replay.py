@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -197,7 +198,9 @@ def write_capture(path: Path, **replaced) -> Path:
     layout = boards.load("feather_rp2040")
     source = Source(ArrayRecording(RATE, sine_house()))
     front_end = FrontEnd(
-        inputs=layout.slots, offsets_s=[layout.slot_ns[s] * 1e-9 for s in layout.slots]
+        inputs=layout.slots,
+        offsets_s=[layout.slot_ns[s] * 1e-9 for s in layout.slots],
+        frame_period=Fraction(layout.frame_ticks, layout.tick_hz),
     )
     fields = {
         "codes": np.concatenate(list(front_end.codes(source))),

@@ -65,7 +65,7 @@ def test_ideal_adc(entry):
     for element in entry["reference_float64"]:
         error = net_wh(done, element) - true_wh(entry, element, seconds)
         assert abs(error) <= 1e-3 * apparent_wh(entry, element, seconds)
-    assert done.clipped == ({"v2": 9} if entry["file"].startswith("strathmore") else {})
+    assert set(done.clipped) == ({"v2"} if entry["file"].startswith("strathmore") else set())
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e["file"])

@@ -16,8 +16,8 @@ frames, are both linear in the sums, so neither costs anything per sample:
 x is the input that has to be delayed: the current where its samples run ahead of the voltage's (as
 a CT makes them), else the voltage.  f may exceed 1: the weights then extrapolate.
 
-What runs every cycle is compiled to native code: 1.25 times the speed of the whole meter in bytecode
-(the PC's MicroPython, 8 kHz).
+What runs every cycle is compiled to native code: 1.25 times the speed of the whole meter in
+bytecode (the PC's MicroPython, 8 kHz).
 """
 
 import micropython
@@ -87,8 +87,9 @@ class Accumulator:
 
     layout       Layout of the board
     calibration  Calibration
-    sink         gets `cycle(raw1, raw2, ticks)` for every stretch between crossings, then
-                 `window(Window)` after each tenth or twelfth
+    sink         gets `cycle(raw1, raw2, ticks)` for every stretch between crossings; where that
+                 returns true also `half(raw1, raw2, ticks)`, what half of the next cycle has
+                 brought; and `window(Window)` after each tenth or twelfth
 
     A *stretch* is a mains cycle, or what there is of one.  A *segment* is a run of frames of one
     length within a window: the kernel's sums run on over its stretches, whose energies are the
@@ -124,6 +125,7 @@ class Accumulator:
         self._learnt = False
         self._settled = False  # the offsets are those of a whole window
         self._n = 0  # frames of the stretch
+        self._half = 0  # at how many of them to report half a cycle; 0: not at all
         self._carried = _NOTHING  # what it got from segments that ended within it
         self._raws = [0] * 11
         self._new_segment()
@@ -131,30 +133,33 @@ class Accumulator:
 
     # ---- frames to stretches
 
-    def feed(self, codes, frames, frame_ticks):
-        """Takes a block: uint16 codes 0..4095, interleaved, `frames` frames of `frame_ticks`."""
+    def feed(self, codes, frames, frame_ticks, first=0):
+        """Takes a block: `frames` frames of `frame_ticks` each, from frame `first` on of `codes`
+        (uint16 0..4095, interleaved).
+        """
         if frames <= 0:
             return
         st = self._st
+        stride = self._stride
+        pos = first * stride
         if not self._started:
             # There is no frame before: it is taken to be like this one.
             self._started = True
-            self._before_x1 = st[PREV_X1] = codes[st[X1]]
-            self._before_x2 = st[PREV_X2] = codes[st[X2]]
-            st[PREV_Z] = codes[st[Z]]
+            self._before_x1 = st[PREV_X1] = codes[pos + st[X1]]
+            self._before_x2 = st[PREV_X2] = codes[pos + st[X2]]
+            st[PREV_Z] = codes[pos + st[Z]]
         if frame_ticks != self._ticks:
             # Those there are keep the length they had.
             self._end_segment()
             self._ticks = frame_ticks
             self._reweigh()
         if self._deaf and frames > 3:
-            self._listen(codes, frames)
-        stride = self._stride
+            self._listen(codes, pos, frames)
         most = self._most
-        total = frames * stride
-        pos = 0
+        total = pos + frames * stride
         while pos < total:
-            end = pos + (most - self._n) * stride
+            limit = self._half or most
+            end = pos + (limit - self._n) * stride
             if end > total:
                 end = total
             start = pos
@@ -168,8 +173,12 @@ class Accumulator:
                 # The threshold may have moved since the frame before: stay within the frame.
                 part = ((st[FIRE] - before) << 12) // rise if rise > 0 else 4096
                 self._close(True, min(max(part, 0), 4096))
-            elif self._n >= most:
-                self._close(False, 0)
+            elif self._n >= limit:
+                if self._half:
+                    self._half = 0
+                    self._sink.half(*self._gained(self._energies(self._raw())))
+                else:
+                    self._close(False, 0)
 
     def interrupt(self):
         """Accounts for the frames since the last crossing, and ends the window with them: the
@@ -190,10 +199,13 @@ class Accumulator:
         """
         whole = crossed and self._at_crossing
         self._at_crossing = crossed
-        if self._n:
+        n = self._n
+        if n:
             self._n = 0
+            self._half = 0
             if self._learnt:
-                self._settle(whole, crossed, fraction)
+                if self._settle(whole, crossed, fraction) and whole:
+                    self._half = n >> 1
             else:
                 self._end_segment((whole, crossed, fraction))
                 # What comes before the first crossing is a piece of a cycle, whose mean says
@@ -212,17 +224,12 @@ class Accumulator:
 
     @micropython.native
     def _settle(self, whole, crossed, fraction):
-        """One stretch with known offsets: what the segment has gained since the last one, and
-        what was carried into it.
-        """
-        e1, e2 = self._energies(self._raw())
-        b1, b2, booked = self._booked
-        c1, c2, ticks = self._carried
-        n = self._segment_n
-        self._booked = (e1, e2, n)
+        """One stretch with known offsets.  Returns what the sink says to it."""
+        energies = self._energies(self._raw())
+        e1, e2, ticks = self._gained(energies)
+        self._booked = (energies[0], energies[1], self._segment_n)
         self._carried = _NOTHING
-        ticks += (n - booked) * self._ticks
-        self._hand_on(e1 - b1 + c1, e2 - b2 + c2, ticks, whole, crossed, fraction)
+        return self._hand_on(e1, e2, ticks, whole, crossed, fraction)
 
     @micropython.native
     def _hand_on(self, e1, e2, ticks, whole, crossed, fraction):
@@ -237,10 +244,11 @@ class Accumulator:
         w.ticks += ticks
         w.energy[0] += e1
         w.energy[1] += e2
-        self._sink.cycle(e1, e2, ticks)
+        wanted = self._sink.cycle(e1, e2, ticks)
         # A window that holds a broken stretch ends with it, so that the next begins at a crossing.
         if self._stretches >= self._target or (crossed and not whole):
             self._end_window(fraction)
+        return wanted
 
     # ---- segments
 
@@ -273,6 +281,16 @@ class Accumulator:
             two.energy(*two.central(n, sx2, sy2, s2, d2, slip2)),
         )
 
+    @micropython.native
+    def _gained(self, energies):
+        """Energies and time of the stretch, given those of the segment so far: what that has
+        gained since the last stretch, and what was carried into it.
+        """
+        b1, b2, booked = self._booked
+        c1, c2, ticks = self._carried
+        ticks += (self._segment_n - booked) * self._ticks
+        return energies[0] - b1 + c1, energies[1] - b2 + c2, ticks
+
     def _new_segment(self):
         self._segment_n = 0
         self._booked = _NOTHING  # energies and frames of it that stretches already have
@@ -284,16 +302,11 @@ class Accumulator:
     def _end_segment(self, ending=None):
         """Takes the sums out of the kernel and adds them to the window's.  `ending`: how a stretch
         ends with it, while offsets are unknown."""
-        n = self._segment_n
-        if not n:
+        if not self._segment_n:
             return
         raw = self._raw()
         if self._learnt:
-            e1, e2 = self._energies(raw)
-            b1, b2, booked = self._booked
-            c1, c2, ticks = self._carried
-            ticks += (n - booked) * self._ticks
-            self._carried = (c1 + e1 - b1, c2 + e2 - b2, ticks)
+            self._carried = self._gained(self._energies(raw))
             self._join(raw, self._take_squares())
         else:
             self._waiting.append((list(raw), self._take_squares(), self._ticks, ending))
@@ -416,14 +429,14 @@ class Accumulator:
         self._new_window(fraction)
         self._sink.window(w)
 
-    def _listen(self, codes, frames):
+    def _listen(self, codes, pos, frames):
         """Estimates the converter's noise in the currents from their third differences: those of a
         mains wave are tiny, those of white noise have 20 times its variance.
         """
         self._deaf = False
         m = min(frames, _NOISE_FRAMES) - 3
         for k, e in enumerate(self.elements):
-            total = third_differences(codes, e.i_slot, m, self._stride)
+            total = third_differences(codes, pos + e.i_slot, m, self._stride)
             self._noise_q8[k] = min(_NOISE_LIMIT_Q8, (total << 8) // (20 * m))
 
 

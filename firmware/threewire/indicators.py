@@ -21,6 +21,11 @@ def ten_lit(delivered_wh):
     return delivered_wh // _TEN_HALF_WH & 1 == 0
 
 
+def before_edge(delivered_wh):
+    """Whether one watt-hour more makes an edge."""
+    return delivered_wh % _TEN_HALF_WH == _TEN_HALF_WH - 1
+
+
 class ReverseRule:
     """Whether an element's power flows backwards: on below minus the starting power over the last
     second, off again above minus half of it."""

@@ -28,6 +28,24 @@ class Layout:
         self.name = board.NAME
         self.slots = tuple([name for name, pin in board.SLOTS])
         self.stride = len(self.slots)
+        sampler = board.SAMPLER
+        if sampler["kind"] == "dma":
+            # The ADC's own clock paces the conversions, all of them alike.
+            self.tick_hz = 48000000
+            self.frame_ticks = sampler["clocks"] * self.stride
+            slot_ns = sampler["clocks"] * 1000 // 48
+        elif sampler["kind"] == "timer":
+            # The timer sampler times whole blocks in microseconds: a frame is then an integer
+            # number of (1 us / frames in a block), the clock stated here.
+            self.tick_hz = 1000000 * sampler["block_frames"]
+            self.frame_ticks = sampler["period_us"] * sampler["block_frames"]
+            slot_ns = sampler["slot_ns"]
+        else:
+            raise LayoutError(
+                "board {}: SAMPLER kind {!r}; there are dma and timer".format(
+                    self.name, sampler["kind"]
+                )
+            )
         self.slot = {}
         self.sign = {}
         self.slot_ns = {}
@@ -40,12 +58,7 @@ class Layout:
             place = self.slots.index(source)
             self.slot[name] = place
             self.sign[name] = sign
-            self.slot_ns[name] = place * board.SLOT_NS
-        # The timer sampler times whole blocks in microseconds: a frame is then an integer number
-        # of (1 us / frames in a block), the clock stated here.
-        self.block_frames = board.BLOCK_FRAMES
-        self.tick_hz = 1000000 * board.BLOCK_FRAMES
-        self.frame_ticks = board.PERIOD_US * board.BLOCK_FRAMES
+            self.slot_ns[name] = place * slot_ns
         self.nv_per_count = board.NV_PER_COUNT
         self.na_per_count = board.NA_PER_COUNT
         self.nominal_volts = board.NOMINAL_VOLTS

@@ -8,7 +8,7 @@ import micropython
 
 from threewire.accumulator import Accumulator, raw_per_wh
 from threewire.creep import CreepGate
-from threewire.indicators import ReverseRule, kwh_lit, ten_lit
+from threewire.indicators import ReverseRule, before_edge, kwh_lit, ten_lit
 from threewire.intmath import nearest
 from threewire.readings import Reading, hertz_mhz
 from threewire.registers import Registers
@@ -58,7 +58,19 @@ class Meter:
     def cycle(self, raw1, raw2, ticks):
         self.ticks += ticks
         one, two = self.gates
-        self._register(one.passed(raw1, ticks), two.passed(raw2, ticks))
+        return self._register(one.passed(raw1, ticks), two.passed(raw2, ticks))
+
+    def half(self, raw1, raw2, ticks):
+        """Half a cycle that is expected to bring the green lamps' next edge: shows it if it has.
+
+        The registers wait for the cycle's net.  Counted from a zero crossing, half a cycle has
+        half the cycle's energy whatever the power factor, so the register will confirm the lamps,
+        and edges come within half a cycle.
+        """
+        one, two = self.gates
+        net = (raw1 if one.is_open else 0) + (raw2 if two.is_open else 0)
+        if net > 0:
+            self._show_wh(self.registers.delivered.wh_with(net), self.ticks + ticks)
 
     def window(self, window):
         if window.whole:
@@ -87,7 +99,8 @@ class Meter:
             for k, raw in enumerate(second.energy):
                 self.rules[k].judge(raw, second.ticks)
                 self.gates[k].judge(raw, second.ticks)
-            self._show("reverse", self.rules[0].reversed or self.rules[1].reversed)
+            red = self.rules[0].reversed or self.rules[1].reversed
+            self._show("reverse", red, self.ticks)
         if self._on_window:
             self._on_window(window)
 
@@ -109,6 +122,7 @@ class Meter:
             self._bridge(self._steady, self._steady)
         one, two = self.gates
         self._register(one.finish(), two.finish())
+        self._show_wh(self.registers.delivered.wh, self.ticks)
 
     def readings(self, window):
         """(Reading of element 1, Reading of element 2, millihertz) over a window."""
@@ -123,15 +137,20 @@ class Meter:
 
     @micropython.native
     def _register(self, raw1, raw2):
+        """Registers a cycle.  Returns whether another like it may take the lamps to an edge."""
         if not raw1 and not raw2:
-            return
-        registers = self.registers
-        registers.add(raw1, raw2)
-        wh = registers.delivered.wh
-        if wh != self._shown_wh:
-            self._shown_wh = wh
-            self._show("ten", ten_lit(wh))
-            self._show("kwh", kwh_lit(wh))
+            return False
+        self.registers.add(raw1, raw2)
+        delivered = self.registers.delivered
+        if delivered.wh > self._shown_wh:
+            self._show_wh(delivered.wh, self.ticks)
+        return before_edge(delivered.wh) and delivered.wh_with(raw1 + raw2) > delivered.wh
+
+    def _show_wh(self, wh, ticks):
+        """Shows the green lamps as they are at `wh` watt-hours."""
+        self._shown_wh = wh
+        self._show("ten", ten_lit(wh), ticks)
+        self._show("kwh", kwh_lit(wh), ticks)
 
     def _bridge(self, before, after):
         """Registers the gap's energy: its length at the mean of the powers before and after."""
@@ -147,8 +166,8 @@ class Meter:
         self.estimated.add(*passed)
         self._register(*passed)
 
-    def _show(self, name, lit):
+    def _show(self, name, lit, ticks):
         if self.lit[name] != lit:
             self.lit[name] = lit
             if self._on_edge:
-                self._on_edge(name, lit, self.ticks)
+                self._on_edge(name, lit, ticks)

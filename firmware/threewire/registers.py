@@ -25,6 +25,10 @@ class Register:
             self.wh += self.residue // self._unit
             self.residue %= self._unit
 
+    def wh_with(self, raw):
+        """Whole watt-hours there would be with raw more (raw may be negative)."""
+        return self.wh + (self.residue + raw) // self._unit
+
     def micro_wh(self):
         """The total in microwatt-hours, rounded down."""
         return self.wh * 1000000 + self.residue * 1000000 // self._unit

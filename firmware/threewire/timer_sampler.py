@@ -35,8 +35,8 @@ _COUNT = const(0xFFFF)
 
 
 class TimerSampler:
-    """Converts the board's slots, three or four, every PERIOD_US and hands over blocks of
-    BLOCK_FRAMES.
+    """Converts the board's slots, three or four, every `period_us` of the board's SAMPLER and
+    hands over blocks of `block_frames`.
 
     A tick that is served more than half a period late is left out: its samples would lie about
     when they were taken.  Such frames, those the ring had no room for, and those whose tick was
@@ -44,11 +44,12 @@ class TimerSampler:
     """
 
     def __init__(self, board, layout):
-        self._period_us = board.PERIOD_US
-        self._frames = board.BLOCK_FRAMES
+        sampler = board.SAMPLER
+        self._period_us = sampler["period_us"]
+        self._frames = sampler["block_frames"]
         # The time of a block in us is that of a frame in ticks of the layout's clock.
-        self._block_us = board.PERIOD_US * board.BLOCK_FRAMES
-        size = board.BLOCK_FRAMES * layout.stride
+        self._block_us = layout.frame_ticks
+        size = self._frames * layout.stride
         reads = [ADC(Pin(pin)).read_u16 for name, pin in board.SLOTS]
         self._read0, self._read1, self._read2 = reads[:3]
         self._read3 = reads[-1]
@@ -57,14 +58,15 @@ class TimerSampler:
         self._views = [whole[k * size : (k + 1) * size] for k in range(_BLOCKS)]
         self._stamps = array("i", [0] * _BLOCKS)  # ticks_us of each block's first frame
         self._words = words = array("i", [0] * _WORDS)
-        words[_PERIOD] = board.PERIOD_US
-        words[_LATE] = board.PERIOD_US // 2
-        words[_FRAMES] = words[_LEFT] = board.BLOCK_FRAMES
+        words[_PERIOD] = self._period_us
+        words[_LATE] = self._period_us // 2
+        words[_FRAMES] = words[_LEFT] = self._frames
         words[_SIZE] = size
         words[_FOUR] = 1 if layout.stride == 4 else 0
         self._owed_us = 0
-        self._timer = Timer(board.TIMER_ID)
-        self._kind = board.TIMER_KIND
+        self._timer = Timer(sampler["timer"])
+        # Only ports that have hard interrupts know the word.
+        self._kind = {"hard": True} if sampler["hard"] else {}
         self._tick = self._serve  # a bound method made once: making one allocates
 
     def start(self):
@@ -117,7 +119,7 @@ class TimerSampler:
     def pump(self, meter):
         """Hands every block to the meter whose successor has begun: only then is its length known.
 
-        Returns the number of blocks.
+        Returns the number of frames.
         """
         words = self._words
         late_us = words[_LATE]
@@ -143,4 +145,4 @@ class TimerSampler:
             if gap > 0:
                 meter.gap(gap, gap * self._block_us)
             words[_TAKEN] = (taken + 1) & _COUNT
-            n += 1
+            n += self._frames

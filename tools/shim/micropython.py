@@ -13,9 +13,8 @@ def _pointer(buffer):
     return buffer
 
 
-for _name in ("ptr8", "ptr16", "ptr32"):
-    setattr(builtins, _name, _pointer)
-setattr(builtins, "uint", int)  # noqa: B010 (pyright knows no such builtin)
+for _name, _type in (("ptr8", _pointer), ("ptr16", _pointer), ("ptr32", _pointer), ("uint", int)):
+    setattr(builtins, _name, _type)
 
 
 def const(value):

@@ -22,6 +22,8 @@ from tools.boards import ROOT
 HEAP = "128k"
 # 2048 frames of four codes are 16 kB: a few system calls for each second of signal.
 BLOCK_FRAMES = 2048
+# Room for the front end to run ahead: with less, the two processes wake each other for every block.
+PIPE_BYTES = 1 << 20
 
 
 class EngineFailed(Exception):
@@ -85,6 +87,7 @@ def meter(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pipesize=PIPE_BYTES,
     )
     assert child.stdin and child.stdout and child.stderr
     metered = Metered()

@@ -4,8 +4,8 @@ Flow: ADC -> TIMER SAMPLER -> meter.  The interrupt stores one frame a tick in a
 `pump` hands full blocks to the meter with the time they really took, from tick to tick.
 
 The interrupt allocates nothing: it calls bound methods made beforehand, stores small integers into
-arrays and keeps its counters masked.  It costs about 43 us (emulated RP2040 at 125 MHz, four
-inputs), a third of the CPU at 8 kHz.
+arrays and keeps its counters masked.  It costs about 75 us (emulated RP2040 at 125 MHz, four
+inputs): 30 % of the CPU at 4 kHz, and at 8 kHz more than there is.
 """
 
 from array import array

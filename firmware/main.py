@@ -38,7 +38,8 @@ def run():
         while True:
             sampler.pump(meter)
             if meter.ticks >= due and meter.second:
-                due += meter.tick_hz
+                # One line, however many seconds a gap has taken.
+                due += meter.tick_hz * (1 + (meter.ticks - due) // meter.tick_hz)
                 print(line(meter, meter.second))
             time.sleep_ms(_PUMP_MS)
     finally:

@@ -5,6 +5,7 @@ whole microseconds: it moves only while something waits, converts or sleeps, so 
 """
 
 import importlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -181,6 +182,7 @@ class Machine:
         self.latency = latency
         self.stalls = stalls
         self.soft = soft
+        self.asleep: Callable[[], None] = lambda: None  # called when the program goes to sleep
         self.off_at: int | None = None
         self.instants: dict[int, list[int]] = {}
         self.outputs: set[int] = set()
@@ -214,6 +216,7 @@ class Machine:
         return (later - earlier + WRAP // 2) % WRAP - WRAP // 2
 
     def sleep_ms(self, ms: int) -> None:
+        self.asleep()
         self.wait(1000 * ms)
         if self.off_at is not None and self.now >= self.off_at:
             raise PowerOff
@@ -232,6 +235,29 @@ def timer_board(name: str, **sampler: Any) -> SimpleNamespace:
     kind = board.SAMPLER if board.SAMPLER["kind"] == "timer" else BY_TIMER
     board.SAMPLER = {**kind, **sampler}
     return board
+
+
+def mains(board: Any, amps: tuple[Wave | float, Wave | float]) -> dict[int, Wave]:
+    """120 V of 60 Hz on both legs of this board's front end, and a current on each: amperes, which
+    may be a function of the simulated time; below zero they flow backwards."""
+    volts = {"v1": 120, "v2": -120}
+    loads = {"i1": (amps[0], 1), "i2": (amps[1], -1)}
+    w = 2 * math.pi * 60e-6
+
+    def voltage(rms: float) -> Wave:
+        peak = rms * math.sqrt(2) * 1e9 / board.NV_PER_COUNT
+        return lambda now: 2048 + peak * math.sin(w * now)
+
+    def current(rms: Wave | float, leg: int) -> Wave:
+        peak = leg * math.sqrt(2) * 1e9 / board.NA_PER_COUNT
+        if callable(rms):
+            return lambda now: 2048 + peak * rms(now) * math.sin(w * now)
+        return lambda now: 2048 + peak * rms * math.sin(w * now)
+
+    return {
+        pin: current(*loads[name]) if name in loads else voltage(volts[name])
+        for name, pin in board.SLOTS
+    }
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import tools.boards  # puts the firmware and the shim on the path
 from host_tests.conftest import need_engine
 from tools import engine_process
+from tools.frontend import FrontEnd
 
 from threewire.calibration import Calibration, nominal  # isort: skip
 from threewire.layout import Layout  # isort: skip
@@ -47,21 +48,39 @@ def board(
     derived: dict[str, tuple[str, int]] | None = None,
     nominal_hz: int = 60,
 ) -> Layout:
-    """A board that differs from the default one only in what is given."""
+    """A board of 8 kHz with the nominal front end, except for what is given."""
     return Layout(
         SimpleNamespace(
             NAME="made_up",
             SLOTS=[(name, 26 + k) for k, name in enumerate(slots)],
             DERIVED=derived or {},
-            SLOT_NS=slot_ns,
-            PERIOD_US=period_us,
-            BLOCK_FRAMES=block_frames,
+            SAMPLER={
+                "kind": "timer",
+                "period_us": period_us,
+                "block_frames": block_frames,
+                "slot_ns": slot_ns,
+            },
             NV_PER_COUNT=V_NV,
             NA_PER_COUNT=I_NA,
             NOMINAL_VOLTS=120,
             NOMINAL_HZ=nominal_hz,
             CLASS_AMPS=200,
         )
+    )
+
+
+def default_board() -> Layout:
+    """The board that engines are run with."""
+    return tools.boards.load(BOARD)
+
+
+def front_end(layout: Layout, **options: Any) -> FrontEnd:
+    """The project's model of a board's front end and converter."""
+    return FrontEnd(
+        inputs=layout.slots,
+        offsets_s=[layout.slot_ns[name] * 1e-9 for name in layout.slots],
+        frame_period=Fraction(layout.frame_ticks, layout.tick_hz),
+        **options,
     )
 
 
@@ -214,7 +233,7 @@ def on_engine(
 ) -> engine_process.Metered:
     """The default board's meter on an engine, which the test is skipped without."""
     need_engine(engine)
-    layout = tools.boards.load(BOARD)
+    layout = default_board()
     return engine_process.meter(
         engine, blocks, BOARD, calibration or {}, layout.frame_ticks, layout.tick_hz, **options
     )
@@ -223,7 +242,7 @@ def on_engine(
 def register_wh(register: dict[str, Any]) -> Fraction:
     """A register of an engine's result in watt-hours, exactly."""
     wh, residue = register["raw"]
-    return wh + Fraction(int(residue), NANO_WH * tools.boards.load(BOARD).tick_hz << 32)
+    return wh + Fraction(int(residue), NANO_WH * default_board().tick_hz << 32)
 
 
 def net_wh(pair: dict[str, Any]) -> Fraction:

@@ -7,17 +7,22 @@ Against float64 arithmetic on the very same codes: 1 ppm.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from host_tests.meter_runs import BOARD, MID, Codes, net_wh, on_engine, register_wh
-from tools import boards
+from host_tests.meter_runs import (
+    MID,
+    Codes,
+    default_board,
+    front_end,
+    net_wh,
+    on_engine,
+    register_wh,
+)
 from tools.engine_process import Metered
-from tools.frontend import FrontEnd
 from tools.looping import ArrayRecording, Source
 from tools.reference import Reference
 
@@ -58,13 +63,7 @@ class Case:
         return Source(ArrayRecording(RATE, signals), self.seconds)
 
     def codes(self) -> Iterator[Codes]:
-        layout = boards.load(BOARD)
-        return FrontEnd(
-            inputs=layout.slots,
-            offsets_s=[layout.slot_ns[name] * 1e-9 for name in layout.slots],
-            frame_period=Fraction(layout.frame_ticks, layout.tick_hz),
-            offset_counts=self.offset,
-        ).codes(self.source())
+        return front_end(default_board(), offset_counts=self.offset).codes(self.source())
 
     def metered(self) -> Metered:
         return on_engine("micropython", self.codes())
@@ -121,7 +120,7 @@ def test_energy_is_within_the_gates(case: Case) -> None:
 def float_wh(codes: Codes, k: int, hertz: float) -> float:
     """Energy of element k (0 or 1) in float64 by the meter's algebra: about the means over whole
     cycles, the input that is converted first delayed by interpolation exact at `hertz`."""
-    layout = boards.load(BOARD)
+    layout = default_board()
     v, i = (("v1", "i1"), ("v2", "i2"))[k]
     period = layout.frame_ticks / layout.tick_hz
     v1 = codes[:, layout.slot["v1"]].astype(np.float64)
@@ -170,7 +169,7 @@ def test_integers_lose_nothing_against_float64(case: Case) -> None:
     ],
 )
 def test_edges_come_within_a_cycle_of_the_true_step(case: Case) -> None:
-    layout = boards.load(BOARD)
+    layout = default_board()
     run = case.metered()
     true = reference(case)
     late = 1 / case.hertz + layout.frame_ticks / layout.tick_hz
@@ -181,4 +180,5 @@ def test_edges_come_within_a_cycle_of_the_true_step(case: Case) -> None:
         expected = true.crossings(step)
         assert len(edges) == len(expected)
         for (ticks, _), at in zip(edges, expected):
-            assert ticks / layout.tick_hz == pytest.approx(at, abs=late)
+            # Early by no more than the energy is in error.
+            assert -1e-3 - 5e-5 * at <= ticks / layout.tick_hz - at <= late

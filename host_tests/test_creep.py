@@ -79,20 +79,27 @@ def test_noise_never_opens_it(seed: int) -> None:
     assert of.is_open is False
 
 
-def test_a_gate_shuts_below_a_quarter_and_not_above() -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("ticks", [HZ, HZ * 6 // 5])
+def test_a_gate_shuts_below_a_quarter_and_not_above(ticks: int, sign: int) -> None:
     of = gate()
-    passed(of, [PER_CYCLE] * 120)
-    quarter = PER_CYCLE // 4
-    assert passed(of, [quarter] * 600) == [quarter] * 600
-    assert of.is_open
-    # The second that finds it too little still counts: it was measured while open.
-    out = passed(of, [quarter - 1] * 600)
-    shut = out.index(0)
-    assert 0 < shut <= 60
-    assert out == [quarter - 1] * shut + [0] * (600 - shut)
-    # What is lost while shut is lost, but for the last second.
-    late = passed(of, [PER_CYCLE] * 60)
-    assert 60 * PER_CYCLE <= sum(late) <= 60 * PER_CYCLE + 119 * (quarter - 1)
+    passed(of, [sign * PER_CYCLE] * 60)
+    quarter = STARTING * ticks // HZ // 4
+    of.judge(sign * quarter, ticks)
+    assert of.is_open and of.passed(sign, CYCLE) == sign
+    of.judge(sign * (quarter - 1), ticks)
+    assert not of.is_open
+    # What comes while it is shut is lost, but for the last two seconds.
+    small = sign * (PER_CYCLE // 4)
+    assert not any(passed(of, [small] * 600))
+    late = passed(of, [sign * PER_CYCLE] * 60)
+    assert 60 * PER_CYCLE <= abs(sum(late)) <= 60 * PER_CYCLE + 119 * abs(small)
+
+
+def test_judging_does_not_open_it() -> None:
+    of = gate()
+    of.judge(100 * STARTING, HZ)
+    assert not of.is_open and of.passed(1, CYCLE) == 0
 
 
 def test_hysteresis_holds_a_load_between_the_thresholds() -> None:

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from host_tests.meter_runs import (
-    BOARD,
     Codes,
     convert,
+    default_board,
+    front_end,
     net_wh,
     on_engine,
     register_wh,
     split_phase,
 )
-from tools import boards, house
+from tools import house
 from tools.engine_process import Metered
-from tools.frontend import FrontEnd
 from tools.looping import ArrayRecording, Source
 from tools.recording_types import INPUTS
 
@@ -39,34 +39,28 @@ def of_the_house(start_s: float, stop_s: float) -> Codes:
     story = house.generate()
     rate = story.rate_hz
     rows = np.concatenate(list(story.blocks(round(start_s * rate), round(stop_s * rate))), axis=1)
-    layout = boards.load(BOARD)
-    front_end = FrontEnd(
-        inputs=layout.slots,
-        offsets_s=[layout.slot_ns[name] * 1e-9 for name in layout.slots],
-        adc="real",
-    )
-    return np.concatenate(
-        list(front_end.codes(Source(ArrayRecording(rate, dict(zip(INPUTS, rows))))))
-    )
+    source = Source(ArrayRecording(rate, dict(zip(INPUTS, rows))))
+    return np.concatenate(list(front_end(default_board(), adc="real").codes(source)))
 
 
 @cache
 def everything() -> Codes:
     """A house, reversals, random codes over the full scale, silence, rails, a dead line, and a
     number of frames that no block divides."""
+    board = default_board()
     rng = np.random.default_rng(6)
     dead = split_phase((40, 40), lag_deg=40)
     del dead["v1"]
     parts = [
         of_the_house(60, 62.5),
-        convert(split_phase((20, -30), lag_deg=-50, hertz=49.3), 1.7, noise=1, offset=70),
-        convert(split_phase((-20, 30), lag_deg=70, hertz=49.3), 1.3, noise=1, offset=70),
+        convert(split_phase((20, -30), lag_deg=-50, hertz=49.3), 1.7, board, noise=1, offset=70),
+        convert(split_phase((-20, 30), lag_deg=70, hertz=49.3), 1.3, board, noise=1, offset=70),
         rng.integers(0, 4096, (4000, 4), dtype=np.uint16),
         np.full((5000, 4), 2048, np.uint16),
         np.zeros((500, 4), np.uint16),
         np.full((700, 4), 4095, np.uint16),
-        convert(dead, 1.1, noise=2),
-        convert(split_phase((150, 150), hertz=64), 1.2),
+        convert(dead, 1.1, board, noise=2),
+        convert(split_phase((150, 150), hertz=64), 1.2, board),
     ]
     codes = np.concatenate(parts)
     return codes[: len(codes) // 1024 * 1024 - 655]
@@ -113,14 +107,14 @@ def test_registers_and_edges_do_not_depend_on_the_blocks(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ["micropython", "i386"])
 def test_ten_minutes_fit_a_boards_heap(engine: str) -> None:
-    second = convert(split_phase((200, 180), lag_deg=30), 1, noise=1)
+    second = convert(split_phase((200, 180), lag_deg=30), 1, default_board(), noise=1)
 
     def minutes() -> Iterator[Codes]:
         for _ in range(600):
             yield second
 
-    run = on_engine(engine, minutes(), heap="128k", trace_ticks=64_000_000)
-    assert run.result["frames"] == 600 * 8000
+    run = on_engine(engine, minutes(), heap="128k", trace_ticks=default_board().tick_hz)
+    assert run.result["frames"] == 600 * len(second)
     watts = sum(e["watts_uw"] for e in run.result["elements"]) * 1e-6
     assert float(net_wh(run.result)) == pytest.approx(watts / 6, rel=1e-5)
     assert len([1 for name, _, _ in run.edges if name == "ten"]) == net_wh(run.result) // 5

@@ -73,6 +73,9 @@ _NOISE_FRAMES = const(32)
 _NOISE_LIMIT_Q8 = const(1024)
 
 
+# Stretches that wait for offsets at most: without cycles these are 100 ms, which is a whole number
+# of cycles of both 50 and 60 Hz.
+_LONGEST_WAIT = const(4)
 # Energies of element 1 and 2, and time.
 _NOTHING = (0, 0, 0)
 
@@ -120,7 +123,6 @@ class Accumulator:
         self._reweigh()
         self._started = False
         self._at_crossing = False  # the stretch began at a crossing
-        self._misses = 0  # stretches in a row that no crossing ended
         self._waiting = []  # segments that wait for the first offsets
         self._learnt = False
         self._settled = False  # the offsets are those of a whole window
@@ -179,11 +181,11 @@ class Accumulator:
                     self._sink.half(*self._gained(self._energies(self._raw())))
                 else:
                     self._close(False, 0)
+                    # Perhaps only this element's voltage is missing.
+                    self._watch(1 - self._reference)
 
     def interrupt(self):
-        """Accounts for the frames since the last crossing, and ends the window with them: the
-        next frame, if there is one, does not follow on the last.
-        """
+        """Ends the stretch, and the window with it: the next frame does not follow on the last."""
         if self._n:
             self._close(False, 0)
         if self._window.ticks:
@@ -191,6 +193,13 @@ class Accumulator:
         self._started = False
         self._at_crossing = False
         self._st[ARMED] = 0
+
+    def finish(self):
+        """Accounts for all frames so far: metering ends here."""
+        self.interrupt()
+        if self._waiting:
+            self._learn(False)
+            self._end_window(0)
 
     @micropython.native
     def _close(self, crossed, fraction):
@@ -208,19 +217,11 @@ class Accumulator:
                     self._half = n >> 1
             else:
                 self._end_segment((whole, crossed, fraction))
-                # What comes before the first crossing is a piece of a cycle, whose mean says
-                # nothing of the offsets; a stretch without cycles has nothing better.
-                if whole or not crossed:
-                    self._learn()
+                stretches = [1 for entry in self._waiting if entry[3]]
+                if whole or len(stretches) >= _LONGEST_WAIT:
+                    self._learn(whole)
         elif crossed and not self._window.ticks:
             self._fraction = self._last_fraction = fraction  # the window begins here
-        if crossed:
-            self._misses = 0
-        else:
-            self._misses += 1
-            if not self._misses & 1:
-                # Perhaps only this element's voltage is missing: watch the other's.
-                self._watch(1 - self._reference)
 
     @micropython.native
     def _settle(self, whole, crossed, fraction):
@@ -240,6 +241,8 @@ class Accumulator:
             else:
                 self._measure_span()
                 self._unbroken = False
+        if crossed:
+            self._quiet = False
         self._stretches += 1
         w.ticks += ticks
         w.energy[0] += e1
@@ -329,20 +332,26 @@ class Accumulator:
 
     # ---- offsets
 
-    def _learn(self):
-        """First offsets: the means over the stretch that just ended.  Then accounts for what has
-        waited for them.
+    def _learn(self, whole):
+        """First offsets; then accounts for what has waited for them.
+
+        From the cycle that just ended, if it was whole.  Else, with no crossing in 25 ms or more,
+        there is no voltage and the mean of all there is serves.  Less than a cycle has no mean of
+        its own: mid-scale has to do.
         """
         waiting = self._waiting
-        first = len(waiting) - 1
-        while first and waiting[first - 1][3] is None:
-            first -= 1
-        stretch = [entry[0] for entry in waiting[first:]]
-        n, sx1, sy1, sx2, sy2 = [16 * sum([r[k] for r in stretch]) for k in (0, 1, 2, 6, 7)]
-        n //= 16
-        one, two = self.elements
-        one.offsets = (nearest(sx1, n), nearest(sy1, n))
-        two.offsets = (nearest(sx2, n), nearest(sy2, n))
+        first = 0
+        if whole:
+            first = len(waiting) - 1
+            while first and waiting[first - 1][3] is None:
+                first -= 1
+        raws = [entry[0] for entry in waiting[first:]]
+        n, sx1, sy1, sx2, sy2 = [sum([r[k] for r in raws]) for k in (0, 1, 2, 6, 7)]
+        crossings = [1 for entry in waiting if entry[3] and entry[3][1]]
+        if whole or (n >= self._most and not crossings):
+            one, two = self.elements
+            one.offsets = (nearest(16 * sx1, n), nearest(16 * sy1, n))
+            two.offsets = (nearest(16 * sx2, n), nearest(16 * sy2, n))
         self._learnt = True
         self._waiting = []
         now = self._ticks
@@ -385,6 +394,7 @@ class Accumulator:
         self._squares = [0] * 4
         self._stretches = 0
         self._unbroken = True
+        self._quiet = True  # there was no crossing
         self._fraction = fraction  # of the crossing it begins at...
         self._last_fraction = fraction  # ...and of the latest
         self._noise_q8 = [0, 0]
@@ -408,8 +418,14 @@ class Accumulator:
             self._angle2 = frame_angle2_q32(w.cycles, n)
             self._target = _target(w.cycles * self._tick_hz // w.ticks)
         w.angle2_q32 = self._angle2
+        # Without voltage there are no cycles to average over, but a whole window (300 ms) will do.
+        quiet = self._quiet and self._stretches >= self._target
         for k, e in enumerate(self.elements):
             sum_x, sum_y, s0, step, slip = sums[5 * k + 1 : 5 * k + 6]
+            x = nearest(16 * sum_x, n)
+            y = nearest(16 * sum_y, n)
+            if quiet:
+                e.offsets = (x, y)
             a, b = e.offsets
             w.same[k], w.step[k] = e.central(n, sum_x, sum_y, s0, step, slip)
             x2 = (self._squares[2 * k] << 8) - (a * sum_x << 5) + n * a * a
@@ -418,10 +434,7 @@ class Accumulator:
             w.noise2[k] = n * self._noise_q8[k]
             if self._unbroken:
                 part = _OFFSET_PART if self._settled else 1
-                e.offsets = (
-                    a + nearest(nearest(16 * sum_x, n) - a, part),
-                    b + nearest(nearest(16 * sum_y, n) - b, part),
-                )
+                e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
         if self._unbroken:
             self._settled = True
         self._reweigh()

@@ -25,7 +25,8 @@ class CreepGate:
         self._shut_below = starting_raw // 4
         self._ticks = 0
         self._sum = 0  # of this second
-        self._held = 0  # of the second before, while shut
+        self._held = 0  # of the second before, while shut...
+        self._held_ticks = 0  # ...and its length
         self.is_open = False
 
     @micropython.native
@@ -35,10 +36,13 @@ class CreepGate:
             return raw
         self._ticks += ticks
         self._sum += raw
-        if abs(self._sum) >= self._open_at:
+        held = abs(self._sum)
+        # Over more than a second (energy estimated for a gap) it is the mean that counts.
+        if held >= self._open_at and held * self._second >= self._open_at * self._ticks:
             return self._open()
         if self._ticks >= self._second:
             self._held = self._sum
+            self._held_ticks = self._ticks
             self._sum = 0
             self._ticks = 0
         return 0
@@ -50,8 +54,11 @@ class CreepGate:
 
     def finish(self):
         """Energy that counts when metering ends before the second does: the mean over what there
-        is decides."""
-        if not self.is_open and abs(self._sum) * self._second >= self._open_at * self._ticks > 0:
+        is, with the second before if there was one, decides.
+        """
+        raw = self._sum + self._held
+        ticks = self._ticks + self._held_ticks
+        if not self.is_open and abs(raw) * self._second >= self._open_at * ticks > 0:
             return self._open()
         return 0
 
@@ -60,5 +67,6 @@ class CreepGate:
         raw = self._sum + self._held
         self._sum = 0
         self._held = 0
+        self._held_ticks = 0
         self._ticks = 0
         return raw

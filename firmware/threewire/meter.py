@@ -64,8 +64,9 @@ class Meter:
         """Half a cycle that is expected to bring the green lamps' next edge: shows it if it has.
 
         The registers wait for the cycle's net.  Counted from a zero crossing, half a cycle has
-        half the cycle's energy whatever the power factor, so the register will confirm the lamps,
-        and edges come within half a cycle.
+        half the cycle's energy whatever the power factor, so edges come within half a cycle and
+        the register confirms them.  Where it does not, because the flow has turned since, the
+        lamps go back to it.
         """
         one, two = self.gates
         net = (raw1 if one.is_open else 0) + (raw2 if two.is_open else 0)
@@ -117,12 +118,11 @@ class Meter:
     def finish(self):
         """Accounts for what is still under way: the frames since the last crossing, a gap with
         nothing after it, and a starting decision cut short.  Metering ends here."""
-        self._accumulator.interrupt()
+        self._accumulator.finish()
         if self._gap_ticks and self._steady:
             self._bridge(self._steady, self._steady)
         one, two = self.gates
         self._register(one.finish(), two.finish())
-        self._show_wh(self.registers.delivered.wh, self.ticks)
 
     def readings(self, window):
         """(Reading of element 1, Reading of element 2, millihertz) over a window."""
@@ -138,11 +138,9 @@ class Meter:
     @micropython.native
     def _register(self, raw1, raw2):
         """Registers a cycle.  Returns whether another like it may take the lamps to an edge."""
-        if not raw1 and not raw2:
-            return False
         self.registers.add(raw1, raw2)
         delivered = self.registers.delivered
-        if delivered.wh > self._shown_wh:
+        if delivered.wh != self._shown_wh:
             self._show_wh(delivered.wh, self.ticks)
         return before_edge(delivered.wh) and delivered.wh_with(raw1 + raw2) > delivered.wh
 

@@ -5,10 +5,13 @@ from integers, digit by digit, so that no port's float rounding shows.
 """
 
 
-def decimal(value, places):
-    """An integer in units of 10**-places as a JSON number, e.g. decimal(-1500, 3) is "-1.500"."""
-    digits = "{:0{}d}".format(abs(value), places + 1)
-    return "{}{}.{}".format("-" if value < 0 else "", digits[:-places], digits[-places:])
+def decimal(value, places, drop=0):
+    """An integer in units of 10**-(places + drop) as a JSON number with `places` > 0 places, those
+    beyond left out: decimal(-1500, 3) is "-1.500", decimal(-1999, 2, 1) is "-1.99".
+    """
+    size = abs(value) // 10**drop
+    digits = "{:0{}d}".format(size, places + 1)
+    return "{}{}.{}".format("-" if value < 0 and size else "", digits[:-places], digits[-places:])
 
 
 def _truth(flag):
@@ -22,12 +25,12 @@ def _element(reading, registers, rule):
     ).format(
         registers[0].text(),
         registers[1].text(),
-        decimal(reading.volts_uv // 1000, 3),
-        decimal(reading.amps_ua // 1000, 3),
-        decimal(reading.watts_uw // 1000, 3),
-        decimal(reading.vars_uw // 1000, 3),
-        decimal(reading.va_uva // 1000, 3),
-        decimal(reading.power_factor_ppm // 100, 4),
+        decimal(reading.volts_uv, 3, 3),
+        decimal(reading.amps_ua, 3, 3),
+        decimal(reading.watts_uw, 3, 3),
+        decimal(reading.vars_uw, 3, 3),
+        decimal(reading.va_uva, 3, 3),
+        decimal(reading.power_factor_ppm, 4, 2),
         _truth(rule.reversed),
     )
 

@@ -9,7 +9,7 @@ inputs): 30 % of the CPU at 4 kHz, and at 8 kHz more than there is.
 """
 
 from array import array
-from time import ticks_add, ticks_diff, ticks_us
+from time import ticks_diff, ticks_us
 
 import micropython
 from machine import ADC, Pin, Timer
@@ -20,7 +20,7 @@ _TICKS_MASK = const(0x3FFFFFFF)  # ticks_us wraps at 2**30
 _TICKS_HALF = const(0x20000000)
 
 # Words the interrupt keeps; block counters run modulo 2**16.
-_DUE = const(0)  # ticks_us at which this tick was to come
+_DUE = const(0)  # ticks_us at which the next tick is to come; -1 before the first
 _PERIOD = const(1)
 _LATE = const(2)  # a tick later than this is left out
 _AT = const(3)  # where the next code goes...
@@ -32,6 +32,14 @@ _TAKEN = const(8)  # blocks handed over
 _FOUR = const(9)  # 1: four slots, 0: three
 _WORDS = const(10)
 _COUNT = const(0xFFFF)
+
+
+def _input(pin):
+    adc = ADC(Pin(pin))
+    if hasattr(ADC, "ATTN_11DB"):
+        # ESP32: the range that a bias at half of 3.3 V needs; its default ends at 1.1 V.
+        adc.atten(ADC.ATTN_11DB)
+    return adc
 
 
 class TimerSampler:
@@ -50,7 +58,7 @@ class TimerSampler:
         # The time of a block in us is that of a frame in ticks of the layout's clock.
         self._block_us = layout.frame_ticks
         size = self._frames * layout.stride
-        reads = [ADC(Pin(pin)).read_u16 for name, pin in board.SLOTS]
+        reads = [_input(pin).read_u16 for name, pin in board.SLOTS]
         self._read0, self._read1, self._read2 = reads[:3]
         self._read3 = reads[-1]
         self._codes = array("H", bytes(2 * size * _BLOCKS))
@@ -59,7 +67,7 @@ class TimerSampler:
         self._stamps = array("i", [0] * _BLOCKS)  # ticks_us of each block's first frame
         self._words = words = array("i", [0] * _WORDS)
         words[_PERIOD] = self._period_us
-        words[_LATE] = self._period_us // 2
+        words[_LATE] = (self._period_us - 1) // 2
         words[_FRAMES] = words[_LEFT] = self._frames
         words[_SIZE] = size
         words[_FOUR] = 1 if layout.stride == 4 else 0
@@ -70,7 +78,7 @@ class TimerSampler:
         self._tick = self._serve  # a bound method made once: making one allocates
 
     def start(self):
-        self._words[_DUE] = ticks_add(ticks_us(), self._period_us)
+        self._words[_DUE] = -1
         self._timer.init(
             mode=Timer.PERIODIC,
             period=self._period_us,
@@ -86,8 +94,17 @@ class TimerSampler:
     def _serve(self, timer):
         words = ptr32(self._words)
         now = int(ticks_us())
-        late = (now - words[_DUE] + _TICKS_HALF & _TICKS_MASK) - _TICKS_HALF
-        words[_DUE] = words[_DUE] + words[_PERIOD] & _TICKS_MASK
+        due = words[_DUE]
+        if due < 0:
+            due = now  # the first tick says when the others are due
+        late = (now - due + _TICKS_HALF & _TICKS_MASK) - _TICKS_HALF
+        if late < 0 - words[_LATE]:
+            return  # one of those that a stall has piled up: its time has been passed over
+        period = words[_PERIOD]
+        while late >= period:  # ticks were lost
+            late -= period
+            due += period
+        words[_DUE] = due + period & _TICKS_MASK
         if late > words[_LATE]:
             return
         left = words[_LEFT]

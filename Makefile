@@ -6,7 +6,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 READY := .venv/ready
 
-.PHONY: help setup engines demo test test-all lint clean distclean
+.PHONY: help setup engines demo test test-all test-board image lint clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,16 @@ test: $(READY) ## run the tests, without the slow ones
 test-all: $(READY) ## run all tests
 	@$(PY) -m tools.engines --get || true
 	$(PY) -m pytest -n 2 host_tests
+
+test-board: $(READY) ## run the whole firmware on the emulated RP2040
+	@$(PY) -m tools.engines --get micropython || true
+	$(PY) -m pytest -n 2 -m rp2040 host_tests
+
+# A Pico's flash is the one that is emulated: make image FLASH=pico
+BOARD ?= feather_rp2040
+
+image: $(READY) ## build the flash image of a BOARD=… into build/
+	@$(PY) -m tools.image --board $(BOARD) $(if $(FLASH),--flash $(FLASH))
 
 lint: $(READY) ## check style and types
 	@status=0; \

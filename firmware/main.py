@@ -16,6 +16,11 @@ if board.SAMPLER["kind"] == "dma":
     from threewire.dma_sampler import DmaSampler as Sampler
 else:
     from threewire.timer_sampler import TimerSampler as Sampler
+# RP2040 and RP2350 have the kernel in assembler, the others in viper.
+if board.MPY_ARCH.startswith("arm"):
+    from threewire.kernel_thumb import scan
+else:
+    from threewire.kernel import scan
 
 micropython.alloc_emergency_exception_buf(100)
 
@@ -25,7 +30,12 @@ _PUMP_MS = 4
 
 layout = Layout(board)
 lamps = Lamps(board.LEDS)
-meter = Meter(layout, nominal(layout), on_edge=lambda name, lit, ticks: lamps.show(name, lit))
+meter = Meter(
+    layout,
+    nominal(layout),
+    on_edge=lambda name, lit, ticks: lamps.show(name, lit),
+    scan=scan,
+)
 for name, lit in meter.lit.items():
     lamps.show(name, lit)
 sampler = Sampler(board, layout)

@@ -15,6 +15,7 @@ array: ["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, r
 the last one, ["result", {...}].
 """
 
+import gc
 import json
 import sys
 from array import array
@@ -28,6 +29,8 @@ if ON_MICROPYTHON:
 else:
     sys.path.insert(0, root + "/tools/shim")
 
+
+from engine_result import result  # noqa: E402
 
 from threewire.calibration import from_dict  # noqa: E402
 from threewire.layout import Layout  # noqa: E402
@@ -78,10 +81,6 @@ class Trace:
             )
 
 
-def register(r):
-    return {"wh": r.text(), "raw": [r.wh, str(r.residue)]}
-
-
 def main():
     source = sys.stdin.buffer
     config = json.loads(source.readline())
@@ -98,6 +97,7 @@ def main():
     trace.meter = meter
 
     frame_bytes = 2 * layout.stride
+    gc.collect()  # of what compiling the modules has left, so that there is room in one piece
     codes = array("H", bytes(frame_bytes * config["block_frames"]))
     space = memoryview(as_bytes(codes))
     size = len(space)
@@ -117,36 +117,7 @@ def main():
     if config["trace_ticks"]:
         trace.report()
 
-    one, two, hertz_mhz = meter.readings(trace.run)
-    total = meter.registers
-    say(
-        "result",
-        {
-            "frames": frames,
-            "ticks": meter.ticks,
-            "delivered": register(total.delivered),
-            "received": register(total.received),
-            "elements": [
-                {
-                    "delivered": register(total.elements[k][0]),
-                    "received": register(total.elements[k][1]),
-                    "volts_uv": r.volts_uv,
-                    "amps_ua": r.amps_ua,
-                    "watts_uw": r.watts_uw,
-                    "vars_uw": r.vars_uw,
-                    "va_uva": r.va_uva,
-                    "power_factor_ppm": r.power_factor_ppm,
-                    "reversed": meter.rules[k].reversed,
-                }
-                for k, r in enumerate((one, two))
-            ],
-            "hertz_mhz": hertz_mhz,
-            "lit": meter.lit,
-            "lost_frames": meter.lost_frames,
-            "estimated_delivered_wh": meter.estimated.delivered.text(),
-            "estimated_received_wh": meter.estimated.received.text(),
-        },
-    )
+    say("result", result(meter, frames, trace.run))
 
 
 main()

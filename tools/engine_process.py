@@ -19,10 +19,10 @@ from tools.boards import ROOT
 
 # MicroPython looks for free memory from the heap's start and marks all of it when it collects: a
 # small heap is the fast one.  Measured on the amd64 engine: 128 kB ran twice as fast as 1 MB.
-HEAP = "128k"
-# 2048 frames of four codes are 16 kB: a few system calls for each second of signal.
-BLOCK_FRAMES = 2048
-# Room for the front end to run ahead: with less, the two processes wake each other for every block.
+HEAP = "160k"
+# 1024 frames of four codes are 8 kB: some ten system calls for each second of signal.
+BLOCK_FRAMES = 1024
+# Room for the front end to run ahead: with less, the processes wake each other for every block.
 PIPE_BYTES = 1 << 20
 
 

@@ -30,6 +30,8 @@ from tools.replay_report import as_json, as_text
 
 # Rows of the trace that a plot is drawn from, at most about this many.
 _TRACE_ROWS = 1500
+# The interpreters, and the emulated chip with all of the firmware.
+ENGINES = (*engines.NAMES, "rp2040")
 
 
 @dataclass
@@ -120,8 +122,8 @@ def choose_engine(name: str | None) -> str:
     stderr).
     """
     if name is not None:
-        if name not in engines.NAMES:
-            raise InputError(f"engine {name!r} is unknown; there are {', '.join(engines.NAMES)}")
+        if name not in ENGINES:
+            raise InputError(f"engine {name!r} is unknown; there are {', '.join(ENGINES)}")
         return name
     try:
         engines.command("micropython")
@@ -291,6 +293,18 @@ def _meter(
             progress.at(frames * period)
 
     try:
+        if engine == "rp2040":
+            from tools import rp2040_board  # the emulator takes half a second to import
+
+            return rp2040_board.meter(
+                counted(),
+                seconds,
+                layout.name,
+                constants,
+                layout.frame_ticks,
+                layout.tick_hz,
+                trace,
+            )
         return engine_process.meter(
             engine,
             counted(),
@@ -326,7 +340,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--engine",
         metavar="NAME",
-        help=f"{', '.join(engines.NAMES)} (default micropython, else cpython)",
+        help=f"{', '.join(ENGINES)} (default micropython, else cpython)",
     )
     parser.add_argument(
         "--duration", type=float, metavar="SECONDS", help="loop over whole cycles, or cut, to this"

@@ -25,54 +25,18 @@ from micropython import const
 
 from threewire.element import Element
 from threewire.intmath import frame_angle2_q32, nearest
-from threewire.kernel import (
-    ARM,
-    ARMED,
-    FIRE,
-    FRESH,
-    MID,
-    PREV_X1,
-    PREV_X2,
-    PREV_Z,
-    PY1,
-    PY2,
-    STRIDE,
-    SX1,
-    SX2,
-    SY1,
-    SY2,
-    WORDS,
-    X1,
-    X2,
-    XX1,
-    XY1,
-    XY2,
-    Y1,
-    Y2,
-    Z,
-    scan,
-    state,
-    third_differences,
-)
+from threewire.kernel import scan
+from threewire.sums import Sums
 from threewire.window import Window
 
 # Mains slower than this has no cycles: 25 ms without a crossing closes the stretch as it stands.
 _SLOWEST_HZ = const(40)
-# An upward zero crossing counts once the voltage has been this far below zero, as a part of the
-# nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
-_ARM_PART = const(4)
 # Windows of IEC 61000-4-30: 10 cycles of 50 Hz, 12 of 60 Hz.
 _WINDOW_CYCLES_50 = const(10)
 _WINDOW_CYCLES_60 = const(12)
 # The offset follows a window's mean by this part of the difference: slow enough that one window's
 # load step does not move it, fast enough for the drift of a bias network.
 _OFFSET_PART = const(4)
-# Frames looked at for noise in each window, and the most noise taken out (2 counts rms): beyond
-# that it is the load's own high harmonics that are seen.
-_NOISE_FRAMES = const(32)
-_NOISE_LIMIT_Q8 = const(1024)
-
-
 # Stretches that wait for offsets at most: without cycles these are 100 ms, which is a whole number
 # of cycles of both 50 and 60 Hz.
 _LONGEST_WAIT = const(4)
@@ -93,31 +57,21 @@ class Accumulator:
     sink         gets `cycle(raw1, raw2, ticks)` for every stretch between crossings; where that
                  returns true also `half(raw1, raw2, ticks)`, what half of the next cycle has
                  brought; and `window(Window)` after each tenth or twelfth
+    scan         kernel.scan, or a twin of it for the chip at hand
 
     A *stretch* is a mains cycle, or what there is of one.  A *segment* is a run of frames of one
     length within a window: the kernel's sums run on over its stretches, whose energies are the
     differences.
     """
 
-    def __init__(self, layout, calibration, sink):
+    def __init__(self, layout, calibration, sink, scan=scan):
         self._sink = sink
         self._tick_hz = layout.tick_hz
         self._ticks = layout.frame_ticks
         self._stride = layout.stride
         self._most = max(2, layout.tick_hz // (layout.frame_ticks * _SLOWEST_HZ))
-        one = Element(layout, calibration, 0)
-        two = Element(layout, calibration, 1)
-        self.elements = (one, two)
-        self._arm_depth = [
-            layout.nominal_volts * 1000000000 // (_ARM_PART * e.v_nv) for e in self.elements
-        ]
-        st = self._st = state()
-        st[STRIDE] = layout.stride
-        st[X1] = one.x_slot
-        st[Y1] = one.y_slot
-        st[X2] = two.x_slot
-        st[Y2] = two.y_slot
-        self._watch(0)
+        self.elements = (Element(layout, calibration, 0), Element(layout, calibration, 1))
+        self._sums = Sums(layout, self.elements, scan)
         self._angle2 = frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz)
         self._target = _target(layout.nominal_hz)
         self._reweigh()
@@ -129,8 +83,7 @@ class Accumulator:
         self._n = 0  # frames of the stretch
         self._half = 0  # at how many of them to report half a cycle; 0: not at all
         self._carried = _NOTHING  # what it got from segments that ended within it
-        self._raws = [0] * 11
-        self._new_segment()
+        self._booked = _NOTHING  # energies and frames of the segment that stretches already have
         self._new_window(0)
 
     # ---- frames to stretches
@@ -141,22 +94,19 @@ class Accumulator:
         """
         if frames <= 0:
             return
-        st = self._st
+        sums = self._sums
         stride = self._stride
         pos = first * stride
         if not self._started:
-            # There is no frame before: it is taken to be like this one.
             self._started = True
-            self._before_x1 = st[PREV_X1] = codes[pos + st[X1]]
-            self._before_x2 = st[PREV_X2] = codes[pos + st[X2]]
-            st[PREV_Z] = codes[pos + st[Z]]
+            sums.disconnect(codes, pos)
         if frame_ticks != self._ticks:
             # Those there are keep the length they had.
             self._end_segment()
             self._ticks = frame_ticks
             self._reweigh()
-        if self._deaf and frames > 3:
-            self._listen(codes, pos, frames)
+        if self._noise is None and frames > 3:
+            self._noise = sums.noise(codes, pos, frames)
         most = self._most
         total = pos + frames * stride
         while pos < total:
@@ -165,24 +115,18 @@ class Accumulator:
             if end > total:
                 end = total
             start = pos
-            pos = scan(codes, pos, end, st)
-            n = (pos - start) // stride
-            self._n += n
-            self._segment_n += n
+            pos = sums.add(codes, pos, end)
+            self._n += (pos - start) // stride
             if pos < end:
-                before = st[PREV_Z]
-                rise = codes[pos + st[Z]] - before
-                # The threshold may have moved since the frame before: stay within the frame.
-                part = ((st[FIRE] - before) << 12) // rise if rise > 0 else 4096
-                self._close(True, min(max(part, 0), 4096))
+                self._close(True, sums.fraction(codes, pos))
             elif self._n >= limit:
                 if self._half:
                     self._half = 0
-                    self._sink.half(*self._gained(self._energies(self._raw())))
+                    self._sink.half(*self._gained(self._energies(sums.raw())))
                 else:
                     self._close(False, 0)
                     # Perhaps only this element's voltage is missing.
-                    self._watch(1 - self._reference)
+                    sums.watch(1 - sums.reference)
 
     def interrupt(self):
         """Ends the stretch, and the window with it: the next frame does not follow on the last."""
@@ -192,14 +136,14 @@ class Accumulator:
             self._end_window(0)
         self._started = False
         self._at_crossing = False
-        self._st[ARMED] = 0
 
     def finish(self):
         """Accounts for all frames so far: metering ends here."""
         self.interrupt()
         if self._waiting:
             self._learn(False)
-            self._end_window(0)
+            if self._window.ticks:
+                self._end_window(0)
 
     @micropython.native
     def _close(self, crossed, fraction):
@@ -226,9 +170,9 @@ class Accumulator:
     @micropython.native
     def _settle(self, whole, crossed, fraction):
         """One stretch with known offsets.  Returns what the sink says to it."""
-        energies = self._energies(self._raw())
+        energies = self._energies(self._sums.raw())
         e1, e2, ticks = self._gained(energies)
-        self._booked = (energies[0], energies[1], self._segment_n)
+        self._booked = (energies[0], energies[1], self._sums.frames)
         self._carried = _NOTHING
         return self._hand_on(e1, e2, ticks, whole, crossed, fraction)
 
@@ -256,26 +200,6 @@ class Accumulator:
     # ---- segments
 
     @micropython.native
-    def _raw(self):
-        """The segment's frames, then for each element the sums that Element.central takes."""
-        st = self._st
-        # Into a list that is kept: on a small heap an allocation of several blocks costs more
-        # than the arithmetic.
-        raw = self._raws
-        raw[0] = self._segment_n
-        raw[1] = st[SX1]
-        raw[2] = st[SY1]
-        raw[3] = s = (st[XY1] << 12) + st[XY1 + 1]
-        raw[4] = (st[PY1] << 12) + st[PY1 + 1] - s
-        raw[5] = self._before_x1 - st[PREV_X1]
-        raw[6] = st[SX2]
-        raw[7] = st[SY2]
-        raw[8] = s = (st[XY2] << 12) + st[XY2 + 1]
-        raw[9] = (st[PY2] << 12) + st[PY2 + 1] - s
-        raw[10] = self._before_x2 - st[PREV_X2]
-        return raw
-
-    @micropython.native
     def _energies(self, raw):
         n, sx1, sy1, s1, d1, slip1, sx2, sy2, s2, d2, slip2 = raw
         one, two = self.elements
@@ -291,44 +215,29 @@ class Accumulator:
         """
         b1, b2, booked = self._booked
         c1, c2, ticks = self._carried
-        ticks += (self._segment_n - booked) * self._ticks
+        ticks += (self._sums.frames - booked) * self._ticks
         return energies[0] - b1 + c1, energies[1] - b2 + c2, ticks
-
-    def _new_segment(self):
-        self._segment_n = 0
-        self._booked = _NOTHING  # energies and frames of it that stretches already have
-        st = self._st
-        st[FRESH] = 1
-        self._before_x1 = st[PREV_X1]
-        self._before_x2 = st[PREV_X2]
 
     def _end_segment(self, ending=None):
         """Takes the sums out of the kernel and adds them to the window's.  `ending`: how a stretch
         ends with it, while offsets are unknown."""
-        if not self._segment_n:
+        sums = self._sums
+        if not sums.frames:
             return
-        raw = self._raw()
+        raw = sums.raw()
         if self._learnt:
             self._carried = self._gained(self._energies(raw))
-            self._join(raw, self._take_squares())
+            self._join(raw, sums.take_squares())
         else:
-            self._waiting.append((list(raw), self._take_squares(), self._ticks, ending))
-        self._new_segment()
+            self._waiting.append((list(raw), sums.take_squares(), self._ticks, ending))
+        self._booked = _NOTHING
+        sums.restart()
 
     def _join(self, raw, squares):
-        sums = self._sums
-        for k in range(11):
-            sums[k] += raw[k]
-        for k in range(4):
-            self._squares[k] += squares[k]
-
-    def _take_squares(self):
-        """Takes sum x**2 and sum y**2 of both elements out of the kernel."""
-        st = self._st
-        squares = [(st[k] << 12) + st[k + 1] for k in range(XX1, WORDS, 2)]
-        for k in range(XX1, WORDS):
-            st[k] = 0
-        return squares
+        for k, s in enumerate(raw):
+            self._raws[k] += s
+        for k, s in enumerate(squares):
+            self._squares[k] += s
 
     # ---- offsets
 
@@ -368,37 +277,24 @@ class Accumulator:
                 self._hand_on(c1, c2, t, *ending)
         self._ticks = now
         self._reweigh()
-        self._watch(self._reference)
+        self._sums.watch(self._sums.reference)
 
     def _reweigh(self):
         for e in self.elements:
             e.weigh(self._angle2, self._ticks, self._tick_hz)
 
-    def _watch(self, k):
-        """Bounds the cycles by the upward zero crossings of element k's voltage."""
-        st = self._st
-        self._reference = k
-        e = self.elements[k]
-        if st[Z] != e.v_slot:
-            st[Z] = e.v_slot
-            st[ARMED] = 0
-        zero = MID + nearest(e.offsets[1 if e.x_is_i else 0], 16)
-        st[FIRE] = zero
-        st[ARM] = zero - self._arm_depth[k]
-
     # ---- windows
 
     def _new_window(self, fraction):
         self._window = Window()
-        self._sums = [0] * 11  # as `_raw`, of the segments that have ended
+        self._raws = [0] * 11  # as Sums.raw, of the segments that have ended
         self._squares = [0] * 4
         self._stretches = 0
         self._unbroken = True
         self._quiet = True  # there was no crossing
         self._fraction = fraction  # of the crossing it begins at...
         self._last_fraction = fraction  # ...and of the latest
-        self._noise_q8 = [0, 0]
-        self._deaf = True
+        self._noise = None  # of each current, once it has been looked at
 
     def _measure_span(self):
         """Notes the window's cycles so far and the time between the crossings that bound them."""
@@ -410,8 +306,8 @@ class Accumulator:
         """Completes the window's sums, hands it on, follows offsets and mains frequency."""
         self._end_segment()
         w = self._window
-        sums = self._sums
-        w.frames = n = sums[0]
+        raws = self._raws
+        w.frames = n = raws[0]
         if self._unbroken:
             w.whole = True
             self._measure_span()
@@ -421,7 +317,7 @@ class Accumulator:
         # Without voltage there are no cycles to average over, but a whole window (300 ms) will do.
         quiet = self._quiet and self._stretches >= self._target
         for k, e in enumerate(self.elements):
-            sum_x, sum_y, s0, step, slip = sums[5 * k + 1 : 5 * k + 6]
+            sum_x, sum_y, s0, step, slip = raws[5 * k + 1 : 5 * k + 6]
             x = nearest(16 * sum_x, n)
             y = nearest(16 * sum_y, n)
             if quiet:
@@ -431,26 +327,17 @@ class Accumulator:
             x2 = (self._squares[2 * k] << 8) - (a * sum_x << 5) + n * a * a
             y2 = (self._squares[2 * k + 1] << 8) - (b * sum_y << 5) + n * b * b
             w.volts2[k], w.amps2[k] = (y2, x2) if e.x_is_i else (x2, y2)
-            w.noise2[k] = n * self._noise_q8[k]
+            if self._noise:
+                w.noise2[k] = n * self._noise[k]
             if self._unbroken:
                 part = _OFFSET_PART if self._settled else 1
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
         if self._unbroken:
             self._settled = True
         self._reweigh()
-        self._watch(self._reference)
+        self._sums.watch(self._sums.reference)
         self._new_window(fraction)
         self._sink.window(w)
-
-    def _listen(self, codes, pos, frames):
-        """Estimates the converter's noise in the currents from their third differences: those of a
-        mains wave are tiny, those of white noise have 20 times its variance.
-        """
-        self._deaf = False
-        m = min(frames, _NOISE_FRAMES) - 3
-        for k, e in enumerate(self.elements):
-            total = third_differences(codes, pos + e.i_slot, m, self._stride)
-            self._noise_q8[k] = min(_NOISE_LIMIT_Q8, (total << 8) // (20 * m))
 
 
 def _target(hertz):

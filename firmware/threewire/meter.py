@@ -10,6 +10,7 @@ from threewire.accumulator import Accumulator, raw_per_wh
 from threewire.creep import CreepGate
 from threewire.indicators import ReverseRule, before_edge, kwh_lit, ten_lit
 from threewire.intmath import nearest
+from threewire.kernel import scan
 from threewire.readings import Reading, hertz_mhz
 from threewire.registers import Registers
 from threewire.window import Window
@@ -21,6 +22,7 @@ class Meter:
     layout, calibration  what is measured, and with which constants
     on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh",
                          "ten", "reverse"); ticks since the first frame
+    scan                 the kernel, where the chip has a faster twin of it
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
     ticks     time metered so far
@@ -30,11 +32,11 @@ class Meter:
     estimated    Registers of the energy estimated for them, which `registers` includes
     """
 
-    def __init__(self, layout, calibration, on_edge=None, on_window=None):
+    def __init__(self, layout, calibration, on_edge=None, on_window=None, scan=scan):
         self.tick_hz = layout.tick_hz
         self._on_edge = on_edge
         self._on_window = on_window
-        self._accumulator = Accumulator(layout, calibration, self)
+        self._accumulator = Accumulator(layout, calibration, self, scan)
         self.feed = self._accumulator.feed
         unit = raw_per_wh(layout.tick_hz)
         # One second at the starting power: P / 1000 W * 1 s / 3600 s/h, in raw units.
@@ -81,7 +83,10 @@ class Meter:
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
         if recent and recent[-1].ticks * 16 < self.tick_hz:
-            recent[-1].add(window)
+            joined = Window()
+            joined.add(recent[-1])
+            joined.add(window)
+            recent[-1] = joined
         else:
             recent.append(window)
         # The fewest windows that make a second; while there is less, there is no last second.

@@ -16,7 +16,8 @@ class Reading:
 
     volts_uv, amps_ua   rms; converter noise is taken out of the amperes
     watts_uw            active power, positive from line to load
-    vars_uw             reactive power of the mains frequency, positive where the current lags
+    vars_uw             reactive power, positive where the current lags: that of the mains
+                        frequency, but harmonics that voltage and current share weigh in too
     va_uva              volts times amperes
     power_factor_ppm    |W| / VA in millionths, 0..1000000: positive lagging, negative where the
                         current leads by more than half a degree; 0 without current or voltage

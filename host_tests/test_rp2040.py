@@ -1,0 +1,378 @@
+"""The whole firmware on the emulated RP2040, from power-on: metering, LEDs, faults, resets.
+
+What is expected is worked out here from the waves alone, in double precision.  All times are
+emulated ones.
+"""
+
+import math
+import os
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from host_tests.conftest import need_engine
+from tools import boards, engine_process, engines, image, replay, rp2040_board, rp2040_quirks
+from tools.errors import InputError
+from tools.rp2040_board import EmulatedBoard, Periodic
+
+pytestmark = pytest.mark.rp2040
+
+BOARD = boards.DEFAULT
+LAYOUT = boards.load(BOARD)
+HERTZ = 60
+# Unlike on each input, so that inputs that changed places would show; 47.8 kW in all.
+VOLTS = (120.0, 117.0)
+AMPS = (200.0, 203.0)
+WATTS = (VOLTS[0] * AMPS[0], VOLTS[1] * AMPS[1])
+FRAME_S = LAYOUT.frame_ticks / LAYOUT.tick_hz
+RING_S = boards.module(BOARD).SAMPLER["ring_frames"] * FRAME_S
+CYCLE_S = 1 / HERTZ
+
+Wave = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def sine(rms: float) -> Wave:
+    return lambda t: rms * math.sqrt(2) * np.sin(2 * math.pi * HERTZ * t)
+
+
+def load(turn: int = 1, board: str = BOARD) -> Periodic:
+    """Both elements loaded, at unity power factor; turn -1: CT 2 is mounted the wrong way."""
+    waves = {
+        "v1": sine(VOLTS[0]),
+        "i1": sine(AMPS[0]),
+        "v2": sine(-VOLTS[1]),
+        "i2": sine(-AMPS[1] * turn),
+    }
+    return Periodic(waves, 3 * CYCLE_S, board)
+
+
+def true_wh(start: float, end: float) -> float:
+    """Energy of `load()` between two instants, in closed form: P t less its ripple."""
+    w = 4 * math.pi * HERTZ
+    ripple = (math.sin(w * end) - math.sin(w * start)) / w
+    return sum(WATTS) * (end - start - ripple) / 3600
+
+
+def crossings(start: float, end: float, step_wh: float) -> list[float]:
+    """The instants at which the energy since `start` reaches a multiple of step_wh."""
+    t = np.arange(start, end, 1e-5)
+    w = 4 * math.pi * HERTZ
+    wh = sum(WATTS) * (t - start - (np.sin(w * t) - math.sin(w * start)) / w) / 3600
+    steps = np.floor(wh / step_wh)
+    return t[np.flatnonzero(np.diff(steps) > 0) + 1].tolist()
+
+
+@pytest.fixture(scope="module")
+def uf2() -> Path:
+    """The MicroPython to run, or the reason to skip."""
+    try:
+        return rp2040_board.find_uf2()
+    except engines.Unavailable as problem:
+        pytest.skip(str(problem))
+
+
+@pytest.fixture(scope="module")
+def file_system() -> bytes:
+    return image.build(BOARD, rp2040_board.FLASH)
+
+
+@pytest.fixture(scope="module")
+def booted(uf2: Path, file_system: bytes) -> Iterator[EmulatedBoard]:
+    """One board for several tests, since a boot takes ten seconds."""
+    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+        board.wait_reports(1, 3.0)
+        yield board
+
+
+@pytest.fixture
+def live(booted: EmulatedBoard) -> EmulatedBoard:
+    """A board that is metering `load()`, whatever the test before has left."""
+    before = len(booted.codes)
+    booted.run(0.001)
+    if len(booted.codes) == before:
+        meter_again(booted)
+    return booted
+
+
+def check_readings(report: dict[str, Any]) -> None:
+    for k, element in enumerate(report["elements"]):
+        assert element["volts"] == pytest.approx(VOLTS[k], rel=0.005)
+        assert element["amps"] == pytest.approx(AMPS[k], rel=0.005)
+        assert element["watts"] == pytest.approx(WATTS[k], rel=0.005)
+    assert report["hertz"] == pytest.approx(HERTZ, rel=1e-3)
+
+
+def stop_and_read(board: EmulatedBoard) -> dict[str, Any]:
+    board.interrupt()
+    return board.result()
+
+
+def meter_again(board: EmulatedBoard) -> None:
+    """From the prompt, with a meter that starts at nothing."""
+    board.soft_reset()
+    board.wait_reports(1, 3.0)
+
+
+# ---- from power-on
+
+
+def test_a_board_meters_by_itself_and_to_the_last_bit(uf2: Path, file_system: bytes) -> None:
+    """One power-on tells: when the first line comes and what it says, the rate, the LEDs'
+    edges, that 150 ms without the program cost nothing, and the registers."""
+    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+        report = board.wait_reports(1, 3.0)[0]
+        assert board.seconds < 3.0
+        check_readings(report)
+        assert report["faults"]["lost_frames"] == 0
+
+        # Both green LEDs come on before the first conversion.
+        start, first = board.starts[0]
+        assert first == 0
+        for led in ("kwh", "ten"):
+            assert [lit for at, lit in board.led_edges(led) if at < start] == [True]
+        assert not board.lit("reverse")
+
+        # The divider says how many conversions a second has, exactly.
+        rate = LAYOUT.stride * LAYOUT.tick_hz // LAYOUT.frame_ticks
+        before = len(board.codes)
+        board.run(1.0)
+        assert len(board.codes) - before == rate
+
+        # The last crossing may be waiting for its edge, a cycle long.
+        edges = board.led_edges("ten", start)
+        true = crossings(start, board.seconds, 5.0)
+        assert len(true) >= 4
+        assert len(true) - len(edges) in (0, 1)
+        assert [lit for _, lit in edges] == [k % 2 == 1 for k in range(len(edges))]
+        for (at, _), crossing in zip(edges, true):
+            assert abs(at - crossing) < CYCLE_S
+        if len(edges) < len(true):
+            assert board.seconds - true[-1] < CYCLE_S
+
+        # What the ring is for.
+        assert RING_S > 0.2
+        board.stall(0.15)
+        board.run(0.05)
+        result = stop_and_read(board)
+        assert result["lost_frames"] == 0
+
+        # The host's engine makes the same of the same codes, to the last bit.
+        frames = result["frames"]
+        assert 0 <= len(board.codes) // LAYOUT.stride - frames < 200
+        same = replayed(board.codes, frames)
+        for pair, other in zip([result, *result["elements"]], [same, *same["elements"]]):
+            for name in ("delivered", "received"):
+                assert pair[name]["raw"] == other[name]["raw"]
+        assert float(result["delivered"]["wh"]) == pytest.approx(
+            true_wh(start, start + frames * FRAME_S), rel=1e-3
+        )
+
+
+def replayed(codes: array, frames: int) -> dict[str, Any]:
+    """The result of the first `frames` frames on the host's MicroPython."""
+    need_engine("micropython")
+    all_codes = np.array(codes, np.uint16)[: frames * LAYOUT.stride].reshape(-1, LAYOUT.stride)
+    return engine_process.meter(
+        "micropython", [all_codes], BOARD, {}, LAYOUT.frame_ticks, LAYOUT.tick_hz
+    ).result
+
+
+# ---- while it meters
+
+
+def test_a_turned_ct_lights_the_red_led_while_it_is_turned(live: EmulatedBoard) -> None:
+    live.inputs = load(turn=-1)
+    live.run_until(lambda: live.lit("reverse"), 1.5, "red LED", 0.01)
+    live.inputs = load()
+    live.run_until(lambda: not live.lit("reverse"), 1.5, "dark red LED", 0.01)
+
+
+def test_ctrl_c_gives_the_prompt_and_run_goes_on(live: EmulatedBoard) -> None:
+    live.interrupt()
+    ticks = int(live.execute("print(meter.ticks)"))
+    runs = len(live.starts)
+    live.type("run()\r\n")
+    live.run_until(lambda: len(live.starts) > runs, 0.5, "conversion")
+    live.run(0.2)
+    live.interrupt()
+    gained = int(live.execute("print(meter.ticks)")) - ticks
+    assert 0.15 < gained / LAYOUT.tick_hz < 0.25
+    live.type("run()\r\n")
+    live.run(0.01)
+
+
+def test_a_hard_reset_resumes(live: EmulatedBoard) -> None:
+    live.hard_reset()
+    check_readings(live.wait_reports(1, 3.0)[0])
+
+
+def test_a_soft_reset_resumes(live: EmulatedBoard) -> None:
+    live.interrupt()
+    live.soft_reset()
+    check_readings(live.wait_reports(1, 3.0)[0])
+
+
+def test_an_overrun_is_counted_and_its_energy_estimated(live: EmulatedBoard) -> None:
+    live.interrupt()
+    meter_again(live)
+    start, first = live.starts[-1]
+    live.stall(0.6)
+    live.run(0.3)
+    result = stop_and_read(live)
+    lost = result["lost_frames"]
+    # All that was converted while the core stood still, and what the program was behind by.
+    assert 0.6 <= lost * FRAME_S < 0.65
+    # Not a frame more or less than there were: the sampler's place in the ring says so.
+    ring = boards.module(BOARD).SAMPLER["ring_frames"]
+    assert (result["frames"] + lost) % ring == int(live.execute("print(sampler._at)"))
+    converted = (len(live.codes) - first) // LAYOUT.stride
+    assert 0 <= converted - result["frames"] - lost < 200
+    estimated = float(result["estimated_delivered_wh"])
+    assert estimated == pytest.approx(sum(WATTS) * lost * FRAME_S / 3600, rel=0.01)
+    end = start + (result["frames"] + lost) * FRAME_S
+    assert float(result["delivered"]["wh"]) == pytest.approx(true_wh(start, end), rel=0.005)
+
+
+# ---- more of the same, slowly
+
+_BLOCKER = """
+import machine, time
+def block(timer):
+    state = machine.disable_irq()
+    time.sleep_us({us})
+    machine.enable_irq(state)
+timer = machine.Timer(-1, mode=machine.Timer.ONE_SHOT, period=100, hard=True, callback=block)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "loses"), [(0.15, False), (0.6, True)])
+def test_interrupts_that_are_blocked_by_a_program(
+    live: EmulatedBoard, seconds: float, loses: bool
+) -> None:
+    live.interrupt()
+    live.execute(_BLOCKER.format(us=round(seconds * 1e6)))
+    live.type("run()\r\n")
+    live.run(0.3 + seconds)
+    result = stop_and_read(live)
+    assert (result["lost_frames"] > 0) == loses
+    if loses:
+        assert seconds <= result["lost_frames"] * FRAME_S < seconds + 0.05
+
+
+@pytest.mark.slow
+def test_a_power_cycle_resumes(uf2: Path, file_system: bytes) -> None:
+    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+        board.wait_reports(1, 3.0)
+        board.power_cycle()
+        check_readings(board.wait_reports(1, 3.0)[0])
+        assert len(board.starts) == 2
+
+
+@pytest.mark.slow
+def test_the_picos_own_board_derives_its_second_voltage(uf2: Path) -> None:
+    file_system = image.build("pico", rp2040_board.FLASH)
+    with EmulatedBoard(file_system, "pico", load(board="pico"), uf2) as board:
+        one, two = board.wait_reports(1, 3.0)[0]["elements"]
+        assert one["volts"] == two["volts"] == pytest.approx(VOLTS[0], rel=0.005)
+        assert one["watts"] == pytest.approx(WATTS[0], rel=0.005)
+        assert two["watts"] == pytest.approx(VOLTS[0] * AMPS[1], rel=0.005)
+
+
+@pytest.mark.slow
+def test_a_replay_on_the_board_is_the_hosts_replay(uf2: Path, tmp_path: Path) -> None:
+    need_engine("micropython")
+    t = (np.arange(8000) + 0.5) / 8000
+    path = tmp_path / "load.npz"
+    np.savez(path, rate_hz=8000.0, v1=sine(120)(t), i1=sine(190)(t))
+    on_board = replay.replay(path, engine="rp2040", duration=1.75, swap_ct=1)
+    on_host = replay.replay(path, engine="micropython", duration=1.75, swap_ct=1)
+    ours, theirs = on_board.metered.result, on_host.metered.result
+    for name in ("frames", "ticks", "delivered", "received", "lit", "lost_frames"):
+        assert ours[name] == theirs[name]
+    assert ours["elements"][0]["received"] == theirs["elements"][0]["received"]
+    assert ours["elements"][0]["reversed"] and not ours["elements"][1]["reversed"]
+    assert ours["elements"][0]["watts_uw"] == pytest.approx(-120 * 190 * 1e6, rel=0.005)
+    for led in ("kwh", "ten", "reverse"):
+        edges = list(zip(on_board.edges(led), on_host.edges(led), strict=True))
+        for (at, lit), (host_at, host_lit) in edges:
+            assert lit == host_lit
+            assert abs(at - host_at) < CYCLE_S
+
+
+# ---- the harness itself
+
+
+def test_the_emulator_still_makes_the_mistakes_that_are_patched() -> None:
+    assert rp2040_quirks.round_robin_masks_with_12()
+    assert rp2040_quirks.usb_answers_with_nothing()
+
+
+def test_a_repaired_emulator_is_told(
+    uf2: Path, file_system: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rp2040_quirks, "round_robin_masks_with_12", lambda: False)
+    with pytest.raises(rp2040_quirks.Repaired, match="rp2040_quirks"):
+        EmulatedBoard(file_system, BOARD, uf2=uf2)
+
+
+def test_the_uf2_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREEWIRE_UF2", "/nowhere/at/all.uf2")
+    with pytest.raises(engines.Unavailable, match="/nowhere/at/all"):
+        rp2040_board.find_uf2()
+
+
+def test_the_newest_uf2_in_the_cache_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("THREEWIRE_UF2", raising=False)
+    monkeypatch.setattr(rp2040_board, "_CACHE", tmp_path)
+    for age, name in enumerate(("b.uf2", "a.uf2")):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert rp2040_board.find_uf2() == tmp_path / "b.uf2"
+
+
+def test_without_any_uf2_it_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.delenv("THREEWIRE_UF2", raising=False)
+    monkeypatch.setattr(rp2040_board, "_CACHE", tmp_path)
+    monkeypatch.setattr(rp2040_board, "resolve_firmware", fail)
+    with pytest.raises(engines.Unavailable, match="no network"):
+        rp2040_board.find_uf2()
+
+
+def test_an_image_of_another_flash_is_an_error(uf2: Path) -> None:
+    with pytest.raises(InputError, match="--flash pico"):
+        EmulatedBoard(b"\xff" * 4096, BOARD, uf2=uf2)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"seconds": 1.0}, "1.5 s"),
+        ({"board": "pico2"}, "another chip"),
+        ({"calibration": {"v1_nv": 110000000}}, "nominal"),
+        ({"frame_ticks": 6000}, "rate"),
+    ],
+)
+def test_what_the_board_cannot_replay_is_an_error(options: dict[str, Any], says: str) -> None:
+    given: dict[str, Any] = {
+        "blocks": [],
+        "seconds": 2.0,
+        "board": BOARD,
+        "calibration": {},
+        "frame_ticks": LAYOUT.frame_ticks,
+        "tick_hz": LAYOUT.tick_hz,
+    }
+    with pytest.raises(InputError, match=says):
+        rp2040_board.meter(**given | options)

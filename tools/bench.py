@@ -1,0 +1,246 @@
+"""Measures speed, on the emulated RP2040 and on the host's engines: `make bench`.
+
+Flow: EmulatedBoard, engine_process -> BENCH -> table on stdout, build/bench.json.  Figures of the
+emulated chip are cycles and emulated time, alike on every machine; those of the host depend on it.
+"""
+
+import argparse
+import json
+import math
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from tools import boards, engine_process, engines, image, rp2040_board
+from tools.boards import ROOT
+from tools.frontend import FrontEnd
+from tools.looping import ArrayRecording, Source
+from tools.rp2040_board import EmulatedBoard, Periodic
+
+OUT = ROOT / "build" / "bench.json"
+BOARD = boards.DEFAULT
+CLOCK_HZ = 125_000_000  # MicroPython 1.26.1 on the Pico
+HERTZ = 60
+VOLTS, AMPS = 120.0, 100.0
+
+# The ADC's pace, in clocks of 48 MHz a conversion, from its limit downwards, and a ring that holds
+# at least 40 ms of each.
+PACES = ((96, 8000), (120, 8000), (192, 6000), (400, 4000))
+GAPLESS_SECONDS = 2.0
+
+# Runs on the chip: the kernels on 167 frames, a mains cycle at 10 kHz.
+KERNELS = """
+import time, array, math
+from threewire import kernel, kernel_thumb
+N = 167
+codes = array.array("H", [2048 + int(1500 * math.sin(k * 0.0376)) for k in range(4 * N)])
+st = kernel.state()
+st[kernel.Y1], st[kernel.X2], st[kernel.Y2] = 1, 2, 3
+st[kernel.Z], st[kernel.STRIDE], st[kernel.ARM], st[kernel.FIRE] = 1, 4, 0, 4095
+for scan in (kernel_thumb.scan, kernel.scan):
+    start = time.ticks_us()
+    for k in range(40):
+        st[kernel.FRESH] = 1
+        scan(codes, 0, 4 * N, st)
+    print(time.ticks_diff(time.ticks_us(), start) / 40)
+"""
+
+
+@dataclass
+class Figure:
+    """One measured value: its key in bench.json, what it is, its unit and where it was measured."""
+
+    key: str
+    what: str
+    value: Any
+    unit: str
+    where: str
+
+
+def load(board: str = BOARD) -> Periodic:
+    """120 V and 100 A on both legs."""
+
+    def wave(rms: float) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda t: rms * math.sqrt(2) * np.sin(2 * math.pi * HERTZ * t)
+
+    waves = {"v1": wave(VOLTS), "i1": wave(AMPS), "v2": wave(-VOLTS), "i2": wave(-AMPS)}
+    return Periodic(waves, 3 / HERTZ, board)
+
+
+def image_with_sampler(sampler: dict[str, Any]) -> bytes:
+    """The board's flash image with this SAMPLER in its board file."""
+    files = image.contents(BOARD)
+    source = (boards.BOARDS / f"{BOARD}.py").read_text(encoding="utf-8")
+    # The source shadows the compiled file of the same name.
+    files.pop("board.mpy", None)
+    files["board.py"] = (source + f"\nSAMPLER = {sampler!r}\n").encode()
+    return image.pack(files, image.geometry(rp2040_board.FLASH))
+
+
+def share(board: EmulatedBoard, seconds: float) -> float:
+    """Part of `seconds` for which the core is busy."""
+    start = board.cycles
+    board.run(seconds)
+    return (board.cycles - start) / (seconds * CLOCK_HZ)
+
+
+def default_rate(where: str) -> list[Figure]:
+    """What metering at the board's own rate costs: main.py as it is flashed."""
+    layout = boards.load(BOARD)
+    with EmulatedBoard(image.build(BOARD, rp2040_board.FLASH), BOARD, load()) as board:
+        board.wait_reports(2, 20.0)
+        busy = share(board, 3.0)
+        lost = board.reports[-1][1]["faults"]["lost_frames"]
+        if lost:
+            raise SystemExit(f"error: {lost} frames were lost at the default rate")
+        board.interrupt()
+        free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+        lines = board.execute(
+            "import time\n"
+            "t = time.ticks_us()\n"
+            "for k in range(5): line(meter, meter.second)\n"
+            "print(time.ticks_diff(time.ticks_us(), t) / 5)\n"
+        )
+        kernels = [float(us) for us in board.execute(KERNELS, 20.0).split()]
+    asm, viper = [us * 1e-6 * CLOCK_HZ / 167 for us in kernels]
+    rate = layout.tick_hz / layout.frame_ticks
+    line_s = float(lines) * 1e-6
+    # What is left after the kernel and the line is spent on cycles and windows.
+    cycle_us = (busy - asm * rate / CLOCK_HZ - line_s) / HERTZ * 1e6
+    return [
+        Figure(
+            "kernel_cycles_per_frame", "kernel, assembler, both elements", asm, "cycles", where
+        ),
+        Figure("kernel_viper_cycles_per_frame", "kernel, viper", viper, "cycles", where),
+        Figure("default_rate_hz", "default rate a channel", rate, "Hz", f"board {BOARD}"),
+        Figure("cpu_share_default", "CPU share at it, all told", busy, "", where),
+        Figure("cycle_us", "a mains cycle, all but the kernel", cycle_us, "us", where),
+        Figure("line_us", "a line of telemetry, each second", line_s * 1e6, "us", where),
+        Figure("ram_free_bytes", "RAM free while metering", free, "bytes", where),
+    ]
+
+
+def gapless(where: str) -> list[Figure]:
+    """The highest rate at which no frame is lost over two seconds of metering."""
+    for clocks, ring in PACES:
+        sampler = {"kind": "dma", "clocks": clocks, "ring_frames": ring}
+        with EmulatedBoard(image_with_sampler(sampler), BOARD, load()) as board:
+            board.run_until(lambda: board.starts, 5.0, "conversion")
+            start = board.starts[0][0]
+            board.run(start + GAPLESS_SECONDS + 0.2 - board.seconds)
+            board.interrupt(10.0)
+            result = board.result()
+            runs = len(board.starts)
+        rate = 48e6 / (clocks * boards.load(BOARD).stride)
+        metered = result["frames"]
+        whole = metered >= rate * GAPLESS_SECONDS and runs == 1
+        if not result["lost_frames"] and whole:
+            what = f"gapless for {GAPLESS_SECONDS:g} s, a channel, four channels"
+            return [Figure("max_gapless_rate_hz", what, rate, "Hz", where)]
+        print(f"{rate:.0f} Hz: {result['lost_frames']} frames lost", file=sys.stderr)
+    return [Figure("max_gapless_rate_hz", "gapless rate a channel", 0, "Hz", where)]
+
+
+def host_engines(seconds: float) -> list[Figure]:
+    """Time of each engine that is there for `seconds` of a house's worth of cycles."""
+    layout = boards.load(BOARD)
+    rate = 12000.0
+    t = np.arange(int(rate)) / rate
+    wave = math.sqrt(2) * np.sin(2 * math.pi * HERTZ * t)
+    signals = {"v1": VOLTS * wave, "i1": AMPS * wave, "v2": -VOLTS * wave, "i2": -AMPS * wave}
+    period = Fraction(layout.frame_ticks, layout.tick_hz)
+    front_end = FrontEnd(
+        inputs=layout.slots,
+        offsets_s=[layout.slot_ns[name] * 1e-9 for name in layout.slots],
+        frame_period=period,
+    )
+    second = np.concatenate(list(front_end.codes(Source(ArrayRecording(rate, signals)))))
+    per_frame: dict[str, float] = {}
+    times: dict[str, float] = {}
+    for name in engines.NAMES:
+        turns = round(seconds if name != "cpython" else seconds / 10)
+        try:
+            best = min(
+                engine_process.meter(
+                    name,
+                    (second for _ in range(turns)),
+                    BOARD,
+                    {},
+                    layout.frame_ticks,
+                    layout.tick_hz,
+                ).cpu_seconds
+                for _ in range(3)
+            )
+        except engines.Unavailable as problem:
+            print(problem, file=sys.stderr)
+            continue
+        per_frame[name] = best / (turns * len(second)) * 1e9
+        times[name] = turns / best
+    where = (
+        f"{platform.machine()}, processor time, best of 3, {float(1 / period):.0f} Hz a channel"
+    )
+    return [
+        Figure("ns_per_frame", "whole engine", per_frame, "ns a frame", where),
+        Figure("times_real_time", "whole engine", times, "x real time", where),
+    ]
+
+
+def show(figure: Figure) -> str:
+    def number(value: float) -> str:
+        return f"{value:.3f}" if abs(value) < 1 else f"{value:.0f}"
+
+    value = figure.value
+    if isinstance(value, dict):
+        rows = [f"{figure.what}, {name}:{number(v)}" for name, v in value.items()]
+    else:
+        rows = [f"{figure.what}:{number(value)}"]
+    lines = []
+    for row in rows:
+        what, _, digits = row.rpartition(":")
+        lines.append(f"{what:50}{digits:>10} {figure.unit:12} {figure.where}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 1 the emulated board misbehaved."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench",
+        description="Measure speed on the emulated RP2040 and on the host; writes build/bench.json.",
+        epilog="example: python -m tools.bench --seconds 300",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=600.0, help="of signal for the host's engines (600)"
+    )
+    options = parser.parse_args(argv)
+    if not 10 <= options.seconds <= 1e5:
+        print(f"error: --seconds {options.seconds:g}: expected 10 to 100000", file=sys.stderr)
+        return 2
+    figures = []
+    try:
+        uf2 = rp2040_board.find_uf2()
+        where = f"emulated RP2040 at {CLOCK_HZ / 1e6:.0f} MHz (no flash wait states), {uf2.name}"
+        print(f"on the {where}: about two minutes", file=sys.stderr)
+        figures += default_rate(where) + gapless(where)
+    except engines.Unavailable as problem:
+        print(f"without the emulated chip: {problem}", file=sys.stderr)
+    except rp2040_board.BoardError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    print("on the host's engines: about a minute", file=sys.stderr)
+    figures += host_engines(options.seconds)
+    print(*[show(figure) for figure in figures], sep="\n")
+    OUT.parent.mkdir(exist_ok=True)
+    said = {figure.key: figure.value for figure in figures}
+    said["where"] = {figure.key: figure.where for figure in figures}
+    OUT.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {OUT.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

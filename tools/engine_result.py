@@ -1,0 +1,40 @@
+"""What an engine reports when it has metered: the meter's registers and readings as one object.
+
+Plain data of plain Python: runs inside engine_main.py on every engine, and is sent as it stands to
+the emulated board's prompt.
+"""
+
+
+def _register(r):
+    return {"wh": r.text(), "raw": [r.wh, str(r.residue)]}
+
+
+def result(meter, frames, window):
+    """The object described in engine_main.py; its readings are those of `window`."""
+    one, two, hertz_mhz = meter.readings(window)
+    total = meter.registers
+    return {
+        "frames": frames,
+        "ticks": meter.ticks,
+        "delivered": _register(total.delivered),
+        "received": _register(total.received),
+        "elements": [
+            {
+                "delivered": _register(total.elements[k][0]),
+                "received": _register(total.elements[k][1]),
+                "volts_uv": r.volts_uv,
+                "amps_ua": r.amps_ua,
+                "watts_uw": r.watts_uw,
+                "vars_uw": r.vars_uw,
+                "va_uva": r.va_uva,
+                "power_factor_ppm": r.power_factor_ppm,
+                "reversed": meter.rules[k].reversed,
+            }
+            for k, r in enumerate((one, two))
+        ],
+        "hertz_mhz": hertz_mhz,
+        "lit": meter.lit,
+        "lost_frames": meter.lost_frames,
+        "estimated_delivered_wh": meter.estimated.delivered.text(),
+        "estimated_received_wh": meter.estimated.received.text(),
+    }

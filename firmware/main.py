@@ -26,7 +26,7 @@ micropython.alloc_emergency_exception_buf(100)
 
 # Long enough that looking for new frames costs little, short beside a mains cycle: the lamps
 # follow by as much.
-_PUMP_MS = 4
+_PUMP_MS = 5
 
 layout = Layout(board)
 lamps = Lamps(board.LEDS)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from tools import engines
+from tools import engines, rp2040_board
 
 
 def engine_missing(problem: engines.Unavailable) -> NoReturn:
@@ -28,6 +29,24 @@ def need_engine(name: str, heap: str | None = None) -> list[str]:
         return engines.command(name, heap)
     except engines.Unavailable as problem:
         engine_missing(problem)
+
+
+@pytest.fixture(scope="session")
+def uf2() -> Path:
+    """The MicroPython for the emulated RP2040; without one the test is skipped, in CI too: it is
+    not the project's to give away, and not every machine can download it."""
+    try:
+        return rp2040_board.find_uf2()
+    except engines.Unavailable as problem:
+        pytest.skip(str(problem))
+
+
+def pytest_report_header() -> str:
+    """Says whether the emulated board's tests can run."""
+    try:
+        return f"emulated RP2040: {rp2040_board.find_uf2()}"
+    except engines.Unavailable as problem:
+        return f"emulated RP2040: its tests are skipped: {problem}"
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from host_tests.conftest import engine_missing
 from host_tests.meter_runs import MID, Codes
 from threewire import kernel
 from tools import engines, image
@@ -99,10 +98,7 @@ class Chip:
                 ROOT / "firmware" / path, path, "armv6m", folder / "module.mpy"
             )
         packed = image.pack(files, image.geometry(rp2040_board.FLASH))
-        try:
-            self._board = rp2040_board.EmulatedBoard(packed)
-        except engines.Unavailable as problem:
-            engine_missing(problem)
+        self._board = rp2040_board.EmulatedBoard(packed)
         self._ram = self._board._power.mcu.sram
         self._board.run(0.1)  # to the prompt
         self._codes, self._jobs, *self._logs = (

@@ -88,6 +88,7 @@ class Accumulator:
 
     # ---- frames to stretches
 
+    @micropython.native
     def feed(self, codes, frames, frame_ticks, first=0):
         """Takes a block: `frames` frames of `frame_ticks` each, from frame `first` on of `codes`
         (uint16 0..4095, interleaved).
@@ -311,7 +312,11 @@ class Accumulator:
         if self._unbroken:
             w.whole = True
             self._measure_span()
-            self._angle2 = frame_angle2_q32(w.cycles, n)
+            angle2 = frame_angle2_q32(w.cycles * self._ticks << 12, w.span_q12)
+            # Weights take a while to make, and are good to 0.1 ppm for 0.01 % of frequency.
+            if abs(angle2 - self._angle2) > angle2 >> 12:
+                self._angle2 = angle2
+                self._reweigh()
             self._target = _target(w.cycles * self._tick_hz // w.ticks)
         w.angle2_q32 = self._angle2
         # Without voltage there are no cycles to average over, but a whole window (300 ms) will do.
@@ -334,7 +339,6 @@ class Accumulator:
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
         if self._unbroken:
             self._settled = True
-        self._reweigh()
         self._sums.watch(self._sums.reference)
         self._new_window(fraction)
         self._sink.window(w)

@@ -11,6 +11,7 @@ Registers by their names in the RP2040 datasheet, section 4.9.6 (RP2350: 12.4.7)
 from array import array
 from time import ticks_diff, ticks_us
 
+import micropython
 import rp2
 from machine import ADC, Pin, mem32
 from micropython import const
@@ -127,6 +128,13 @@ class DmaSampler:
         self._data.active(0)
         self._control.active(0)
 
+    @micropython.viper
+    def _fifo_over(self) -> bool:
+        # Not by mem32: a word of 32 bits would be allocated.
+        fcs = ptr32(int(self._base) + _FCS)
+        return bool(fcs[0] & _FCS_OVER)
+
+    @micropython.native
     def pump(self, meter):
         """Hands the frames that are new to the meter; returns how many."""
         now = ticks_us()
@@ -141,7 +149,7 @@ class DmaSampler:
         # What the ring's position cannot tell is how often it went round: the time does.
         passed = ticks_diff(now, self._seen_us) * 48 // self._frame_ticks
         laps = (passed - fresh + ring // 2) // ring
-        if mem32[self._base + _FCS] & _FCS_OVER:
+        if self._fifo_over():
             # The FIFO dropped conversions, so slots are no longer where they should be.
             self.start()
             meter.gap(passed, passed * self._frame_ticks)

@@ -26,7 +26,6 @@ class Meter:
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
     ticks     time metered so far
-    second    the windows of the last second, joined (None until there is one)
     lit       indicator name -> whether it is on
     lost_frames  frames that gaps have swallowed
     estimated    Registers of the energy estimated for them, which `registers` includes
@@ -45,8 +44,9 @@ class Meter:
         self.rules = (ReverseRule(starting, layout.tick_hz), ReverseRule(starting, layout.tick_hz))
         self.registers = Registers(unit)
         self.ticks = 0
-        self.second = None
-        self._recent = []
+        self._recent = []  # the fewest windows that make a second
+        self._is_second = False  # they do
+        self._second = None  # their sum, made when it is asked for
         self.lit = {"kwh": True, "ten": True, "reverse": False}
         self._shown_wh = 0
         self.lost_frames = 0
@@ -89,22 +89,22 @@ class Meter:
             recent[-1] = joined
         else:
             recent.append(window)
-        # The fewest windows that make a second; while there is less, there is no last second.
-        ticks = 0
+        self._second = None
+        ticks = raw1 = raw2 = 0
         k = len(recent)
         while k and ticks < self.tick_hz:
             k -= 1
-            ticks += recent[k].ticks
+            w = recent[k]
+            ticks += w.ticks
+            raw1 += w.energy[0]
+            raw2 += w.energy[1]
         if ticks >= self.tick_hz:
+            self._is_second = True
             if k:
-                self._recent = recent = recent[k:]
-            second = Window()
-            for w in recent:
-                second.add(w)
-            self.second = second
-            for k, raw in enumerate(second.energy):
-                self.rules[k].judge(raw, second.ticks)
-                self.gates[k].judge(raw, second.ticks)
+                self._recent = recent[k:]
+            for k, raw in enumerate((raw1, raw2)):
+                self.rules[k].judge(raw, ticks)
+                self.gates[k].judge(raw, ticks)
             red = self.rules[0].reversed or self.rules[1].reversed
             self._show("reverse", red, self.ticks)
         if self._on_window:
@@ -128,6 +128,15 @@ class Meter:
             self._bridge(self._steady, self._steady)
         one, two = self.gates
         self._register(one.finish(), two.finish())
+
+    @property
+    def second(self):
+        """The windows of the last second, joined; None while there has been less."""
+        if self._second is None and self._is_second:
+            self._second = Window()
+            for window in self._recent:
+                self._second.add(window)
+        return self._second
 
     def readings(self, window):
         """(Reading of element 1, Reading of element 2, millihertz) over a window."""

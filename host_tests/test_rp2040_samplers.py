@@ -1,0 +1,71 @@
+"""The timer sampler on the emulated RP2040, the ADC's limit by DMA, and memory over a long run."""
+
+import json
+
+import pytest
+
+from tools import bench, image, rp2040_board
+from tools.rp2040_board import EmulatedBoard
+
+pytestmark = [pytest.mark.rp2040, pytest.mark.usefixtures("uf2")]
+
+TIMER = {
+    "kind": "timer",
+    "period_us": 250,
+    "block_frames": 32,
+    "slot_ns": 6900,
+    "timer": -1,
+    "hard": True,
+}
+WATTS = bench.VOLTS * bench.AMPS
+
+
+def test_the_timer_sampler_meters_without_a_frame_lost():
+    """Its hard interrupt runs with the heap locked: had it allocated, MicroPython would have ended
+    it after the first tick, with the traceback on the port."""
+    with EmulatedBoard(bench.image_with_sampler(TIMER), inputs=bench.load()) as board:
+        reports = board.wait_reports(2, 30.0)
+        text = "\n".join(line.text for line in board.lines)
+        assert "Traceback" not in text and "MemoryError" not in text
+    last = reports[-1]
+    assert last["faults"]["lost_frames"] == 0
+    for element in last["elements"]:
+        assert element["volts"] == pytest.approx(bench.VOLTS, rel=2e-3)
+        assert element["amps"] == pytest.approx(bench.AMPS, rel=2e-3)
+        assert element["watts"] == pytest.approx(WATTS, rel=2e-3)
+    # All frames count, from the first: within a frame or two of block and cycle under way.
+    assert float(last["delivered_wh"]) == pytest.approx(2 * WATTS * last["t"] / 3600, rel=2e-3)
+    assert last["hertz"] == pytest.approx(bench.HERTZ, abs=0.05)
+
+
+@pytest.mark.slow
+def test_the_adc_at_its_limit_is_metered_without_a_gap():
+    (figure,) = bench.gapless("here")
+    assert figure.value == 125_000
+
+
+@pytest.mark.slow
+def test_memory_does_not_fall_over_a_minute_of_metering():
+    """Free memory after a collection, every 20 seconds, with a line of telemetry each second."""
+    files = image.contents("feather_rp2040")
+    # A line more in the loop: what is free goes out with the telemetry.
+    source = files["main.py"].decode()
+    spoken = source.replace(
+        "print(line(meter, meter.second))",
+        "print(line(meter, meter.second))\n"
+        "                if meter.ticks // meter.tick_hz % 20 == 2:\n"
+        "                    gc.collect()\n"
+        '                    print(\'{"free":\' + str(gc.mem_free()) + "}")',
+    )
+    assert spoken != source
+    files["main.py"] = ("import gc\n" + spoken).encode()
+    packed = image.pack(files, image.geometry(rp2040_board.FLASH))
+    with EmulatedBoard(packed, inputs=bench.load()) as board:
+        board.run(64.0)
+        lines = [json.loads(line.text) for line in board.lines if line.text.startswith("{")]
+    free = [line["free"] for line in lines if "free" in line]
+    reports = [line for line in lines if "t" in line]
+    assert len(free) >= 4 and len(reports) >= 60
+    assert reports[-1]["faults"]["lost_frames"] == 0
+    # A register's integers grow by a digit now and then.
+    assert free[0] - free[-1] < 200

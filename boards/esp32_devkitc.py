@@ -29,3 +29,6 @@ NA_PER_COUNT = 150000000
 NOMINAL_VOLTS = 120
 NOMINAL_HZ = 60
 CLASS_AMPS = 200
+
+# The partition "vfs" of MicroPython's table for 4 MB, in blocks of 4096 bytes.
+FILE_SYSTEM = {"blocks": 512, "prog_size": 32}

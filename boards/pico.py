@@ -23,3 +23,6 @@ NA_PER_COUNT = 150000000
 NOMINAL_VOLTS = 120
 NOMINAL_HZ = 60
 CLASS_AMPS = 200
+
+# MICROPY_HW_FLASH_STORAGE_BYTES of MicroPython's definition of this board, in blocks of 4096.
+FILE_SYSTEM = {"blocks": 352, "prog_size": 256}

@@ -9,7 +9,7 @@ from threewire.calibration import nominal
 from threewire.lamps import Lamps
 from threewire.layout import Layout
 from threewire.meter import Meter
-from threewire.telemetry import line
+from threewire.telemetry import pieces
 
 # Each sampler needs modules that other ports do not have.
 if board.SAMPLER["kind"] == "dma":
@@ -42,16 +42,24 @@ sampler = Sampler(board, layout)
 
 
 def run():
+    meter.pause()
     sampler.start()
-    due = meter.tick_hz
+    due = meter.ticks + meter.tick_hz
+    report = None
     try:
         while True:
             sampler.pump(meter)
-            if meter.ticks >= due and meter.second:
+            if report is None and meter.ticks >= due and meter.second:
                 # One line, however many seconds a gap has taken.
                 due += meter.tick_hz * (1 + (meter.ticks - due) // meter.tick_hz)
-                print(line(meter, meter.second))
-            time.sleep_ms(_PUMP_MS)
+                report = pieces(meter)
+            if report:
+                piece = next(report, None)
+                if piece is None:
+                    report = None
+                print(piece or "", end="" if piece else "\n")
+            else:
+                time.sleep_ms(_PUMP_MS)
     finally:
         sampler.stop()
 

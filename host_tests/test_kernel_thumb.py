@@ -19,7 +19,7 @@ import pytest
 
 from host_tests.meter_runs import MID, Codes
 from threewire import kernel
-from tools import engines, image
+from tools import image
 from tools.boards import ROOT
 
 SOURCE = ROOT / "firmware" / "threewire" / "kernel_thumb.py"
@@ -133,7 +133,7 @@ class Chip:
 
 
 @pytest.fixture(scope="module")
-def chip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chip]:
+def chip(uf2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chip]:
     chip = Chip(tmp_path_factory.mktemp("mpy"))
     yield chip
     chip.close()

@@ -92,6 +92,9 @@ class Program:
         machine.asleep = asleep
         self.stand_ins: list[DmaStandIn] = []
         with installed(machine, self.board), pytest.MonkeyPatch.context() as patch:
+            # CPython assembles no Thumb; its twin in Python does the same (test_kernel_thumb).
+            twin = SimpleNamespace(scan=importlib.import_module("threewire.kernel").scan)
+            patch.setitem(sys.modules, "threewire.kernel_thumb", twin)
             if kind == "dma":
                 sampler = type(
                     "DmaSampler", (DmaStandIn,), {"machine": machine, "made": self.stand_ins}

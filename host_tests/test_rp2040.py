@@ -70,15 +70,6 @@ def crossings(start: float, end: float, step_wh: float, part: float = 1.0) -> li
 
 
 @pytest.fixture(scope="module")
-def uf2() -> Path:
-    """The MicroPython to run, or the reason to skip."""
-    try:
-        return rp2040_board.find_uf2()
-    except engines.Unavailable as problem:
-        pytest.skip(str(problem))
-
-
-@pytest.fixture(scope="module")
 def file_system() -> bytes:
     return image.build(BOARD, rp2040_board.FLASH)
 
@@ -267,8 +258,6 @@ def test_interrupts_that_are_blocked_by_a_program(
         assert seconds <= result["lost_frames"] * FRAME_S < seconds + 0.05
 
 
-@pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the pump waits while a line is made, 20 ms and more")
 def test_an_edge_is_in_time_while_a_line_is_made(uf2: Path, file_system: bytes) -> None:
     """The first line is begun when a second has been metered: here the energy's crossing falls
     just behind that."""

@@ -51,11 +51,11 @@ def test_memory_does_not_fall_over_a_minute_of_metering():
     # A line more in the loop: what is free goes out with the telemetry.
     source = files["main.py"].decode()
     spoken = source.replace(
-        "print(line(meter, meter.second))",
-        "print(line(meter, meter.second))\n"
+        "                report = pieces(meter)\n",
+        "                report = pieces(meter)\n"
         "                if meter.ticks // meter.tick_hz % 20 == 2:\n"
         "                    gc.collect()\n"
-        '                    print(\'{"free":\' + str(gc.mem_free()) + "}")',
+        '                    print(\'{"free":\' + str(gc.mem_free()) + "}")\n',
     )
     assert spoken != source
     files["main.py"] = ("import gc\n" + spoken).encode()

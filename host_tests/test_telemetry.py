@@ -58,15 +58,23 @@ def reading(**values: int) -> SimpleNamespace:
     return SimpleNamespace(**{**dict.fromkeys(MICRO.values(), 0), **values})
 
 
+def registers_like(**fields: Any) -> Any:
+    totals = SimpleNamespace(**fields)
+    totals.copy = lambda: totals
+    return totals
+
+
 def meter_like(
     readings: tuple[Any, Any], hertz_mhz: int = 60000, ticks: int = 0, **replaced: Any
 ) -> Any:
     """What `line` asks of a meter."""
     nothing = (register(), register())
-    totals = SimpleNamespace(delivered=register(), received=register(), elements=(nothing,) * 2)
+    totals = registers_like(delivered=register(), received=register(), elements=(nothing,) * 2)
     return SimpleNamespace(
         **{
-            "readings": lambda window: (*readings, hertz_mhz),
+            "second": None,
+            "reading": lambda window, k: readings[k],
+            "hertz_mhz": lambda window: hertz_mhz,
             "registers": totals,
             "estimated": totals,
             "rules": (SimpleNamespace(reversed=False),) * 2,
@@ -159,7 +167,7 @@ def test_readings_of_any_size_and_sign(size: int, sign: int) -> None:
         va_uva=size,
         power_factor_ppm=sign * min(size, 1_000_000),
     )
-    said = parsed(line(meter_like((one, reading()), hertz_mhz=min(size, 70_000)), None))
+    said = parsed(line(meter_like((one, reading()), hertz_mhz=min(size, 70_000))))
     for key, name in MICRO.items():
         places = 4 if key == "power_factor" else 3
         exact = Decimal(getattr(one, name)).scaleb(-6)
@@ -173,7 +181,7 @@ def test_every_value_is_in_its_own_place() -> None:
     # No two alike, so that one in another's place would be seen.
     one = reading(**{name: 1000 * (11 + k) for k, name in enumerate(MICRO.values())})
     two = reading(**{name: 1000 * (21 + k) for k, name in enumerate(MICRO.values())})
-    totals = SimpleNamespace(
+    totals = registers_like(
         delivered=register(1, 5),
         received=register(2),
         elements=((register(3), register(4)), (register(5), register(43_000_000_000, 10**9 - 1))),
@@ -183,12 +191,12 @@ def test_every_value_is_in_its_own_place() -> None:
         hertz_mhz=59_998,
         ticks=TICK_HZ * 3 + TICK_HZ // 4,
         registers=totals,
-        estimated=SimpleNamespace(delivered=register(7, 10**8), received=register(8)),
+        estimated=registers_like(delivered=register(7, 10**8), received=register(8)),
         rules=(SimpleNamespace(reversed=False), SimpleNamespace(reversed=True)),
         lit={"kwh": False, "ten": True, "reverse": True},
         lost_frames=400,
     )
-    said = parsed(line(meter, None))
+    said = parsed(line(meter))
 
     def element(first: int, delivered: str, received: str, turned: bool) -> dict[str, Any]:
         values = [Decimal(first + k) / 1000 for k in range(6)]
@@ -219,7 +227,7 @@ def test_every_value_is_in_its_own_place() -> None:
 
 def test_a_century_of_seconds() -> None:
     ticks = 100 * 365 * 86400 * TICK_HZ + 1
-    said = parsed(line(meter_like((reading(), reading()), ticks=ticks), None))
+    said = parsed(line(meter_like((reading(), reading()), ticks=ticks)))
     assert said["t"] == 100 * 365 * 86400
 
 
@@ -245,7 +253,7 @@ def wh_of(run: Run, register: Any) -> Decimal:
 
 def test_a_line_says_what_the_meter_holds(metered: Run) -> None:
     meter: Meter = metered.meter
-    said = parsed(line(meter, meter.second))
+    said = parsed(line(meter))
     *readings, hertz_mhz = meter.readings(meter.second)
     registers = meter.registers
     for element, its, pair in zip(said["elements"], readings, registers.elements):
@@ -268,7 +276,7 @@ def test_a_line_says_what_the_meter_holds(metered: Run) -> None:
 
 def test_a_line_says_what_was_fed(metered: Run) -> None:
     # From the loads: 120 V, 40 A and -75 A at 30 degrees, 5 s less the cycle under way.
-    said = parsed(line(metered.meter, metered.meter.second))
+    said = parsed(line(metered.meter))
     one, two = said["elements"]
     for element, amps, sign in ((one, 40, 1), (two, 75, -1)):
         va = 120 * amps
@@ -293,7 +301,7 @@ def test_a_line_says_what_was_fed(metered: Run) -> None:
 def test_a_line_before_there_is_any_load() -> None:
     layout = boards.load(BOARD)
     run = Run(layout).feed(convert({}, 2, layout))
-    said = parsed(line(run.meter, run.meter.second))
+    said = parsed(line(run.meter))
     assert said["hertz"] == 0
     for element in said["elements"]:
         assert abs(element["watts"]) < Decimal("0.01")  # of the converter's dither
@@ -323,7 +331,7 @@ def test_keys_and_kinds_are_those_of_the_replay(tmp_path: Path, metered: Run) ->
     arrays: dict[str, Any] = {name: wave(t) for name, wave in waves.items()}
     np.savez(tmp_path / "r.npz", rate_hz=8000.0, **arrays)
     replayed = kinds(as_json(replay.replay(tmp_path / "r.npz", engine="cpython")))
-    said = kinds(json.loads(line(metered.meter, metered.meter.second)))
+    said = kinds(json.loads(line(metered.meter)))
     # "t" is the board's alone; replay has more, which is of the recording.
     assert said.pop("t") == "number"
     faults = said.pop("faults")

@@ -53,7 +53,7 @@ for scan in (kernel_thumb.scan, kernel.scan):
 
 @dataclass
 class Figure:
-    """One measured value: its key in bench.json, what it is, its unit and where it was measured."""
+    """A measured value: its key in bench.json, what it is, its unit, where it was measured."""
 
     key: str
     what: str
@@ -102,8 +102,9 @@ def default_rate(where: str) -> list[Figure]:
         free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
         lines = board.execute(
             "import time\n"
+            "from threewire.telemetry import line\n"
             "t = time.ticks_us()\n"
-            "for k in range(5): line(meter, meter.second)\n"
+            "for k in range(5): line(meter)\n"
             "print(time.ticks_diff(time.ticks_us(), t) / 5)\n"
         )
         kernels = [float(us) for us in board.execute(KERNELS, 20.0).split()]
@@ -210,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 the emulated board misbehaved."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench",
-        description="Measure speed on the emulated RP2040 and on the host; writes build/bench.json.",
+        description="Measure speed on the emulated RP2040 and here; writes build/bench.json.",
         epilog="example: python -m tools.bench --seconds 300",
     )
     parser.add_argument(

@@ -43,22 +43,9 @@ class Geometry:
         return self.blocks * _BLOCK
 
 
-# rp2: MICROPY_HW_FLASH_STORAGE_BYTES of MicroPython's own board definitions, _boot.py's progsize.
-# esp32: the partition "vfs" of the table for 4 MB, mkfs's default progsize.
-FLASH = {
-    "esp32_devkitc": Geometry(blocks=512, prog_size=32),
-    "feather_rp2040": Geometry(blocks=7 * 256, prog_size=256),
-    "pico": Geometry(blocks=352, prog_size=256),
-    "pico2": Geometry(blocks=3 * 256, prog_size=256),
-    "xiao_rp2040": Geometry(blocks=256, prog_size=256),
-}
-
-
 def geometry(board: str) -> Geometry:
-    """Of a board's flash. Raises InputError for a board whose flash is not known."""
-    if board not in FLASH:
-        raise InputError(f"flash of board {board!r} is unknown; known are {', '.join(FLASH)}")
-    return FLASH[board]
+    """Of a board's flash. Raises InputError for an unknown board."""
+    return Geometry(**boards.module(board).FILE_SYSTEM)
 
 
 def compile_module(source: Path, shown: str, arch: str, out: Path) -> bytes:

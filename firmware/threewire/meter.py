@@ -112,6 +112,10 @@ class Meter:
 
     # ---- called by whoever runs the meter
 
+    def pause(self):
+        """What is fed next does not follow on what was fed last, and nothing was lost between."""
+        self._accumulator.interrupt()
+
     def gap(self, frames, ticks):
         """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.
         What flowed meanwhile is estimated from the power before and after, once that is known."""
@@ -138,14 +142,17 @@ class Meter:
                 self._second.add(window)
         return self._second
 
+    def reading(self, window, k):
+        """Reading of element k + 1 over a window."""
+        return Reading(window, self._accumulator.elements[k], k)
+
     def readings(self, window):
         """(Reading of element 1, Reading of element 2, millihertz) over a window."""
-        one, two = self._accumulator.elements
-        return (
-            Reading(window, one, 0),
-            Reading(window, two, 1),
-            hertz_mhz(window, self.tick_hz),
-        )
+        return self.reading(window, 0), self.reading(window, 1), self.hertz_mhz(window)
+
+    def hertz_mhz(self, window):
+        """Mains frequency over a window in millihertz, 0 when no zero crossings bounded it."""
+        return hertz_mhz(window, self.tick_hz)
 
     # ----
 

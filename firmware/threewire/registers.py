@@ -17,6 +17,12 @@ class Register:
         self.wh = 0
         self.residue = 0
 
+    def copy(self):
+        other = Register(self._unit)
+        other.wh = self.wh
+        other.residue = self.residue
+        return other
+
     @micropython.native
     def add(self, raw):
         """Adds raw >= 0 units."""
@@ -44,12 +50,21 @@ class Registers:
     """
 
     def __init__(self, raw_per_wh):
+        self._unit = raw_per_wh
         self.delivered = Register(raw_per_wh)
         self.received = Register(raw_per_wh)
         self.elements = (
             (Register(raw_per_wh), Register(raw_per_wh)),
             (Register(raw_per_wh), Register(raw_per_wh)),
         )
+
+    def copy(self):
+        """All of them as they stand."""
+        other = Registers(self._unit)
+        other.delivered = self.delivered.copy()
+        other.received = self.received.copy()
+        other.elements = tuple([(d.copy(), r.copy()) for d, r in self.elements])
+        return other
 
     @micropython.native
     def add(self, raw1, raw2):

@@ -18,45 +18,45 @@ def _truth(flag):
     return "true" if flag else "false"
 
 
-def _element(reading, registers, rule):
-    return (
-        '{{"delivered_wh":"{}","received_wh":"{}","volts":{},"amps":{},"watts":{},"var":{},"va":{},'
-        '"power_factor":{},"reversed":{}}}'
-    ).format(
-        registers[0].text(),
-        registers[1].text(),
-        decimal(reading.volts_uv, 3, 3),
-        decimal(reading.amps_ua, 3, 3),
-        decimal(reading.watts_uw, 3, 3),
-        decimal(reading.vars_uw, 3, 3),
-        decimal(reading.va_uva, 3, 3),
-        decimal(reading.power_factor_ppm, 4, 2),
-        _truth(rule.reversed),
-    )
-
-
-def line(meter, window):
-    """One line of JSON about `window` (the last second) and the registers; "t" is the metered time
-    in seconds.
+def pieces(meter):
+    """Yields the line of a meter that has a `second`, a few milliseconds of a chip's work at a
+    time, so that frames can be looked after in between.  Registers, lamps and "t", the metered
+    time in seconds, are those of the moment it begins.
     """
-    one, two, hertz_mhz = meter.readings(window)
-    total = meter.registers
-    lit = meter.lit
-    return (
-        '{{"t":{},"delivered_wh":"{}","received_wh":"{}","elements":[{},{}],"hertz":{},'
-        '"leds":{{"kwh":{},"ten":{},"reverse":{}}},"faults":{{"lost_frames":{},'
-        '"estimated_delivered_wh":"{}","estimated_received_wh":"{}"}}}}'
-    ).format(
-        decimal(meter.ticks * 1000 // meter.tick_hz, 3),
-        total.delivered.text(),
-        total.received.text(),
-        _element(one, total.elements[0], meter.rules[0]),
-        _element(two, total.elements[1], meter.rules[1]),
-        decimal(hertz_mhz, 3),
-        _truth(lit["kwh"]),
-        _truth(lit["ten"]),
-        _truth(lit["reverse"]),
-        meter.lost_frames,
-        meter.estimated.delivered.text(),
-        meter.estimated.received.text(),
+    tick_hz = meter.tick_hz
+    registers = meter.registers.copy()
+    estimated = meter.estimated.copy()
+    rules = [_truth(rule.reversed) for rule in meter.rules]
+    lamps = '"kwh":{},"ten":{},"reverse":{}'.format(
+        _truth(meter.lit["kwh"]), _truth(meter.lit["ten"]), _truth(meter.lit["reverse"])
     )
+    lost = meter.lost_frames
+    yield '{{"t":{}'.format(decimal(meter.ticks * 1000 // tick_hz, 3))
+    window = meter.second
+    yield ',"delivered_wh":"{}"'.format(registers.delivered.text())
+    yield ',"received_wh":"{}","elements":['.format(registers.received.text())
+    for k, (delivered, received) in enumerate(registers.elements):
+        yield '{}"delivered_wh":"{}",'.format(",{" if k else "{", delivered.text())
+        yield '"received_wh":"{}",'.format(received.text())
+        reading = meter.reading(window, k)
+        yield '"volts":{},"amps":{},"watts":{},'.format(
+            decimal(reading.volts_uv, 3, 3),
+            decimal(reading.amps_ua, 3, 3),
+            decimal(reading.watts_uw, 3, 3),
+        )
+        yield '"var":{},"va":{},"power_factor":{},"reversed":{}}}'.format(
+            decimal(reading.vars_uw, 3, 3),
+            decimal(reading.va_uva, 3, 3),
+            decimal(reading.power_factor_ppm, 4, 2),
+            rules[k],
+        )
+    yield '],"hertz":{},"leds":{{{}}}'.format(decimal(meter.hertz_mhz(window), 3), lamps)
+    yield ',"faults":{{"lost_frames":{},"estimated_delivered_wh":"{}",'.format(
+        lost, estimated.delivered.text()
+    )
+    yield '"estimated_received_wh":"{}"}}}}'.format(estimated.received.text())
+
+
+def line(meter):
+    """The whole line."""
+    return "".join(pieces(meter))

@@ -16,9 +16,19 @@ import pytest
 from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
-from tools import boards, engine_process, engines, image, replay, rp2040_board, rp2040_quirks
+from tools import (
+    boards,
+    engine_process,
+    engines,
+    image,
+    replay,
+    rp2040_board,
+    rp2040_quirks,
+    rp2040_replay,
+)
 from tools.errors import InputError
-from tools.rp2040_board import EmulatedBoard, Periodic
+from tools.rp2040_board import EmulatedBoard
+from tools.rp2040_inputs import Periodic
 
 pytestmark = pytest.mark.rp2040
 
@@ -383,4 +393,4 @@ def test_what_the_board_cannot_replay_is_an_error(options: dict[str, Any], says:
         "tick_hz": LAYOUT.tick_hz,
     }
     with pytest.raises(InputError, match=says):
-        rp2040_board.meter(**given | options)
+        rp2040_replay.meter(**given | options)

@@ -20,7 +20,8 @@ from tools import boards, engine_process, engines, image, rp2040_board
 from tools.boards import ROOT
 from tools.frontend import FrontEnd
 from tools.looping import ArrayRecording, Source
-from tools.rp2040_board import EmulatedBoard, Periodic
+from tools.rp2040_board import EmulatedBoard
+from tools.rp2040_inputs import Periodic
 
 OUT = ROOT / "build" / "bench.json"
 BOARD = boards.DEFAULT

@@ -294,9 +294,9 @@ def _meter(
 
     try:
         if engine == "rp2040":
-            from tools import rp2040_board  # the emulator takes half a second to import
+            from tools import rp2040_replay  # the emulator takes half a second to import
 
-            return rp2040_board.meter(
+            return rp2040_replay.meter(
                 counted(),
                 seconds,
                 layout.name,

@@ -7,15 +7,12 @@ than the wall clock, computing it takes 20 to 50 times as long.
 
 import json
 import os
-import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rp2040py.boards import BOARDS, BoardSpec, resolve_firmware
 from rp2040py.device import MicroPythonDevice
 from rp2040py.device.base_device import ResetCause
@@ -24,17 +21,15 @@ from rp2040py.gpio_pin import GPIOPinState
 from rp2040py.memory_map import FLASH_START_ADDRESS
 
 from threewire.layout import Layout
-from tools import boards, engine_process, engines, image, rp2040_quirks
+from tools import boards, engines, rp2040_quirks
 from tools.errors import InputError
+from tools.rp2040_inputs import Inputs, steady
 
 ENGINE = "rp2040"
 # The emulated flash is a Pico's, whatever the board file.
 FLASH = "pico"
 
 _CACHE = Path.home() / ".cache" / "threewire"
-_MID = 2048
-_FULL = 4095
-_FIRST_ADC_PIN = 26
 _PINS = 30
 # Conversions further apart than this belong to different runs of the sampler.
 _PAUSE_NS = 1e6
@@ -44,11 +39,6 @@ _RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 _PROMPT = b"\r\n>>> "
 # How often to look for room in the host's 512 bytes of USB buffer, and for an idle core.
 _LOOK_S = 200e-6
-# From the last conversion until the program has metered it: its sleep, a line, a window.
-_HANDED_OVER_S = 0.05
-
-# Code of an ADC channel at an emulated instant in nanoseconds; None: the conversion does not end.
-Inputs = Callable[[int, float], int | None]
 
 
 class BoardError(Exception):
@@ -94,88 +84,6 @@ def find_uf2() -> Path:
     if own is None or not Path(own).is_file():
         raise engines.Unavailable(ENGINE, f"there is no MicroPython UF2 in {_CACHE}", remedy)
     return Path(own)
-
-
-# ---- what the ADC sees
-
-
-def _channels(board: str) -> dict[int, str]:
-    """ADC channel -> input."""
-    return {pin - _FIRST_ADC_PIN: name for name, pin in boards.module(board).SLOTS}
-
-
-def steady(levels: Mapping[str, int], board: str = boards.DEFAULT) -> Inputs:
-    """The same code for ever on each input named; the others are at mid-scale."""
-    codes = {channel: levels.get(name, _MID) for channel, name in _channels(board).items()}
-    return lambda channel, nanos: codes.get(channel, _MID)
-
-
-class Periodic:
-    """Volts and amperes as functions of time, repeated every `period_s`.
-
-    waves   input -> function of an array of seconds, volts or amperes; absent: nothing
-    step_ns what the table resolves: 1 us is 0.02 degree of 60 Hz, and alike for all inputs
-
-    Without dither, as a noiseless converter is: use loads well above a count.
-    """
-
-    def __init__(
-        self,
-        waves: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]],
-        period_s: float,
-        board: str = boards.DEFAULT,
-        step_ns: float = 1000.0,
-    ) -> None:
-        layout = boards.load(board)
-        self._steps = round(period_s * 1e9 / step_ns)
-        self._per_ns = self._steps / (period_s * 1e9)
-        t = (np.arange(self._steps) + 0.5) / self._steps * period_s
-        self._tables = [[_MID] * self._steps for _ in range(5)]
-        for channel, name in _channels(board).items():
-            if name in waves:
-                nano = layout.nv_per_count if name[0] == "v" else layout.na_per_count
-                codes = np.floor(waves[name](t) * (1e9 / nano) + _MID + 0.5)
-                self._tables[channel] = codes.clip(0, _FULL).astype(int).tolist()
-
-    def __call__(self, channel: int, nanos: float) -> int:
-        # Tables of Python integers: indexing an array would cost a microsecond more.
-        return self._tables[channel][int(nanos * self._per_ns) % self._steps]
-
-
-class Frames:
-    """Codes by frame, frame 0 at the first conversion; after the last frame the ADC stands still.
-
-    blocks: codes (n, slots) as tools.frontend makes them, taken as they are needed.
-    """
-
-    def __init__(self, blocks: Iterable[NDArray[np.uint16]], board: str) -> None:
-        layout = boards.load(board)
-        self._blocks: Iterator[NDArray[np.uint16]] = iter(blocks)
-        self._stride = layout.stride
-        self._slot = {channel: layout.slot[name] for channel, name in _channels(board).items()}
-        # Half a conversion early, so that a rounded clock cannot reach the frame before.
-        self._frame_ns = layout.frame_ticks * 1e9 / layout.tick_hz
-        self._early_ns = self._frame_ns / self._stride / 2
-        self._start: float | None = None
-        self._codes = array("H")
-        self.frames: int | None = None
-        """How many there were, once they are used up."""
-
-    def __call__(self, channel: int, nanos: float) -> int | None:
-        start = self._start
-        if start is None:
-            start = self._start = nanos - self._early_ns
-        at = int((nanos - start) / self._frame_ns) * self._stride + self._slot[channel]
-        while at >= len(self._codes):
-            block = next(self._blocks, None)
-            if block is None:
-                self.frames = len(self._codes) // self._stride
-                return None
-            self._codes.frombytes(np.ascontiguousarray(block, np.uint16).tobytes())
-        return self._codes[at]
-
-
-# ---- the board
 
 
 class _Power:
@@ -483,78 +391,3 @@ class EmulatedBoard:
             "print(json.dumps(result(meter, frames, meter.second)))\n"
         )
         return json.loads(self.execute(source + tail, 10.0))
-
-
-# ---- replay
-
-# The readings are those of the last second, so there must be one.
-LEAST_S = 1.5
-
-
-def meter(
-    blocks: Iterable[NDArray[np.uint16]],
-    seconds: float,
-    board: str,
-    calibration: Mapping[str, Any],
-    frame_ticks: int,
-    tick_hz: int,
-    trace: bool = False,
-) -> engine_process.Metered:
-    """Feeds blocks of codes, uint16 (n, slots), `seconds` in all, through the ADC to the board's
-    own main.py, to the last frame.  As engine_process.meter, but readings are those of the last
-    second, and a trace has a row a second.
-
-    Raises engines.Unavailable, InputError, and engine_process.EngineFailed when the board
-    misbehaves.
-    """
-    layout = boards.load(board)
-    if boards.module(board).CHIP != ENGINE:
-        raise InputError(f"board {board}: engine {ENGINE} is another chip")
-    if seconds < LEAST_S:
-        raise InputError(f"{seconds:g} s: engine {ENGINE} needs {LEAST_S:g} s of signal at least")
-    if (frame_ticks, tick_hz) != (layout.frame_ticks, layout.tick_hz):
-        raise InputError(f"engine {ENGINE} samples at board {board}'s rate, this is another")
-    if calibration:
-        raise InputError(f"engine {ENGINE} meters with board {board}'s nominal constants")
-    frames = Frames(blocks, board)
-    began = time.process_time()
-    metered = engine_process.Metered()
-    try:
-        with EmulatedBoard(image.build(board, FLASH), board, frames) as emulated:
-            emulated.run_until(lambda: emulated.starts, 5.0, "conversion")
-            while frames.frames is None:
-                emulated.run(0.01)
-            emulated.run(_HANDED_OVER_S)
-            metered.edges = _edges(emulated, emulated.starts[0][0])
-            reports = emulated.reports
-            emulated.interrupt()
-            metered.result = emulated.result()
-    except BoardError as problem:
-        raise engine_process.EngineFailed(f"engine {ENGINE}: {problem}") from None
-    metered.cpu_seconds = time.process_time() - began
-    if trace:
-        metered.trace = [_trace_row(report, layout) for _, report in reports]
-    return metered
-
-
-def _edges(board: EmulatedBoard, start: float) -> list[tuple[str, bool, int]]:
-    """(LED, lit, ticks since the first conversion) in order of time."""
-    hz = board.layout.tick_hz
-    edges = [
-        (name, lit, round((seconds - start) * hz))
-        for name in boards.module(board.layout.name).LEDS
-        for seconds, lit in board.led_edges(name, start)
-    ]
-    return sorted(edges, key=lambda edge: edge[2])
-
-
-def _trace_row(report: dict[str, Any], layout: Layout) -> tuple[int, int, int, int, int]:
-    """A line of the board as a row of engine_process.Metered.trace."""
-    one, two = report["elements"]
-    return (
-        round(report["t"] * layout.tick_hz),
-        round(one["watts"] * 1e6),
-        round(two["watts"] * 1e6),
-        round(float(report["delivered_wh"]) * 1e6),
-        round(float(report["received_wh"]) * 1e6),
-    )

@@ -38,6 +38,50 @@ def test_the_timer_sampler_meters_without_a_frame_lost():
     assert last["hertz"] == pytest.approx(bench.HERTZ, abs=0.05)
 
 
+FIFO_OVERFLOW = """
+import time
+meter.pause()
+sampler.start()
+lost = meter.lost_frames
+def metered(ms):
+    until = time.ticks_add(time.ticks_ms(), ms)
+    while time.ticks_diff(until, time.ticks_ms()) > 0:
+        sampler.pump(meter)
+        time.sleep_ms(5)
+metered(300)
+before = meter.ticks
+since = sampler._seen_us
+# The DMA stands still, the ADC goes on: its FIFO holds four conversions.
+sampler._data.active(0)
+time.sleep_ms(40)
+sampler.pump(meter)
+print(meter.lost_frames - lost, meter.ticks - before, time.ticks_diff(sampler._seen_us, since))
+metered(1300)
+sampler.stop()
+one, two, hertz_mhz = meter.readings(meter.second)
+print(one.watts_uw, two.watts_uw, hertz_mhz, meter.lost_frames - lost)
+"""
+
+
+def test_a_fifo_that_overflows_is_a_gap_and_sampling_starts_anew():
+    """Conversions that the FIFO dropped would shift every slot after them."""
+    file_system = image.build("feather_rp2040", rp2040_board.FLASH)
+    with EmulatedBoard(file_system, inputs=bench.load()) as board:
+        board.wait_reports(1, 5.0)
+        board.interrupt()
+        gap, last = board.execute(FIFO_OVERFLOW, 30.0).splitlines()
+    frame_us = 1e6 * board.layout.frame_ticks / board.layout.tick_hz
+    lost, ticks, passed_us = map(int, gap.split())
+    assert lost == pytest.approx(passed_us / frame_us, abs=1) and passed_us > 40_000
+    # Beside the gap only the cycle that it cut short has been accounted for.
+    assert 0 <= ticks / board.layout.frame_ticks - lost < 1e6 / bench.HERTZ / frame_us + 1
+    one_uw, two_uw, hertz_mhz, lost_in_all = map(int, last.split())
+    assert lost_in_all == lost
+    assert one_uw == pytest.approx(WATTS * 1e6, rel=2e-3)
+    assert two_uw == pytest.approx(WATTS * 1e6, rel=2e-3)
+    assert hertz_mhz == pytest.approx(1000 * bench.HERTZ, abs=50)
+
+
 @pytest.mark.slow
 def test_the_adc_at_its_limit_is_metered_without_a_gap():
     (figure,) = bench.gapless("here")

@@ -151,7 +151,9 @@ class DmaSampler:
         laps = (passed - fresh + ring // 2) // ring
         if self._fifo_over():
             # The FIFO dropped conversions, so slots are no longer where they should be.
+            before = self._seen_us
             self.start()
+            passed = ticks_diff(self._seen_us, before) * 48 // self._frame_ticks
             meter.gap(passed, passed * self._frame_ticks)
             return 0
         self._seen_us = now

@@ -35,6 +35,7 @@ from engine_result import result  # noqa: E402
 from threewire.calibration import from_dict  # noqa: E402
 from threewire.layout import Layout  # noqa: E402
 from threewire.meter import Meter  # noqa: E402
+from threewire.readings import watts_uw  # noqa: E402
 from threewire.window import Window  # noqa: E402
 
 
@@ -69,13 +70,12 @@ class Trace:
         part = self._part
         if part.ticks:
             self._part = Window()
-            one, two, _ = self.meter.readings(part)
             total = self.meter.registers
             say(
                 "trace",
                 self.meter.ticks,
-                one.watts_uw,
-                two.watts_uw,
+                watts_uw(part, 0),
+                watts_uw(part, 1),
                 total.delivered.micro_wh(),
                 total.received.micro_wh(),
             )

@@ -75,7 +75,7 @@ def draw(replay: Replay, path: str | Path) -> None:
         power.step(np.r_[0, time], np.r_[values[:1], values], where="pre", label=label, lw=1.2)
     power.axhline(0, color="black", lw=0.6)
     power.set_ylabel("active power, kW")
-    power.legend(loc="upper left")
+    power.legend(loc="lower right")
     for column, label in ((3, "delivered"), (4, "received")):
         energy.plot(np.r_[0, time], np.r_[0, rows[:, column] / 1e6], label=label, lw=1.4)
     energy.set_ylabel("registers, Wh")

@@ -29,9 +29,7 @@ class Reading:
         self.volts_uv = isqrt(window.volts2[k] * element.v_nv**2 // frames) // 16000
         amps2 = max(0, window.amps2[k] - window.noise2[k])
         self.amps_ua = isqrt(amps2 * element.i_na**2 // frames) // 16000
-        # Raw energy over raw time: Q32, nV * nA -> micro-units.
-        scale = window.ticks * 10**12
-        self.watts_uw = _toward_zero(window.energy[k], scale << 32)
+        self.watts_uw = watts_uw(window, k)
         self.vars_uw = _toward_zero(_reactive(window, element, k), frames * 10**12 << 8)
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
         self.power_factor_ppm = 0
@@ -41,6 +39,12 @@ class Reading:
             if leads and abs(self.vars_uw) * 1000 > _UNITY_PER_MILLE * self.va_uva:
                 pf = -pf
             self.power_factor_ppm = pf
+
+
+def watts_uw(window, k):
+    """Mean active power of element k + 1 over a window, microwatts."""
+    # Raw energy over raw time: Q32, nV * nA -> micro-units.
+    return _toward_zero(window.energy[k], window.ticks * 10**12 << 32)
 
 
 def _toward_zero(a, b):

@@ -76,12 +76,7 @@ def default_board() -> Layout:
 
 def front_end(layout: Layout, **options: Any) -> FrontEnd:
     """The project's model of a board's front end and converter."""
-    return FrontEnd(
-        inputs=layout.slots,
-        offsets_s=[layout.slot_ns[name] * 1e-9 for name in layout.slots],
-        frame_period=Fraction(layout.frame_ticks, layout.tick_hz),
-        **options,
-    )
+    return FrontEnd.of(layout, **options)
 
 
 def sine(rms: float, hertz: float = 60, lag_deg: float = 0) -> Wave:

@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -197,11 +196,7 @@ def write_capture(path: Path, **replaced) -> Path:
     """The codes a board would have seen of the house, with the capture's other fields."""
     layout = boards.load("feather_rp2040")
     source = Source(ArrayRecording(RATE, sine_house()))
-    front_end = FrontEnd(
-        inputs=layout.slots,
-        offsets_s=[layout.slot_ns[s] * 1e-9 for s in layout.slots],
-        frame_period=Fraction(layout.frame_ticks, layout.tick_hz),
-    )
+    front_end = FrontEnd.of(layout)
     fields = {
         "codes": np.concatenate(list(front_end.codes(source))),
         "board": layout.name,

@@ -4,26 +4,19 @@ import json
 
 import pytest
 
+from host_tests.fake_machine import BY_TIMER
 from tools import bench, image, rp2040_board
 from tools.rp2040_board import EmulatedBoard
 
 pytestmark = [pytest.mark.rp2040, pytest.mark.usefixtures("uf2")]
 
-TIMER = {
-    "kind": "timer",
-    "period_us": 250,
-    "block_frames": 32,
-    "slot_ns": 6900,
-    "timer": -1,
-    "hard": True,
-}
 WATTS = bench.VOLTS * bench.AMPS
 
 
 def test_the_timer_sampler_meters_without_a_frame_lost():
     """Its hard interrupt runs with the heap locked: had it allocated, MicroPython would have ended
     it after the first tick, with the traceback on the port."""
-    with EmulatedBoard(bench.image_with_sampler(TIMER), inputs=bench.load()) as board:
+    with EmulatedBoard(bench.image_with_sampler(BY_TIMER), inputs=bench.load()) as board:
         reports = board.wait_reports(2, 30.0)
         text = "\n".join(line.text for line in board.lines)
         assert "Traceback" not in text and "MemoryError" not in text

@@ -77,7 +77,7 @@ def test_real_adc(entry, tmp_path):
     """
     need_engine("micropython")
     layout = boards.load(boards.DEFAULT)
-    front_end = FrontEnd(inputs=layout.slots, adc="real", seed=5)
+    front_end = FrontEnd.of(layout, adc="real", seed=5)
     gains = {
         f"{name}_{'nv' if name[0] == 'v' else 'na'}": round(
             (layout.nv_per_count if name[0] == "v" else layout.na_per_count)

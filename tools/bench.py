@@ -158,11 +158,7 @@ def host_engines(seconds: float) -> list[Figure]:
     # 8 kHz, whatever the board's rate: what the project's speed is quoted at.
     frame_ticks = layout.tick_hz // 8000
     period = Fraction(frame_ticks, layout.tick_hz)
-    front_end = FrontEnd(
-        inputs=layout.slots,
-        offsets_s=[layout.slot_ns[name] * 1e-9 for name in layout.slots],
-        frame_period=period,
-    )
+    front_end = FrontEnd.of(layout, frame_period=period)
     second = np.concatenate(list(front_end.codes(Source(ArrayRecording(rate, signals)))))
     per_frame: dict[str, float] = {}
     times: dict[str, float] = {}

@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         engine = choose_engine(options.engine)
-        # CPython does some 50 times real time: a minute of it is enough to wait for.
+        # At CPython's hundred times real time two minutes of house are over in seconds.
         if engine == "cpython" and options.engine is None:
             print("cpython: the first two minutes only", file=sys.stderr)
             options.seconds = min(options.seconds, 120.0)

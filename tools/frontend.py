@@ -8,11 +8,12 @@ import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from threewire.layout import Layout
 from tools.interpolation import Evaluator, make_spline
 from tools.looping import Source
 from tools.recording_types import INPUTS
@@ -130,6 +131,18 @@ class FrontEnd:
         )
         zero = [mid + offset_counts + self.offset_error[name] for name in self.inputs]
         self._zero = np.rint(np.array(zero) * _UNIT).astype(np.int32)[:, None]
+
+    @classmethod
+    def of(cls, layout: Layout, **options: Any) -> "FrontEnd":
+        """The front end of a board, converting when its sampler does; options as above."""
+        given: dict[str, Any] = {
+            "inputs": layout.slots,
+            "offsets_s": [layout.slot_ns[name] * 1e-9 for name in layout.slots],
+            "frame_period": Fraction(layout.frame_ticks, layout.tick_hz),
+            "nv_per_count": layout.nv_per_count,
+            "na_per_count": layout.na_per_count,
+        }
+        return cls(**given | options)
 
     def _draw_errors(self) -> None:
         # For all four inputs, so that a channel's errors do not depend on the board's slots. Raw

@@ -280,11 +280,12 @@ class Reference:
         return np.array(self._steps[float(step_wh)])
 
     def as_json(self) -> dict[str, Any]:
-        """{"elements": [{delivered_wh, received_wh, wh, volts, amps, watts, va}, ...],
-        "total": {delivered_wh, received_wh}, "hertz"}, all floats (hertz may be None).
+        """{"delivered_wh", "received_wh" of the net, "elements": [{delivered_wh, received_wh, wh,
+        volts, amps, watts, va}, ...], "hertz"}, all floats (hertz may be None).
         """
         return {
+            "delivered_wh": self.delivered_wh,
+            "received_wh": self.received_wh,
             "elements": [dict(vars(element)) for element in self.elements],
-            "total": {"delivered_wh": self.delivered_wh, "received_wh": self.received_wh},
             "hertz": self.hertz,
         }

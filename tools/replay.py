@@ -172,16 +172,7 @@ def replay(
     if source.mains_hz is not None:
         check_rate(opened.path, opened.rate_hz, source.mains_hz)
     period = Fraction(layout.frame_ticks, layout.tick_hz)
-    front_end = FrontEnd(
-        inputs=layout.slots,
-        offsets_s=[layout.slot_ns[name] * 1e-9 for name in layout.slots],
-        frame_period=period,
-        nv_per_count=layout.nv_per_count,
-        na_per_count=layout.na_per_count,
-        adc=adc,
-        seed=seed,
-        swap_ct=(swap_ct == 1, swap_ct == 2),
-    )
+    front_end = FrontEnd.of(layout, adc=adc, seed=seed, swap_ct=(swap_ct == 1, swap_ct == 2))
     frames = front_end.frames(source)
     if not frames:
         raise InputError(

@@ -48,12 +48,7 @@ def as_json(replay: Replay) -> dict[str, Any]:
     errors: dict[str, float | None] = {"element1": None, "element2": None, "total": None}
     truth = None
     if reference is not None:
-        truth = {
-            "delivered_wh": reference.delivered_wh,
-            "received_wh": reference.received_wh,
-            "elements": [dict(vars(e)) for e in reference.elements],
-            "hertz": reference.hertz,
-        }
+        truth = reference.as_json()
         for k, e in enumerate(elements):
             true_wh = reference.elements[k].wh
             errors[f"element{k + 1}"] = error_ppm(e["delivered_wh"], e["received_wh"], true_wh)

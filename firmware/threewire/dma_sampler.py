@@ -137,6 +137,13 @@ class DmaSampler:
     @micropython.native
     def pump(self, meter):
         """Hands the frames that are new to the meter; returns how many."""
+        if self._fifo_over():
+            # The FIFO dropped conversions, so slots are no longer where they should be.
+            before = self._seen_us
+            self.start()
+            lost = ticks_diff(self._seen_us, before) * 48 // self._frame_ticks
+            meter.gap(lost, lost * self._frame_ticks)
+            return 0
         now = ticks_us()
         ring = self._frames
         at = (self._data.write - self._start) // (2 * self._stride)
@@ -149,13 +156,6 @@ class DmaSampler:
         # What the ring's position cannot tell is how often it went round: the time does.
         passed = ticks_diff(now, self._seen_us) * 48 // self._frame_ticks
         laps = (passed - fresh + ring // 2) // ring
-        if self._fifo_over():
-            # The FIFO dropped conversions, so slots are no longer where they should be.
-            before = self._seen_us
-            self.start()
-            passed = ticks_diff(self._seen_us, before) * 48 // self._frame_ticks
-            meter.gap(passed, passed * self._frame_ticks)
-            return 0
         self._seen_us = now
         self._at = at
         if laps > 0 or fresh > ring - _MARGIN:

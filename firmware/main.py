@@ -5,30 +5,36 @@ import time
 import board
 import micropython
 
-from threewire.calibration import nominal
-from threewire.lamps import Lamps
 from threewire.layout import Layout
-from threewire.meter import Meter
-from threewire.telemetry import pieces
 
 # Each sampler needs modules that other ports do not have.
 if board.SAMPLER["kind"] == "dma":
     from threewire.dma_sampler import DmaSampler as Sampler
 else:
     from threewire.timer_sampler import TimerSampler as Sampler
+
+micropython.alloc_emergency_exception_buf(100)
+
+layout = Layout(board)
+# Its ring is the longest piece of memory that is asked for, so it comes before everything that
+# would leave holes in the heap.
+sampler = Sampler(board, layout)
+
+from threewire.calibration import nominal  # noqa: E402
+from threewire.lamps import Lamps  # noqa: E402
+from threewire.meter import Meter  # noqa: E402
+from threewire.telemetry import pieces  # noqa: E402
+
 # RP2040 and RP2350 have the kernel in assembler, the others in viper.
 if board.MPY_ARCH.startswith("arm"):
     from threewire.kernel_thumb import scan
 else:
     from threewire.kernel import scan
 
-micropython.alloc_emergency_exception_buf(100)
-
 # Long enough that looking for new frames costs little, short beside a mains cycle: the lamps
 # follow by as much.
 _PUMP_MS = 5
 
-layout = Layout(board)
 lamps = Lamps(board.LEDS)
 meter = Meter(
     layout,
@@ -38,7 +44,6 @@ meter = Meter(
 )
 for name, lit in meter.lit.items():
     lamps.show(name, lit)
-sampler = Sampler(board, layout)
 
 
 def run():

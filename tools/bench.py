@@ -40,10 +40,10 @@ import time, array, math
 from threewire import kernel, kernel_thumb
 N = 167
 codes = array.array("H", [2048 + int(1500 * math.sin(k * 0.0376)) for k in range(4 * N)])
-st = kernel.state()
-st[kernel.Y1], st[kernel.X2], st[kernel.Y2] = 1, 2, 3
-st[kernel.Z], st[kernel.STRIDE], st[kernel.ARM], st[kernel.FIRE] = 1, 4, 0, 4095
-for scan in (kernel_thumb.scan, kernel.scan):
+for scan, table in ((kernel_thumb.scan, 0), (kernel_thumb.scan, 1), (kernel.scan, 0)):
+    st = kernel.state(range(4096) if table else None)
+    st[kernel.Y1], st[kernel.X2], st[kernel.Y2] = 1, 2, 3
+    st[kernel.Z], st[kernel.STRIDE], st[kernel.ARM], st[kernel.FIRE] = 1, 4, 0, 4095
     start = time.ticks_us()
     for k in range(40):
         st[kernel.FRESH] = 1
@@ -109,7 +109,7 @@ def default_rate(where: str) -> list[Figure]:
             "print(time.ticks_diff(time.ticks_us(), t) / 5)\n"
         )
         kernels = [float(us) for us in board.execute(KERNELS, 20.0).split()]
-    asm, viper = [us * 1e-6 * CLOCK_HZ / 167 for us in kernels]
+    asm, corrected, viper = [us * 1e-6 * CLOCK_HZ / 167 for us in kernels]
     rate = layout.tick_hz / layout.frame_ticks
     line_s = float(lines) * 1e-6
     # What is left after the kernel and the line is spent on cycles and windows.
@@ -117,6 +117,13 @@ def default_rate(where: str) -> list[Figure]:
     return [
         Figure(
             "kernel_cycles_per_frame", "kernel, assembler, both elements", asm, "cycles", where
+        ),
+        Figure(
+            "kernel_corrected_cycles_per_frame",
+            "the same, codes corrected by a table",
+            corrected,
+            "cycles",
+            where,
         ),
         Figure("kernel_viper_cycles_per_frame", "kernel, viper", viper, "cycles", where),
         Figure("default_rate_hz", "default rate a channel", rate, "Hz", f"board {BOARD}"),

@@ -9,6 +9,7 @@ object:
     frame_ticks, tick_hz   length of a frame, and the clock it is counted in
     block_frames  frames handed to the meter at a time
     trace_ticks   0, or about how often to report power and registers
+    sampler       what the board file's SAMPLER is taken to be instead, or null
 
 Frames follow as little-endian uint16 codes until the end of the stream.  Lines on stdout, each an
 array: ["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, received uWh], and
@@ -84,10 +85,14 @@ class Trace:
 def main():
     source = sys.stdin.buffer
     config = json.loads(source.readline())
-    layout = Layout(__import__(config["board"]))
+    board = __import__(config["board"])
+    if config["sampler"]:
+        board.SAMPLER = config["sampler"]
+    layout = Layout(board)
     layout.tick_hz = config["tick_hz"]
     layout.frame_ticks = config["frame_ticks"]
     trace = Trace(config["trace_ticks"])
+    gc.collect()  # of what compiling the modules has left, so that there is room in one piece
     meter = Meter(
         layout,
         from_dict(config["calibration"], layout),
@@ -97,7 +102,6 @@ def main():
     trace.meter = meter
 
     frame_bytes = 2 * layout.stride
-    gc.collect()  # of what compiling the modules has left, so that there is room in one piece
     codes = array("H", bytes(frame_bytes * config["block_frames"]))
     space = memoryview(as_bytes(codes))
     size = len(space)

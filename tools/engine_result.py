@@ -4,6 +4,8 @@ Plain data of plain Python: runs inside engine_main.py on every engine, and is s
 the emulated board's prompt.
 """
 
+from threewire.readings import Total
+
 
 def _register(r):
     return {"wh": r.text(), "raw": [r.wh, str(r.residue)]}
@@ -12,7 +14,10 @@ def _register(r):
 def result(meter, frames, window):
     """The object described in engine_main.py; its readings are those of `window`."""
     one, two, hertz_mhz = meter.readings(window)
+    both = Total(one, two)
     total = meter.registers
+    quadrants = [[r.text() for r in registers] for registers in meter.reactive.quadrants]
+    demand = meter.demand
     return {
         "frames": frames,
         "ticks": meter.ticks,
@@ -28,11 +33,24 @@ def result(meter, frames, window):
                 "vars_uw": r.vars_uw,
                 "va_uva": r.va_uva,
                 "power_factor_ppm": r.power_factor_ppm,
+                "varh": quadrants[k],
                 "reversed": meter.rules[k].reversed,
             }
             for k, r in enumerate((one, two))
         ],
+        "watts_uw": both.watts_uw,
+        "vars_uw": both.vars_uw,
+        "va_uva": both.va_uva,
+        "power_factor_ppm": both.power_factor_ppm,
+        "varh": quadrants[2],
         "hertz_mhz": hertz_mhz,
+        "demand": {
+            "watts_uw": demand.mean_uw,
+            "least_uw": demand.least_uw,
+            "most_uw": demand.most_uw,
+            "peak_uw": demand.peak_uw,
+        },
+        "doctor": meter.diagnosis(window, one, two).to_dict(),
         "lit": meter.lit,
         "lost_frames": meter.lost_frames,
         "estimated_delivered_wh": meter.estimated.delivered.text(),

@@ -27,6 +27,15 @@ def error_ppm(delivered: str, received: str, true_wh: float) -> float | None:
     return float(measured / Fraction(true_wh) - 1) * 1e6
 
 
+def _powers(result: dict[str, Any]) -> dict[str, float]:
+    return {
+        "watts": result["watts_uw"] / 1e6,
+        "var": result["vars_uw"] / 1e6,
+        "va": result["va_uva"] / 1e6,
+        "power_factor": result["power_factor_ppm"] / 1e6,
+    }
+
+
 def as_json(replay: Replay) -> dict[str, Any]:
     """The object that --json prints; keys as in the README's table."""
     result = replay.metered.result
@@ -35,12 +44,10 @@ def as_json(replay: Replay) -> dict[str, Any]:
         {
             "delivered_wh": e["delivered"]["wh"],
             "received_wh": e["received"]["wh"],
+            "varh": e["varh"],
             "volts": e["volts_uv"] / 1e6,
             "amps": e["amps_ua"] / 1e6,
-            "watts": e["watts_uw"] / 1e6,
-            "var": e["vars_uw"] / 1e6,
-            "va": e["va_uva"] / 1e6,
-            "power_factor": e["power_factor_ppm"] / 1e6,
+            **_powers(e),
             "reversed": e["reversed"],
         }
         for e in result["elements"]
@@ -64,10 +71,22 @@ def as_json(replay: Replay) -> dict[str, Any]:
         "board": replay.board,
         "delivered_wh": result["delivered"]["wh"],
         "received_wh": result["received"]["wh"],
+        "varh": result["varh"],
         "elements": elements,
+        **_powers(result),
         "hertz": result["hertz_mhz"] / 1e3,
         "leds": {name: result["lit"][name] for name in _LEDS},
         "edges": {name: [[s, lit] for s, lit in replay.edges(name)] for name in _LEDS},
+        "demand": {
+            name: None if uw is None else uw / 1e6
+            for name, uw in (
+                ("watts", result["demand"]["watts_uw"]),
+                ("least", result["demand"]["least_uw"]),
+                ("most", result["demand"]["most_uw"]),
+                ("peak", result["demand"]["peak_uw"]),
+            )
+        },
+        "doctor": result["doctor"],
         "faults": {
             "lost_frames": result["lost_frames"],
             "estimated_delivered_wh": result["estimated_delivered_wh"],
@@ -114,14 +133,21 @@ def as_text(replay: Replay) -> str:
             f"{e['var']:>12.2f}{e['va']:>12.2f}{e['power_factor']:>8.4f}"
             + ("  REVERSED" if e["reversed"] else "")
         )
+    lines.append(
+        f"{'total':32}{report['watts']:>12.2f}{report['var']:>12.2f}{report['va']:>12.2f}"
+        f"{report['power_factor']:>8.4f}"
+    )
     lamps = ", ".join(
         f"{name} {'on' if lit else 'off'} ({len(report['edges'][name])} edges)"
         for name, lit in report["leds"].items()
     )
+    doctor = report["doctor"]
+    advice = [f"doctor: {e['text']}" for e in doctor["elements"]]
     busy = replay.metered.cpu_seconds
     lines += [
         "",
         f"{report['hertz']:.3f} Hz; LEDs: {lamps}",
+        *advice,
         f"speed: {report['seconds'] / replay.wall_seconds:.0f} x real time in all, "
         f"{report['seconds'] / busy:.0f} x by the processor time of the engine alone",
     ]

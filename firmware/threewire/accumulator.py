@@ -24,8 +24,10 @@ import micropython
 from micropython import const
 
 from threewire.element import Element
-from threewire.intmath import frame_angle2_q32, nearest
+from threewire.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.kernel import scan
+from threewire.phasors import power
+from threewire.readings import amps_ua
 from threewire.sums import Sums
 from threewire.window import Window
 
@@ -71,10 +73,10 @@ class Accumulator:
         self._stride = layout.stride
         self._most = max(2, layout.tick_hz // (layout.frame_ticks * _SLOWEST_HZ))
         self.elements = (Element(layout, calibration, 0), Element(layout, calibration, 1))
-        self._sums = Sums(layout, self.elements, scan)
-        self._angle2 = frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz)
+        self._sums = Sums(layout, self.elements, calibration.adc, scan)
+        self._varying = any(calibration.phase_by_ma)
+        self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
         self._target = _target(layout.nominal_hz)
-        self._reweigh()
         self._started = False
         self._at_crossing = False  # the stretch began at a crossing
         self._waiting = []  # segments that wait for the first offsets
@@ -280,9 +282,16 @@ class Accumulator:
         self._reweigh()
         self._sums.watch(self._sums.reference)
 
+    def _span(self, angle2):
+        """Takes note of the square of the phase that a frame spans."""
+        self._angle2 = angle2
+        self._angle = isqrt(angle2 << 32)
+        self._sums.phasors.tune(self._angle)
+        self._reweigh()
+
     def _reweigh(self):
         for e in self.elements:
-            e.weigh(self._angle2, self._ticks, self._tick_hz)
+            e.weigh(self._angle, self._angle2, self._ticks, self._tick_hz)
 
     # ---- windows
 
@@ -309,26 +318,27 @@ class Accumulator:
         w = self._window
         raws = self._raws
         w.frames = n = raws[0]
+        fundamental = self._sums.phasors.take()
+        known = False
+        angle2 = self._angle2
         if self._unbroken:
             w.whole = True
             self._measure_span()
             angle2 = frame_angle2_q32(w.cycles * self._ticks << 12, w.span_q12)
-            # Weights take a while to make, and are good to 0.1 ppm for 0.01 % of frequency.
-            if abs(angle2 - self._angle2) > angle2 >> 12:
-                self._angle2 = angle2
-                self._reweigh()
             self._target = _target(w.cycles * self._tick_hz // w.ticks)
-        w.angle2_q32 = self._angle2
+            # Correlated at a frequency that is off by less than 0.2 %, a phasor is right.
+            known = abs(angle2 - self._angle2) < angle2 >> 8
         # Without voltage there are no cycles to average over, but a whole window (300 ms) will do.
         quiet = self._quiet and self._stretches >= self._target
         for k, e in enumerate(self.elements):
-            sum_x, sum_y, s0, step, slip = raws[5 * k + 1 : 5 * k + 6]
+            sum_x, sum_y = raws[5 * k + 1 : 5 * k + 3]
             x = nearest(16 * sum_x, n)
             y = nearest(16 * sum_y, n)
             if quiet:
                 e.offsets = (x, y)
             a, b = e.offsets
-            w.same[k], w.step[k] = e.central(n, sum_x, sum_y, s0, step, slip)
+            if known:
+                w.active[k], w.reactive[k] = e.fundamental(fundamental)
             x2 = (self._squares[2 * k] << 8) - (a * sum_x << 5) + n * a * a
             y2 = (self._squares[2 * k + 1] << 8) - (b * sum_y << 5) + n * b * b
             w.volts2[k], w.amps2[k] = (y2, x2) if e.x_is_i else (x2, y2)
@@ -337,11 +347,32 @@ class Accumulator:
             if self._unbroken:
                 part = _OFFSET_PART if self._settled else 1
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
+        if known:
+            w.points = fundamental[0]
+            w.across = self._across(fundamental)
         if self._unbroken:
             self._settled = True
+        changed = False
+        if self._varying:
+            for k, e in enumerate(self.elements):
+                changed |= e.carry(amps_ua(w, e, k))
+        # Weights take a while to make, and are good to 0.1 ppm for 0.01 % of frequency.
+        if abs(angle2 - self._angle2) > angle2 >> 12:
+            self._span(angle2)
+        elif changed:
+            self._reweigh()
         self._sums.watch(self._sums.reference)
         self._new_window(fraction)
         self._sink.window(w)
+
+    def _across(self, sums):
+        """V2 * conj(V1) of the mains frequency as a list."""
+        one, two = self.elements
+        v1 = 1 if one.x_is_i else 0
+        v2 = 1 if two.x_is_i else 0
+        offsets = one.offsets[v1], two.offsets[v2]
+        sign = one.v_sign * two.v_sign
+        return [sign * part for part in power(sums, v1, 2 + v2, offsets)]
 
 
 def _target(hertz):

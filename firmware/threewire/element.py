@@ -5,15 +5,19 @@ Flow: layout, calibration -> ELEMENT -> accumulator, readings.
 
 import micropython
 
-from threewire.intmath import nearest, shift_weight_q24
+from threewire import phasors
+from threewire.intmath import nearest, shift_weight_q24, sin_q30
+
+_QUARTER_TURN_Q30 = 1686629713
 
 
 class Element:
     """x is the input that is delayed, y the other; offsets are in 1/16 count.
 
     v_nv, i_na   size of a count, positive
+    power_gain   their product, with the sign of the wiring
+    v_sign       -1 for a voltage that is wired or derived as minus another
     x_is_i       whether x is the current
-    lag_q24      frames by which x is delayed, Q24
     """
 
     def __init__(self, layout, calibration, k):
@@ -23,9 +27,11 @@ class Element:
         self.power_gain = v_nv * i_na
         self.v_nv = abs(v_nv)
         self.i_na = abs(i_na)
-        # The current is converted later than the voltage by the slots between, and the front end
-        # shows it earlier than it is: both make its samples run ahead.
-        ahead_ns = layout.slot_ns[i] - layout.slot_ns[v] + calibration.phase_ns[k]
+        self.v_sign = 1 if v_nv > 0 else -1
+        self._k = k
+        self._calibration = calibration
+        self._skew_ns = layout.slot_ns[i] - layout.slot_ns[v]
+        ahead_ns = self._skew_ns + calibration.phase_at(k, 0)
         self.x_is_i = ahead_ns >= 0
         self._delay_ns = abs(ahead_ns)
         self.v_slot = layout.slot[v]
@@ -34,14 +40,28 @@ class Element:
         if not self.x_is_i:
             self.x_slot, self.y_slot = self.v_slot, self.i_slot
         self.offsets = (0, 0)
-        self.lag_q24 = 0
 
-    def weigh(self, angle2_q32, frame_ticks, tick_hz):
-        """Sets the weights for this mains frequency (intmath.frame_angle2_q32) and frame time."""
-        self.lag_q24 = f = nearest((self._delay_ns * tick_hz) << 24, frame_ticks * 1000000000)
+    def carry(self, amps_ua):
+        """Takes the phase that the calibration gives for this current; whether it has changed.
+
+        The current is converted later than the voltage by the slots between, and the front end
+        shows it earlier than it is: both make its samples run ahead.  What is delayed stays
+        delayed, so a table that crosses zero makes the delay negative.
+        """
+        ahead_ns = self._skew_ns + self._calibration.phase_at(self._k, amps_ua)
+        delay_ns = ahead_ns if self.x_is_i else -ahead_ns
+        changed = delay_ns != self._delay_ns
+        self._delay_ns = delay_ns
+        return changed
+
+    def weigh(self, angle_q32, angle2_q32, frame_ticks, tick_hz):
+        """Sets the weights for the phase that a frame spans (and its square) and frame time."""
+        f = nearest((self._delay_ns * tick_hz) << 24, frame_ticks * 1000000000)
         self._w1 = shift_weight_q24(f, angle2_q32)
         self._w01 = self._w1 + shift_weight_q24((1 << 24) - f, angle2_q32)
         self._gain = self.power_gain * frame_ticks
+        delay_q30 = (f * angle_q32) >> 26
+        self._turn = (sin_q30(_QUARTER_TURN_Q30 - delay_q30), sin_q30(delay_q30))
 
     @micropython.native
     def central(self, n, sum_x, sum_y, s0, step, slip):
@@ -57,3 +77,15 @@ class Element:
     def energy(self, same, step):
         """Raw energy of what `central` gave."""
         return (self._w01 * same + self._w1 * step) * self._gain
+
+    def fundamental(self, sums):
+        """V * conj(I) of the mains frequency from Phasors.take, without the gains but with the
+        wiring's sign: real and imaginary part in the units of phasors.power."""
+        x = 2 * self._k
+        re, im = phasors.power(sums, x, x + 1, self.offsets)
+        # Delay x, whose conjugate this has; then it is y that is the current, if x is not.
+        cos, sin = self._turn
+        re, im = (re * cos - im * sin) >> 30, (re * sin + im * cos) >> 30
+        if not self.x_is_i:
+            im = -im
+        return (re, im) if self.power_gain > 0 else (-re, -im)

@@ -4,8 +4,9 @@ Everything here gives the same digits on every port: no float is involved.  Angl
 frame is a small part of a mains cycle), so they are carried as squares and expanded in series.
 """
 
-# 4 * pi**2 in Q32: 39.47841760435743 * 2**32, rounded.
+# 4 * pi**2 and 2 * pi in Q32: 39.47841760435743 and 6.283185307179586 * 2**32, rounded.
 FOUR_PI2_Q32 = 169558512509
+TWO_PI_Q32 = 26986075409
 
 
 def nearest(a, b):
@@ -21,12 +22,8 @@ def isqrt(n):
     """Largest integer whose square is at most n (n >= 0); Newton's iteration from above."""
     if n < 2:
         return n
-    # A power of two not below the root, found without int.bit_length, which MicroPython lacks.
-    x = 1
-    m = n
-    while m:
-        m >>= 2
-        x <<= 1
+    # A power of two above the root, at most 16 times it; MicroPython has no int.bit_length.
+    x = 1 << 2 * len("%x" % n)
     while True:
         y = (x + n // x) >> 1
         if y >= x:
@@ -49,6 +46,19 @@ def cos_q30(f_q24, angle2_q32):
     c = (1 << 30) - ((z * c) >> 30) // 30
     c = (1 << 30) - ((z * c) >> 30) // 12
     return (1 << 30) - ((z * c) >> 30) // 2
+
+
+def sin_q30(t_q30):
+    """sin t in Q30 for t in Q30, |t| < 1.6 rad (pi / 2 and a little).
+
+    Taylor series to the eleventh power: the first term left out is under 8e-8 at 1.6 rad.
+    """
+    one = 1 << 30
+    z = (t_q30 * t_q30) >> 30
+    s = one - z // 110
+    for product in (72, 42, 20, 6):
+        s = one - ((z * s) >> 30) // product
+    return (t_q30 * s) >> 30
 
 
 def shift_weight_q24(f_q24, angle2_q32):

@@ -45,29 +45,65 @@ XX1 = const(25)
 YY1 = const(27)
 XX2 = const(29)
 YY2 = const(31)
-WORDS = const(33)
+# Where the table of corrected codes begins, in bytes from the first word; 0: there is none.
+TABLE = const(33)
+PHASORS = const(34)  # where the words of phasors.py begin
+WORDS = const(35)
+# Words for `correlate`, from st[PHASORS] on.  The phase is 24 bits of a turn; the sine has 1024
+# entries of a turn and a quarter more for the cosine, 16-bit halves of words: 512 * sin + 512.
+STEP = const(0)  # codes from one frame looked at to the next
+TURN = const(1)  # phase from one to the next
+AHEAD = const(2)  # codes from here to the next frame to look at
+_PHASE = const(3)
+_COUNT = const(4)  # frames looked at
+_COS = const(5)  # sums of the cosine, and of x1, y1, x2, y2 less mid-scale times it
+_SIN = const(10)  # and of the sine
+SINE = const(15)
+# A window has at most 0.5 s * 2500 Hz frames: 1250 * 512 * 2152 = 1.4e9 < 2**31.
+SCALE = const(512)
 
 MID = const(2048)  # mid-scale of 12 bits
-FOLD = const(256)  # frames between foldings: 256 * 2048**2 + 4095 = 2**30 + 4095 < 2**31
+# Frames between foldings; a corrected code is 0..4200: 256 * (4200 - 2048)**2 + 4095 < 2**31.
+FOLD = const(256)
 LOW_BITS = const(12)
 _LOW = const(4095)
 # The widest high word: squares over a window.  A window is under 0.5 s, a frame at least 8 us (the
-# ADC's limit): 62500 * 2**22 / 2**12 = 6.4e7 < 2**31.
+# ADC's limit): 62500 * 2152**2 / 2**12 = 7.1e7 < 2**31.
 
 
-def state():
-    """A cleared state: array of WORDS int32, FRESH set."""
-    words = array("i", [0] * WORDS)
+def state(corrected=None):
+    """A cleared state: array of WORDS int32, FRESH set; behind them those of `correlate`, and the
+    4096 corrected codes that the iterable gives, if there is one, as 16-bit halves of words."""
+    size = WORDS + SINE + 640
+    words = array("i", bytes(4 * (size + 2048 if corrected else size)))
     words[FRESH] = 1
+    words[PHASORS] = WORDS
+    if corrected:
+        words[TABLE] = 4 * size
+        for k, code in enumerate(corrected):
+            put_half(words, 2 * size + k, code)
     return words
+
+
+def put_half(words, k, value):
+    """Writes half k, zero so far, of the words."""
+    words[k >> 1] |= value << 16 * (k & 1)
+
+
+def table_entry(words, code):
+    """What the sums take for a code."""
+    if not words[TABLE]:
+        return code
+    return words[(words[TABLE] >> 2) + (code >> 1)] >> 16 * (code & 1) & 0xFFFF
 
 
 @micropython.viper
 def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
     """Add the frames at codes[pos:end] to the state `st`; stop in front of an upward crossing.
 
-    `pos` and `end` count codes, both multiples of the stride apart; codes are 0..4095.  Returns
-    the position reached: below `end` exactly when the frame there is the first of a new cycle.
+    `pos` and `end` count codes, both multiples of the stride apart; codes are 0..4095.  Where the
+    state has a table the sums are of table[code], crossings still of the codes.  Returns the
+    position reached: below `end` exactly when the frame there is the first of a new cycle.
     """
     x1s = st[X1]
     y1s = st[Y1]
@@ -78,6 +114,8 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
     arm = st[ARM]
     fire = st[FIRE]
     armed = st[ARMED]
+    table = st[TABLE] >> 1
+    corrected = ptr16(st)
     if st[FRESH]:
         k = SX1
         while k < XX1:
@@ -104,7 +142,35 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
         yy1 = st[YY1 + 1]
         xx2 = st[XX2 + 1]
         yy2 = st[YY2 + 1]
-        while pos < stop:
+        # The same loop twice: with a test inside, boards without a table would pay for it.
+        while table and pos < stop:
+            z = codes[pos + zs]
+            if armed:
+                if z >= fire:
+                    crossed = 1
+                    break
+            elif z <= arm:
+                armed = 1
+            x = corrected[table + codes[pos + x1s]] - MID
+            y = corrected[table + codes[pos + y1s]] - MID
+            sx1 += x
+            sy1 += y
+            xy1 += x * y
+            py1 += p1 * y
+            xx1 += x * x
+            yy1 += y * y
+            p1 = x
+            x = corrected[table + codes[pos + x2s]] - MID
+            y = corrected[table + codes[pos + y2s]] - MID
+            sx2 += x
+            sy2 += y
+            xy2 += x * y
+            py2 += p2 * y
+            xx2 += x * x
+            yy2 += y * y
+            p2 = x
+            pos += stride
+        while pos < stop and not crossed:
             z = codes[pos + zs]
             if armed:
                 if z >= fire:
@@ -159,6 +225,81 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
         armed = 0
     st[ARMED] = armed
     return pos
+
+
+@micropython.viper
+def correlate(codes: ptr16, pos: int, end: int, st: ptr32):
+    """Correlate every STEP-th of the frames at codes[pos:end], which follow on those before, with
+    sine and cosine (see phasors.py)."""
+    base = st[PHASORS]
+    pos += st[base + AHEAD]
+    step = st[base + STEP]
+    turn = st[base + TURN]
+    phase = st[base + _PHASE]
+    table = st[TABLE] >> 1
+    halves = ptr16(st)
+    x1s = st[X1]
+    y1s = st[Y1]
+    x2s = st[X2]
+    y2s = st[Y2]
+    sine = 2 * (base + SINE)
+    n = 0
+    c = 0
+    s = 0
+    c0 = 0
+    c1 = 0
+    c2 = 0
+    c3 = 0
+    s0 = 0
+    s1 = 0
+    s2 = 0
+    s3 = 0
+    while pos < end:
+        k = sine + (phase >> 14)
+        sin = halves[k] - SCALE
+        cos = halves[k + 256] - SCALE
+        phase = (phase + turn) & 0xFFFFFF
+        x1 = codes[pos + x1s]
+        y1 = codes[pos + y1s]
+        x2 = codes[pos + x2s]
+        y2 = codes[pos + y2s]
+        if table:
+            x1 = halves[table + x1]
+            y1 = halves[table + y1]
+            x2 = halves[table + x2]
+            y2 = halves[table + y2]
+        x1 -= MID
+        y1 -= MID
+        x2 -= MID
+        y2 -= MID
+        n += 1
+        c += cos
+        s += sin
+        c0 += x1 * cos
+        s0 += x1 * sin
+        c1 += y1 * cos
+        s1 += y1 * sin
+        c2 += x2 * cos
+        s2 += x2 * sin
+        c3 += y2 * cos
+        s3 += y2 * sin
+        pos += step
+    st[base + AHEAD] = pos - end
+    st[base + _PHASE] = phase
+    k = base + _COUNT
+    st[k] = st[k] + n
+    k = base + _COS
+    st[k] = st[k] + c
+    st[k + 1] = st[k + 1] + c0
+    st[k + 2] = st[k + 2] + c1
+    st[k + 3] = st[k + 3] + c2
+    st[k + 4] = st[k + 4] + c3
+    k = base + _SIN
+    st[k] = st[k] + s
+    st[k + 1] = st[k + 1] + s0
+    st[k + 2] = st[k + 2] + s1
+    st[k + 3] = st[k + 3] + s2
+    st[k + 4] = st[k + 4] + s3
 
 
 @micropython.viper

@@ -10,8 +10,8 @@ How it comes to 45 cycles a frame, and 400 a call:
 
 - The crossing is searched for first, in a loop of its own (7 cycles), so that the sums need not
   look for it.
-- Each element is summed by itself (19 cycles), with its six sums in r8 to r12 and lr: Thumb-1 can
-  add to high registers, though do nothing else with them.
+- Each element is summed by itself (19 cycles; 25 with a table of corrected codes), with its six
+  sums in r8 to r12 and lr: Thumb-1 can add to high registers, though do nothing else with them.
 - The loops address frames from the end, by an index that counts up to zero: no comparison.
 - The sums are of the codes as they are.  Mid-scale M is taken out at the end of each block of n
   frames:  sum (x-M)(y-M) = sum xy - M (sum x + sum y - n M).  The sums on the way wrap at 2**32,
@@ -45,6 +45,7 @@ _XX1 = const(100)
 _XX1_LOW = const(104)
 _YY1 = const(108)
 _YY1_LOW = const(112)
+_TABLE = const(132)
 # Element 2's words are `e` further on than element 1's for the slots, e / 2 for PREV_X, 3 e for
 # the sums of a cycle, and 2 e for the squares, with this e.
 _E = const(8)
@@ -55,10 +56,10 @@ _LOW_BITS = const(12)
 _DROP_HIGH = const(20)  # 32 - _LOW_BITS
 
 # The stack frame, by words: the position to return, where to stop, and the block's first frame,
-# end, n * M, and element (0 or _E).  The assembler has no names for its instructions, nor for
-# others used here:
+# end, n * M, element (0 or _E), and the state.  The assembler has no names for its instructions,
+# nor for others used here:
 #   0x90rN  str rr, [sp, #4N]      0x98rN  ldr rr, [sp, #4N]      for r: 0 to 7
-#   0xb086  sub sp, #24            0xb006  add sp, #24
+#   0xb087  sub sp, #28            0xb007  add sp, #28
 
 
 @micropython.asm_thumb
@@ -70,10 +71,11 @@ def scan(r0, r1, r2, r3):
     mov(r6, r10)
     mov(r7, r11)
     push({r4, r5, r6, r7})
-    data(2, 0xB086)  # sub sp, #24
+    data(2, 0xB087)  # sub sp, #28
 
-    # r7: the state, from here to the end.
+    # r7: the state, from here to the end, but for one loop.
     mov(r7, r3)
+    data(2, 0x9706)  # str r7: state
 
     # A new cycle: clear SX1 to PY2, 12 words.  5 or 26 cycles.
     ldr(r4, [r7, _FRESH])
@@ -202,6 +204,36 @@ def scan(r0, r1, r2, r3):
     mov(r11, r3)
     mov(r12, r3)
     mov(lr, r3)
+    # Is there a table of corrected codes?  8 cycles.
+    mov(r2, _TABLE)
+    data(2, 0x58BA)  # ldr r2, [r7, r2]
+    add(r7, r7, r2)
+    cmp(r2, 0)
+    beq(FRAME)
+    # 25 cycles a frame: the code is looked up.
+    label(CORRECTED_FRAME)
+    data(2, 0x5B82)  # ldrh r2, [r0, r6]
+    data(2, 0x5B8B)  # ldrh r3, [r1, r6]
+    add(r2, r2, r2)
+    add(r3, r3, r3)
+    data(2, 0x5ABA)  # ldrh r2, [r7, r2]
+    data(2, 0x5AFB)  # ldrh r3, [r7, r3]
+    mul(r4, r3)
+    data(2, 0x44A3)  # add r11, r4: sum x[n-1] * y[n]
+    mov(r4, r2)
+    mul(r4, r3)
+    data(2, 0x44A2)  # add r10, r4: sum x * y
+    data(2, 0x4490)  # add r8, r2: sum x
+    data(2, 0x4499)  # add r9, r3: sum y
+    mul(r3, r3)
+    data(2, 0x449E)  # add lr, r3: sum y * y
+    mov(r4, r2)
+    mul(r2, r2)
+    data(2, 0x4494)  # add r12, r2: sum x * x
+    add(r6, r6, r5)
+    bmi(CORRECTED_FRAME)
+    data(2, 0x9F06)  # ldr r7: state
+    b(SUMMED)
     # 19 cycles a frame: 4 for two loads, 4 multiplications, 6 additions, 2 moves, 3 to go round.
     label(FRAME)
     data(2, 0x5B82)  # ldrh r2, [r0, r6]
@@ -220,6 +252,7 @@ def scan(r0, r1, r2, r3):
     data(2, 0x4494)  # add r12, r2: sum x * x
     add(r6, r6, r5)
     bmi(FRAME)
+    label(SUMMED)
 
     # r4: the code before the block less the last one in it, which takes its place; r5 and r6:
     # where the element's sums and squares are, less _SX1 and _XX1.  12 cycles.
@@ -326,7 +359,7 @@ def scan(r0, r1, r2, r3):
 
     # 10 cycles, and the assembler's exit.
     label(RETURN)
-    data(2, 0xB006)  # add sp, #24
+    data(2, 0xB007)  # add sp, #28
     pop({r4, r5, r6, r7})
     mov(r8, r4)
     mov(r9, r5)

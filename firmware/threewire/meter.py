@@ -8,9 +8,12 @@ import micropython
 
 from threewire.accumulator import Accumulator, raw_per_wh
 from threewire.creep import CreepGate
+from threewire.demand import Demand
+from threewire.doctor import diagnose
 from threewire.indicators import ReverseRule, before_edge, kwh_lit, ten_lit
 from threewire.intmath import nearest
 from threewire.kernel import scan
+from threewire.reactive import Reactive
 from threewire.readings import Reading, hertz_mhz
 from threewire.registers import Registers
 from threewire.window import Window
@@ -25,6 +28,7 @@ class Meter:
     scan                 the kernel, where the chip has a faster twin of it
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
+    registers Registers; reactive: Reactive, registers of varh; demand: Demand
     ticks     time metered so far
     lit       indicator name -> whether it is on
     lost_frames  frames that gaps have swallowed
@@ -43,6 +47,9 @@ class Meter:
         self.gates = (CreepGate(starting, layout.tick_hz), CreepGate(starting, layout.tick_hz))
         self.rules = (ReverseRule(starting, layout.tick_hz), ReverseRule(starting, layout.tick_hz))
         self.registers = Registers(unit)
+        self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
+        self.demand = Demand(layout.tick_hz)
+        self._nominal_volts = layout.nominal_volts
         self.ticks = 0
         self._recent = []  # the fewest windows that make a second
         self._is_second = False  # they do
@@ -80,6 +87,8 @@ class Meter:
             if self._gap_ticks:
                 self._bridge(self._steady or window, window)
             self._steady = window
+        self.reactive.add(window, self._accumulator.elements)
+        self.demand.window(window.energy[0] + window.energy[1], window.ticks, self.ticks)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
         if recent and recent[-1].ticks * 16 < self.tick_hz:
@@ -149,6 +158,17 @@ class Meter:
     def readings(self, window):
         """(Reading of element 1, Reading of element 2, millihertz) over a window."""
         return self.reading(window, 0), self.reading(window, 1), self.hertz_mhz(window)
+
+    def diagnosis(self, window, one, two):
+        """The doctor's Diagnosis of a window, given its two Readings."""
+        elements = self._accumulator.elements
+        return diagnose(
+            (one.volts_uv, two.volts_uv),
+            (one.amps_ua, two.amps_ua),
+            tuple([(window.active[k], window.reactive[k]) for k in range(len(elements))]),
+            tuple(window.across),
+            self._nominal_volts,
+        )
 
     def hertz_mhz(self, window):
         """Mains frequency over a window in millihertz, 0 when no zero crossings bounded it."""

@@ -4,7 +4,7 @@ Flow: window -> READINGS -> telemetry, host.  Integer all through (micro- and mi
 every port publishes the same digits; only whoever shows them to people makes decimals of them.
 """
 
-from threewire.intmath import cos_q30, isqrt, nearest
+from threewire.intmath import isqrt, nearest
 
 # Below this angle between voltage and current (0.5 degree: sin in 1/1000) a load counts as neither
 # leading nor lagging.
@@ -16,68 +16,74 @@ class Reading:
 
     volts_uv, amps_ua   rms; converter noise is taken out of the amperes
     watts_uw            active power, positive from line to load
-    vars_uw             reactive power, positive where the current lags: that of the mains
-                        frequency, but harmonics that voltage and current share weigh in too
+    vars_uw             reactive power of the mains frequency (Q1 of IEEE 1459), positive where the
+                        current lags
     va_uva              volts times amperes
     power_factor_ppm    |W| / VA in millionths, 0..1000000: positive lagging, negative where the
                         current leads by more than half a degree; 0 without current or voltage
     """
 
     def __init__(self, window, element, k):
-        frames = window.frames
         # Sums of squares are in counts**2 / 256, sizes of a count in nano-units.
-        self.volts_uv = isqrt(window.volts2[k] * element.v_nv**2 // frames) // 16000
-        amps2 = max(0, window.amps2[k] - window.noise2[k])
-        self.amps_ua = isqrt(amps2 * element.i_na**2 // frames) // 16000
+        squares = window.volts2[k] * element.v_nv**2
+        if window.whole:
+            squares = squares * (window.ticks << 12) // window.span_q12
+        self.volts_uv = isqrt(squares // window.frames) // 16000
+        self.amps_ua = amps_ua(window, element, k)
         self.watts_uw = watts_uw(window, k)
-        self.vars_uw = _toward_zero(_reactive(window, element, k), frames * 10**12 << 8)
+        self.vars_uw = vars_uw(window, element, k)
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
-        self.power_factor_ppm = 0
-        if self.va_uva:
-            pf = min(1000000, abs(self.watts_uw) * 1000000 // self.va_uva)
-            leads = (self.vars_uw < 0) != (self.watts_uw < 0)
-            if leads and abs(self.vars_uw) * 1000 > _UNITY_PER_MILLE * self.va_uva:
-                pf = -pf
-            self.power_factor_ppm = pf
+        self.power_factor_ppm = _power_factor_ppm(self)
+
+
+class Total:
+    """Both elements together: sums of watts, vars and (arithmetically) VA, and what power factor
+    they make."""
+
+    def __init__(self, one, two):
+        self.watts_uw = one.watts_uw + two.watts_uw
+        self.vars_uw = one.vars_uw + two.vars_uw
+        self.va_uva = one.va_uva + two.va_uva
+        self.power_factor_ppm = _power_factor_ppm(self)
+
+
+def _power_factor_ppm(reading):
+    if not reading.va_uva:
+        return 0
+    pf = min(1000000, abs(reading.watts_uw) * 1000000 // reading.va_uva)
+    leads = (reading.vars_uw < 0) != (reading.watts_uw < 0)
+    if leads and abs(reading.vars_uw) * 1000 > _UNITY_PER_MILLE * reading.va_uva:
+        return -pf
+    return pf
+
+
+def amps_ua(window, element, k):
+    """Rms current of element k + 1 over a window, converter noise taken out, microamperes."""
+    amps2 = max(0, window.amps2[k] - window.noise2[k])
+    return isqrt(amps2 * element.i_na**2 // window.frames) // 16000
 
 
 def watts_uw(window, k):
     """Mean active power of element k + 1 over a window, microwatts."""
-    # Raw energy over raw time: Q32, nV * nA -> micro-units.
-    return _toward_zero(window.energy[k], window.ticks * 10**12 << 32)
+    # Raw energy over raw time: Q32, nV * nA -> micro-units.  A window ends with a whole frame but
+    # its cycles end within one: over the time between crossings, where the voltage is nothing, the
+    # mean does not depend on where the frames happen to be.
+    if window.whole:
+        return toward_zero(window.energy[k], window.span_q12 * 10**12 << 20)
+    return toward_zero(window.energy[k], window.ticks * 10**12 << 32)
 
 
-def _toward_zero(a, b):
+def vars_uw(window, element, k):
+    """Reactive power of the mains frequency of element k + 1 over a window, microvars; 0 where the
+    frequency was not known."""
+    if not window.points:
+        return 0
+    return toward_zero(window.reactive[k] * abs(element.power_gain), window.points * 10**12 << 17)
+
+
+def toward_zero(a, b):
+    """a / b for b > 0, without its fraction."""
     return a // b if a >= 0 else -(-a // b)
-
-
-def _reactive(window, element, k):
-    """Reactive power at the mains frequency, nV * nA * 256 * frames, from the neighbouring
-    products.
-
-    With t the phase a frame spans and f the frames x has to be delayed by,
-    Q sin t = S0 cos((1 - f) t) - S1 cos(f t) for x the current, and minus that for x the voltage.
-    """
-    f = element.lag_q24
-    angle2 = window.angle2_q32
-    same = window.same[k]
-    near = cos_q30(f, angle2)
-    far = cos_q30((1 << 24) - f, angle2)
-    q = same * (far - near) - window.step[k] * near
-    if not element.x_is_i:
-        q = -q
-    sine = _sin_q30(isqrt(angle2 << 28), angle2)
-    return q * element.power_gain // sine if sine else 0
-
-
-def _sin_q30(t_q30, angle2_q32):
-    """sin t in Q30 for t in Q30 and its square in Q32, by series; t < 1 rad."""
-    z = angle2_q32 >> 2
-    one = 1 << 30
-    s = one - z // 42
-    s = one - ((z * s) >> 30) // 20
-    s = one - ((z * s) >> 30) // 6
-    return (t_q30 * s) >> 30
 
 
 def hertz_mhz(window, tick_hz):

@@ -41,7 +41,7 @@ class Register:
 
     def text(self):
         """The total in watt-hours as a decimal string with nine places, rounded down."""
-        return "{}.{:09d}".format(self.wh, self.residue * 1000000000 // self._unit)
+        return "%d.%09d" % (self.wh, self.residue * 1000000000 // self._unit)
 
 
 class Registers:

@@ -7,6 +7,7 @@ import micropython
 from micropython import const
 
 from threewire import kernel
+from threewire.adc_table import entries
 from threewire.intmath import nearest
 from threewire.kernel import (
     FRESH,
@@ -20,11 +21,13 @@ from threewire.kernel import (
     SX2,
     SY1,
     SY2,
-    WORDS,
+    TABLE,
     XX1,
     XY1,
     XY2,
+    correlate,
 )
+from threewire.phasors import Phasors
 
 # An upward zero crossing counts once the voltage has been this far below zero, as a part of the
 # nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
@@ -41,21 +44,23 @@ class Sums:
     scan       kernel.scan, or a twin of it for the chip at hand
     frames     in the sums so far
     reference  0 or 1: whose voltage bounds the cycles
+    phasors    Phasors of the same frames, which run on until they are taken
     """
 
-    def __init__(self, layout, elements, scan):
+    def __init__(self, layout, elements, adc, scan):
         self._scan = scan
         self._elements = elements
         self._stride = layout.stride
         self._arm_depth = [
             layout.nominal_volts * 1000000000 // (_ARM_PART * e.v_nv) for e in elements
         ]
-        st = self._st = kernel.state()
+        st = self._st = kernel.state(entries(adc) if adc else None)
         st[kernel.STRIDE] = layout.stride
         st[kernel.X1] = elements[0].x_slot
         st[kernel.Y1] = elements[0].y_slot
         st[kernel.X2] = elements[1].x_slot
         st[kernel.Y2] = elements[1].y_slot
+        self.phasors = Phasors(st, layout.tick_hz // layout.frame_ticks)
         self._raw = [0] * 11
         self.watch(0)
         self.restart()
@@ -75,8 +80,8 @@ class Sums:
     def disconnect(self, codes, pos):
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""
         st = self._st
-        self._before_x1 = st[PREV_X1] = codes[pos + st[kernel.X1]]
-        self._before_x2 = st[PREV_X2] = codes[pos + st[kernel.X2]]
+        self._before_x1 = st[PREV_X1] = kernel.table_entry(st, codes[pos + st[kernel.X1]])
+        self._before_x2 = st[PREV_X2] = kernel.table_entry(st, codes[pos + st[kernel.X2]])
         st[PREV_Z] = codes[pos + st[kernel.Z]]
         st[kernel.ARMED] = 0
 
@@ -84,8 +89,10 @@ class Sums:
     def add(self, codes, pos, end):
         """Adds the frames at codes[pos:end], or those in front of a crossing; returns where it
         stopped."""
-        stop = self._scan(codes, pos, end, self._st)
+        st = self._st
+        stop = self._scan(codes, pos, end, st)
         self.frames += (stop - pos) // self._stride
+        correlate(codes, pos, stop, st)
         return stop
 
     def fraction(self, codes, pos):
@@ -129,8 +136,8 @@ class Sums:
     def take_squares(self):
         """Takes out [sum x**2, sum y**2] of element 1, then of element 2."""
         st = self._st
-        squares = [(st[k] << 12) + st[k + 1] for k in range(XX1, WORDS, 2)]
-        for k in range(XX1, WORDS):
+        squares = [(st[k] << 12) + st[k + 1] for k in range(XX1, TABLE, 2)]
+        for k in range(XX1, TABLE):
             st[k] = 0
         return squares
 

@@ -12,11 +12,14 @@ class Window:
     cycles, span_q12  mains cycles between the crossings that bound it, and the ticks * 4096 from
                       the first crossing to the last; both 0 where it was not bounded by crossings
     whole             True where it consists of mains cycles only, each bounded by crossings
+                      (span_q12 then is its length to a small part of a frame)
     energy            signed, raw units (accumulator), before the creep gate
-    same, step        sums of S0 and of S1 - S0, offsets removed (counts**2 / 256)
     volts2, amps2     sums of squares about the mean (counts**2 / 256)
     noise2            converter noise within amps2 (counts**2 / 256)
-    angle2_q32        square of the phase that a frame spans, of the latest window
+    points            frames behind what follows; 0 where the mains frequency was not known
+    active, reactive  V * conj(I) of the mains frequency, reactive positive where the current lags,
+                      in counts**2 * 2**17 times points
+    across            (real, imaginary) of V2 * conj(V1) of the mains frequency, likewise
     """
 
     def __init__(self):
@@ -26,26 +29,29 @@ class Window:
         self.span_q12 = 0
         self.whole = False
         self.energy = [0, 0]
-        self.same = [0, 0]
-        self.step = [0, 0]
         self.volts2 = [0, 0]
         self.amps2 = [0, 0]
         self.noise2 = [0, 0]
-        self.angle2_q32 = 0
+        self.points = 0
+        self.active = [0, 0]
+        self.reactive = [0, 0]
+        self.across = [0, 0]
 
     def add(self, other):
+        self.whole = other.whole and (self.whole or not self.ticks)
         self.ticks += other.ticks
         self.frames += other.frames
         self.cycles += other.cycles
         self.span_q12 += other.span_q12
+        self.points += other.points
         for mine, its in (
             (self.energy, other.energy),
-            (self.same, other.same),
-            (self.step, other.step),
             (self.volts2, other.volts2),
             (self.amps2, other.amps2),
             (self.noise2, other.noise2),
+            (self.active, other.active),
+            (self.reactive, other.reactive),
+            (self.across, other.across),
         ):
             mine[0] += its[0]
             mine[1] += its[1]
-        self.angle2_q32 = other.angle2_q32

@@ -13,7 +13,14 @@ def _pointer(buffer):
     return buffer
 
 
-for _name, _type in (("ptr8", _pointer), ("ptr16", _pointer), ("ptr32", _pointer), ("uint", int)):
+def _halves(buffer):
+    """A pointer to 16 bits is also made of one to words, to read their halves."""
+    if getattr(buffer, "typecode", "H") == "i":
+        return memoryview(buffer).cast("B").cast("H")
+    return buffer
+
+
+for _name, _type in (("ptr8", _pointer), ("ptr16", _halves), ("ptr32", _pointer), ("uint", int)):
     setattr(builtins, _name, _type)
 
 

@@ -1,0 +1,275 @@
+"""The installation doctor: says of each element what is wired wrong, and what would look the same.
+
+Flow: phasors of a window -> DOCTOR -> telemetry, host.  Every wiring with at most two faults is
+held against what was measured; those under which both loads are likely ones stay.
+"""
+
+from micropython import const
+
+# An element with voltage but less than the starting current (0.1 % of 200 A) has none.
+_CURRENT_UA = const(200000)
+# What the other element must carry for that to be a fault and not a quiet house.
+_LOADED_UA = const(1000000)
+# The least current whose angle is used: 0.01 A of noise, three times over, turns 0.5 A by 3.4
+# degrees, and the rest of the 6 that _is_load allows is for the CT's own error at so little.
+_JUDGED_UA = const(500000)
+
+# What the two voltages are to each other: those of two lines, of one line, of neither service, or
+# not to be compared because one is missing.
+_APART = const(0)
+_SHARED = const(1)
+_ODD = const(2)
+_ONE_GONE = const(3)
+# There are no phasors: no window of whole cycles has been metered.
+_BRIEF = const(4)
+
+# A verdict on a judged element is two bits, the index into _WORDS.
+_REVERSED = const(1)
+_CROSSED = const(2)
+_LIKELY = const(15)  # a bit for each verdict
+_DRAWS = const(16)
+_EXPORTS = const(32)
+_BOTH_RIGHT = (0, 0)
+_BOTH_REVERSED = (_REVERSED, _REVERSED)
+_WORDS = ("right", "ct_reversed", "crossed", "crossed_and_reversed")
+
+# The fewest faults win, and of as many a turned CT, the commonest, comes before wrong references:
+# so costs of one fault are 2 and 3, of two faults 4 and 5.
+_TURNED_COST = const(2)
+_CROSSED_COST = const(3)
+_ONE_FAULT = const(3)
+_TWO_FAULTS = const(5)
+
+# Where the other line may be when its voltage is not known: 180, 120 or -120 degrees away.
+_ANY_LINE = ((-1, 0), (-56, 97), (-56, -97))  # 97 / 56 is the root of 3 within 2e-5
+
+_SAYS = {
+    "right": "is wired right",
+    "ct_reversed": "has its CT or the CT's two wires turned round, or exports (solar, generator)",
+    "crossed": "pairs its CT with the other line's voltage",
+    "crossed_and_reversed": "pairs its CT, turned round, with the other line's voltage",
+    "no_voltage": "has no voltage reference, or its line is dead",
+    "no_current": "has no current though the other has: its CT is open or its line unused",
+    "no_load": "carries too little current to be judged",
+    "doubtful": "cannot be judged",
+}
+
+
+class Finding:
+    """What was found of one element.
+
+    verdict  "right", "ct_reversed", "crossed" (the CT and its voltage reference are on different
+             lines), "crossed_and_reversed", "no_voltage", "no_current", "no_load" or "doubtful"
+    alike    the other verdicts that would look the same; of a doubtful one, all of them
+    checks   which of the guide's three to make: 1 line and load side of the CT, 2 voltage
+             reference on the CT's line, 3 polarity of the CT's wires at the terminals
+    """
+
+    def __init__(self, number, verdict, alike, voltages):
+        self.verdict = verdict
+        self.alike = alike
+        self._number = number
+        self._voltages = voltages
+        # What else a right element might be is found out at the other one, which is wrong then.
+        words = "" if verdict == "right" else " ".join((verdict,) + alike)
+        checks = []
+        if "reversed" in words:
+            checks.append(1)
+        if (
+            "crossed" in words
+            or verdict == "no_voltage"
+            or (voltages == _ODD and verdict == "doubtful")
+        ):
+            checks.append(2)
+        if "reversed" in words or verdict == "no_current":
+            checks.append(3)
+        self.checks = tuple(checks)
+
+    @property
+    def text(self):
+        """One sentence that names the element, its verdict and what looks the same."""
+        start = "Element"
+        if self._voltages == _SHARED:
+            start = "With both voltage references on one line, element"
+        end = ""
+        if self.alike:
+            others = ", or as one that ".join([_SAYS[word] for word in self.alike])
+            end = "; it looks the same as one that " + others
+        elif self.verdict == "doubtful":
+            end = ": its current fits no likely load"
+            if self._voltages == _BRIEF:
+                end = " before some more cycles have been metered"
+            if self._voltages == _ODD:
+                end = ": the two voltages are neither 180 nor 120 degrees apart"
+        return "{} {} {}{}.".format(start, self._number, _SAYS[self.verdict], end)
+
+
+class Diagnosis:
+    """service: "split phase", "208Y/120" or "unknown"; elements: a Finding of each."""
+
+    def __init__(self, service, elements):
+        self.service = service
+        self.elements = elements
+
+    def to_dict(self):
+        """The same as plain data, as JSON can take it."""
+        return {
+            "service": self.service,
+            "elements": [
+                {
+                    "verdict": found.verdict,
+                    "alike": list(found.alike),
+                    "checks": list(found.checks),
+                    "text": found.text,
+                }
+                for found in self.elements
+            ],
+        }
+
+
+def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts):
+    """The Diagnosis of an installation, from its fundamental phasors V and I.
+
+    volts_uv, amps_ua  their rms, a pair each
+    powers             pair of (re, im) of V * conj(I), any unit: im > 0 where the current lags
+    v2_v1              (re, im) of V2 * conj(V1), any unit
+
+    Powers that are (0, 0) in spite of voltage and current have not been metered for long enough.
+    At most two faults are looked for; an element without voltage or current is one of them.
+    Loads are taken to have power factors from 0.3 lagging to 0.9 leading.  A true export looks
+    like a turned CT.
+    """
+    least_uv = nominal_volts * 500000
+    voltages = _ONE_GONE
+    service = "unknown"
+    others = _ANY_LINE, _ANY_LINE
+    if volts_uv[0] >= least_uv and volts_uv[1] >= least_uv:
+        re, im = _scaled(v2_v1)
+        voltages, service = _relation(re, abs(im))
+        if voltages == _APART:
+            # V_other * conj(I) is V * conj(I) turned by V_other / V, whatever the service.
+            others = ((re, im),), ((re, -im),)
+
+    states = ["", ""]
+    fits = [-1, -1]  # what is not judged fits everything
+    for k in (0, 1):
+        if volts_uv[k] < least_uv:
+            states[k] = "no_voltage"
+        elif amps_ua[k] < _CURRENT_UA and amps_ua[1 - k] >= _LOADED_UA:
+            states[k] = "no_current"
+        elif amps_ua[k] < _JUDGED_UA:
+            states[k] = "no_load"
+        elif not any(powers[k]):
+            states[k] = "doubtful"
+            voltages = _BRIEF
+        elif voltages == _ODD:
+            states[k] = "doubtful"
+        else:
+            re, im = _scaled(powers[k])
+            fits[k] = _fits(re, im, others[k], service == "split phase")
+
+    limit = _ONE_FAULT if states[0] or states[1] else _TWO_FAULTS
+    likely, possible = _wirings(fits, voltages == _SHARED, limit)
+    if not possible:
+        # One whose angle fits nothing does not keep the other from being judged alone.
+        for k in (0, 1):
+            if not fits[k] & _LIKELY:
+                states[k] = "doubtful"
+                fits[k] = -1
+        likely, possible = _wirings(fits, voltages == _SHARED, _ONE_FAULT)
+    found = []
+    for k in (0, 1):
+        verdict, alike = states[k], ()
+        if not verdict:
+            seen = set([pair[k] for pair in possible])
+            first = set([pair[k] for pair in likely])
+            verdict = "doubtful"
+            if len(first) == 1:
+                verdict = _WORDS[first.pop()]
+            alike = tuple([w for v, w in enumerate(_WORDS) if v in seen and w != verdict])
+        found.append(Finding(k + 1, verdict, alike, voltages))
+    return Diagnosis(service, tuple(found))
+
+
+def _wirings(fits, is_shared, limit):
+    """(likeliest, all) pairs of verdict bits that the elements' angles allow at a cost of at most
+    limit; the likeliest are more than one where nothing tells them apart.
+    """
+    found = []
+    c = _CROSSED
+    for crossed1, crossed2 in ((0, c), (c, 0)) if is_shared else ((0, 0), (c, c)):
+        for turned1, turned2 in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            cost = _TURNED_COST * (turned1 + turned2)
+            if crossed1 or crossed2:
+                cost += _CROSSED_COST
+            pair = crossed1 | turned1, crossed2 | turned2
+            if cost <= limit and fits[0] >> pair[0] & 1 and fits[1] >> pair[1] & 1:
+                found.append((cost, pair))
+    least = min(found)[0] if found else limit
+    if not is_shared and least >= _CROSSED_COST:
+        # A low power factor alone is never a fault: two elements that draw power may be right
+        # under unlikely loads.  So may two that export, where no single fault explains them.
+        if fits[0] & fits[1] & _DRAWS:
+            found.append((least, _BOTH_RIGHT))
+        if least == limit and fits[0] & fits[1] & _EXPORTS:
+            found.append((_TWO_FAULTS, _BOTH_REVERSED))
+    if found:
+        least = min(found)[0]
+    return [pair for cost, pair in found if cost == least], [pair for cost, pair in found]
+
+
+def _fits(re, im, others, is_split):
+    """Which verdicts a power allows: bit v for a likely load under verdict v, _DRAWS where it is
+    positive and _EXPORTS where it is negative without a doubt.
+    others: where the other line may be from the element's own voltage.
+    """
+    fits = _DRAWS if re > 0 else 0
+    if abs(im) < -9 * re:  # 96.3 degrees and more
+        fits = _EXPORTS
+    for v in (0, _REVERSED):
+        if _is_load(re, im, is_split):
+            fits |= 1 << v
+        for c, s in others:
+            if _is_load(re * c - im * s, re * s + im * c, is_split):
+                fits |= 1 << (v | _CROSSED)
+        re, im = -re, -im
+    return fits
+
+
+def _is_load(re, im, is_split):
+    """Whether a power is that of a likely load.
+
+    From 0.3 lagging to 0.9 leading (72.5 to -25.8 degrees) and 6 degrees more each way, for what
+    CT, front end and noise turn it.  A heater between two lines of 208Y/120, 30 degrees ahead on
+    one of them, is still in.  Crossed elements are 120 degrees off there, so that the ranges of
+    right and crossed stay 9 degrees apart.
+    In split phase every fault is 180 degrees off, and nothing stands against a wider range.
+    """
+    if is_split:
+        return abs(im) < 9 * re  # 83.7 degrees
+    return re > 0 and -5 * re <= 8 * im and im <= 5 * re  # -32.0 to 78.7 degrees
+
+
+def _relation(re, im):
+    """(what the voltages are to each other, service) from V2 * conj(V1), im without its sign."""
+    if 11 * im < -4 * re:  # 160 degrees
+        return _APART, "split phase"
+    if -21 * re < 25 * im and 3 * im < -17 * re:  # 140 to 100
+        return _APART, "208Y/120"
+    if 11 * im < 4 * re:  # 20
+        return _SHARED, "unknown"
+    return _ODD, "unknown"
+
+
+def _scaled(phasor):
+    """A phasor of any size with its larger part in 12 bits, which leaves 0.02 degrees and keeps
+    every product above within 31 bits.
+    """
+    re, im = phasor
+    size = abs(re) | abs(im)  # has as many bits as the larger
+    for most, step in ((28, 16), (12, 1)):
+        while size >> most:
+            size >>= step
+            re >>= step
+            im >>= step
+    return re, im

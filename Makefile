@@ -6,7 +6,8 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 READY := .venv/ready
 
-.PHONY: help setup engines demo test test-all test-board bench image lint clean distclean
+.PHONY: help setup engines demo test test-all test-board accuracy golden bench image lint clean \
+	distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +71,14 @@ test: $(READY) ## run the tests, without the slow ones
 test-all: $(READY) ## run all tests
 	@$(PY) -m tools.engines --get || true
 	$(PY) -m pytest -n 2 host_tests
+
+accuracy: $(READY) ## hold the meter's errors against the gates: table, build/accuracy.json and .png
+	@$(PY) -m tools.engines --get micropython || true
+	@$(PY) -m tools.accuracy
+
+golden: $(READY) ## meter all recordings anew, show what differs from before, and keep it
+	@$(PY) -m tools.engines --get micropython || true
+	@$(PY) -m tools.golden
 
 bench: $(READY) ## measure speed on the emulated RP2040 and on this machine, into build/bench.json
 	@$(PY) -m tools.engines --get || true

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,6 +93,32 @@ def test_the_cut_into_blocks_does_not_matter(
     evenly = run(codes, calibration=STRONG, cuts=range(size, frames, size))
     assert told(whole) == told(anywhere) == told(evenly)
     assert whole.meter.ticks == frames * whole.layout.frame_ticks
+
+
+# A phase that falls with the current, through zero, and a converter with wide codes and a bow.
+BY_MA = ([[1000, 90_000], [20_000, -60_000]], [[0, -200_000], [50_000, 150_000], [200_000, 0]])
+ADC = {"steps": [[512, 136], [1536, 131], [2560, 140], [3584, 136]], "bow_q4": [*range(17)]}
+
+
+@pytest.mark.parametrize("by_ma", [(None, None), BY_MA], ids=["one phase", "phase by current"])
+@pytest.mark.parametrize("adc", [None, ADC], ids=["even converter", "E11"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nor_does_it_with_tables(
+    seed: int, adc: dict[str, Any] | None, by_ma: tuple[Any, Any]
+) -> None:
+    # A load that changes once a second, at power factor 0.5, and then anything.
+    rng = np.random.default_rng(seed)
+    parts = [
+        convert(split_phase((amps, 3 * amps), 60), 1, noise=1.5, seed=seed + amps, offset=30)
+        for amps in (7, 1, 60)
+    ]
+    codes = np.concatenate([*parts, random_codes(seed, 2000)])
+    calibration = Calibration((V_NV, -V_NV), (I_NA, I_NA), (0, 0), by_ma, adc)
+    whole = run(codes, calibration=calibration, cuts=[])
+    anywhere = run(codes, calibration=calibration, cuts=rng.integers(0, len(codes), 100).tolist())
+    evenly = run(codes, calibration=calibration, cuts=range(77, len(codes), 77))
+    assert whole.registers == anywhere.registers == evenly.registers
+    assert told(whole) == told(anywhere) == told(evenly)
 
 
 def test_blocks_of_one_frame_give_the_same_edges() -> None:
@@ -220,6 +247,19 @@ def test_frames_of_other_lengths_count_with_their_own(
     assert sink.total() == (*exact_energy(codes, ticks), ticks.sum())
 
 
+@pytest.mark.parametrize("change", [-1, 0, 1])
+@pytest.mark.parametrize("length", [7952, 8080])
+def test_the_length_of_a_frame_may_change_at_the_first_crossing(length: int, change: int) -> None:
+    layout = board(slot_ns=0, nominal_hz=50)
+    first, frames = 70, 20 * PERIOD
+    codes = symmetric_mains(frames, PERIOD - first)
+    ticks = np.full(frames, layout.frame_ticks)
+    ticks[: first + change] = length
+    at = first + change
+    sink = accumulate(codes, layout, [(at, length), (frames - at, layout.frame_ticks)])
+    assert sink.total() == (*exact_energy(codes, ticks), ticks.sum())
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32), st.lists(st.tuples(st.integers(1, 700), st.integers(7920, 8080))))
 def test_any_frame_lengths_keep_time_and_energy(seed: int, lengths: list[tuple[int, int]]) -> None:
@@ -247,6 +287,55 @@ def test_windows_are_ten_cycles_of_50_hz_and_twelve_of_60() -> None:
         windows = accumulate(codes, board()).windows
         assert {window.cycles for window in windows[2:-1]} == {cycles}
         assert all(window.whole for window in windows[2:-1])
+
+
+@pytest.mark.parametrize("hertz", [45.0, 49.97, 55.3, 60.0, 65.0])
+@pytest.mark.parametrize("period_us", [100, 500])
+def test_the_span_of_a_whole_window_is_that_of_its_cycles(period_us: int, hertz: float) -> None:
+    layout = board(period_us=period_us)
+    codes = convert(split_phase((10, 10), hertz=hertz), 3, layout)
+    windows = [window for window in accumulate(codes, layout).windows if window.whole]
+    assert len(windows) >= 10
+    for window in windows[1:]:
+        span_s = window.span_q12 / 4096 / layout.tick_hz
+        # Dither of 0.6 counts rms where a microsecond is 0.6 counts, at both ends.
+        assert span_s == pytest.approx(window.cycles / hertz, abs=6e-6)
+        # The frames are as many as begin between the crossings.
+        assert abs(window.frames - span_s / (period_us * 1e-6)) <= 1.1
+        assert window.ticks == window.frames * layout.frame_ticks
+
+
+def test_a_window_is_whole_where_nothing_broke_its_cycles() -> None:
+    # Voltage, none for a second and a bit, voltage, a pause, voltage.
+    full = split_phase((10, 10))
+    layout = board()
+    of = Run(layout)
+    of.feed(convert(full, 1.5, layout))
+    of.feed(convert({"i1": full["i1"]}, 1.21, layout, start_s=1.5))
+    of.feed(convert(full, 1.49, layout, start_s=2.71))
+    of.meter.pause()
+    of.feed(convert(full, 1.5, layout, start_s=6)).finish()
+    broken = [window for window in of.windows if not window.whole]
+    whole = [window for window in of.windows if window.whole]
+    assert {window.cycles for window in whole} == {12}
+    # Four starts of up to a cycle, up to 300 ms at a time without voltage, three ends.
+    assert 8 <= len(broken) <= 14
+    assert sum(window.ticks for window in whole) > 3.2 * layout.tick_hz
+    ends = np.cumsum([window.ticks for window in of.windows]) / layout.tick_hz
+    for window, end_s in zip(of.windows, ends):
+        begin_s = end_s - window.ticks / layout.tick_hz
+        if begin_s < 2.7 and end_s > 1.51:
+            assert not window.whole
+    # Joined, one that is not makes none of them whole, wherever it is.
+    for order in ([*whole, broken[0]], [broken[0], *whole], [whole[0], broken[0], whole[1]]):
+        joined = Window()
+        for window in order:
+            joined.add(window)
+        assert not joined.whole
+    joined = Window()
+    for window in whole:
+        joined.add(window)
+    assert joined.whole
 
 
 def test_windows_add_up_to_the_cycles() -> None:

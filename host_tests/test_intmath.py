@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from host_tests import meter_runs  # noqa: F401  (the firmware on the path)
 from threewire.intmath import (
     FOUR_PI2_Q32,
+    TWO_PI_Q32,
     cos_q30,
     frame_angle2_q32,
     isqrt,
     nearest,
     shift_weight_q24,
+    sin_q30,
 )
 
 BIG = st.integers(-(10**60), 10**60)
@@ -43,6 +45,10 @@ def test_isqrt_around_squares(root: int) -> None:
 
 def test_four_pi_squared() -> None:
     assert round(4 * math.pi**2 * 2**32) == FOUR_PI2_Q32
+
+
+def test_two_pi() -> None:
+    assert round(2 * math.pi * 2**32) == TWO_PI_Q32
 
 
 @given(st.integers(1, 5000), st.integers(10, 10**6))
@@ -86,3 +92,20 @@ def test_cosine(f: float, t: float) -> None:
     if abs(f * t) <= 1:
         found = cos_q30(round(f * 2**24), round(t * t * 2**32)) / 2**30
         assert found == pytest.approx(math.cos(f * t), abs=3e-7)
+
+
+# A quarter of a turn and what a delay of 500 us and a slot adds or takes, at 65 Hz.
+@given(st.integers(-(2**30) * 181 // 100, 2**30 * 181 // 100) | st.sampled_from([0, 1, -1]))
+def test_sine(t_q30: int) -> None:
+    # The series ends with the eleventh power; the next term bounds what is left out.
+    t = t_q30 / 2**30
+    left_out = abs(t) ** 13 / math.factorial(13)
+    assert sin_q30(t_q30) / 2**30 == pytest.approx(math.sin(t), abs=left_out + 2e-8)
+
+
+def test_a_quarter_of_a_turn_gives_the_cosine() -> None:
+    # As element.py takes it, for delays either way.
+    quarter_q30 = round(math.pi / 2 * 2**30)
+    for t in (-0.24, -0.03, 0.0, 0.01, 0.24):
+        found = sin_q30(quarter_q30 - round(t * 2**30)) / 2**30
+        assert found == pytest.approx(math.cos(t), abs=5e-7)

@@ -1,4 +1,7 @@
-"""The per-sample kernel: sums against numpy int64, crossings against a search, and its bounds."""
+"""The per-sample kernel: sums against numpy int64, crossings against a search, and its bounds.
+
+With and without a table of corrected codes behind the state.
+"""
 
 import itertools
 import subprocess
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from host_tests.conftest import need_engine
 from host_tests.meter_runs import MID, Codes, flat
 from threewire import kernel
+from threewire.adc_table import table as adc_table
 from tools.boards import ROOT
 
 ENGINES = ("micropython", "i386", "armhf")
@@ -24,14 +28,39 @@ ORDERS = [(4, order) for order in itertools.permutations(range(4))] + [
 ]
 PAIRS = ("XY1", "PY1", "XY2", "PY2", "XX1", "YY1", "XX2", "YY2")
 SINGLES = ("SX1", "SY1", "SX2", "SY2")
+# The most that a corrected code may be.
+MOST = 4200
+# Erratum E11's four wide codes, and a bow.
+E11 = {
+    "steps": [[512, 136], [1536, 131], [2560, 140], [3584, 136]],
+    "bow_q4": [round(24 - 48 * ((k - 8) / 8) ** 2) for k in range(17)],
+}
+TABLES: dict[str, list[int]] = {
+    "E11": adc_table(E11).tolist(),
+    "monotone": np.sort(np.random.default_rng(1).integers(0, MOST + 1, 4096)).tolist(),
+    # No converter is like this; it tells whether a code is looked up once, twice or not at all.
+    "scrambled": np.random.default_rng(2).integers(0, MOST + 1, 4096).tolist(),
+    "lowest": [0] * 4096,
+    "highest": [MOST] * 4096,
+}
+
+
+def corrected(codes: Codes, table: str | None) -> np.ndarray:
+    """What is summed of these codes."""
+    return codes if table is None else np.array(TABLES[table])[codes]
 
 
 def new_state(
-    stride: int, order: tuple[int, ...], first: Codes, arm: int = -1, fire: int = 4096
+    stride: int,
+    order: tuple[int, ...],
+    first: np.ndarray,
+    arm: int = -1,
+    fire: int = 4096,
+    table: list[int] | None = None,
 ) -> array:
     """A state whose frame before the first is like it, as the accumulator starts one; by default
-    nothing arms it."""
-    words = kernel.state()
+    nothing arms it. `first` is that frame as it is summed."""
+    words = kernel.state(table)
     words[kernel.STRIDE] = stride
     x1, y1, x2, y2 = order
     words[kernel.X1], words[kernel.Y1], words[kernel.X2], words[kernel.Y2] = x1, y1, x2, y2
@@ -52,7 +81,7 @@ def sums_of(words: array) -> dict[str, int]:
     return single | pair
 
 
-def expected(codes: Codes, order: tuple[int, ...], before: Codes) -> dict[str, int]:
+def expected(codes: np.ndarray, order: tuple[int, ...], before: np.ndarray) -> dict[str, int]:
     """The same sums in int64; `before` is the frame in front of the first."""
     x1, y1, x2, y2 = (codes[:, slot].astype(np.int64) - MID for slot in order)
     p1 = np.concatenate(([int(before[order[0]]) - MID], x1[:-1]))
@@ -86,13 +115,50 @@ def test_sums_equal_numpys_for_any_slots_and_cuts(stride: int, order: tuple[int,
     assert sums_of(words) == expected(codes, order, codes[0])
 
 
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(("stride", "order"), ORDERS[::7])
+def test_sums_are_of_the_corrected_codes(stride: int, order: tuple[int, ...], name: str) -> None:
+    rng = np.random.default_rng([stride, *order])
+    codes = rng.integers(0, 4096, (700, stride), dtype=np.uint16)
+    straight = corrected(codes, name)
+    words = new_state(stride, order, straight[0], table=TABLES[name])
+    behind = words[kernel.WORDS :]
+    assert scan_all(codes, words, sorted(rng.integers(0, 700, 7).tolist())) == []
+    assert sums_of(words) == expected(straight, order, straight[0])
+    # Carried over to the next call: what was summed, but the code as it is for the crossings.
+    assert words[kernel.PREV_X1] == straight[-1, order[0]]
+    assert words[kernel.PREV_X2] == straight[-1, order[2]]
+    assert words[kernel.PREV_Z] == codes[-1, order[1]]
+    assert words[kernel.WORDS :] == behind
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_table_is_kept_as_it_is_given(name: str) -> None:
+    words = kernel.state(TABLES[name])
+    assert [kernel.table_entry(words, code) for code in range(4096)] == TABLES[name]
+    # Half words of a state whose words are signed: no entry may reach the sign.
+    assert max(words) <= MOST << 16 | MOST
+
+
+def test_without_a_table_a_code_is_what_it_is() -> None:
+    words = kernel.state()
+    assert words[kernel.TABLE] == 0
+    assert [kernel.table_entry(words, code) for code in (0, 1, 2048, 4095)] == [0, 1, 2048, 4095]
+
+
 @settings(deadline=None, max_examples=100)
-@given(st.integers(0, 2**32), st.integers(1, 900), st.lists(st.integers(0, 900), max_size=12))
-def test_cuts_do_not_matter(seed: int, frames: int, cuts: list[int]) -> None:
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 900),
+    st.lists(st.integers(0, 900), max_size=12),
+    st.sampled_from([None, *TABLES]),
+)
+def test_cuts_do_not_matter(seed: int, frames: int, cuts: list[int], table: str | None) -> None:
     codes = np.random.default_rng(seed).integers(0, 4096, (frames, 4), dtype=np.uint16)
-    words = new_state(4, (0, 1, 2, 3), codes[0])
+    straight = corrected(codes, table)
+    words = new_state(4, (0, 1, 2, 3), straight[0], table=TABLES.get(table or ""))
     scan_all(codes, words, sorted(min(cut, frames) for cut in cuts))
-    assert sums_of(words) == expected(codes, (0, 1, 2, 3), codes[0])
+    assert sums_of(words) == expected(straight, (0, 1, 2, 3), straight[0])
 
 
 def crossings(z: Codes, arm: int, fire: int) -> list[int]:
@@ -110,10 +176,18 @@ def crossings(z: Codes, arm: int, fire: int) -> list[int]:
     st.sampled_from([0.0, 20.0, 300.0, 3000.0]),
     st.integers(0, 800) | st.integers(0, 4),
     st.lists(st.integers(0, 600), max_size=6),
+    st.sampled_from([None, "E11", "scrambled"]),
 )
 def test_crossings_and_the_sums_between_them(
-    seed: int, frames: int, period: float, noise: float, depth: int, cuts: list[int]
+    seed: int,
+    frames: int,
+    period: float,
+    noise: float,
+    depth: int,
+    cuts: list[int],
+    table: str | None,
 ) -> None:
+    # Crossings are of the codes as they are, the sums of what the table makes of them.
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 4096, (frames, 4), dtype=np.uint16)
     wave = 1500 * np.sin(2 * np.pi * np.arange(frames) / period + rng.uniform(0, 6))
@@ -121,7 +195,8 @@ def test_crossings_and_the_sums_between_them(
     arm, fire = MID - 1 - depth, MID
     if depth < 5:  # at the very thresholds
         codes[:, 1] = rng.integers(arm - 1, fire + 2, frames)
-    words = new_state(4, (0, 1, 2, 3), codes[0], arm, fire)
+    straight = corrected(codes, table)
+    words = new_state(4, (0, 1, 2, 3), straight[0], arm, fire, TABLES.get(table or ""))
     data = flat(codes)
     bounds = crossings(codes[:, 1], arm, fire)
     pos = 0
@@ -134,7 +209,7 @@ def test_crossings_and_the_sums_between_them(
                 >= {
                     name: value
                     for name, value in expected(
-                        codes[begun : pos // 4], (0, 1, 2, 3), codes[max(0, begun - 1)]
+                        straight[begun : pos // 4], (0, 1, 2, 3), straight[max(0, begun - 1)]
                     ).items()
                     if name not in ("XX1", "YY1", "XX2", "YY2")  # these run on over the cycles
                 }.items()
@@ -144,7 +219,7 @@ def test_crossings_and_the_sums_between_them(
                 begun = pos // 4
                 words[kernel.FRESH] = 1
     assert not bounds
-    assert sums_of(words)["XX1"] == expected(codes, (0, 1, 2, 3), codes[0])["XX1"]
+    assert sums_of(words)["XX1"] == expected(straight, (0, 1, 2, 3), straight[0])["XX1"]
 
 
 def full_scale(pattern: str, frames: int) -> Codes:
@@ -162,15 +237,30 @@ def full_scale(pattern: str, frames: int) -> Codes:
 FULL_SCALE = ("low", "high", "alternating", "opposite")
 
 
+# Codes 0 and 4095 at the ends of what a table may make of them.
+WIDEST = [0, *range(1, 4095), MOST]
+
+
+@pytest.mark.parametrize("is_widest", [False, True])
 @pytest.mark.parametrize("pattern", FULL_SCALE)
-def test_full_scale_fits_for_the_longest_window(pattern: str) -> None:
+def test_full_scale_fits_for_the_longest_window(pattern: str, is_widest: bool) -> None:
     # One unbroken scan also covers the longest stretch, 25 ms. The shim raises OverflowError when
     # a word does not hold.
     codes = full_scale(pattern, LONGEST_WINDOW)
-    words = new_state(4, (0, 1, 2, 3), codes[0])
+    straight = np.array(WIDEST)[codes] if is_widest else codes
+    words = new_state(4, (0, 1, 2, 3), straight[0], table=WIDEST if is_widest else None)
     scan_all(codes, words, [])
-    assert sums_of(words) == expected(codes, (0, 1, 2, 3), codes[0])
-    assert max(abs(words[k]) for k in range(kernel.SX1, kernel.WORDS)) < 2**27
+    assert sums_of(words) == expected(straight, (0, 1, 2, 3), straight[0])
+    # Far from the 30 bits and sign of a chip's small integer, too.
+    largest = max(abs(word) for word in words[kernel.SX1 : kernel.TABLE])
+    assert largest < 2 ** (28 if is_widest else 27)
+
+
+def test_a_block_of_the_widest_codes_fits_a_word() -> None:
+    # Within a block sums are in registers, where the shim sees no overflow: the low word that
+    # they begin with, and 256 products of the widest code.
+    furthest = max(MOST - MID, MID)
+    assert (1 << kernel.LOW_BITS) - 1 + kernel.FOLD * furthest**2 < 2**31
 
 
 def test_the_shim_would_notice_an_overflow() -> None:
@@ -189,13 +279,13 @@ from array import array
 sys.path.insert(0, {firmware!r})
 from threewire import kernel
 block = array("H", {block})
-words = kernel.state()
+words = kernel.state({table})
 for name, value in {settings}:
     words[getattr(kernel, name)] = value
 for _ in range({times}):
     if kernel.scan(block, 0, len(block), words) != len(block):
         print("stopped")
-print(list(words)[kernel.SX1:])
+print(list(words)[kernel.SX1:kernel.TABLE])
 print(kernel.third_differences(block, 1, len(block) // 4 - 3, 4))
 """
 
@@ -204,22 +294,32 @@ def clipped_third_differences(row: Codes) -> int:
     return int((np.abs(np.diff(row.astype(np.int64), 3)).clip(max=64) ** 2).sum())
 
 
-@pytest.mark.parametrize("pattern", [*FULL_SCALE, "random"])
+@pytest.mark.parametrize(
+    ("pattern", "table"),
+    [(pattern, None) for pattern in (*FULL_SCALE, "random")]
+    + [("high", WIDEST), ("opposite", WIDEST), ("random", TABLES["E11"])]
+    + [("random", TABLES["highest"]), ("random", TABLES["lowest"])],
+    ids=lambda value: "" if value is None else value if isinstance(value, str) else "table",
+)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_engines_hold_full_scale_too(engine: str, pattern: str, tmp_path: Path) -> None:
+def test_engines_hold_full_scale_too(
+    engine: str, pattern: str, table: list[int] | None, tmp_path: Path
+) -> None:
     if pattern == "random":
         codes = np.random.default_rng(5).integers(0, 4096, (2500, 4), dtype=np.uint16)
     else:
         codes = full_scale(pattern, 2500)
+    straight = np.array(table)[codes] if table else codes
     order = (3, 0, 1, 2)
     settings = [(name, order[k]) for k, name in enumerate(("X1", "Y1", "X2", "Y2"))]
     settings += [("Z", 0), ("STRIDE", 4), ("ARM", -1), ("FIRE", 4096)]
-    settings += [("PREV_X1", int(codes[0, 3])), ("PREV_X2", int(codes[0, 1]))]
+    settings += [("PREV_X1", int(straight[0, 3])), ("PREV_X2", int(straight[0, 1]))]
     script = tmp_path / "scan.py"
     script.write_text(
         _ON_ENGINE.format(
             firmware=str(ROOT / "firmware"),
             block=codes.ravel().tolist(),
+            table=table,
             settings=settings,
             times=LONGEST_WINDOW // 2500,
         )
@@ -228,10 +328,12 @@ def test_engines_hold_full_scale_too(engine: str, pattern: str, tmp_path: Path) 
         [*need_engine(engine, "1M"), str(script)], capture_output=True, text=True, check=True
     )
     printed, third = done.stdout.splitlines()
-    words = new_state(4, order, codes[0])
-    words[kernel.SX1 :] = array("i", [int(word) for word in printed[1:-1].split(",")])
-    repeated = np.tile(codes, (LONGEST_WINDOW // 2500, 1))
-    assert sums_of(words) == expected(repeated, order, codes[0])
+    words = new_state(4, order, straight[0])
+    sums = array("i", [int(word) for word in printed[1:-1].split(",")])
+    words[kernel.SX1 : kernel.TABLE] = sums
+    repeated = np.tile(straight, (LONGEST_WINDOW // 2500, 1))
+    assert sums_of(words) == expected(repeated, order, straight[0])
+    # The noise of the converter is of the codes as they are.
     assert int(third) == clipped_third_differences(codes[:, 1])
 
 

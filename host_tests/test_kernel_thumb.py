@@ -19,12 +19,15 @@ import pytest
 
 from host_tests.meter_runs import MID, Codes
 from threewire import kernel
+from threewire.adc_table import table as adc_table
 from tools import image
 from tools.boards import ROOT
 
 SOURCE = ROOT / "firmware" / "threewire" / "kernel_thumb.py"
 # A third of what the viper kernel takes.
 MOST_CYCLES = 130
+# And for looking codes up in a table.
+MOST_TABLE_CYCLES = 30
 CLOCK_MHZ = 125
 RAM = 0x2000_0000
 MOST_CODES = 24_000
@@ -32,6 +35,8 @@ MOST_CALLS = 300
 MOST_JOBS = 4_000
 LOG_WORDS = kernel.WORDS + 1  # the position returned, then the state
 NEVER = (-1, 4096)  # thresholds that no code arms
+# Where the state on the chip has room for a table, in bytes.
+TABLE_AT = kernel.state(range(4096))[kernel.TABLE]
 
 # `play` takes jobs (state, position, number of cuts, cuts) and scans from cut to cut as the
 # accumulator does, with the heap locked; it logs what each call leaves behind.
@@ -42,13 +47,15 @@ from threewire import kernel, kernel_thumb
 codes = array("H", bytes(2 * {MOST_CODES}))
 jobs = array("i", bytes(4 * {MOST_JOBS}))
 logs = [array("i", bytes(4 * {MOST_CALLS} * {LOG_WORDS})) for _ in range(2)]
+st = kernel.state(range(4096))
+begin = memoryview(st)[:{kernel.WORDS}]
 scans = [kernel.scan, kernel_thumb.scan]
 def play(count):
     for scan, log in zip(scans, logs):
         at = 0
         k = 0
         for _ in range(count):
-            st = array("i", jobs[at:at + {kernel.WORDS}])
+            begin[:] = jobs[at:at + {kernel.WORDS}]
             at += {kernel.WORDS}
             pos = jobs[at]
             cuts = jobs[at + 2:at + 2 + jobs[at + 1]]
@@ -59,13 +66,14 @@ def play(count):
                     pos = scan(codes, pos, cut, st)
                     micropython.heap_unlock()
                     log[k] = pos
-                    log[k + 1:k + {LOG_WORDS}] = st
+                    log[k + 1:k + {LOG_WORDS}] = array("i", begin)
                     k += {LOG_WORDS}
                     if pos >= cut:
                         break
                     st[{kernel.FRESH}] = 1
     print(k // {LOG_WORDS})
-def cycles(scan, st, start, end, times):
+def cycles(scan, words, start, end, times):
+    begin[:] = array("i", words)
     # Interrupts off: those of USB and of the timers are not the kernel's.
     state = machine.disable_irq()
     t = time.ticks_us()
@@ -76,7 +84,7 @@ def cycles(scan, st, start, end, times):
     return t * {CLOCK_MHZ} / times
 def nothing(codes, pos, end, st):
     pass
-print(*[uctypes.addressof(a) for a in [codes, jobs] + logs])
+print(*[uctypes.addressof(a) for a in [codes, jobs, st] + logs])
 """
 
 Case = tuple[array, int, list[int]]
@@ -101,7 +109,7 @@ class Chip:
         self._board = rp2040_board.EmulatedBoard(packed)
         self._ram = self._board._power.mcu.sram
         self._board.run(0.1)  # to the prompt
-        self._codes, self._jobs, *self._logs = (
+        self._codes, self._jobs, self._state, *self._logs = (
             int(word) - RAM for word in self.run(ON_CHIP).split()
         )
 
@@ -115,6 +123,14 @@ class Chip:
     def put_codes(self, codes: Sequence[int]) -> None:
         assert len(codes) <= MOST_CODES
         self._put(self._codes, np.array(codes, "<u2"))
+
+    def put_table(self, table: Sequence[int]) -> None:
+        """What the states whose word TABLE is TABLE_AT take for each code."""
+        self._put(self._state + TABLE_AT, np.array(table, "<u2"))
+
+    def table(self) -> list[int]:
+        at = self._state + TABLE_AT
+        return np.frombuffer(bytes(self._ram[at : at + 8192]), "<u2").tolist()
 
     def _put(self, at: int, words: np.ndarray) -> None:
         self._ram[at : at + words.nbytes] = words.tobytes()
@@ -141,10 +157,12 @@ def chip(uf2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chip]:
 
 @dataclass
 class Play:
-    """Cases to be played on the chip in one go, one behind the other in its buffer."""
+    """Cases to be played on the chip in one go, one behind the other in its buffer; all of them
+    with the table, if there is one."""
 
     flat: list[int] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
+    table: Sequence[int] | None = None
 
     def add(
         self,
@@ -157,7 +175,9 @@ class Play:
     ) -> None:
         """Frames of codes, scanned from cut to cut and to their end."""
         frames, stride = codes.shape
-        state = kernel.state()
+        state = array("i", bytes(4 * kernel.WORDS))
+        state[kernel.FRESH] = 1
+        state[kernel.TABLE] = TABLE_AT if self.table else 0
         for name, slot in zip(("X1", "Y1", "X2", "Y2"), order):
             state[getattr(kernel, name)] = slot
         state[kernel.Z] = z
@@ -165,7 +185,7 @@ class Play:
         state[kernel.ARM], state[kernel.FIRE] = thresholds
         state[kernel.PREV_X1], state[kernel.PREV_X2] = 4095, 17
         # What a new cycle must clear, and the squares it must not.
-        for k in range(kernel.SX1, kernel.WORDS):
+        for k in range(kernel.SX1, kernel.TABLE):
             state[k] = 1000 + k
         for name, word in words.items():
             state[getattr(kernel, name)] = word
@@ -177,26 +197,41 @@ class Play:
         """Plays on the chip and under CPython; what the calls left behind, if that is the same."""
         codes = array("H", self.flat)
         expected = []
+        state = kernel.state(self.table)
         for words, start, cuts in self.cases:
-            state = array("i", words)
+            state[: kernel.WORDS] = words
             pos = start
             for cut in cuts:
                 while True:
                     pos = kernel.scan(codes, pos, cut, state)
-                    expected.append([pos, *state])
+                    expected.append([pos, *state[: kernel.WORDS]])
                     if pos >= cut:
                         break
                     state[kernel.FRESH] = 1
         assert len(expected) <= MOST_CALLS
         chip.put_codes(codes)
+        if self.table:
+            chip.put_table(self.table)
         viper, thumb = chip.play(self.cases)
         np.testing.assert_array_equal(thumb, viper)
         np.testing.assert_array_equal(thumb, expected)
+        assert not self.table or chip.table() == list(self.table)
         return thumb
 
 
 def random_codes(rng: np.random.Generator, frames: int, stride: int = 4) -> Codes:
     return rng.integers(0, 4096, (frames, stride), dtype=np.uint16)
+
+
+def full_scale(pattern: str, frames: int) -> Codes:
+    codes = random_codes(np.random.default_rng(5), frames)
+    if pattern != "random":
+        codes[:] = 4095 if pattern == "high" else 0
+    if pattern in ("alternating", "opposite"):
+        codes[1::2] = 4095
+        if pattern == "opposite":
+            codes[:, 1::2] = 4095 - codes[:, 1::2]
+    return codes
 
 
 def sines(rng: np.random.Generator, frames: int, stride: int = 4, period: float = 167) -> Codes:
@@ -275,14 +310,7 @@ def test_any_slots(chip: Chip, stride: int) -> None:
 @pytest.mark.rp2040
 @pytest.mark.parametrize("pattern", ["low", "high", "alternating", "opposite", "random"])
 def test_full_scale_over_several_blocks(chip: Chip, pattern: str) -> None:
-    rng = np.random.default_rng(5)
-    codes = random_codes(rng, 1100)
-    if pattern != "random":
-        codes[:] = 4095 if pattern == "high" else 0
-    if pattern in ("alternating", "opposite"):
-        codes[1::2] = 4095
-        if pattern == "opposite":
-            codes[:, 1::2] = 4095 - codes[:, 1::2]
+    codes = full_scale(pattern, 1100)
     play = Play()
     play.add(codes)
     play.add(codes[:, :3], order=(2, 1, 0, 1))
@@ -341,16 +369,79 @@ def test_sums_run_on_past_negative_and_big_words(chip: Chip) -> None:
     play.check(chip)
 
 
+# ---- on the chip, with a table of corrected codes
+
+
+# The most that a corrected code may be.
+MOST = 4200
+TABLES: dict[str, list[int]] = {
+    "E11": adc_table(
+        {"steps": [[512, 136], [1536, 131], [2560, 140], [3584, 136]], "bow_q4": [*range(17)]}
+    ).tolist(),
+    "scrambled": np.random.default_rng(3).integers(0, MOST + 1, 4096).tolist(),
+    "widest": [0, *range(1, 4095), MOST],
+}
+
+
+@pytest.mark.rp2040
+@pytest.mark.parametrize("name", TABLES)
+def test_corrected_codes_in_any_slots(chip: Chip, name: str) -> None:
+    rng = np.random.default_rng(60)
+    play = Play(table=TABLES[name])
+    for stride in (3, 4):
+        orders = list(itertools.permutations(range(stride), min(stride, 4)))
+        for k, order in enumerate(orders[::2]):
+            frames = int(rng.integers(30, 60))
+            play.add(
+                random_codes(rng, frames, stride),
+                random_cuts(rng, frames, 1),
+                (*order, order[0])[:4],
+                z=k % stride,
+                thresholds=(100, 3000),
+            )
+    log = play.check(chip)
+    assert len(log) > 2 * len(play.cases)  # some stopped at crossings
+
+
+@pytest.mark.rp2040
+@pytest.mark.parametrize("pattern", ["low", "high", "opposite", "random"])
+def test_the_widest_corrected_codes_over_several_blocks(chip: Chip, pattern: str) -> None:
+    play = Play(table=TABLES["widest"])
+    codes = full_scale(pattern, 3 * kernel.FOLD + 20)
+    play.add(codes[:, :3], order=(2, 1, 0, 1))
+    fold = kernel.FOLD
+    play.add(codes, [fold - 1, 2 * fold - 1, 3 * fold, 3 * fold + 1, 3 * fold + 1])
+    play.check(chip)
+
+
+@pytest.mark.rp2040
+def test_cycles_of_a_service_with_and_without_a_table_in_turn(chip: Chip) -> None:
+    found = []
+    for table in (TABLES["E11"], None, TABLES["E11"]):
+        play = Play(table=table)
+        rng = np.random.default_rng(70)
+        for period in (167, 40.5):
+            codes = sines(rng, 400, 4, period)
+            play.add(codes, random_cuts(rng, 400, 8), thresholds=(MID - 300, MID))
+            play.add(codes, [], thresholds=(MID - 300, MID), ARMED=1)
+        found.append(play.check(chip))
+    with_table, without, again = found
+    np.testing.assert_array_equal(with_table, again)
+    # The same crossings, but not the same sums.
+    np.testing.assert_array_equal(with_table[:, 0], without[:, 0])
+    assert (with_table[:, 1 + kernel.YY1] != without[:, 1 + kernel.YY1]).any()
+
+
 # Fills r8 to r11, calls the function whose address, arguments and results r0 points at, and
 # stores what r8 to r11 are then, and the stack pointer before and after.
-_REGISTERS = """\
+_REGISTERS = f"""\
 @micropython.asm_thumb
 def keeps(r0):
     mov(r4, r8)
     mov(r5, r9)
     mov(r6, r10)
     mov(r7, r11)
-    push({r4, r5, r6, r7})
+    push({{r4, r5, r6, r7}})
     mov(r7, r0)
     mov(r1, 81)
     mov(r8, r1)
@@ -380,25 +471,27 @@ def keeps(r0):
     mov(r0, sp)
     sub(r6, r6, r0)
     str(r6, [r7, 40])
-    pop({r4, r5, r6, r7})
+    pop({{r4, r5, r6, r7}})
     mov(r8, r4)
     mov(r9, r5)
     mov(r10, r6)
     mov(r11, r7)
-st = kernel.state()
+begin[:] = array("i", [0] * {kernel.WORDS})
 st[kernel.STRIDE] = 4
 # A function object holds: type, number of arguments, machine code.
 code = machine.mem32[id(kernel_thumb.scan) + 8] | 1
-for end in 0, 400, 4000:
-    job = array("I", [code, uctypes.addressof(codes), 0, end, uctypes.addressof(st)] + [0] * 6)
-    keeps(job)
-    print(list(job)[5:])
+for table in 0, {TABLE_AT}:
+    st[kernel.TABLE] = table
+    for end in 0, 400, 4000:
+        job = array("I", [code, uctypes.addressof(codes), 0, end, uctypes.addressof(st)] + [0] * 6)
+        keeps(job)
+        print(list(job)[5:])
 """
 
 
 @pytest.mark.rp2040
 def test_registers_of_the_caller_are_kept(chip: Chip) -> None:
-    assert chip.run(_REGISTERS).splitlines() == ["[81, 91, 101, 111, 61, 0]"] * 3
+    assert chip.run(_REGISTERS).splitlines() == ["[81, 91, 101, 111, 61, 0]"] * 6
 
 
 @pytest.mark.rp2040
@@ -421,24 +514,32 @@ def test_cycles_a_frame(
     rng = np.random.default_rng(50)
     codes = sines(rng, 700)
     chip.put_codes(codes.ravel().tolist())
-    state = kernel.state()
+    state = array("i", bytes(4 * kernel.WORDS))
     for name, word in {
         **{"X1": 0, "Y1": 1, "X2": 2, "Y2": 3, "Z": 1, "STRIDE": 4},
         **{"ARM": NEVER[0], "FIRE": NEVER[1], "FRESH": 0},
     }.items():
         state[getattr(kernel, name)] = word
     found = {}
-    for name, frames in itertools.product(("kernel", "kernel_thumb"), (40, 167, 668)):
+    for table, name, frames in itertools.product(
+        (0, TABLE_AT), ("kernel", "kernel_thumb"), (40, 167, 668)
+    ):
+        state[kernel.TABLE] = table
         spent, empty = (
-            float(chip.run(f"print(cycles({scan}, array('i', {list(state)}), 40, {end}, 20))"))
+            float(chip.run(f"print(cycles({scan}, {list(state)}, 40, {end}, 20))"))
             for scan, end in ((f"{name}.scan", 40 + 4 * frames), ("nothing", 40))
         )
-        found[name, frames] = spent / frames
-        record_property(f"{name}_{frames}", spent / frames)
+        found[name, frames, bool(table)] = spent / frames
+        which = "with a table" if table else "without"
+        record_property(f"{name}_{frames}_{which}", spent / frames)
         with capsys.disabled():
             print(
-                f"\n{name}.scan, {frames} frames a call: {spent / frames:.1f} emulated cycles a "
-                f"frame; a call {spent:.0f}, of which {empty:.0f} for calling from a loop"
+                f"\n{name}.scan, {which}, {frames} frames a call: {spent / frames:.1f} emulated "
+                f"cycles a frame; a call {spent:.0f}, of which {empty:.0f} for calling from a loop"
             )
-    assert found["kernel_thumb", 167] <= MOST_CYCLES
-    assert found["kernel_thumb", 668] <= found["kernel", 668] / 5
+    assert found["kernel_thumb", 167, False] <= MOST_CYCLES
+    for table in (False, True):
+        assert found["kernel_thumb", 668, table] <= found["kernel", 668, table] / 5
+    for frames in (40, 167, 668):
+        more = found["kernel_thumb", frames, True] - found["kernel_thumb", frames, False]
+        assert 0 < more <= MOST_TABLE_CYCLES

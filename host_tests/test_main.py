@@ -168,6 +168,11 @@ def test_lamps_and_lines_at_full_load(
             assert element["amps"] == pytest.approx(200, rel=2e-3)
             assert element["watts"] == pytest.approx(WATTS / 2, rel=3e-3)
         assert line["faults"]["lost_frames"] == 0
+        assert line["watts"] == pytest.approx(WATTS, rel=3e-3)
+        assert line["varh"] == ["0.000000000"] * 4
+        assert set(line["demand"].values()) == {None}
+        assert line["doctor"]["service"] == "split phase"
+        assert [found["verdict"] for found in line["doctor"]["elements"]] == ["right", "right"]
 
     # The sampler ran, and does not any more: its callback would outlive the program.
     assert run.running and not run.sampler_runs()

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tools.boards
+from host_tests.conftest import need_engine
 from host_tests.meter_runs import (
     I_NA,
     MID,
@@ -26,6 +29,7 @@ from host_tests.meter_runs import (
     split_phase,
 )
 from threewire.calibration import Calibration
+from tools import engine_process
 from tools.looping import ArrayRecording, Source
 
 HOUR_S = 3600
@@ -59,6 +63,133 @@ def test_phase_turns_the_current_against_the_voltage(
         for reading, sign in zip(of.readings()[:2], (1, -1)):
             turned = math.radians(lag_deg) + sign * 2 * math.pi * hertz * phase_us * 1e-6
             assert reading.watts_uw * 1e-6 == pytest.approx(12000 * math.cos(turned), rel=5e-4)
+
+
+# ---- phase over the whole range, and by current
+
+RATE = 24000
+# What 0.05 degrees change of the watts at power factor 0.5.
+DEGREES = 0.05
+PART = math.cos(math.radians(60 - DEGREES)) / 0.5 - 1
+
+
+def second_of(amps: tuple[float, float], lag_deg: float, hertz: float, seconds: float) -> Source:
+    """A second of split phase, looped; hertz a whole number."""
+    t = np.arange(RATE) / RATE
+    signals = {name: wave(t) for name, wave in split_phase(amps, lag_deg, hertz).items()}
+    return Source(ArrayRecording(RATE, signals), seconds)
+
+
+def metered(
+    name: str, source: Source, calibration: dict[str, Any], lead_deg: float
+) -> list[dict[str, Any]]:
+    """The elements of a board whose CTs lead, with the ideal converter."""
+    need_engine("micropython")
+    layout = tools.boards.load(name)
+    model = front_end(layout, ct_lead_deg=lead_deg)
+    return engine_process.meter(
+        "micropython", model.codes(source), name, calibration, layout.frame_ticks, layout.tick_hz
+    ).result["elements"]
+
+
+def element_wh(element: dict[str, Any]) -> float:
+    return float(element["delivered"]["wh"]) - float(element["received"]["wh"])
+
+
+def range_cases() -> Iterator[Any]:
+    for name in ("feather_rp2040", "pico", "esp32_devkitc"):
+        for lead_deg in (-10.8, -5.4, -1.2, 0.0, 0.4, 1.2, 5.4, 10.8):
+            for hertz in (50, 60):
+                quick = abs(lead_deg) in (10.8, 0.4) or (name, hertz) == ("feather_rp2040", 60)
+                yield pytest.param(name, hertz, lead_deg, marks=() if quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "hertz", "lead_deg"), list(range_cases()))
+def test_phase_is_right_to_a_twentieth_of_a_degree_over_its_range(
+    name: str, hertz: int, lead_deg: float
+) -> None:
+    # 10.8 degrees of 60 Hz are 500 us, the most that a calibration may have.
+    ns = round(lead_deg / 360 / 60 * 1e9)
+    calibration = {"phase1_ns": ns, "phase2_ns": ns}
+    turned_deg = lead_deg * hertz / 60
+    for lag_deg in (60.0, -60.0):
+        source = second_of((200, 30), lag_deg, hertz, 5)
+        elements = metered(name, source, calibration, turned_deg)
+        for element, amps in zip(elements, (200, 30)):
+            angle_deg = math.degrees(math.atan2(element["vars_uw"], element["watts_uw"]))
+            assert angle_deg == pytest.approx(lag_deg, abs=DEGREES)
+            assert element_wh(element) == pytest.approx(sine_wh(amps, 5, lag_deg), rel=PART)
+            assert element["watts_uw"] * 1e-6 == pytest.approx(60 * amps, rel=PART)
+
+
+# Milliamperes and degrees at 60 Hz.
+FALLING = ((3000, 2.0), (30_000, 1.2), (200_000, 1.0))
+# A slot of the default board is 0.54 degrees: x is the current at 3 A, and from about 20 A on its
+# delay is negative.
+THROUGH_ZERO = ((3000, 0.8), (30_000, 0.5), (200_000, -0.8))
+EARLY_VOLTAGE = ((3000, -2.0), (30_000, 0.2), (200_000, 2.0))
+
+
+def rows(table: tuple[tuple[int, float], ...]) -> list[list[int]]:
+    return [[ma, round(deg / 360 / 60 * 1e9)] for ma, deg in table]
+
+
+@pytest.mark.parametrize("amps", [1.5, 3.0, 10.0, 30.0, 120.0, 200.0])
+@pytest.mark.parametrize("lag_deg", [60.0, -60.0])
+@pytest.mark.parametrize("table", [FALLING, THROUGH_ZERO, EARLY_VOLTAGE])
+def test_a_phase_by_current_meters_a_ct_whose_lead_depends_on_it(
+    table: tuple[tuple[int, float], ...], lag_deg: float, amps: float
+) -> None:
+    mas, leads = zip(*table)
+    lead_deg = float(np.interp(1000 * amps, mas, leads))
+    calibration = {"phase1_by_ma": rows(table), "phase2_by_ma": rows(table)}
+    source = second_of((amps, -amps), lag_deg, 60, 20)
+    elements = metered("feather_rp2040", source, calibration, lead_deg)
+    # Dither weighs twice as much at 1.5 A.
+    most = 5e-4 if amps >= 3 else 1e-3
+    for element, sign in zip(elements, (1, -1)):
+        assert element_wh(element) == pytest.approx(sign * sine_wh(amps, 20, lag_deg), rel=most)
+        angle_deg = math.degrees(math.atan2(sign * element["vars_uw"], sign * element["watts_uw"]))
+        assert angle_deg == pytest.approx(lag_deg, abs=DEGREES)
+
+
+def test_each_element_has_its_own_phase_by_current() -> None:
+    # Both CTs lead by 1.2 degrees: at 30 A and 10 A these tables say so, each other's do not.
+    calibration = {
+        "phase1_by_ma": rows(((10_000, 0.3), (30_000, 1.2))),
+        "phase2_by_ma": rows(((10_000, 1.2), (30_000, 2.2))),
+    }
+    elements = metered("feather_rp2040", second_of((30, 10), 60, 60, 10), calibration, 1.2)
+    for element, amps in zip(elements, (30, 10)):
+        assert element_wh(element) == pytest.approx(sine_wh(amps, 10, 60), rel=5e-4)
+
+
+def test_the_same_phase_at_all_currents_is_that_phase() -> None:
+    codes = convert(split_phase((30, 7), lag_deg=60), 2, noise=1)
+    by_ma = tuple([[0, ns], [5000, ns], [400_000, ns]] for ns in (77_777, -44_444))
+    single = run(codes, calibration=Calibration((V_NV,) * 2, (I_NA,) * 2, (77_777, -44_444)))
+    table = run(codes, calibration=Calibration((V_NV,) * 2, (I_NA,) * 2, (0, 0), by_ma))
+    assert table.registers == single.registers and table.edges == single.edges
+    assert [vars(window) for window in table.windows] == [vars(w) for w in single.windows]
+
+
+@pytest.mark.parametrize("steps", [(3, 200), (200, 3), (3, 30)])
+def test_the_phase_follows_a_load_within_a_window(steps: tuple[int, int]) -> None:
+    # The current's angle at the converter is what the CT makes of it.
+    leads = dict((ma / 1000, deg) for ma, deg in FALLING)
+    layout = board()
+    of = Run(layout, Calibration((V_NV,) * 2, (I_NA,) * 2, (0, 0), (rows(FALLING),) * 2))
+    for k, amps in enumerate(steps):
+        waves = split_phase((amps, amps), 60 - leads[amps])
+        of.feed(convert(waves, 5, layout, start_s=5 * k))
+    of.finish()
+    expected = sum(sine_wh(amps, 5, 60) for amps in steps)
+    # Before the step is known: a window and what is left of the cycle.
+    turned = abs(leads[steps[0]] - leads[steps[1]])
+    late_wh = sine_wh(steps[1], 0.22, 60) * math.radians(turned) * math.tan(math.radians(60))
+    assert late_wh < 2.2e-3 * expected
+    for k in (1, 2):
+        assert of.net_wh(k) == pytest.approx(expected, abs=1.1 * late_wh + 5e-4 * expected)
 
 
 def test_three_slots_with_a_derived_voltage() -> None:

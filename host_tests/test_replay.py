@@ -71,10 +71,17 @@ def test_json_has_what_the_interface_promises(house):
         "board",
         "delivered_wh",
         "received_wh",
+        "varh",
         "elements",
+        "watts",
+        "var",
+        "va",
+        "power_factor",
         "hertz",
         "leds",
         "edges",
+        "demand",
+        "doctor",
         "faults",
         "reference",
         "error_ppm",
@@ -93,6 +100,20 @@ def test_json_has_what_the_interface_promises(house):
         assert abs(element["var"]) < 0.01 * 120 * amps
         assert element["power_factor"] == pytest.approx(1, abs=1e-3)
         assert element["reversed"] is False
+        assert element["varh"] == ["0.000000000"] * 4
+        assert set(element) == {
+            *("delivered_wh", "received_wh", "varh", "volts", "amps", "watts", "var", "va"),
+            *("power_factor", "reversed"),
+        }
+    assert said["watts"] == pytest.approx(9600, rel=1e-3)
+    assert abs(said["var"]) < 0.01 * 9600
+    assert said["va"] == pytest.approx(9600, rel=1e-3)
+    assert said["power_factor"] == pytest.approx(1, abs=1e-3)
+    assert said["varh"] == ["0.000000000"] * 4
+    # 20 s are no quarter of an hour.
+    assert said["demand"] == dict.fromkeys(("watts", "least", "most", "peak"))
+    assert said["doctor"]["service"] == "split phase"
+    assert [e["verdict"] for e in said["doctor"]["elements"]] == ["right", "right"]
     assert isinstance(said["delivered_wh"], str) and "." in said["delivered_wh"]
     assert float(said["delivered_wh"]) == pytest.approx(sum(wh), rel=2e-4)
     assert said["hertz"] == pytest.approx(60, abs=0.01)
@@ -120,16 +141,33 @@ def test_swapped_ct_is_seen_and_registered_as_received(house):
     ((at, lit),) = said["edges"]["reverse"]
     assert lit is True and at <= 1.5
     assert abs(said["error_ppm"]["element2"]) < 200
+    assert [e["verdict"] for e in said["doctor"]["elements"]] == ["right", "ct_reversed"]
+
+
+def test_demand_after_a_quarter_of_an_hour(house):
+    # 6 kW and -3.6 kW, as it is with CT 2 turned round.
+    said = report(house, "--duration", 901, "--swap-ct", 2)
+    for name in ("watts", "least", "most", "peak"):
+        assert said["demand"][name] == pytest.approx(2400, rel=1e-3)
+    assert said["watts"] == pytest.approx(2400, rel=1e-3)
+    assert said["va"] == pytest.approx(9600, rel=1e-3)
+    assert said["power_factor"] == pytest.approx(0.25, abs=1e-3)
 
 
 def test_lagging_and_leading_have_signs(tmp_path):
     for lag_deg, sign in ((60, 1), (-36.87, -1)):
         file = save(tmp_path / "load.npz", **sine_house(lag_deg=lag_deg))
-        one = report(file)["elements"][0]
+        said = report(file)
+        one = said["elements"][0]
         assert one["power_factor"] == pytest.approx(
             sign * math.cos(math.radians(lag_deg)), abs=2e-3
         )
         assert one["var"] == pytest.approx(120 * 50 * math.sin(math.radians(lag_deg)), rel=0.01)
+        assert said["var"] == pytest.approx(120 * 80 * math.sin(math.radians(lag_deg)), rel=0.01)
+        assert said["power_factor"] == pytest.approx(one["power_factor"], abs=2e-3)
+        # Delivering, they lag in quadrant I and lead in IV.
+        for varh in (one["varh"], said["varh"]):
+            assert [float(text) > 0 for text in varh] == [sign > 0, False, False, sign < 0]
 
 
 def test_one_element_recording(tmp_path):
@@ -176,6 +214,21 @@ def test_calibration_scales_the_readings(house, tmp_path):
     assert scaled["elements"][1] == plain["elements"][1]
 
 
+def test_calibration_with_tables(house, tmp_path):
+    # At 50 A the table says 0; at 30 A element 2's says 5 degrees, which cost 1 - cos 5.
+    file = tmp_path / "calibration.json"
+    calibration = {
+        "phase1_by_ma": [[1000, 200_000], [50_000, 0]],
+        "phase2_by_ma": [[1000, -100_000], [30_000, 231_481], [200_000, 500_000]],
+        "adc": {"steps": [[512, 0], [3584, 0]], "bow_q4": [0] * 17},
+    }
+    file.write_text(json.dumps(calibration))
+    said = report(house, "--calibration", file, "--duration", 20)
+    one, two = (float(element["delivered_wh"]) for element in said["elements"])
+    assert one == pytest.approx(120 * 50 * 20 / 3600, rel=2e-4)
+    assert two == pytest.approx(math.cos(math.radians(5)) * 120 * 30 * 20 / 3600, rel=2e-4)
+
+
 def test_clipping_is_reported(tmp_path):
     loud = sine_house(amps=(250.0, 30.0))
     done = run(save(tmp_path / "loud.npz", **loud), "--json")
@@ -188,6 +241,10 @@ def test_text_report_and_plot(house, tmp_path):
     done = run(house, "--plot", tmp_path / "out.png")
     assert done.returncode == 0 and done.stderr == ""
     assert "element 1" in done.stdout and "delivered" in done.stdout
+    assert len([line for line in done.stdout.splitlines() if line.startswith("doctor: ")]) == 2
+    # Twice a row for the total: its energies, its powers.
+    totals = [line.split() for line in done.stdout.splitlines() if line.startswith("total")]
+    assert [float(number) for number in totals[1][1:]] == pytest.approx([9600, 0, 9600, 1], abs=10)
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
 

@@ -27,7 +27,7 @@ from threewire.element import Element
 from threewire.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.kernel import scan
 from threewire.phasors import power
-from threewire.readings import amps_ua
+from threewire.readings import rms_micro
 from threewire.sums import Sums
 from threewire.window import Window
 
@@ -226,6 +226,9 @@ class Accumulator:
         ends with it, while offsets are unknown."""
         sums = self._sums
         if not sums.frames:
+            if ending and self._waiting:
+                # The length of a frame changed at this very crossing.
+                self._waiting[-1] = self._waiting[-1][:3] + (ending,)
             return
         raw = sums.raw()
         if self._learnt:
@@ -280,7 +283,9 @@ class Accumulator:
                 self._hand_on(c1, c2, t, *ending)
         self._ticks = now
         self._reweigh()
-        self._sums.watch(self._sums.reference)
+        later = self._sums.watch(self._sums.reference)
+        self._fraction += later
+        self._last_fraction += later
 
     def _span(self, angle2):
         """Takes note of the square of the phase that a frame spans."""
@@ -355,14 +360,16 @@ class Accumulator:
         changed = False
         if self._varying:
             for k, e in enumerate(self.elements):
-                changed |= e.carry(amps_ua(w, e, k))
+                # With the noise, of which only one block is asked: energy must not depend on how
+                # frames are cut into blocks.
+                changed |= e.carry(rms_micro(w.amps2[k], e.i_na, n))
         # Weights take a while to make, and are good to 0.1 ppm for 0.01 % of frequency.
         if abs(angle2 - self._angle2) > angle2 >> 12:
             self._span(angle2)
         elif changed:
             self._reweigh()
-        self._sums.watch(self._sums.reference)
-        self._new_window(fraction)
+        # A crossing is timed by where zero is taken to be: so is the next window's first one.
+        self._new_window(fraction + self._sums.watch(self._sums.reference))
         self._sink.window(w)
 
     def _across(self, sums):

@@ -25,11 +25,12 @@ class Reading:
 
     def __init__(self, window, element, k):
         # Sums of squares are in counts**2 / 256, sizes of a count in nano-units.
-        squares = window.volts2[k] * element.v_nv**2
+        squares = window.volts2[k]
         if window.whole:
             squares = squares * (window.ticks << 12) // window.span_q12
-        self.volts_uv = isqrt(squares // window.frames) // 16000
-        self.amps_ua = amps_ua(window, element, k)
+        self.volts_uv = rms_micro(squares, element.v_nv, window.frames)
+        amps2 = max(0, window.amps2[k] - window.noise2[k])
+        self.amps_ua = rms_micro(amps2, element.i_na, window.frames)
         self.watts_uw = watts_uw(window, k)
         self.vars_uw = vars_uw(window, element, k)
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
@@ -57,10 +58,9 @@ def _power_factor_ppm(reading):
     return pf
 
 
-def amps_ua(window, element, k):
-    """Rms current of element k + 1 over a window, converter noise taken out, microamperes."""
-    amps2 = max(0, window.amps2[k] - window.noise2[k])
-    return isqrt(amps2 * element.i_na**2 // window.frames) // 16000
+def rms_micro(squares, nano, frames):
+    """Rms in micro-units of `frames` frames' sum of squares (counts**2 / 256), `nano` a count."""
+    return isqrt(squares * nano**2 // frames) // 16000
 
 
 def watts_uw(window, k):

@@ -62,20 +62,25 @@ class Sums:
         st[kernel.Y2] = elements[1].y_slot
         self.phasors = Phasors(st, layout.tick_hz // layout.frame_ticks)
         self._raw = [0] * 11
+        self._rise = 0  # in the frame of the latest crossing, in counts
         self.watch(0)
         self.restart()
 
     def watch(self, reference):
-        """Bounds the cycles by the upward zero crossings of this element's voltage."""
+        """Bounds the cycles by the upward zero crossings of this element's voltage.  Returns by
+        how much later (1/4096 frame) the latest crossing would have been where zero is now."""
         st = self._st
         self.reference = reference
         e = self._elements[reference]
         if st[kernel.Z] != e.v_slot:
             st[kernel.Z] = e.v_slot
             st[kernel.ARMED] = 0
+            self._rise = 0
         zero = MID + nearest(e.offsets[1 if e.x_is_i else 0], 16)
+        moved = zero - st[kernel.FIRE]
         st[kernel.FIRE] = zero
         st[kernel.ARM] = zero - self._arm_depth[reference]
+        return (moved << 12) // self._rise if self._rise > 0 else 0
 
     def disconnect(self, codes, pos):
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""
@@ -99,7 +104,7 @@ class Sums:
         """How far the crossing that ended `add` at pos is behind the frame before: 0..4096."""
         st = self._st
         before = st[PREV_Z]
-        rise = codes[pos + st[kernel.Z]] - before
+        self._rise = rise = codes[pos + st[kernel.Z]] - before
         # The threshold may have moved since the frame before: stay within the frame.
         part = ((st[kernel.FIRE] - before) << 12) // rise if rise > 0 else 4096
         return min(max(part, 0), 4096)

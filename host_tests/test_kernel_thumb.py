@@ -420,9 +420,9 @@ def test_cycles_of_a_service_with_and_without_a_table_in_turn(chip: Chip) -> Non
     for table in (TABLES["E11"], None, TABLES["E11"]):
         play = Play(table=table)
         rng = np.random.default_rng(70)
-        for period in (167, 40.5):
-            codes = sines(rng, 400, 4, period)
-            play.add(codes, random_cuts(rng, 400, 8), thresholds=(MID - 300, MID))
+        for period in (83, 40.5):
+            codes = sines(rng, 200, 4, period)
+            play.add(codes, random_cuts(rng, 200, 5), thresholds=(MID - 300, MID))
             play.add(codes, [], thresholds=(MID - 300, MID), ARMED=1)
         found.append(play.check(chip))
     with_table, without, again = found

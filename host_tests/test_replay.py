@@ -145,8 +145,8 @@ def test_swapped_ct_is_seen_and_registered_as_received(house):
 
 
 def test_demand_after_a_quarter_of_an_hour(house):
-    # 6 kW and -3.6 kW, as it is with CT 2 turned round.
-    said = report(house, "--duration", 901, "--swap-ct", 2)
+    # 6 kW and -3.6 kW, as it is with CT 2 turned round; on the board with the fewest frames.
+    said = report(house, "--duration", 901, "--swap-ct", 2, "--board", "esp32_devkitc")
     for name in ("watts", "least", "most", "peak"):
         assert said["demand"][name] == pytest.approx(2400, rel=1e-3)
     assert said["watts"] == pytest.approx(2400, rel=1e-3)

@@ -34,6 +34,7 @@ _MAX_GAP = 2.0
 _MIN_EXCESS = 1.0
 _DEVIATIONS = 6
 _AROUND = 65
+_MANY = 32
 # ...and is trusted with this many codes between it and where the sine turns.
 _BEYOND = 8
 # What is smooth beside the steps may bend over this much of the sine's phase, in radians: a
@@ -122,6 +123,11 @@ class CodeEdges:
         spread = 1.4826 * median_filter(np.abs(widths - usual), 4 * _AROUND + 1, mode="nearest")
         limit = np.maximum(_MIN_EXCESS, _DEVIATIONS * spread)
         found = (low + np.flatnonzero(widths - usual > limit)).tolist()
+        if len(found) > _MANY:
+            raise InputError(
+                f"{len(found)} codes are wide, such as {found[0]} and {found[1]}: this is not a "
+                f"converter with a few steps, at most {_MANY}"
+            )
         first, last = self.covered
         trusted = [code for code in found if first + _BEYOND <= code <= last - _BEYOND]
         left_out = [code for code in found if code not in trusted]
@@ -150,7 +156,8 @@ class CodeEdges:
             smooth = self._splines(np.arcsin(((x - self._middle) / self._half).clip(-1, 1)))
             found = _least_squares(np.hstack((jumps, smooth)), at, weight)
             curve = smooth @ found[len(steps) :]
-            slope = np.gradient(curve, place)
+            # Positive, but in a set of pieces that do not reach as far as all.
+            slope = np.maximum(np.gradient(curve, place), 0.1)
             excess = excess + found[: len(steps)] / slope[np.searchsorted(edge, steps)]
         straight: Floats = np.arange(FULL + 1, dtype=np.float64) - 0.5
         straight[edge] = place + (at - curve) / slope

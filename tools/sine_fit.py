@@ -23,6 +23,8 @@ _CYCLE_SAMPLES = 10
 _MAX_NOISE = 6.0
 _MAX_BESIDE = 0.08
 _ORDERS = 20
+# A piece of another amplitude than most, by more than this part of it, is left out.
+_STEADY = 0.1
 # Phases of the sine that are told apart.
 _BINS = 1024
 
@@ -74,7 +76,7 @@ def fit(codes: NDArray[np.int64], turns: float, read: Floats) -> SineFit:
     what `read` says by code.
 
     Each piece has its own offset, and amplitude and phase that change linearly.  Pieces with a
-    jolt in them are left out.  Raises InputError for what is no steady sine.
+    jolt or a sag in them are left out.  Raises InputError for what is no steady sine.
     """
     per = round(_PIECE_CYCLES / turns)
     given = codes[: codes.size // per * per].reshape(-1, per)
@@ -95,7 +97,9 @@ def fit(codes: NDArray[np.int64], turns: float, read: Floats) -> SineFit:
         quadrature, waves = _repeating(phase, rows - inputs)
     left = np.abs(rows - inputs - waves)
     power = np.mean(left**2, axis=1)
+    span = np.ptp(inputs, axis=1)
     kept = power <= 4 * np.median(power)
+    kept &= np.abs(span / np.median(span) - 1) <= _STEADY
     low = float(np.median(inputs[kept].min(axis=1)))
     high = float(np.median(inputs[kept].max(axis=1)))
     beside = math.sqrt(float(np.mean((rows - inputs)[kept] ** 2)))
@@ -110,7 +114,8 @@ def fit(codes: NDArray[np.int64], turns: float, read: Floats) -> SineFit:
     if noise > _MAX_NOISE or 4 * np.count_nonzero(kept) < 3 * kept.size:
         raise InputError(
             f"not a steady sine: beside it and its harmonics are {noise:.1f} counts rms, at most "
-            f"{_MAX_NOISE:g}; {np.count_nonzero(~kept)} of its {kept.size} pieces are disturbed"
+            f"{_MAX_NOISE:g}; there is a jolt or a sag in {np.count_nonzero(~kept)} of its "
+            f"{kept.size} pieces"
         )
     return SineFit(inputs[kept], given[kept], low, high, beside, noise, quadrature)
 

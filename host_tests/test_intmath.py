@@ -11,7 +11,6 @@ from host_tests import meter_runs  # noqa: F401  (the firmware on the path)
 from threewire.intmath import (
     FOUR_PI2_Q32,
     TWO_PI_Q32,
-    cos_q30,
     frame_angle2_q32,
     isqrt,
     nearest,
@@ -85,13 +84,6 @@ def test_shift_weight_without_angle_is_linear_interpolation(f_q24: int) -> None:
 def test_whole_shifts_are_exact(angle2_q32: int) -> None:
     assert shift_weight_q24(0, angle2_q32) == 0
     assert shift_weight_q24(1 << 24, angle2_q32) == 1 << 24
-
-
-@given(SHIFTS, ANGLES)
-def test_cosine(f: float, t: float) -> None:
-    if abs(f * t) <= 1:
-        found = cos_q30(round(f * 2**24), round(t * t * 2**32)) / 2**30
-        assert found == pytest.approx(math.cos(f * t), abs=3e-7)
 
 
 # A quarter of a turn and what a delay of 500 us and a slot adds or takes, at 65 Hz.

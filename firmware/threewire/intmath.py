@@ -36,18 +36,6 @@ def frame_angle2_q32(cycles, frames):
     return nearest(FOUR_PI2_Q32 * cycles * cycles, frames * frames)
 
 
-def cos_q30(f_q24, angle2_q32):
-    """cos(f * angle) in Q30 for f in Q24 and the square of the angle in Q32; |f * angle| < 1 rad.
-
-    Taylor series to the eighth power: the first term left out is under 3e-7 at 1 rad.
-    """
-    z = (((f_q24 * f_q24) >> 24) * angle2_q32) >> 26  # (f * angle)**2 in Q30
-    c = (1 << 30) - z // 56
-    c = (1 << 30) - ((z * c) >> 30) // 30
-    c = (1 << 30) - ((z * c) >> 30) // 12
-    return (1 << 30) - ((z * c) >> 30) // 2
-
-
 def sin_q30(t_q30):
     """sin t in Q30 for t in Q30, |t| < 1.6 rad (pi / 2 and a little).
 

@@ -137,6 +137,7 @@ class Meter:
         """Accounts for what is still under way: the frames since the last crossing, a gap with
         nothing after it, and a starting decision cut short.  Metering ends here."""
         self._accumulator.finish()
+        self.reactive.finish()
         if self._gap_ticks and self._steady:
             self._bridge(self._steady, self._steady)
         one, two = self.gates

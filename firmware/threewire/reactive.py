@@ -21,22 +21,31 @@ class Reactive:
         # Below half the starting power it is noise, as for the watts.
         self._least = starting_mw * 10**15 // 2
         self.quadrants = [[Register(unit) for _ in range(4)] for _ in range(3)]
+        self._most = tick_hz  # more than this is not waited for: the voltage is missing
         self._ticks = 0  # of windows that await one whose phasors are known
+        self._latest = None
 
     def add(self, window, elements):
         """Adds a window: what it lacks in phasors is taken to be like the next that has them."""
         self._ticks += window.ticks
         if not window.points:
+            if self._ticks > self._most:
+                self._ticks = self._most
             return
-        ticks, self._ticks = self._ticks, 0
-        watts = vars = 0
+        flows = []
         for k, e in enumerate(elements):
             # nV * nA.  Rounded: unlike a watt-hour it rests on a model of the wave anyhow.
             var = toward_zero(window.reactive[k] * abs(e.power_gain), window.points << 17)
-            self._book(k, window.energy[k], var, ticks)
-            watts += window.energy[k]
-            vars += var
-        self._book(2, watts, vars, ticks)
+            flows.append((window.energy[k], var))
+        flows.append((flows[0][0] + flows[1][0], flows[0][1] + flows[1][1]))
+        self._latest = flows
+        self.finish()
+
+    def finish(self):
+        """Books what still awaits its phasors as the latest there were."""
+        ticks, self._ticks = self._ticks, 0
+        for which, (watts, var) in enumerate(self._latest or ()):
+            self._book(which, watts, var, ticks)
 
     def copy(self):
         """The quadrants as they stand."""

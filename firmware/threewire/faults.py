@@ -1,0 +1,177 @@
+"""Faults are counted and shown, never hidden: what went wrong how often, and what is wrong now.
+
+Flow: windows, clocks, store, restarts -> FAULTS -> telemetry, console, store.
+"""
+
+from micropython import const
+
+# In the order of the stored counts: a later firmware may only append.
+NAMES = (
+    "overrun",  # gaps: frames were lost, the energy of which is estimated
+    "stuck",  # an input whose codes do not vary: a real converter has noise
+    "railed",  # an input whose mean is far from mid-scale, or at an end of the scale
+    "no_voltage",  # collapses of an element's voltage below half of nominal
+    "bad_frequency",  # mains outside 45 to 65 Hz
+    "clock_step",  # the metered time has jumped against the clock
+    "bad_record",  # stored data that could not be used
+    "save_failed",
+    "watchdog",  # restarts by the watchdog...
+    "exception",  # ...and after a crash in metering
+    "task",  # crashes in telemetry, console or storage that metering has survived
+)
+# Counts end here.
+_MOST = const(0x7FFFFFFF)
+
+_LOW_MHZ = const(45000)
+_HIGH_MHZ = const(65000)
+# Windows in a row: after a jump of the voltage's offset one or two may count a crossing too many.
+_ODD_WINDOWS = const(3)
+# Offsets in 1/16 count: 1024 counts, half way to the end of the scale; and 2016, within what a
+# table of the converter's errors makes of its last codes.
+_RAILED_Q4 = const(16384)
+_PINNED_Q4 = const(32256)
+# Windows shorter than 1/16 s, cut short by gaps, have no rms and too few codes.
+_SHORT_PART = const(16)
+
+# What follows the name of a fault of each element.
+_WHERE = ((" 1", " v1", " i1"), (" 2", " v2", " i2"))
+
+# Frames reach the meter up to a quarter of a second late; more is no delay.
+_STEP_MS = const(500)
+# Compared with what was 5 to 10 s ago.
+_AGO_MS = const(5000)
+
+
+class Faults:
+    """counts   how often each of NAMES has happened
+    changed  whether that has changed; set to False by whoever has saved the counts
+    """
+
+    def __init__(self):
+        self.counts = [0] * len(NAMES)
+        self.changed = False
+
+    def count(self, name, n=1):
+        """`name` (one of NAMES, else ValueError) has happened n times."""
+        k = NAMES.index(name)
+        if n > 0:
+            self.counts[k] = min(self.counts[k] + n, _MOST)
+            self.changed = True
+
+    def to_list(self):
+        """The counts to be stored."""
+        return list(self.counts)
+
+    def from_list(self, values):
+        """Adds stored counts to those since the start.  A list of another firmware may be shorter
+        or longer; what is no count in it counts nothing.
+        """
+        for k, value in enumerate(values[: len(NAMES)]):
+            if isinstance(value, int) and value > 0:
+                self.counts[k] = min(self.counts[k] + value, _MOST)
+
+    def clear(self):
+        self.counts = [0] * len(NAMES)
+        self.changed = True
+
+
+class FaultWatch:
+    """Looks for what windows can tell, and counts a fault when it begins.
+
+    faults   the Faults to count in
+    layout   of the board; a voltage that is derived from another is not judged
+    active   what is wrong now: "no_voltage 2", "stuck i1", "railed v2", "bad_frequency", in the
+             order in which it began
+
+    A fault begins with a window that shows it (a bad frequency with the third in a row) and ends
+    with one that does not.
+    """
+
+    def __init__(self, faults, layout):
+        self.active = []
+        self._faults = faults
+        self._least_ticks = layout.tick_hz // _SHORT_PART
+        # Half of nominal, squared, in the unit of volts2 / frames times the size of a count.
+        self._least_square = (layout.nominal_volts * 8 * 10**9) ** 2
+        self._derived = layout.slot["v1"] == layout.slot["v2"]
+        self._odd = 0  # windows in a row whose frequency was bad
+
+    def window(self, window, elements, hertz_mhz):
+        """Judges a window, given the two Elements and its mains frequency (0: not known).
+
+        Means are the elements' offsets, which follow an input within seconds.
+        """
+        if window.ticks < self._least_ticks:
+            return
+        n = window.frames
+        for k, e in enumerate(elements):
+            x, y = e.offsets
+            v, i = (y, x) if e.x_is_i else (x, y)
+            number, v_name, i_name = _WHERE[k]
+            self._input(i_name, i, window.amps2[k], n)
+            if k and self._derived:
+                continue
+            self._input(v_name, v, window.volts2[k], n)
+            low = window.volts2[k] * e.v_nv**2 < n * self._least_square
+            self._judge("no_voltage", number, low)
+        if window.whole and not _LOW_MHZ <= hertz_mhz <= _HIGH_MHZ:
+            self._odd += 1
+        elif window.whole or not hertz_mhz:
+            self._odd = 0
+        self._judge("bad_frequency", "", self._odd >= _ODD_WINDOWS)
+
+    def _input(self, where, offset, squares, n):
+        size = abs(offset)
+        self._judge("railed", where, size > _RAILED_Q4)
+        # The offset of a constant input ends up at most one step from it, 1/256 in squares.  At an
+        # end of the scale a converter shows no noise either.
+        constant = squares == 0 or squares == n
+        self._judge("stuck", where, constant and size < _PINNED_Q4)
+
+    def _judge(self, name, where, there):
+        if not there and not self.active:
+            return
+        text = name + where
+        if there != (text in self.active):
+            if there:
+                self.active.append(text)
+                self._faults.count(name)
+            else:
+                self.active.remove(text)
+
+
+class ClockWatch:
+    """Compares the metered time with a clock and counts when one of them has stepped by more than
+    half a second against the other: sampling that has stopped, frames lost without notice.  A step
+    that goes on is one, until the two have kept together for 5 s.
+
+    tick_hz      of the metered ticks
+    ticks_diff   time.ticks_diff, which knows where the clock wraps
+    """
+
+    def __init__(self, faults, tick_hz, ticks_diff):
+        self._faults = faults
+        self._tick_hz = tick_hz
+        self._ticks_diff = ticks_diff
+        self._older = None
+        self._newer = (0, 0)
+        self._together = True
+
+    def compare(self, ticks, now_ms):
+        """To be called a few times a second, and not by the meter, which may have stopped: metered
+        ticks and time.ticks_ms of one moment, after what was sampled has been fed.
+        """
+        now = (ticks, now_ms)
+        if self._older is None:
+            self._older = self._newer = now
+        since, since_ms = self._older
+        metered_ms = (ticks - since) * 1000 // self._tick_hz
+        if abs(metered_ms - self._ticks_diff(now_ms, since_ms)) > _STEP_MS:
+            if self._together:
+                self._faults.count("clock_step")
+            self._together = False
+            self._older = self._newer = now
+        elif self._ticks_diff(now_ms, self._newer[1]) >= _AGO_MS:
+            self._together = True
+            self._older = self._newer
+            self._newer = now

@@ -6,8 +6,8 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 READY := .venv/ready
 
-.PHONY: help setup engines demo test test-all test-board accuracy golden bench image lint clean \
-	distclean
+.PHONY: help setup engines demo test test-all test-board accuracy reliability golden bench image \
+	lint clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,10 @@ test-all: $(READY) ## run all tests
 accuracy: $(READY) ## hold the meter's errors against the gates: table, build/accuracy.json and .png
 	@$(PY) -m tools.engines --get micropython || true
 	@$(PY) -m tools.accuracy
+
+reliability: $(READY) ## cut power, soak, reset, flood: table and build/reliability.json
+	@$(PY) -m tools.engines --get micropython || true
+	@$(PY) -m tools.reliability
 
 golden: $(READY) ## meter all recordings anew, show what differs from before, and keep it
 	@$(PY) -m tools.engines --get micropython || true

@@ -23,6 +23,9 @@ SAMPLER = {
 # Indicator -> (pin, level that lights it).
 LEDS = {"kwh": (25, 1), "ten": (26, 1), "reverse": (27, 1)}
 
+# The seal: with this pin at ground at start, calibration and registers may be changed.
+SEAL = 33
+
 # Front end: 0.11 V and 0.15 A a count around mid-scale.
 NV_PER_COUNT = 110000000
 NA_PER_COUNT = 150000000

@@ -18,6 +18,9 @@ SAMPLER = {"kind": "dma", "clocks": 1200, "ring_frames": 2500}
 # Indicator -> (pin, level that lights it).  The red one is on the board.
 LEDS = {"kwh": (11, 1), "ten": (12, 1), "reverse": (13, 1)}
 
+# The seal: with this pin at ground at start, calibration and registers may be changed.
+SEAL = 10
+
 # Front end: 0.11 V and 0.15 A a count around mid-scale.
 NV_PER_COUNT = 110000000
 NA_PER_COUNT = 150000000

@@ -17,6 +17,9 @@ SAMPLER = {"kind": "dma", "clocks": 1600, "ring_frames": 2500}
 # Indicator -> (pin, level that lights it).
 LEDS = {"kwh": (14, 1), "ten": (15, 1), "reverse": (13, 1)}
 
+# The seal: with this pin at ground at start, calibration and registers may be changed.
+SEAL = 12
+
 # Front end: 0.11 V and 0.15 A a count around mid-scale.
 NV_PER_COUNT = 110000000
 NA_PER_COUNT = 150000000

@@ -19,6 +19,9 @@ SAMPLER = {"kind": "dma", "clocks": 1200, "ring_frames": 2500}
 # lights at low level.
 LEDS = {"kwh": (6, 1), "ten": (7, 1), "reverse": (17, 0)}
 
+# The seal: with this pin at ground at start, calibration and registers may be changed.
+SEAL = 3
+
 # Front end: 0.11 V and 0.15 A a count around mid-scale.
 NV_PER_COUNT = 110000000
 NA_PER_COUNT = 150000000

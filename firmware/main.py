@@ -1,8 +1,11 @@
-"""Wires this board's parts together and runs: sampler -> meter -> lamps and serial line."""
+"""Wires this board's parts together and runs: sampler -> meter -> lamps, serial line and store."""
 
+import json
+import os
 import time
 
 import board
+import machine
 import micropython
 
 from threewire.layout import Layout
@@ -20,10 +23,22 @@ layout = Layout(board)
 # would leave holes in the heap.
 sampler = Sampler(board, layout)
 
-from threewire.calibration import nominal  # noqa: E402
+from threewire import record  # noqa: E402
+from threewire.calibration import from_dict, nominal  # noqa: E402
+from threewire.commands import Commands  # noqa: E402
+from threewire.console import Console  # noqa: E402
+from threewire.desk import Desk  # noqa: E402
+from threewire.event_log import EventLog  # noqa: E402
+from threewire.faults import ClockWatch, Faults, FaultWatch  # noqa: E402
+from threewire.keeper import Keeper  # noqa: E402
 from threewire.lamps import Lamps  # noqa: E402
 from threewire.meter import Meter  # noqa: E402
-from threewire.telemetry import pieces  # noqa: E402
+from threewire.port import Port, cause, is_sealed  # noqa: E402
+from threewire.restarts import Restarts  # noqa: E402
+from threewire.sag import Sag  # noqa: E402
+from threewire.service import Service  # noqa: E402
+from threewire.store import Store, made_for  # noqa: E402
+from threewire.version import VERSION  # noqa: E402
 
 # RP2040 and RP2350 have the kernel in assembler, the others in viper.
 if board.MPY_ARCH.startswith("arm"):
@@ -34,39 +49,90 @@ else:
 # Long enough that looking for new frames costs little, short beside a mains cycle: the lamps
 # follow by as much.
 _PUMP_MS = 5
+_BLINK_MS = 500
 
 lamps = Lamps(board.LEDS)
+port = Port(board)
+
+
+def store(folder, name, kind, check=None):
+    return Store(os, open, folder, name, kind, check)
+
+
+def check_constants(values):
+    """ValueError unless stored constants are this board's and can be metered with."""
+    made_for(layout.name)(values)
+    from_dict(json.loads(values[1]), layout)
+
+
+restarts = Restarts(store("restarts", "restarts", record.REGISTERS))
+is_safe_mode = restarts.begin(cause())
+constants = store("calibration", "constants", record.CALIBRATION, check_constants)
+stored, _, problems = constants.load()
+calibration = from_dict(json.loads(stored[1]), layout) if stored else nominal(layout)
+
+faults = Faults()
+watch = FaultWatch(faults, layout)
 meter = Meter(
     layout,
-    nominal(layout),
+    calibration,
     on_edge=lambda name, lit, ticks: lamps.show(name, lit),
+    on_window=lambda window: watch.window(window, meter.elements, meter.hertz_mhz(window)),
     scan=scan,
 )
+keeper = Keeper(meter, faults, store("registers", "registers", record.REGISTERS))
+problems += restarts.problems + keeper.restore()
+log = EventLog(os, open, "log", json.dumps)
+desk = Desk(
+    VERSION, layout, is_sealed(board), meter, keeper, faults, watch, restarts, log, constants
+)
+desk.note_start(problems)
 for name, lit in meter.lit.items():
     lamps.show(name, lit)
 
 
 def run():
-    meter.pause()
-    sampler.start()
-    due = meter.ticks + meter.tick_hz
-    report = None
+    """Meters until the prompt is asked for.  A crash in metering restarts the board."""
+    port.open()
     try:
-        while True:
-            sampler.pump(meter)
-            if report is None and meter.ticks >= due and meter.second:
-                # One line, however many seconds a gap has taken.
-                due += meter.tick_hz * (1 + (meter.ticks - due) // meter.tick_hz)
-                report = pieces(meter)
-            if report:
-                piece = next(report, None)
-                if piece is None:
-                    report = None
-                print(piece or "", end="" if piece else "\n")
-            else:
+        service = Service(
+            sampler,
+            Sag(layout, calibration),
+            desk,
+            Console(Commands(desk).answer, port.write, desk.survived),
+            ClockWatch(faults, layout.tick_hz, time.ticks_diff),
+            port,
+        )
+        desk.begin()
+        meter.pause()
+        sampler.start()
+        while not service.stopped and not desk.restart_wanted:
+            if not service.turn():
                 time.sleep_ms(_PUMP_MS)
+        sampler.pump(meter)
+    except Exception as problem:
+        try:
+            desk.crashed(problem)
+        finally:
+            machine.reset()
     finally:
         sampler.stop()
+    desk.end()
+    if not service.stopped:
+        machine.reset()
+    port.close()
 
 
-run()
+def blink(timer):
+    lamps.show_all(time.ticks_ms() // _BLINK_MS & 1 == 0)
+
+
+if is_safe_mode:
+    print('{"safe_mode":true,"restarts_in_a_row":%d}' % restarts.streak)
+    # Who leaves the prompt by a reset does so on purpose.
+    restarts.about_to_restart("command")
+    # Software timers have the number -1, which only rp2 has.
+    blinker = machine.Timer(-1 if board.CHIP.startswith("rp") else 1)
+    blinker.init(period=_BLINK_MS, callback=blink)
+else:
+    run()

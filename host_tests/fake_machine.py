@@ -35,8 +35,9 @@ BY_TIMER = {
 Wave = Callable[[int], float]
 
 
-class PowerOff(Exception):
-    """Ends a program that never returns: raised out of sleep_ms at the time given."""
+class PowerOff(BaseException):
+    """Ends a program that never returns: raised out of sleep_ms at the time given, and past what
+    the program makes of its exceptions."""
 
 
 class Pin:

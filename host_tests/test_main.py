@@ -7,6 +7,7 @@ has, it also runs with a stand-in for that sampler.
 import importlib.util
 import json
 import sys
+import tempfile
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,27 @@ class DmaStandIn:
         return frames
 
 
+def port_stand_in(machine: Machine) -> SimpleNamespace:
+    """The module threewire.port: nothing is typed, lines are printed, the seal is closed."""
+
+    class Port:
+        def __init__(self, board: Any) -> None:
+            pass
+
+        open = close = feed_watchdog = lambda self: None
+
+        def now_ms(self) -> int:
+            return machine.now // 1000
+
+        def read(self, most: int) -> bytes:
+            return b""
+
+        def write(self, text: str) -> None:
+            print(text, end="")
+
+    return SimpleNamespace(Port=Port, cause=lambda: "power", is_sealed=lambda board: True)
+
+
 class Program:
     """main.py until the power went off: its pins, its lines, what still ran then."""
 
@@ -101,8 +123,12 @@ class Program:
                 )
                 module = SimpleNamespace(DmaSampler=sampler)
                 patch.setitem(sys.modules, "threewire.dma_sampler", module)
-            with pytest.raises(PowerOff):
+            patch.setitem(sys.modules, "threewire.port", port_stand_in(machine))
+            # What the board would have in flash: nothing so far.
+            with tempfile.TemporaryDirectory() as flash, pytest.raises(PowerOff):
+                patch.chdir(flash)
                 spec.loader.exec_module(program)
+            patch.undo()
 
     def sampler_runs(self) -> bool:
         return bool(self.machine.timers) or any(of.running for of in self.stand_ins)

@@ -116,7 +116,8 @@ def stop_and_read(board: EmulatedBoard) -> dict[str, Any]:
 
 
 def meter_again(board: EmulatedBoard) -> None:
-    """From the prompt, with a meter that starts at nothing."""
+    """From the prompt, with a meter that starts at nothing: what was stored is taken away."""
+    board.execute("import os\nfor name in os.listdir('registers'): os.remove('registers/' + name)")
     board.soft_reset()
     board.wait_reports(1, 3.0)
 

@@ -34,9 +34,14 @@ _PINS = 30
 # Conversions further apart than this belong to different runs of the sampler.
 _PAUSE_NS = 1e6
 _INTERRUPT = b"\x03"
+# The firmware takes a Ctrl-C for one only after silence (threewire.console), of which it knows by
+# looking; and this is how long it may take to see it.
+_SILENCE_S = 0.15
+_SEEN_S = 0.2
 _RAW_REPL, _FRIENDLY_REPL, _GO = b"\x01", b"\x02", b"\x04"
 _RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 _PROMPT = b"\r\n>>> "
+_ADC_START_MANY = 1 << 3
 # How often to look for room in the host's 512 bytes of USB buffer, and for an idle core.
 _LOOK_S = 200e-6
 
@@ -122,6 +127,8 @@ class EmulatedBoard:
     lines        list of Line
     codes        what the ADC converted, in order (array "H")
     starts       (seconds, index into codes) of the first conversion of each run of the sampler
+    resets       seconds of each reset of the chip, its own (watchdog, machine.reset) and ours
+    on_flash     called after every command to the flash, erasing and programming among them
 
     Seconds are emulated, and run on over resets and power cycles.
     """
@@ -140,9 +147,13 @@ class EmulatedBoard:
         self.lines: list[Line] = []
         self.codes = array("H")
         self.starts: list[tuple[float, int]] = []
+        self.resets: list[float] = []
+        self.on_flash: Callable[[], None] = lambda: None
         self._levels: list[int | None] = [None] * _PINS
         self._spec = resolve_firmware(BOARDS[FLASH], "micropython", str(uf2 or find_uf2()))
         self._before = 0.0  # seconds of earlier power-ons
+        self._driven: dict[int, int] = {}  # pin -> level that is wired to it
+        self._sent_at = -_SILENCE_S
         self._power_on(file_system)
 
     def __enter__(self) -> "EmulatedBoard":
@@ -160,8 +171,12 @@ class EmulatedBoard:
         self._to_send = bytearray()
         self._open_conversion: int | None = None
         self._watch_adc(power)
+        self._watch_resets(power)
+        self._watch_flash(power)
         for pin in range(_PINS):
             power.mcu.gpio[pin].add_listener(self._pin_listener(pin))
+        for pin, level in self._driven.items():
+            power.mcu.gpio[pin].set_input_value(bool(level))
         power.device.cdc.on_serial_data = self._take_serial
         self._sender = power.clock.create_alarm(self._send_some)
         self._ender = power.clock.create_alarm(power.simulator.stop)
@@ -176,7 +191,6 @@ class EmulatedBoard:
 
     def hard_reset(self) -> None:
         """The reset button: flash is kept, the chip starts anew."""
-        self._to_send.clear()
         self._power.device.hard_reset(cause=ResetCause.RUN_PIN)
 
     def soft_reset(self) -> None:
@@ -238,6 +252,29 @@ class EmulatedBoard:
         last = self._said[-600:].decode(errors="replace")
         return BoardError(f"{what}; the board's last words: {last!r}")
 
+    def _watch_resets(self, power: _Power) -> None:
+        reset = power.device.hard_reset
+
+        def hard_reset(*, cause: ResetCause = ResetCause.RUN_PIN) -> None:
+            # The USB connection is gone, with what was on its way in both directions.
+            self._to_send.clear()
+            self._line_start = len(self._said)
+            self.resets.append(self.seconds)
+            reset(cause=cause)
+
+        # Where the chip's own resets come by too.
+        power.device.hard_reset = hard_reset
+
+    def _watch_flash(self, power: _Power) -> None:
+        ssi = power.mcu.ssi
+        apply = ssi._apply_command
+
+        def apply_command() -> None:
+            apply()
+            self.on_flash()
+
+        ssi._apply_command = apply_command
+
     # ---- ADC
 
     def _watch_adc(self, power: _Power) -> None:
@@ -278,6 +315,17 @@ class EmulatedBoard:
         if level != self._levels[pin]:
             self._levels[pin] = level
             self.edges.append(Edge(self.seconds, pin, level))
+
+    def drive(self, pin: int, level: int | None) -> None:
+        """Wires a pin to ground (0) or to the supply (1), through resets and power cycles; None
+        takes the wire off."""
+        gpio = self._power.mcu.gpio[pin]
+        if level is None:
+            self._driven.pop(pin, None)
+            gpio.release_input()
+        else:
+            self._driven[pin] = level
+            gpio.set_input_value(bool(level))
 
     def level(self, pin: int) -> int | None:
         """Of a pin now; None while the chip does not drive it."""
@@ -332,6 +380,7 @@ class EmulatedBoard:
         for byte in self._to_send[:room]:
             cdc.send_serial_byte(byte)
         del self._to_send[:room]
+        self._sent_at = self.seconds
         if self._to_send:
             self._sender.schedule(_LOOK_S * 1e9)
 
@@ -344,20 +393,26 @@ class EmulatedBoard:
         """Sends text as a terminal would."""
         self._send(text.encode())
 
-    def interrupt(self, seconds: float = 2.0) -> None:
-        """Ctrl-C, and waits for the prompt.
+    def flood(self, data: bytes) -> None:
+        """Sends bytes as fast as the board takes them; `flooding` while some are left."""
+        self._send(data)
 
-        Sent when the core has just become idle, so that it meets the program's sleep and not the
-        middle of a sum.
-        """
-        end = self.seconds + 0.05
-        while self.idle and self.seconds < end:
-            self.run(_LOOK_S)
-        while not self.idle and self.seconds < end:
-            self.run(_LOOK_S)
+    @property
+    def flooding(self) -> bool:
+        """Whether bytes wait on the host's side."""
+        return bool(self._to_send)
+
+    def interrupt(self, seconds: float = 2.0) -> None:
+        """Ctrl-C after the silence that makes it one, and waits for the prompt."""
+        while self._to_send or self.seconds < self._sent_at + _SILENCE_S:
+            self.run(0.01)
         start = len(self._said)
         self._send(_INTERRUPT)
-        self.run(1e-3)  # the program is stopped by now; its sampler waits for the ADC
+        # A sampler that is being stopped waits for the last conversion, which the inputs may have
+        # left open; one that runs must not get it.
+        end = self.seconds + _SEEN_S
+        while self._power.mcu.adc.cs & _ADC_START_MANY and self.seconds < end:
+            self.run(1e-3)
         self.end_conversion()
         self._wait_said(_PROMPT, start, seconds)
 

@@ -14,3 +14,8 @@ class Lamps:
     def show(self, name, lit):
         pin, level = self._pins[name]
         pin.value(level if lit else 1 - level)
+
+    def show_all(self, lit):
+        """All of them alike: safe mode."""
+        for name in self._pins:
+            self.show(name, lit)

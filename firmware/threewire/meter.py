@@ -22,7 +22,7 @@ from threewire.window import Window
 class Meter:
     """A two-element meter.
 
-    layout, calibration  what is measured, and with which constants
+    layout, calibration  what is measured, and with which constants; the latter is kept
     on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh",
                          "ten", "reverse"); ticks since the first frame
     scan                 the kernel, where the chip has a faster twin of it
@@ -37,6 +37,7 @@ class Meter:
 
     def __init__(self, layout, calibration, on_edge=None, on_window=None, scan=scan):
         self.tick_hz = layout.tick_hz
+        self.calibration = calibration
         self._on_edge = on_edge
         self._on_window = on_window
         self._accumulator = Accumulator(layout, calibration, self, scan)
@@ -125,6 +126,13 @@ class Meter:
         """What is fed next does not follow on what was fed last, and nothing was lost between."""
         self._accumulator.interrupt()
 
+    def show_registers(self):
+        """Shows what the registers and reverse rules say, after they have been set from outside:
+        the red lamp is on at once if it was when they were stored."""
+        self._show_wh(self.registers.delivered.wh, self.ticks)
+        red = self.rules[0].reversed or self.rules[1].reversed
+        self._show("reverse", red, self.ticks)
+
     def gap(self, frames, ticks):
         """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.
         What flowed meanwhile is estimated from the power before and after, once that is known."""
@@ -159,6 +167,11 @@ class Meter:
     def readings(self, window):
         """(Reading of element 1, Reading of element 2, millihertz) over a window."""
         return self.reading(window, 0), self.reading(window, 1), self.hertz_mhz(window)
+
+    @property
+    def elements(self):
+        """The accumulator's two Elements."""
+        return self._accumulator.elements
 
     def diagnosis(self, window, one, two):
         """The doctor's Diagnosis of a window, given its two Readings."""

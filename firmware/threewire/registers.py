@@ -39,6 +39,11 @@ class Register:
         """The total in microwatt-hours, rounded down."""
         return self.wh * 1000000 + self.residue * 1000000 // self._unit
 
+    def set_micro_wh(self, micro_wh):
+        """Makes this total of what `micro_wh` gave."""
+        self.wh = micro_wh // 1000000
+        self.residue = micro_wh % 1000000 * self._unit // 1000000
+
     def text(self):
         """The total in watt-hours as a decimal string with nine places, rounded down."""
         return "%d.%09d" % (self.wh, self.residue * 1000000000 // self._unit)

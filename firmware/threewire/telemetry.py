@@ -4,6 +4,7 @@ Flow: meter -> TELEMETRY -> serial port.  Keys are those of the host's replay; n
 from integers, digit by digit, so that no port's float rounding shows.
 """
 
+from threewire.faults import NAMES
 from threewire.readings import Total
 
 
@@ -43,10 +44,12 @@ def _watts(microwatts):
     return "null" if microwatts is None else decimal(microwatts, 3, 3)
 
 
-def pieces(meter):
+def pieces(meter, faults=None, active=()):
     """Yields the line of a meter that has a `second`, a few milliseconds of a chip's work at a
     time, so that frames can be looked after in between.  Energies, lamps and "t", the metered
     time in seconds, are those of the moment it begins.
+
+    faults  Faults, of which those that have happened are told; active: those there are, as text
     """
     tick_hz = meter.tick_hz
     registers = meter.registers.copy()
@@ -97,7 +100,15 @@ def pieces(meter):
     yield ']}},"faults":{{"lost_frames":{},"estimated_delivered_wh":"{}",'.format(
         lost, estimated.delivered.text()
     )
-    yield '"estimated_received_wh":"{}"}}}}'.format(estimated.received.text())
+    yield '"estimated_received_wh":"{}"'.format(estimated.received.text())
+    if faults:
+        counts = [
+            ',"{}":{}'.format(name, count) for name, count in zip(NAMES, faults.counts) if count
+        ]
+        yield '{},"active":[{}]'.format(
+            "".join(counts), ",".join([_quoted(text) for text in active])
+        )
+    yield "}}"
 
 
 def line(meter):

@@ -1,0 +1,79 @@
+"""The board's side of the service: serial port, clock, watchdog, why the board started, the seal.
+
+Flow: SERVICE -> PORT -> chip.
+"""
+
+import select
+import sys
+import time
+
+import machine
+import micropython
+from machine import WDT, Pin, Timer, mem32
+from micropython import const
+
+# Under the 8388 ms that an RP2040's watchdog can wait; start-up takes another second.
+_WATCHDOG_MS = const(8000)
+_FEED_MS = const(1000)
+# WATCHDOG CTRL, its bit ENABLE (RP2040 datasheet 4.7.6, RP2350 12.9.7), and where writing a bit
+# clears it.
+_WATCHDOG_CTRL = {"rp2040": 0x40058000, "rp2350": 0x400D8000}
+_CLEAR = const(0x3000)
+_ENABLE = 1 << 30
+_CTRL_C = const(3)
+
+
+class Port:
+    """The serial port that the prompt would be on, taken over from it."""
+
+    def __init__(self, board):
+        self._chip = board.CHIP
+        self._poll = select.poll()
+        self._poll.register(sys.stdin, select.POLLIN)
+        self._in = sys.stdin.buffer
+        self._watchdog = None
+        self._timer = None
+        self.now_ms = time.ticks_ms
+
+    def open(self):
+        """From now on Ctrl-C is a byte like others, and the watchdog wants to be fed."""
+        micropython.kbd_intr(-1)
+        self._watchdog = WDT(timeout=_WATCHDOG_MS)
+
+    def close(self):
+        """The prompt has the port again, and needs no feeding."""
+        micropython.kbd_intr(_CTRL_C)
+        control = _WATCHDOG_CTRL.get(self._chip)
+        if control:
+            mem32[control + _CLEAR] = _ENABLE
+        elif self._watchdog:
+            # This chip's watchdog cannot be stopped.
+            self._timer = Timer(2)
+            self._timer.init(period=_FEED_MS, callback=lambda timer: self._watchdog.feed())
+
+    def feed_watchdog(self):
+        self._watchdog.feed()
+
+    def read(self, most):
+        """Up to `most` bytes of what has arrived."""
+        data = b""
+        poll = self._poll
+        if most == 1:
+            return self._in.read(1) if poll.poll(0) else data
+        data = bytearray()
+        while len(data) < most and poll.poll(0):
+            data += self._in.read(1)
+        return data
+
+    def write(self, text):
+        sys.stdout.write(text)
+
+
+def cause():
+    """Why the board has started, as restarts.CAUSES has it: a pin's reset counts as power."""
+    return "watchdog" if machine.reset_cause() == machine.WDT_RESET else "power"
+
+
+def is_sealed(board):
+    """Whether the seal's pin is not at ground."""
+    return bool(Pin(board.SEAL, Pin.IN, Pin.PULL_UP).value())

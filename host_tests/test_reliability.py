@@ -1,0 +1,131 @@
+"""The table of reliability: its rows, its verdict, and its short form with all that is in it."""
+
+import json
+import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from host_tests.conftest import need_engine
+from tools import engines, fuzz_console, reliability
+from tools.engine_process import EngineFailed
+from tools.reliability import row
+
+KEYS = {"what", "tried", "lost", "pass"}
+
+
+def with_parts(patch: pytest.MonkeyPatch, *parts: Any) -> None:
+    patch.setattr(reliability, "PARTS", parts)
+
+
+def test_nothing_lost_is_the_only_pass() -> None:
+    assert row("a", 10, 0) == {"what": "a", "tried": 10, "lost": 0, "pass": True}
+    assert not row("a", 10, 1)["pass"]
+    assert not row("a", 0, 0)["pass"]
+    # A flash that does not last has lost, though every save was there.
+    worn = {"what": "wear", "tried": 9, "lost": 0, "pass": False, "found": "3 years"}
+    assert reliability.kept([worn]) == [row("wear", 9, 1)]
+
+
+def test_the_verdict_and_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "made" / "rows.json"
+    with_parts(monkeypatch, lambda short: [row("one", 5, 0)], lambda short: [row("two", 7, 0)])
+    assert reliability.main(["--output", str(output)]) == 0
+    assert json.loads(output.read_text()) == [row("one", 5, 0), row("two", 7, 0)]
+    table = [line.split("|") for line in capsys.readouterr().out.splitlines()]
+    assert [cell.strip() for cell in table[0]] == ["what", "tried", "lost", "pass"]
+    assert [cell.strip() for cell in table[2]] == ["one", "5", "0", "yes"]
+    with_parts(monkeypatch, lambda short: [row("one", 5, 0)], lambda short: [row("two", 7, 3)])
+    assert reliability.main(["--output", str(output)]) == 1
+    assert "NO" in capsys.readouterr().out
+
+
+def test_a_part_that_cannot_be_tried_has_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def power(short: bool) -> list[reliability.Row]:
+        raise EngineFailed("it ended")
+
+    with_parts(monkeypatch, power, lambda short: [row("other", 1, 0)])
+    assert reliability.rows(True) == [row("power", 0, 1), row("other", 1, 0)]
+    assert capsys.readouterr().err == "error: it ended\n"
+
+
+def test_without_an_emulated_board_there_are_no_rows_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none(short: bool) -> list[reliability.Row]:
+        raise engines.Unavailable("rp2040", "there is no UF2", "put one there")
+
+    trials = SimpleNamespace(rows=none)
+    monkeypatch.setattr(reliability.importlib, "import_module", lambda name: trials)
+    assert reliability.emulated(True) == []
+    said = capsys.readouterr().err
+    assert "there is no UF2" in said and said.count("\n") == 1
+    trials.rows = lambda short: [row("on the chip", 3, 0)]
+    assert reliability.emulated(True) == [row("on the chip", 3, 0)]
+
+
+def test_hostile_input_is_varied_and_repeats() -> None:
+    data = b"preset delivered 999\r\n"
+    made = {reliability.hostile(data, random.Random(k)) for k in range(200)}
+    assert len(made) > 150 and data not in made - {data}
+    assert reliability.hostile(data, random.Random(5)) == reliability.hostile(
+        data, random.Random(5)
+    )
+
+
+def test_a_target_that_breaks_its_promise_is_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(data: bytes) -> None:
+        assert len(data) % 2
+
+    def right(data: bytes) -> None:
+        assert isinstance(data, bytes)
+
+    monkeypatch.setattr(fuzz_console, "fuzz_console", right)
+    monkeypatch.setattr(fuzz_console, "TARGETS", (right, *[broken] * 4))
+    console, stored = reliability.hostile_input(True)
+    assert console["pass"] and not stored["pass"]
+    assert 0 < stored["lost"] < stored["tried"]
+    assert capsys.readouterr().err.count("broken(") == stored["lost"]
+
+
+def test_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (["--long"], ["rows"]):
+        with pytest.raises(SystemExit) as ended:
+            reliability.main(options)
+        assert ended.value.code == 2
+    (tmp_path / "file").touch()
+    capsys.readouterr()
+    assert reliability.main(["--output", str(tmp_path / "file" / "rows.json")]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1
+
+
+def test_the_short_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All parts but the emulated board, whose trials have tests of their own."""
+    need_engine("micropython")
+    with_parts(monkeypatch, *[part for part in reliability.PARTS if part.__name__ != "emulated"])
+    output = tmp_path / "rows.json"
+    status = reliability.main(["--short", "--output", str(output)])
+    found = json.loads(output.read_text())
+    assert status == 0, found
+    assert len(found) >= 15
+    assert all(set(of) == KEYS and of["tried"] > 0 for of in found)
+    told = " ".join(of["what"] for of in found)
+    for what in ("cuts in a save", "soak", "hundred years", "hostile"):
+        assert what in told
+
+
+@pytest.mark.slow
+def test_all_of_it(tmp_path: Path) -> None:
+    need_engine("micropython")
+    output = tmp_path / "rows.json"
+    assert reliability.main(["--output", str(output)]) == 0, output.read_text()
+    assert "wear at 48 kW" in output.read_text()

@@ -52,8 +52,8 @@ class Keeper:
         Without a record the registers stay at zero.
         """
         values, sequence, problems = self._store.load()
-        if values and len(values) < _LEAST:
-            problems.append("record {}: only {} values".format(sequence, len(values)))
+        if values and (len(values) < _LEAST or not values[0]):
+            problems.append("record {}: {} values, clock first".format(sequence, len(values)))
             values = None
         if values:
             self._take(values)

@@ -41,7 +41,8 @@ class Port:
         self._watchdog = WDT(timeout=_WATCHDOG_MS)
 
     def close(self):
-        """The prompt has the port again, and needs no feeding."""
+        """The prompt has the port again, on a line of its own, and needs no feeding."""
+        self.write("\n")
         micropython.kbd_intr(_CTRL_C)
         control = _WATCHDOG_CTRL.get(self._chip)
         if control:

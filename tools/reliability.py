@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.reliability",
         description="Try to make the meter lose something: power cuts, a day of the whole "
-        "firmware, a hundred years, hostile input, the emulated board. It takes half an hour.",
+        "firmware, a hundred years, hostile input, the emulated board. It takes twenty minutes.",
         epilog="example: python -m tools.reliability --short",
     )
     parser.add_argument("--short", action="store_true", help="a little of each, in half a minute")

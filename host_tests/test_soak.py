@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from host_tests.conftest import need_engine
-from tools import boards, soak
+from tools import boards, soak, soak_judge, soak_loads
+from tools.engine_process import EngineFailed
 
 BOARD = boards.DEFAULT
 SHORT_S = 540.0
@@ -19,7 +20,7 @@ def failures(done: soak.Soak) -> dict[str, list[str]]:
     return {name: check.failures for name, check in done.checks.items() if check.failures}
 
 
-def soaked(*happening: soak.Event, seconds: float = 30.0, **options: Any) -> soak.Soak:
+def soaked(*happening: soak_judge.Event, seconds: float = 30.0, **options: Any) -> soak.Soak:
     need_engine("micropython")
     return soak.run(seconds, happening=[*happening, (seconds, "over", "0")], **options)
 
@@ -60,10 +61,10 @@ def test_a_day() -> None:
 
 
 def test_the_reference_is_the_loads_energy() -> None:
-    blocks = soak.codes(BOARD, seed=3)
+    blocks = soak_loads.codes(BOARD, seed=3)
     layout = boards.load(BOARD)
     assert [block.shape for block in blocks] == [(10000, 4)] * 2
-    reference = soak.Reference(BOARD, blocks, 20000)
+    reference = soak_loads.Reference(BOARD, blocks, 20000)
     # 2 s of 24 kW twice, then 2 s of 311.8 W and -103.9 W; the converter's gains err by 1 %.
     both, _, one, none, two, back = reference.wh(0, 40000)
     assert one == pytest.approx(24000 * 2 / 3600 + 360 * 0.866 * 2 / 3600, rel=0.03)
@@ -172,7 +173,7 @@ def test_a_fault_is_seen(change: str, fails: str, tmp_path: Path) -> None:
     program = tmp_path / "changed.py"
     indented = "\n".join("        " + line for line in change.splitlines())
     program.write_text(_CHANGED.replace("{change}", indented))
-    happening: list[soak.Event] = [(8.0, "type", b"version\r\n".hex())]
+    happening: list[soak_judge.Event] = [(8.0, "type", b"version\r\n".hex())]
     if fails == "restart":
         happening.append((14.0, "type", b"restart\r\n".hex()))
     done = soaked(*happening, program=program)
@@ -182,16 +183,16 @@ def test_a_fault_is_seen(change: str, fails: str, tmp_path: Path) -> None:
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     program = tmp_path / "broken.py"
     program.write_text("raise ValueError('so it is')\n")
-    with pytest.raises(soak.EngineFailed, match=r"(?s)broken\.py ended early.*so it is"):
+    with pytest.raises(EngineFailed, match=r"(?s)broken\.py ended early.*so it is"):
         soaked(program=program)
 
 
 # The judge, on lines made up
 
 
-def judge() -> soak.Judge:
-    reference = soak.Reference(BOARD, soak.codes(BOARD, 1), 10000)
-    return soak.Judge(BOARD, reference, 0.0, Counter())
+def judge() -> soak_judge.Judge:
+    reference = soak_loads.Reference(BOARD, soak_loads.codes(BOARD, 1), 10000)
+    return soak_judge.Judge(BOARD, reference, 0.0, Counter())
 
 
 def test_what_is_no_json_is_seen() -> None:

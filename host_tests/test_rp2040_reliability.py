@@ -338,7 +338,7 @@ def test_a_power_cut_takes_at_most_what_was_metered_since_the_last_save(
 def test_resets_in_and_around_saves() -> None:
     for row in rp2040_trials.rows(short=True):
         assert row["pass"] and not row["lost"], row
-        assert row["tried"] >= 8
+        assert row["tried"] >= 4
 
 
 # ---- crashes

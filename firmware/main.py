@@ -123,16 +123,13 @@ def run():
     port.close()
 
 
-def blink(timer):
-    lamps.show_all(time.ticks_ms() // _BLINK_MS & 1 == 0)
-
-
 if is_safe_mode:
     print('{"safe_mode":true,"restarts_in_a_row":%d}' % restarts.streak)
     # Who leaves the prompt by a reset does so on purpose.
     restarts.about_to_restart("command")
     # Software timers have the number -1, which only rp2 has.
     blinker = machine.Timer(-1 if board.CHIP.startswith("rp") else 1)
-    blinker.init(period=_BLINK_MS, callback=blink)
+    lamps.blink(False)
+    blinker.init(period=_BLINK_MS, callback=lamps.blink_on)
 else:
     run()

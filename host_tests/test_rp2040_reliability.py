@@ -178,7 +178,8 @@ def test_answers_come_between_lines_and_the_seal_holds(live: EmulatedBoard) -> N
     for command in ('calibrate {"v1_nv":111000000}', "preset delivered 1000", "clear faults"):
         assert "sealed" in ask(live, command)["error"]
     before = [Fraction(value) for value in energies(ask(live, "registers"))]
-    assert before[0] > 0 and before[0] == before[2] + before[4]
+    # Each is cut to its nine places, the sum of two by itself.
+    assert before[0] > 0 and 0 <= before[0] - before[2] - before[4] < Fraction(2, 10**9)
     live.wait_reports(1, 1.5)
     for line in live.lines[since:]:
         assert isinstance(json.loads(line.text), dict)

@@ -3,6 +3,8 @@
 NAME = "esp32_devkitc"
 CHIP = "esp32"
 MPY_ARCH = "xtensawin"
+# MicroPython's name of its build for this board.
+MICROPYTHON = "ESP32_GENERIC"
 
 # Inputs in the order of conversion, with their pins, all of ADC1: ADC2 and Wi-Fi exclude each
 # other.

@@ -3,6 +3,8 @@
 NAME = "pico"
 CHIP = "rp2040"
 MPY_ARCH = "armv6m"
+# MicroPython's name of its build for this board.
+MICROPYTHON = "RPI_PICO"
 
 # Inputs in the order of conversion, with their pins; voltage 2 is taken to be minus voltage 1.
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28))

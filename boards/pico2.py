@@ -3,6 +3,8 @@
 NAME = "pico2"
 CHIP = "rp2350"
 MPY_ARCH = "armv7emsp"
+# MicroPython's name of its build for this board.
+MICROPYTHON = "RPI_PICO2"
 
 # Inputs in the order of conversion, with their pins; voltage 2 is taken to be minus voltage 1.
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28))

@@ -3,6 +3,8 @@
 NAME = "xiao_rp2040"
 CHIP = "rp2040"
 MPY_ARCH = "armv6m"
+# MicroPython's name of its build for this board.
+MICROPYTHON = "SEEED_XIAO_RP2040"
 
 # Inputs in the order of conversion, with their pins.  A current comes before its voltage: the slot
 # between them makes up for part of the time by which a CT runs ahead.

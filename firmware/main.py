@@ -84,7 +84,18 @@ keeper = Keeper(meter, faults, store("registers", "registers", record.REGISTERS)
 problems += restarts.problems + keeper.restore()
 log = EventLog(os, open, "log", json.dumps)
 desk = Desk(
-    VERSION, layout, is_sealed(board), meter, keeper, faults, watch, restarts, log, constants
+    VERSION,
+    layout,
+    is_sealed(board),
+    meter,
+    keeper,
+    faults,
+    watch,
+    restarts,
+    log,
+    constants,
+    lambda: Meter(layout, calibration, scan=scan),
+    port.write_bytes,
 )
 desk.note_start(problems)
 for name, lit in meter.lit.items():

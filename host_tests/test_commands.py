@@ -48,6 +48,7 @@ ALL = {
     "log",
     "traceback",
     "save",
+    "capture",
     "restart",
 }
 CHANGING = ("clear faults", 'calibrate {"v1_nv":111000000}', "preset delivered 99999")
@@ -485,8 +486,20 @@ def board(tmp_path: Path) -> Any:
     log = EventLog(os, open, str(tmp_path / "log"), json.dumps)
     constants = store("constants", CALIBRATION, made_for(LAYOUT.name))
     watch = FaultWatch(faults, LAYOUT)
+    sent = bytearray()
     desk = real.Desk(
-        "1.2.3", LAYOUT, False, meter, keeper, faults, watch, restarts, log, constants
+        "1.2.3",
+        LAYOUT,
+        False,
+        meter,
+        keeper,
+        faults,
+        watch,
+        restarts,
+        log,
+        constants,
+        lambda: Meter(LAYOUT, meter.calibration),
+        sent.extend,
     )
     return SimpleNamespace(desk=desk, meter=meter, keeper=keeper, constants=constants)
 

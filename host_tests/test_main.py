@@ -79,6 +79,9 @@ def port_stand_in(machine: Machine) -> SimpleNamespace:
         def write(self, text: str) -> None:
             print(text, end="")
 
+        def write_bytes(self, data: bytes) -> None:
+            print(data.decode(), end="")
+
     return SimpleNamespace(Port=Port, cause=lambda: "power", is_sealed=lambda board: True)
 
 

@@ -19,6 +19,7 @@ from tools import boards, engine_process, engines, gates, virtual_bench
 from tools.boards import ROOT
 from tools.errors import InputError
 from tools.gates import Gate, Load
+from tools.output_files import replacing
 from tools.replay import choose_engine
 from tools.virtual_bench import Setup
 
@@ -64,13 +65,12 @@ def rows(
     """
     with ProcessPoolExecutor(workers) as pool:
         setups = [(lane.setup(seed, engine), lane) for lane in chosen for seed in seeds]
-        mains = sorted({hertz for hertz in gates.MAINS_HZ})
         jobs = {
             (setup.name, setup.adc, setup.seed, hertz): pool.submit(
                 virtual_bench.calibrate, setup, hertz
             )
             for setup, _ in setups
-            for hertz in mains
+            for hertz in gates.MAINS_HZ
         }
         constants = {key: job.result() for key, job in jobs.items()}
         errors: dict[tuple[Any, ...], Any] = {}
@@ -220,7 +220,8 @@ def _pf(power_factor: float) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 every gate passes, 1 one does not or there is no engine, 2 bad options."""
+    """Exit status: 0 every gate passes, 1 one does not or there is no engine, 2 bad options or
+    build/ cannot be written."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.accuracy",
         description="Meter every load of the accuracy gates and hold the errors against them.",
@@ -239,19 +240,20 @@ def main(argv: list[str] | None = None) -> int:
         if engine not in engines.NAMES:
             raise InputError(f"--engine {engine}: expected {', '.join(engines.NAMES)}")
         made = rows(lanes(options.short), range(1, options.seeds + 1), engine, os.cpu_count() or 1)
+        print(table(made))
+        from tools.accuracy_plot import draw  # matplotlib takes a second to import
+
+        with replacing(JSON) as aside:
+            JSON.parent.mkdir(exist_ok=True)
+            aside.write_text(json.dumps(made, indent=1) + "\n")
+        draw(made, PLOT)
+        print(f"\n{correction(engine)}")
     except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
     except (engines.Unavailable, engine_process.EngineFailed) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    from tools.accuracy_plot import draw  # matplotlib takes a second to import
-
-    JSON.parent.mkdir(exist_ok=True)
-    JSON.write_text(json.dumps(made, indent=1) + "\n")
-    draw(made, PLOT)
-    print(table(made))
-    print(f"\n{correction(engine)}")
     print(f"\nwritten: {JSON.relative_to(ROOT)}, {PLOT.relative_to(ROOT)}")
     return 0 if all(row["pass"] for row in made) else 1
 

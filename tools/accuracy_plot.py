@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tools.output_files import save_plot
 
 _COLOURS = {1.0: "#1f77b4", 0.5: "#d62728", -0.8: "#2ca02c"}
 _NAMES = {1.0: "PF 1", 0.5: "PF 0.5 lagging", -0.8: "PF 0.8 leading"}
@@ -20,12 +19,11 @@ _MARKS = {50.0: "o", 60.0: "s"}
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """A panel for each converter and board, its gates "load" only: the worst error of all seeds
-    and elements in percent over amperes."""
+    and elements in percent over amperes. Raises InputError if it cannot be written."""
     loads = [row for row in rows if row["gate"] == "load"]
     panels = list(dict.fromkeys((row["adc"], row["board"]) for row in loads))
-    figure, axes = plt.subplots(
-        len(panels), 1, figsize=(8, 3.2 * len(panels)), sharex=True, squeeze=False
-    )
+    figure = Figure(figsize=(8, 3.2 * len(panels)))
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
     for axis, (adc, board) in zip(axes[:, 0], panels):
         _panel(axis, [row for row in loads if (row["adc"], row["board"]) == (adc, board)])
         axis.set_title(f"{board}, {adc} ADC", fontsize=10, loc="left")
@@ -33,8 +31,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     axes[0, 0].legend(fontsize=8, ncols=4, loc="upper right")
     figure.suptitle("Error of energy against load (worst converter and element)", fontsize=11)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_plot(figure, path)
 
 
 def _panel(axis: Axes, rows: Sequence[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ object:
     board         board file's name
     calibration   mapping for calibration.from_dict
     frame_ticks, tick_hz   length of a frame, and the clock it is counted in
+    spans         [frames, ticks of each] one after the other, where frames differ in length; or []
     block_frames  frames handed to the meter at a time
     trace_ticks   0, or about how often to report power and registers
     sampler       what the board file's SAMPLER is taken to be instead, or null
@@ -82,6 +83,31 @@ class Trace:
             )
 
 
+class Spans:
+    """How long frames are, by their order; `default` those that no span tells of."""
+
+    def __init__(self, spans, default):
+        self._spans = spans
+        self._default = default
+        self._at = 0
+        self._used = 0
+
+    def feed(self, meter, codes, frames):
+        """Hands frames to the meter."""
+        first = 0
+        while first < frames:
+            part, ticks = frames - first, self._default
+            if self._at < len(self._spans):
+                total, ticks = self._spans[self._at]
+                part = min(part, total - self._used)
+                self._used += part
+                if self._used == total:
+                    self._at += 1
+                    self._used = 0
+            meter.feed(codes, part, ticks, first)
+            first += part
+
+
 def main():
     source = sys.stdin.buffer
     config = json.loads(source.readline())
@@ -100,6 +126,7 @@ def main():
         on_window=trace.window,
     )
     trace.meter = meter
+    spans = Spans(config["spans"], layout.frame_ticks)
 
     frame_bytes = 2 * layout.stride
     codes = array("H", bytes(frame_bytes * config["block_frames"]))
@@ -115,7 +142,7 @@ def main():
                 more = False
                 break
             fill += got
-        meter.feed(codes, fill // frame_bytes, layout.frame_ticks)
+        spans.feed(meter, codes, fill // frame_bytes)
         frames += fill // frame_bytes
     meter.finish()
     if config["trace_ticks"]:

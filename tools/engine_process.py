@@ -7,7 +7,7 @@ import json
 import resource
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,10 +67,12 @@ def meter(
     heap: str = HEAP,
     block_frames: int = BLOCK_FRAMES,
     sampler: dict[str, Any] | None = None,
+    spans: Sequence[tuple[int, int]] = (),
 ) -> Metered:
     """Feeds blocks of codes, uint16 (n, slots), to the meter on an engine.
 
     sampler  what the board file's SAMPLER is taken to be instead
+    spans    (frames, ticks of each) one after the other, where frames are not all of frame_ticks
 
     Raises engines.Unavailable, EngineFailed, and whatever `blocks` raises (the engine is then
     ended).
@@ -83,6 +85,7 @@ def meter(
         "block_frames": block_frames,
         "trace_ticks": trace_ticks,
         "sampler": sampler,
+        "spans": list(spans),
     }
     before = _children_seconds()
     script = str(ROOT / "tools" / "engine_main.py")

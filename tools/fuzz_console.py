@@ -83,6 +83,15 @@ class Desk:
         self.registers[name].residue = 0
         self.done.append(("preset", name, wh))
 
+    def prepare_capture(self, milliseconds: int) -> dict[str, Any]:
+        if not milliseconds:
+            raise ValueError("less than a frame")
+        self.done.append(("prepare_capture", milliseconds))
+        return {"frames": milliseconds}
+
+    def begin_capture(self) -> None:
+        self.done.append("begin_capture")
+
     def save(self) -> bool:
         self.done.append("save")
         return self.saves
@@ -165,7 +174,8 @@ def fuzz_console(data: bytes) -> None:
     for answer in terminal.answers:
         assert len(answer["reply"]) <= 40 and len(answer.get("error", "")) < 300
     for change in desk.done:
-        assert not desk.sealed or change in ("save", "restart"), change
+        is_free = change in ("save", "restart", "begin_capture") or change[0] == "prepare_capture"
+        assert not desk.sealed or is_free, change
 
 
 def fuzz_record(data: bytes) -> None:

@@ -8,7 +8,6 @@ import argparse
 import difflib
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tools.boards import ROOT
 from tools.errors import InputError
 from tools.input_files import reason
 from tools.looping import ArrayRecording, Floats, Recording
+from tools.output_files import replacing
 from tools.replay import choose_engine, replay
 from tools.replay_report import as_json
 
@@ -278,17 +278,6 @@ def _read(file: Path) -> str | None:
         raise InputError(f"{file}: cannot be read ({reason(problem)})") from None
 
 
-def _write(file: Path, text: str) -> None:
-    """Aside and renamed, so that an interrupted run leaves no half a file."""
-    aside = file.with_name(file.name + ".new")
-    try:
-        file.parent.mkdir(exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, file)
-    except OSError as problem:
-        raise InputError(f"{file}: cannot be written ({reason(problem)})") from None
-
-
 def update(run: Iterable[Case], folder: Path, engine: str, check: bool = False) -> int:
     """Replays the cases, prints what has changed in their golden files and rewrites these.
 
@@ -331,7 +320,9 @@ def update(run: Iterable[Case], folder: Path, engine: str, check: bool = False) 
         print(f"{len(texts)} to be rewritten by `make golden`, {wrong} wrong")
         return 1 if texts or wrong else 0
     for file, text in texts.items():
-        _write(file, text)
+        with replacing(file) as aside:
+            folder.mkdir(exist_ok=True)
+            aside.write_text(text, encoding="utf-8")
     print(f"{len(texts)} written, {wrong} wrong")
     return 1 if wrong else 0
 

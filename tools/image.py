@@ -80,7 +80,10 @@ def contents(board: str) -> dict[str, bytes]:
     return dict(sorted(files.items()))
 
 
-def _file_system(flash: Geometry, buffer: bytearray | None = None) -> LittleFS:
+def _file_system(
+    flash: Geometry, buffer: bytearray | None = None, disk_version: int = 0
+) -> LittleFS:
+    """disk_version  the newest that it mounts, and the one that it formats; 0: the library's"""
     return LittleFS(
         context=UserContext(flash.size, buffer) if buffer else UserContext(flash.size),
         mount=False,
@@ -90,13 +93,13 @@ def _file_system(flash: Geometry, buffer: bytearray | None = None) -> LittleFS:
         prog_size=flash.prog_size,
         cache_size=4 * flash.prog_size,
         lookahead_size=32,
-        disk_version=_DISK_VERSION,
+        disk_version=disk_version,
     )
 
 
 def pack(files: Mapping[str, bytes], flash: Geometry) -> bytes:
     """A littlefs image with these files. Raises InputError when they do not fit."""
-    fs = _file_system(flash)
+    fs = _file_system(flash, disk_version=_DISK_VERSION)
     fs.format()
     fs.mount()
     try:
@@ -116,7 +119,10 @@ def pack(files: Mapping[str, bytes], flash: Geometry) -> bytes:
 
 
 def unpack(image: bytes, flash: Geometry) -> dict[str, bytes]:
-    """The files in an image, sorted by path."""
+    """The files in an image, sorted by path; also when MicroPython has raised its format to 2.1.
+
+    Raises littlefs.LittleFSError when it cannot be mounted or read.
+    """
     fs = _file_system(flash, bytearray(image))
     fs.mount()
     files = {}

@@ -7,7 +7,6 @@ adc_table.  `python -m tools.linearity --help` tells the options.
 import argparse
 import json
 import math
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from threewire.adc_table import table
 from tools.code_edges import FULL, MAX_QUADRATURE, MID, STRAIGHT, CodeEdges
 from tools.errors import InputError
-from tools.input_files import read_json, reason
+from tools.input_files import read_json
+from tools.output_files import write_constants
 from tools.recordings import Capture, open_recording
 from tools.replay import check_plot_path
 from tools.sine_fit import Floats, fit, turns_a_sample
@@ -231,19 +231,6 @@ def _check_out(path: str, board: str) -> dict[str, Any]:
     return constants
 
 
-def _write(path: str, constants: dict[str, Any]) -> None:
-    """Writes the file aside and renames it: it is there whole or as it was."""
-    file = Path(path)
-    aside = file.with_name(f".{file.name}.part")
-    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in constants.items()]
-    try:
-        aside.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-        os.replace(aside, file)
-    except OSError as problem:
-        aside.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({reason(problem)})") from None
-
-
 def as_text(learnt: Linearity) -> str:
     """What was found, as a small table."""
 
@@ -314,7 +301,7 @@ def main(argv: list[str] | None = None) -> int:
 
             draw(learnt, name, options.plot)
         if options.out:
-            _write(options.out, constants | {"adc": learnt.adc()})
+            write_constants(Path(options.out), constants | {"adc": learnt.adc()})
     except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2

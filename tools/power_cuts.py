@@ -11,11 +11,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from tools import boards, engines, image
 from tools.engine_process import EngineFailed
 from tools.errors import InputError
+from tools.trial_rows import Row, show
 
 # Of the boards whose flash is known here: a Pico's, the one that is emulated too.
 BOARD = "pico"
@@ -35,11 +36,6 @@ PAGE_MS = (0.4, 3.0)
 
 # Cells of a few hundred blocks, and garbage enough between collections.
 _HEAP = "32M"
-
-
-# A line of the table: what was tried how often, how often it failed, whether all is as it must be,
-# and what was found.
-Row = TypedDict("Row", {"what": str, "tried": int, "lost": int, "pass": bool, "found": str})
 
 
 def run(
@@ -210,13 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, engines.Unavailable, EngineFailed) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
-    if options.json:
-        print(json.dumps(table, indent=1))
-    else:
-        for row in table:
-            verdict = "pass" if row["pass"] else "FAIL"
-            print(f"{verdict}  {row['what']}: {row['tried']}, {row['lost']} lost; {row['found']}")
-    return 0 if all(row["pass"] for row in table) else 1
+    return show(table, options.json)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ def open_npz(path: Path) -> Recording | Capture:
     Recording: `rate_hz` (one number) and 1-d arrays v1 i1 [v2 i2] of float16, float32, float64 or
     any integer type, all of one length, in volts and amperes. Capture: `codes` (uint16, frames by
     slots, C order), `board` (text), `slots` (1-d text), `frame_ticks` and `tick_hz` (positive
-    whole numbers), optionally `calibration` (JSON text). Other arrays are ignored.
+    whole numbers), optionally `calibration` and `energy` (JSON text) and `spans` (whole numbers,
+    n by 2: frames, and the ticks of each). Other arrays are ignored.
 
     Pickles are never loaded. Raises InputError for anything else.
     """
@@ -130,13 +131,10 @@ def _open_capture(path: Path, archive: zipfile.ZipFile, names: list[str]) -> Cap
             f"{path}: slots is {list(slots)} for {codes.shape[1]} columns of codes; it must name "
             "each column, no two alike"
         )
-    calibration = None
-    if "calibration" in names:
-        calibration = _text(path, archive, names, "calibration")
-        try:
-            json.loads(calibration)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: calibration is not JSON text ({error})") from error
+    calibration, energy = [
+        _json_text(path, archive, name) if name in names else None
+        for name in ("calibration", "energy")
+    ]
 
     def read(size: int) -> Iterator[NDArray[np.uint16]]:
         for (raw,) in _pieces(path, [codes], 0, codes.shape[0], size):
@@ -151,6 +149,8 @@ def _open_capture(path: Path, archive: zipfile.ZipFile, names: list[str]) -> Cap
         tick_hz=_whole(path, archive, names, "tick_hz"),
         calibration=calibration,
         read=read,
+        spans=_spans(path, archive) if "spans" in names else (),
+        energy=energy,
     )
 
 
@@ -248,6 +248,29 @@ def _whole(path: Path, archive: zipfile.ZipFile, names: list[str], name: str) ->
             f"{path}: {name} is {found.tolist()}; it must be one whole number above 0"
         )
     return int(found.reshape(-1)[0])
+
+
+def _spans(path: Path, archive: zipfile.ZipFile) -> tuple[tuple[int, int], ...]:
+    member = _member(path, archive, "spans")
+    if member.dtype.kind not in "iu" or len(member.shape) != 2 or member.shape[1] != 2:
+        raise InputError(
+            f"{path}: spans is {member.dtype} of shape {member.shape}; it must be whole numbers "
+            "of shape (n, 2)"
+        )
+    rows = [row for (raw,) in _pieces(path, [member], 0, member.shape[0], BLOCK) for row in raw]
+    spans = tuple((int(frames), int(ticks)) for frames, ticks in rows)
+    if any(frames < 1 or ticks < 1 for frames, ticks in spans):
+        raise InputError(f"{path}: spans has a value below 1; frames and ticks are positive")
+    return spans
+
+
+def _json_text(path: Path, archive: zipfile.ZipFile, name: str) -> str:
+    text = _text(path, archive, [name], name)
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {name} is not JSON text ({error})") from error
+    return text
 
 
 def _texts(path: Path, archive: zipfile.ZipFile, names: list[str], name: str) -> list[str]:

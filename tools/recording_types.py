@@ -136,6 +136,10 @@ class Capture:
     slots       names of the inputs in the order in which a frame converts them
     frame_ticks, tick_hz  a frame lasts exactly frame_ticks / tick_hz seconds; both positive
     calibration JSON text of the calibration then in force, or None
+    spans       (frames, frame_ticks) of each run of frames of one length, where they are not all
+                of the one above: a timer's are as long as they have been; else empty
+    energy      what the board's own meter has made of the frames, JSON text as
+                firmware/threewire/capture.py writes it, or None
     """
 
     path: Path
@@ -146,9 +150,16 @@ class Capture:
     tick_hz: int
     calibration: str | None
     read: Callable[[int], Iterator[NDArray[np.uint16]]]
+    spans: tuple[tuple[int, int], ...] = ()
+    energy: str | None = None
 
     def __post_init__(self) -> None:
         _check_extent(self.path, self.rate_hz, self.frames, "frames")
+        if self.spans and sum(frames for frames, _ in self.spans) != self.frames:
+            raise InputError(
+                f"{self.path}: its spans hold {sum(frames for frames, _ in self.spans)} frames, "
+                f"its codes {self.frames}; they must be as many"
+            )
 
     @property
     def rate_hz(self) -> float:

@@ -9,7 +9,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -46,6 +46,20 @@ class Replay:
     reference: Reference | None
     clipped: dict[str, int]
     wall_seconds: float
+    captured: dict[str, Any] | None = None
+    """What the board's own meter made of the same frames, when all of a capture was replayed with
+    the constants it was made with: the object that firmware/threewire/capture.py ends with."""
+
+    @property
+    def is_identical(self) -> bool | None:
+        """Whether board and replay have come to the same energies, to the last bit; None: the
+        board's are not known."""
+        if self.captured is None:
+            return None
+        result = self.metered.result
+        pairs = (result, *result["elements"])
+        ours = [e[which]["raw"] for e in pairs for which in ("delivered", "received")]
+        return [[str(wh), residue] for wh, residue in ours] == self.captured.get("exact")
 
     @property
     def seconds(self) -> float:
@@ -260,9 +274,12 @@ def _replay_capture(
                 return
 
     seconds = left / capture.rate_hz
-    metered = _meter(codes(), seconds, engine, layout, constants, trace)
+    metered = _meter(codes(), seconds, engine, layout, constants, trace, capture.spans)
+    captured = None
+    if capture.energy is not None and left == capture.frames and calibration is None:
+        captured = json.loads(capture.energy)
     elapsed = time.monotonic() - start
-    return Replay(capture.path, layout.name, engine, layout, metered, None, {}, elapsed)
+    return Replay(capture.path, layout.name, engine, layout, metered, None, {}, elapsed, captured)
 
 
 def _meter(
@@ -272,6 +289,7 @@ def _meter(
     layout: Layout,
     constants: dict[str, Any],
     trace: bool,
+    spans: Sequence[tuple[int, int]] = (),
 ) -> engine_process.Metered:
     progress = _Progress(seconds)
     period = layout.frame_ticks / layout.tick_hz
@@ -285,6 +303,8 @@ def _meter(
 
     try:
         if engine == "rp2040":
+            if spans:
+                raise InputError(f"engine {engine} samples at one rate, these frames vary")
             from tools import rp2040_replay  # the emulator takes half a second to import
 
             return rp2040_replay.meter(
@@ -303,6 +323,7 @@ def _meter(
             constants,
             layout.frame_ticks,
             layout.tick_hz,
+            spans=spans,
             trace_ticks=max(1, round(seconds / _TRACE_ROWS * layout.tick_hz)) if trace else 0,
         )
     finally:

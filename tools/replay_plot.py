@@ -6,18 +6,14 @@ Flow: replay (with its trace) -> PLOT file.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from tools.errors import InputError
+from tools.output_files import save_plot
 
 if TYPE_CHECKING:
     from tools.replay import Replay
@@ -66,9 +62,8 @@ def draw(replay: Replay, path: str | Path) -> None:
     """
     rows = np.array(replay.metered.trace, dtype=float).reshape(-1, 5)
     time = rows[:, 0] / replay.layout.tick_hz
-    figure, (power, energy, lanes) = plt.subplots(
-        3, 1, figsize=(10, 7), sharex=True, height_ratios=(3, 2.4, 1.4), layout="constrained"
-    )
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    power, energy, lanes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2.4, 1.4))
     # Each row is a mean over the stretch that ends there.
     for column, label in ((1, "element 1"), (2, "element 2")):
         values = rows[:, column] / 1e9
@@ -88,13 +83,4 @@ def draw(replay: Replay, path: str | Path) -> None:
         f"{Path(replay.path).name}: {replay.seconds:g} s, board {replay.board}, "
         f"engine {replay.engine}"
     )
-    path = Path(path)
-    aside = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        figure.savefig(aside, dpi=110)
-        os.replace(aside, path)
-    except OSError as problem:
-        aside.unlink(missing_ok=True)
-        raise InputError(f"{path}: the plot cannot be written ({problem.strerror})") from None
-    finally:
-        plt.close(figure)
+    save_plot(figure, path)

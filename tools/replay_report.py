@@ -93,6 +93,13 @@ def as_json(replay: Replay) -> dict[str, Any]:
             "estimated_received_wh": result["estimated_received_wh"],
             "clipped": replay.clipped,
         },
+        "captured": None
+        if replay.captured is None
+        else {
+            "delivered_wh": replay.captured["delivered_wh"],
+            "received_wh": replay.captured["received_wh"],
+            "identical": replay.is_identical,
+        },
         "reference": truth,
         "error_ppm": errors,
     }
@@ -141,6 +148,14 @@ def as_text(replay: Replay) -> str:
         f"{name} {'on' if lit else 'off'} ({len(report['edges'][name])} edges)"
         for name, lit in report["leds"].items()
     )
+    captured = report["captured"]
+    if captured:
+        same = "the same to the last bit" if captured["identical"] else "ANOTHER ENERGY"
+        lines += [
+            "",
+            f"the board itself: {captured['delivered_wh']} Wh delivered, "
+            f"{captured['received_wh']} Wh received: {same}",
+        ]
     doctor = report["doctor"]
     advice = [f"doctor: {e['text']}" for e in doctor["elements"]]
     busy = replay.metered.cpu_seconds

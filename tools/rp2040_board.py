@@ -358,6 +358,15 @@ class EmulatedBoard:
             self._line_start = end + 1
 
     @property
+    def heard(self) -> int:
+        """Bytes that the serial port has sent since the power came on."""
+        return len(self._said)
+
+    def said_since(self, heard: int) -> bytes:
+        """What it has sent after that many."""
+        return bytes(self._said[heard:])
+
+    @property
     def reports(self) -> list[tuple[float, dict[str, Any]]]:
         """(seconds, object) of the lines that are JSON objects."""
         return [(s.seconds, json.loads(s.text)) for s in self.lines if s.text.startswith("{")]

@@ -6,20 +6,20 @@ a table.  What the flash holds is read here, with the host's littlefs.
 
 import argparse
 import io
-import json
 import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
-from littlefs import LittleFS, LittleFSError, UserContext
+from littlefs import LittleFSError
 
 from threewire import record
 from threewire.store import Store
 from tools import boards, engines, image, rp2040_board
 from tools.bench import load
 from tools.rp2040_board import BoardError, EmulatedBoard
+from tools.trial_rows import Row, show
 
 BOARD = boards.DEFAULT
 # A save begins at most 20 ms after it has been asked for, and takes less than that here.
@@ -27,10 +27,6 @@ SAVE_S = 0.05
 _RESETS = (16, 4)
 _SAVES = (12, 2)
 _SEED = 20
-
-# A line of the table: what was tried how often, how often it failed, whether all is as it must be,
-# and what was found.
-Row = TypedDict("Row", {"what": str, "tried": int, "lost": int, "pass": bool, "found": str})
 
 
 @dataclass(frozen=True)
@@ -67,34 +63,10 @@ class _Files:
             raise FileNotFoundError(2, path) from None
 
 
-def _read(file_system: bytes) -> dict[str, bytes]:
-    """Path -> content of all files of an emulated flash, in whichever version of littlefs's
-    format the MicroPython on it has raised that to."""
-    flash = image.geometry(rp2040_board.FLASH)
-    fs = LittleFS(
-        context=UserContext(flash.size, bytearray(file_system)),
-        mount=False,
-        block_size=flash.size // flash.blocks,
-        block_count=flash.blocks,
-        read_size=32,
-        prog_size=flash.prog_size,
-        cache_size=4 * flash.prog_size,
-    )
-    fs.mount()
-    files = {}
-    for folder, _, names in fs.walk("/"):
-        for name in names:
-            path = f"{folder.rstrip('/')}/{name}"
-            with fs.open(path, "rb") as file:
-                files[path.lstrip("/")] = file.read()
-    fs.unmount()
-    return files
-
-
 def stored(file_system: bytes) -> Stored:
     """Reads a flash's file system. Raises littlefs.LittleFSError when it cannot be mounted or
     read, ValueError when there are records and none is of use."""
-    files = _read(file_system)
+    files = image.unpack(file_system, image.geometry(rp2040_board.FLASH))
     mine = {name: data for name, data in files.items() if name.startswith("registers/")}
     values, sequence, problems = Store(
         None, _Files(mine).open, "registers", "registers", record.REGISTERS
@@ -243,13 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (engines.Unavailable, BoardError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
-    if options.json:
-        print(json.dumps(table, indent=1))
-    else:
-        for row in table:
-            verdict = "pass" if row["pass"] else "FAIL"
-            print(f"{verdict}  {row['what']}: {row['tried']}, {row['lost']} lost; {row['found']}")
-    return 0 if all(row["pass"] for row in table) else 1
+    return show(table, options.json)
 
 
 if __name__ == "__main__":

@@ -374,6 +374,9 @@ def port_for(world, cause):
             world.is_whole = text[-1:] == "\n"
             sys.stdout.write(text)
 
+        def write_bytes(self, data):
+            self.write(str(data, "utf-8"))
+
     return Modules(Port=Port, cause=lambda: cause, is_sealed=lambda board: True)
 
 

@@ -5,9 +5,7 @@ Flow: points file, constants in force -> SOLVE (tools.solver) -> table, calibrat
 """
 
 import argparse
-import json
 import math
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from typing import Any
 from threewire.calibration import CalibrationError, from_dict
 from threewire.layout import Layout
 from tools.errors import InputError
-from tools.input_files import read_json, reason
+from tools.input_files import read_json
+from tools.output_files import write_constants
 from tools.solve_points import DEFAULT_PERCENT, read_points
 from tools.solver import NOMINAL_LEAD_DEG, NOMINAL_LEAD_U_DEG, Solution, solve
 from tools.solver_checks import LEAST_PF, MOST_PHASE_PF
@@ -53,22 +52,6 @@ def merged(
             source = solution.constants
         made |= {key: source[key] for key in keys if key in source}
     return made
-
-
-def write(path: Path, constants: dict[str, Any]) -> None:
-    """Writes a calibration file: aside first, then under its name. Raises InputError."""
-    aside = path.with_name(path.name + ".new")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            rows = [f"  {json.dumps(key)}: {json.dumps(constants[key])}" for key in constants]
-            file.write("{\n" + ",\n".join(rows) + "\n}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({reason(error)}); name a file in a folder that can"
-        ) from None
 
 
 def as_text(solution: Solution, in_force: dict[str, Any], layout: Layout) -> str:
@@ -175,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
             out = Path(options.out)
             there = read_constants(out, layout) if out.exists() else {}
             constants = merged(there, in_force, solution, layout)
-            write(out, constants)
+            write_constants(out, constants)
             notes.append(f"written to {out}")
             if constants.get("adc") != in_force.get("adc"):
                 notes.append(

@@ -54,6 +54,9 @@ class Commands:
         yield "\n"
         if function == _restart:
             desk.restart()
+        elif function == _capture:
+            # Its lines follow on this one.
+            desk.begin_capture()
 
 
 def _help(desk, given):
@@ -158,6 +161,15 @@ def _save(desk, given):
     return {"saved": True}
 
 
+def _capture(desk, given):
+    # `answer` begins it, when this has been written.
+    whole, _, part = given.partition(".")
+    part = (part + "000")[:3]
+    if not (whole.isdigit() and part.isdigit() and len(whole) < 5):
+        raise ValueError("SECONDS must be a number such as 2 or 0.5, less than 10000")
+    return desk.prepare_capture(int(whole) * 1000 + int(part))
+
+
 def _restart(desk, given):
     # `answer` does it, when this has been written.
     return {"restarting": True}
@@ -177,6 +189,7 @@ _TABLE = (
     ("seal", "", False, _seal, "whether it is closed"),
     ("log", "", False, _log, "events, the newest last"),
     ("traceback", "", False, _traceback, "of the last crash"),
+    ("capture", " SECONDS", False, _capture, "raw codes, then their energy"),
     ("save", "", False, _save, "saves the registers"),
     ("restart", "", False, _restart, "restarts the board"),
 )

@@ -7,7 +7,7 @@ after start: the board has no calendar.  A quarter ends with the first window th
 
 from micropython import const
 
-from threewire.readings import toward_zero
+from threewire.readings import mean_uw
 
 INTERVAL_S = const(900)
 
@@ -39,7 +39,7 @@ class Demand:
         self._second_raw += raw
         self._second_ticks += ticks
         if self._second_ticks >= self._tick_hz:
-            uw = _mean_uw(self._second_raw, self._second_ticks)
+            uw = mean_uw(self._second_raw, self._second_ticks << 12)
             self._second_raw = self._second_ticks = 0
             if self._least is None or uw < self._least:
                 self._least = uw
@@ -48,13 +48,9 @@ class Demand:
         if now >= self._end:
             length = INTERVAL_S * self._tick_hz
             self._end += length * ((now - self._end) // length + 1)
-            self.mean_uw = _mean_uw(self._raw, self._ticks)
+            self.mean_uw = mean_uw(self._raw, self._ticks << 12)
             self.least_uw = self._least
             self.most_uw = self._most
             if self.peak_uw is None or self.mean_uw > self.peak_uw:
                 self.peak_uw = self.mean_uw
             self._restart()
-
-
-def _mean_uw(raw, ticks):
-    return toward_zero(raw, ticks * 10**12 << 32)

@@ -11,6 +11,7 @@ from io import StringIO
 from micropython import const
 
 from threewire.calibration import from_dict
+from threewire.capture import Capture
 
 _MINUTE_S = const(60)
 
@@ -21,10 +22,25 @@ class Desk:
     meter, keeper, faults, restarts   as their classes
     watch            FaultWatch
     calibration      the constants in force, as a mapping
+    new_meter, write_bytes  what a capture needs: makes a meter that has metered nothing, and
+                     writes bytes to the port
+    capture          the Capture that is under way, or None
     """
 
     def __init__(
-        self, version, layout, sealed, meter, keeper, faults, watch, restarts, log, constants
+        self,
+        version,
+        layout,
+        sealed,
+        meter,
+        keeper,
+        faults,
+        watch,
+        restarts,
+        log,
+        constants,
+        new_meter,
+        write_bytes,
     ):
         self.version = version
         self.board = layout.name
@@ -38,6 +54,9 @@ class Desk:
         self._layout = layout
         self._log = log
         self._constants = constants
+        self._new_meter = new_meter
+        self._write_bytes = write_bytes
+        self.capture = self._next_capture = None
         self.restart_wanted = False
         self._next_traceback = 0
 
@@ -85,6 +104,33 @@ class Desk:
         from_dict(constants, self._layout)
         if not self._constants.save((self.board, json.dumps(constants).encode())):
             raise ValueError("not saved: " + self._constants.problem)
+
+    def prepare_capture(self, milliseconds):
+        """Makes the next capture ready; returns what there is to know of it, as a mapping.  Raises
+        ValueError where it is too short or there is no memory for it."""
+        layout = self._layout
+        frames = milliseconds * layout.tick_hz // (1000 * layout.frame_ticks)
+        if not frames:
+            raise ValueError("less than a frame")
+        self._next_capture = None
+        try:
+            self._next_capture = Capture(layout, self._new_meter(), frames, self._write_bytes)
+        except MemoryError:
+            raise ValueError("no memory for a second meter; restart, then try again")
+        return {
+            "frames": frames,
+            "board": self.board,
+            "version": self.version,
+            "slots": layout.slots,
+            "tick_hz": layout.tick_hz,
+            "frame_ticks": layout.frame_ticks,
+            "calibration": self.calibration,
+        }
+
+    def begin_capture(self):
+        """The capture that is ready gets what is metered from now on."""
+        self.capture = self._next_capture
+        self._next_capture = None
 
     def preset(self, name, wh):
         """Raises a register (keeper.NAMES).  Raises ValueError."""

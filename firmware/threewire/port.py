@@ -69,6 +69,9 @@ class Port:
     def write(self, text):
         sys.stdout.write(text)
 
+    def write_bytes(self, data):
+        sys.stdout.buffer.write(data)
+
 
 def cause():
     """Why the board has started, as restarts.CAUSES has it: a pin's reset counts as power."""

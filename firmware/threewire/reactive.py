@@ -4,7 +4,7 @@ Flow: windows -> REACTIVE -> telemetry.  Quadrants are those of IEC 62053-23: I 
 lags, II receives and lags, III receives and leads, IV delivers and leads.
 """
 
-from threewire.readings import toward_zero
+from threewire.readings import raw_vars
 from threewire.registers import Register
 
 
@@ -32,11 +32,7 @@ class Reactive:
             if self._ticks > self._most:
                 self._ticks = self._most
             return
-        flows = []
-        for k, e in enumerate(elements):
-            # nV * nA.  Rounded: unlike a watt-hour it rests on a model of the wave anyhow.
-            var = toward_zero(window.reactive[k] * abs(e.power_gain), window.points << 17)
-            flows.append((window.energy[k], var))
+        flows = [(window.energy[k], raw_vars(window, e, k)) for k, e in enumerate(elements)]
         flows.append((flows[0][0] + flows[1][0], flows[0][1] + flows[1][1]))
         self._latest = flows
         self.finish()

@@ -65,20 +65,28 @@ def rms_micro(squares, nano, frames):
 
 def watts_uw(window, k):
     """Mean active power of element k + 1 over a window, microwatts."""
-    # Raw energy over raw time: Q32, nV * nA -> micro-units.  A window ends with a whole frame but
-    # its cycles end within one: over the time between crossings, where the voltage is nothing, the
-    # mean does not depend on where the frames happen to be.
-    if window.whole:
-        return toward_zero(window.energy[k], window.span_q12 * 10**12 << 20)
-    return toward_zero(window.energy[k], window.ticks * 10**12 << 32)
+    # A window ends with a whole frame but its cycles end within one: over the time between
+    # crossings, where the voltage is nothing, the mean does not depend on where the frames happen
+    # to be.
+    return mean_uw(window.energy[k], window.span_q12 if window.whole else window.ticks << 12)
+
+
+def mean_uw(raw, ticks_q12):
+    """Mean power of a raw energy (Q32, nV * nA * ticks) over ticks / 4096, microwatts."""
+    return toward_zero(raw, ticks_q12 * 10**12 << 20)
 
 
 def vars_uw(window, element, k):
     """Reactive power of the mains frequency of element k + 1 over a window, microvars; 0 where the
     frequency was not known."""
+    return toward_zero(raw_vars(window, element, k), 10**12)
+
+
+def raw_vars(window, element, k):
+    """As vars_uw, in nV * nA.  Rounded: unlike watts they rest on a model of the wave anyhow."""
     if not window.points:
         return 0
-    return toward_zero(window.reactive[k] * abs(element.power_gain), window.points * 10**12 << 17)
+    return toward_zero(window.reactive[k] * abs(element.power_gain), window.points << 17)
 
 
 def toward_zero(a, b):

@@ -18,10 +18,12 @@ _MINUTE_S = const(60)
 
 
 class Intake:
-    """What the sampler pumps into: meter and sag get the same blocks.  gaps: how many came."""
+    """What the sampler pumps into: meter, sag and the desk's capture, while there is one, get the
+    same blocks.  gaps: how many came."""
 
-    def __init__(self, meter, sag):
-        self._meter = meter
+    def __init__(self, desk, sag):
+        self._desk = desk
+        self._meter = desk.meter
         self._sag = sag
         self.gaps = 0
 
@@ -29,10 +31,22 @@ class Intake:
     def feed(self, codes, frames, frame_ticks, first=0):
         self._meter.feed(codes, frames, frame_ticks, first)
         self._sag.feed(codes, frames, frame_ticks, first)
+        if self._desk.capture:
+            self._capture(codes, frames, frame_ticks, first)
+
+    def _capture(self, codes, frames, frame_ticks, first):
+        desk = self._desk
+        try:
+            desk.capture.feed(codes, frames, frame_ticks, first)
+        except Exception as problem:
+            desk.capture = None
+            desk.survived(problem)
 
     def gap(self, frames, ticks):
         self.gaps += 1
         self._meter.gap(frames, ticks)
+        if self._desk.capture:
+            self._desk.capture.gap(frames, ticks)
 
 
 class Service:
@@ -55,7 +69,7 @@ class Service:
         self._clocks = clocks
         self._port = port
         self._meter = meter = desk.meter
-        self._intake = Intake(meter, sag)
+        self._intake = Intake(desk, sag)
         self._gaps = 0
         self._fed = meter.ticks
         self._due = meter.ticks + meter.tick_hz
@@ -76,7 +90,7 @@ class Service:
         """One round; returns whether there is more to do at once.  Raises what metering raises."""
         self._sampler.pump(self._intake)
         self._turns += 1
-        if self._turns & 3 and not self._is_talking:
+        if self._turns % _CHORE_TURNS and not self._is_talking:
             return False
         meter = self._meter
         if meter.ticks != self._fed:
@@ -93,11 +107,21 @@ class Service:
                 except Exception as problem:
                     self._desk.survived(problem)
         try:
+            if self._desk.capture:
+                # It writes lines of its own, so no other is begun.
+                self._end_capture(self._desk.capture)
+                return False
             self._is_talking = self._talk()
         except Exception as problem:
             self._desk.survived(problem)
             self._break_off()
         return self._is_talking
+
+    def _end_capture(self, capture):
+        if capture.done:
+            self._desk.capture = None
+            for piece in capture.finish():
+                self._port.write(piece)
 
     def _break_off(self):
         """Ends a line that a crash has left half written."""
@@ -115,6 +139,8 @@ class Service:
 
     def _report_due(self):
         meter = self._meter
+        if self._desk.capture:
+            return
         if self._report is None and meter.ticks >= self._due and meter.second:
             # One line, however many seconds a gap has taken.
             self._due += meter.tick_hz * (1 + (meter.ticks - self._due) // meter.tick_hz)

@@ -1,0 +1,222 @@
+"""MicroPython's prompt on a board: what is there, and files put in place.
+
+Flow: flash -> BOARD PROMPT (mpremote's raw REPL and file commands) -> the board.  Files are
+written aside, checked by hash, and only then put in place, all together: a cable that is pulled
+out leaves the firmware that was there.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import serial
+from mpremote.transport import TransportError, TransportExecError
+
+from tools import board_port
+from tools.board_port import PortError, say
+from tools.errors import InputError
+
+# A name's end, while it is on its way.
+ASIDE = ".new"
+# Large enough that the exchange costs little, small enough for a full heap.
+_CHUNK = 1024
+# The firmware takes a Ctrl-C for one after a tenth of a second of silence.
+_SILENCE_S = 0.25
+
+# Run at the board's prompt.  What it hashes is what is ours, or would be imported in its place.
+_PROBE = """
+import os, sys, json, hashlib, binascii
+def _sha(path):
+    digest = hashlib.sha256()
+    buffer = bytearray(512)
+    with open(path, "rb") as file:
+        size = file.readinto(buffer)
+        while size:
+            digest.update(memoryview(buffer)[:size])
+            size = file.readinto(buffer)
+    return binascii.hexlify(digest.digest()).decode()
+_files = {}
+for _f in ("", "threewire/"):
+    try:
+        _names = [e[0] for e in os.ilistdir(_f[:-1] or "/") if not e[1] & 0x4000]
+    except OSError:
+        _names = ()
+    for _n in _names:
+        if _f or _n.split(".")[0] in ("main", "board"):
+            _files[_f + _n] = _sha(_f + _n)
+try:
+    _n = __import__("board").NAME
+except Exception:
+    _n = ""
+_s = os.statvfs("/")
+print(json.dumps({"version": list(sys.implementation.version)[:3],
+    "machine": getattr(sys.implementation, "_machine", ""),
+    "arch": getattr(sys.implementation, "_mpy", 0) >> 10,
+    "free": _s[0] * _s[3], "board": _n, "files": _files}))
+"""
+_MAKE_FOLDER = """
+import os
+try:
+    os.mkdir("threewire")
+except OSError:
+    pass
+"""
+_PUT_IN_PLACE = """
+import os
+for _p, _q in {moves!r}:
+    try:
+        os.rename(_p, _q)
+    except OSError:
+        os.remove(_q)
+        os.rename(_p, _q)
+for _p in {removed!r}:
+    os.remove(_p)
+"""
+# The firmware's own note that the reset which follows is meant, and no fault to be counted.
+_NOTE = """
+import os
+from threewire import record
+from threewire.store import Store
+from threewire.restarts import Restarts
+Restarts(Store(os, open, "restarts", "restarts", record.REGISTERS)).about_to_restart("command")
+"""
+_RESET = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is on a board: its MicroPython, room, and files (path -> SHA-256 in hex)."""
+
+    version: tuple[int, ...]
+    machine: str
+    arch: int
+    free: int
+    board: str
+    files: Mapping[str, str]
+
+    @property
+    def has_firmware(self) -> bool:
+        """Whether there is one of ours."""
+        return any(path.startswith("threewire/") for path in self.files)
+
+
+class Prompt:
+    """MicroPython's raw prompt on a board; metering there has ended, with all registers saved.
+    Use it as a context manager.
+
+    port     as pyserial takes it
+    timeout  seconds that the board may be silent
+
+    Raises PortError when the board is gone or does not answer.
+    """
+
+    def __init__(self, port: str, timeout: float) -> None:
+        self.port = port
+        self._timeout = timeout
+        self._transport = board_port.open_port(port)
+        try:
+            with self._failures():
+                self._enter()
+        except BaseException:
+            board_port.close_port(self._transport)
+            raise
+
+    def _enter(self) -> None:
+        transport = self._transport
+        # The firmware takes a Ctrl-C for one only after silence: what a first one does not reach,
+        # a second does.
+        for is_last in (False, True):
+            time.sleep(_SILENCE_S)
+            try:
+                # mpremote prints what it did not understand.
+                with contextlib.redirect_stdout(io.StringIO()):
+                    # A soft reset would take with it what feeds a watchdog that cannot be stopped.
+                    transport.enter_raw_repl(
+                        soft_reset=False, timeout_overall=round(self._timeout)
+                    )
+                return
+            except TransportError:
+                if is_last:
+                    raise PortError(
+                        f"{self.port}: MicroPython's prompt does not come: is MicroPython on the "
+                        "board, or a program that Ctrl-C does not stop? Press its reset button "
+                        "and try again"
+                    ) from None
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except TransportExecError as problem:
+            last = problem.error_output.strip().splitlines()[-1:]
+            raise PortError(f"{self.port}: the board says: {' '.join(last)}") from None
+        except (TransportError, serial.SerialException) as problem:
+            raise PortError(f"{self.port}: {board_port.told(problem)}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        board_port.close_port(self._transport)
+
+    def run(self, code: str) -> str:
+        """Runs code; returns what it prints."""
+        with self._failures():
+            out, error = self._transport.exec_raw(code, timeout=round(self._timeout))
+            if error:
+                raise TransportExecError(out, error.decode(errors="replace"))
+            return out.decode()
+
+    def look(self) -> Found:
+        """What there is on the board."""
+        told = json.loads(self.run(_PROBE))
+        told["version"] = tuple(told["version"])
+        return Found(**told)
+
+    def put(
+        self,
+        files: Mapping[str, bytes],
+        kept: Sequence[tuple[str, str]] = (),
+        removed: Sequence[str] = (),
+    ) -> None:
+        """Puts files (path -> bytes) on the board, all of them or none, after others have been
+        given new names and before others are removed. Raises InputError when it cannot write them.
+        """
+        self.run(_MAKE_FOLDER)
+        for path, data in files.items():
+            say(f"{len(data):8}  {path}")
+            try:
+                with self._failures():
+                    self._transport.fs_writefile(path + ASIDE, data, chunk_size=_CHUNK)
+            except OSError as problem:
+                raise InputError(
+                    f"{path}: the board cannot write it ({problem.strerror or problem}); the "
+                    "firmware there is as it was"
+                ) from None
+        self._verify({path + ASIDE: data for path, data in files.items()})
+        moves = [*kept, *((path + ASIDE, path) for path in files)]
+        self.run(_PUT_IN_PLACE.format(moves=moves, removed=list(removed)))
+        self._verify(files)
+
+    def _verify(self, files: Mapping[str, bytes]) -> None:
+        there = self.look().files
+        for path, data in files.items():
+            if there.get(path) != hashlib.sha256(data).hexdigest():
+                raise PortError(f"{self.port}: {path} did not arrive whole; flash again")
+
+    def reset(self) -> None:
+        """Starts the board anew: the connection ends here."""
+        self.run(_NOTE)
+        with self._failures():
+            self._transport.exec_raw_no_follow(_RESET)

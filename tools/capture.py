@@ -1,0 +1,232 @@
+"""Gets raw ADC codes off a board, gapless, with the energy that the board itself has made of them.
+
+Flow: the board's `capture` command -> CAPTURE -> .npz -> replay, which must come to that very
+energy, to the last bit; that is tried at once.  The lines are described in
+firmware/threewire/capture.py.
+"""
+
+import argparse
+import base64
+import binascii
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tools import board_port, boards, engines
+from tools.board_console import BoardConsole, Refused
+from tools.board_port import PortError, say
+from tools.engine_process import EngineFailed
+from tools.errors import InputError
+from tools.output_files import replacing
+from tools.replay import Replay, replay
+from tools.replay_report import as_json
+
+_LONGEST_S = 9999.0
+# Beside its codes: {"codes":"","frame":…,"frame_ticks":…,"crc":…} and the line end.
+_LINE_BYTES = 70
+
+
+@dataclass
+class Captured:
+    """What came: `facts` as the board announced it, `energy` as it ended it, codes of shape
+    (frames, slots), and (frames, ticks of each) of its runs of frames of one length.
+    """
+
+    facts: dict[str, Any]
+    codes: NDArray[np.uint16]
+    spans: list[tuple[int, int]]
+    energy: dict[str, Any]
+
+
+@dataclass
+class _Lines:
+    """Lines of codes put together again.  Raises PortError for one that does not follow on."""
+
+    port: str
+    slots: int
+    frames: int = 0
+    parts: list[NDArray[np.uint16]] = field(default_factory=list)
+    spans: list[tuple[int, int]] = field(default_factory=list)
+
+    def take(self, line: dict[str, Any]) -> None:
+        text, ticks = str(line["codes"]), line.get("frame_ticks")
+        is_whole = binascii.crc32(text.encode()) == line.get("crc")
+        if not (is_whole and isinstance(ticks, int) and line.get("frame") == self.frames):
+            raise PortError(
+                f"{self.port}: the line with frame {self.frames} did not come whole: a poor "
+                "cable, or another program that reads the port; nothing is kept"
+            )
+        codes = _codes(text)
+        if len(codes) % self.slots:
+            raise PortError(f"{self.port}: a line ends within frame {self.frames}")
+        n = len(codes) // self.slots
+        self.parts.append(codes.reshape(n, self.slots))
+        self.frames += n
+        if self.spans and self.spans[-1][1] == ticks:
+            self.spans[-1] = (self.spans[-1][0] + n, ticks)
+        else:
+            self.spans.append((n, ticks))
+
+
+def _codes(text: str) -> NDArray[np.uint16]:
+    """Codes of two characters each: 12 bits, the upper six first, as base64 has them."""
+    packed = np.frombuffer(base64.b64decode(text + "AA" * (len(text) // 2 % 2)), np.uint8)
+    one, two, three = packed.reshape(-1, 3).T.astype(np.uint16)
+    pairs = np.stack((one << 4 | two >> 4, (two & 15) << 8 | three), axis=1)
+    return pairs.reshape(-1)[: len(text) // 2].astype(np.uint16)
+
+
+def capture(console: BoardConsole, seconds: float) -> Captured:
+    """Captures from a board that meters. Raises PortError and InputError."""
+    if not 0 < seconds <= _LONGEST_S:
+        raise InputError(f"{seconds:g} s: expected more than 0, and {_LONGEST_S:g} at most")
+    command = f"capture {seconds:.3f}"
+    try:
+        facts = console.ask(command)
+    except Refused as problem:
+        raise InputError(f"{console.port}: the board refuses: {problem}") from None
+    lines = _Lines(console.port, len(facts["slots"]))
+    progress = _Progress(facts)
+    heard = time.monotonic()
+    while True:
+        line = console.poll()
+        if line is None:
+            if time.monotonic() > heard + console.timeout:
+                raise PortError(
+                    f"{console.port}: nothing came for {console.timeout:g} s after "
+                    f"{lines.frames} of {facts['frames']} frames; nothing is kept"
+                )
+            continue
+        heard = time.monotonic()
+        if "codes" in line:
+            lines.take(line)
+            progress.at(lines.frames)
+        elif "captured" in line:
+            progress.done()
+            break
+    if line["lost"]:
+        raise PortError(
+            f"{console.port}: the board lost {line['lost']} frames after {lines.frames}, for this "
+            "computer or the cable did not take them fast enough; nothing is kept. Close other "
+            "programs, or lower the board's rate (SAMPLER in its board file)"
+        )
+    if line["captured"] != facts["frames"] or lines.frames != facts["frames"]:
+        raise PortError(
+            f"{console.port}: {lines.frames} frames came of {facts['frames']}; nothing is kept"
+        )
+    return Captured(facts, np.concatenate(lines.parts), lines.spans, line)
+
+
+class _Progress:
+    """One line on stderr, rewritten while frames come, when that is a terminal."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self._facts = facts
+        self._on = sys.stderr.isatty()
+
+    def at(self, frames: int) -> None:
+        if self._on:
+            rate = self._facts["tick_hz"] / self._facts["frame_ticks"]
+            text = f"\r{frames / rate:8.2f} of {self._facts['frames'] / rate:.2f} s"
+            print(text, end="", file=sys.stderr, flush=True)
+
+    def done(self) -> None:
+        if self._on:
+            print("\r" + " " * 40 + "\r", end="", file=sys.stderr, flush=True)
+
+
+def save(captured: Captured, path: Path) -> None:
+    """Writes the .npz that tools.recording_npz describes. Raises InputError."""
+    facts = captured.facts
+    arrays: dict[str, Any] = {
+        "codes": captured.codes,
+        "slots": np.array(facts["slots"]),
+        "board": np.array(facts["board"]),
+        "firmware": np.array(facts["version"]),
+        "tick_hz": np.array(facts["tick_hz"]),
+        "frame_ticks": np.array(captured.spans[0][1]),
+        "calibration": np.array(json.dumps(facts["calibration"])),
+        "energy": np.array(json.dumps(captured.energy)),
+    }
+    if len(captured.spans) > 1:
+        arrays["spans"] = np.array(captured.spans, np.int64)
+    with replacing(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def link_bytes(facts: dict[str, Any]) -> float:
+    """Bytes a second that the capture takes on the serial line."""
+    rate = facts["tick_hz"] / facts["frame_ticks"]
+    return rate * 2 * len(facts["slots"]) + 20 * _LINE_BYTES
+
+
+def _path(given: str | None, board: str) -> Path:
+    if given is not None:
+        path = Path(given)
+        if path.suffix != ".npz":
+            raise InputError(f"{path}: a capture is .npz")
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder {path.parent}")
+        return path
+    folder = boards.ROOT / "build" / "captures"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{board}-{datetime.now():%Y%m%d-%H%M%S}.npz"
+
+
+def _report(done: Replay, path: Path) -> None:
+    assert done.captured is not None
+    result = done.metered.result
+    print(f"{path}: {done.seconds:.3f} s, {result['frames']} frames of board {done.board}")
+    print(f"{'':12}{'delivered Wh':>20}{'received Wh':>20}")
+    for name, energy in (("board", done.captured), (done.engine, as_json(done))):
+        print(f"{name:12}{energy['delivered_wh']:>20}{energy['received_wh']:>20}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 captured, and the replay agrees to the last bit; 1 not; 2 what is given
+    cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.capture",
+        description="Get a board's raw ADC codes, and replay them here to the board's own energy.",
+        epilog="example: python -m tools.capture --seconds 10 --out kettle.npz",
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="default 5")
+    parser.add_argument(
+        "--out", metavar="FILE", help=".npz (default: build/captures/BOARD-TIME.npz)"
+    )
+    parser.add_argument("--engine", metavar="NAME", help="of the replay (default micropython)")
+    board_port.add_arguments(parser, 15.0)
+    options = parser.parse_args(argv)
+    return board_port.run(lambda: _capture_and_replay(options))
+
+
+def _capture_and_replay(options: argparse.Namespace) -> None:
+    if options.out is not None:
+        _path(options.out, "")
+    with BoardConsole(board_port.find(options.port), options.timeout) as console:
+        captured = capture(console, options.seconds)
+    path = _path(options.out, captured.facts["board"])
+    save(captured, path)
+    say(f"{path}: written; {link_bytes(captured.facts) / 1000:.0f} kB/s came over the line")
+    try:
+        done = replay(path, engine=options.engine)
+    except (engines.Unavailable, EngineFailed) as problem:
+        raise PortError(f"the capture is kept, but was not replayed: {problem}") from None
+    _report(done, path)
+    if not done.is_identical:
+        raise PortError(
+            f"{path}: the replay comes to another energy than the board: has the board the "
+            "firmware of this folder (`make flash`)? Else this is a fault, please report it"
+        )
+    print("identical to the last bit")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

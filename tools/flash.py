@@ -1,0 +1,178 @@
+"""Puts the firmware on a board, and waits for its first line: make flash BOARD=… [PORT=…].
+
+Flow: tools.image's files -> FLASH -> board prompt; then the board's console.  Only what differs is
+copied.  Registers, calibration and log are never touched.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tools import board_console, board_port, boards, image
+from tools.board_port import PortError, Whereabouts, say
+from tools.board_prompt import ASIDE, Found, Prompt
+from tools.errors import InputError
+
+# From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
+LEAST = (1, 26)
+# .mpy's numbers of architectures (py/persistentcode.h), as in sys.implementation._mpy >> 10.
+_ARCH = {"armv6m": 4, "armv7emsp": 7, "xtensawin": 10}
+_BLOCK = 4096
+# Blocks that littlefs needs for itself when files come and go.
+_SPARE_BLOCKS = 4
+_FOLDER = "threewire/"
+# What a main.py that is not ours is called when ours comes.
+_KEPT = "main.before.py"
+_OURS_NO_MORE = ("board.py", "main.mpy", "main.py" + ASIDE, "board.mpy" + ASIDE)
+_AGAIN_S = 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done: files to write (path -> bytes), paths to remove, and a main.py of
+    somebody else's to keep, under another name."""
+
+    fresh: Mapping[str, bytes]
+    stale: tuple[str, ...]
+    keeps_main: bool
+
+
+def check(found: Found, board: str) -> None:
+    """InputError unless this board file's firmware can run there."""
+    module = boards.module(board)
+    page = f"https://micropython.org/download/{module.MICROPYTHON}/"
+    told = ".".join(map(str, found.version))
+    chip = found.machine.rpartition(" with ")[2].lower()
+    # An ESP32's name goes on after the chip's: "ESP32-D0WDQ6" was told by older releases.
+    if not chip.startswith(module.CHIP) or chip[len(module.CHIP) :][:1].isalnum():
+        raise InputError(
+            f"the board is a {found.machine!r}, board file {board} is for {module.CHIP}: another "
+            f"BOARD=, of {', '.join(boards.names())}"
+        )
+    if found.version < LEAST:
+        least = ".".join(map(str, LEAST))
+        raise InputError(
+            f"the board has MicroPython {told}, {least} is the least: get one at {page}"
+        )
+    if found.arch != _ARCH[module.MPY_ARCH]:
+        raise InputError(
+            f"the board's MicroPython {told} takes no {module.MPY_ARCH} code: it is another "
+            f"build for {found.machine!r}; get the one at {page}"
+        )
+
+
+def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
+    """What differs. Raises InputError when it does not fit, or would cost somebody's program."""
+    fresh = {
+        path: data
+        for path, data in files.items()
+        if found.files.get(path) != hashlib.sha256(data).hexdigest()
+    }
+    keeps_main = "main.py" in found.files and "main.py" in fresh and not found.has_firmware
+    if keeps_main and _KEPT in found.files:
+        raise InputError(
+            f"the board has a main.py that is not ours, and a {_KEPT} as well: take one away "
+            "(mpremote fs rm)"
+        )
+    # What is left of a copy that was broken off, of earlier releases, or would be imported first.
+    stale = tuple(
+        path
+        for path in found.files
+        if path not in files and (path.startswith(_FOLDER) or path in _OURS_NO_MORE)
+    )
+    needed = sum(-(-len(data) // _BLOCK) for data in fresh.values())
+    if fresh and (needed + _SPARE_BLOCKS) * _BLOCK > found.free:
+        raise InputError(
+            f"the board's file system has {found.free} bytes free, {needed * _BLOCK} are needed "
+            "to put the new files beside the old: take away what is not needed (mpremote fs rm)"
+        )
+    return Plan(fresh, stale, keeps_main)
+
+
+def first_report(where: Whereabouts, timeout: float) -> dict[str, Any]:
+    """The first line of telemetry of a board that starts, which takes its port away for a moment.
+
+    Raises PortError after `timeout` seconds.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            left = max(end - time.monotonic(), 1.0)
+            with board_console.BoardConsole(where.now(), left) as console:
+                return console.report()
+        except PortError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(_AGAIN_S)
+
+
+def flash(board: str | None, port: str | None, timeout: float) -> dict[str, Any]:
+    """Flashes a board; returns its first line of telemetry.
+
+    board  board file's name; None: the one that the firmware on the board says it is
+
+    Raises PortError and InputError. The firmware is then as it was, and meters on.
+    """
+    if board is not None:
+        boards.load(board)
+    with Prompt(board_port.find(port), timeout) as prompt:
+        where = Whereabouts(prompt.port)
+        found = prompt.look()
+        try:
+            _bring_up_to_date(prompt, found, board or found.board)
+        except (PortError, InputError):
+            if found.has_firmware:
+                prompt.reset()
+            raise
+        prompt.reset()
+    return first_report(where, timeout)
+
+
+def _bring_up_to_date(prompt: Prompt, found: Found, board: str) -> None:
+    if board not in boards.names():
+        raise InputError(f"which board is it? BOARD= (--board) one of {', '.join(boards.names())}")
+    version = ".".join(map(str, found.version))
+    say(f"{prompt.port}: {found.machine}, MicroPython {version}")
+    check(found, board)
+    if found.board not in ("", board):
+        say(f"it was flashed as {found.board}: constants calibrated for that are not used")
+    plan = make_plan(found, image.contents(board))
+    if plan.keeps_main:
+        say(f"the main.py there is not ours: it is kept as {_KEPT}")
+    if plan.fresh or plan.stale:
+        kept = [("main.py", _KEPT)] if plan.keeps_main else []
+        prompt.put(plan.fresh, kept, plan.stale)
+    say(f"{len(plan.fresh)} files copied, {len(plan.stale)} removed; starting")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 the board meters, 1 it cannot be reached or does not answer, 2 it is not
+    one that this can be put on, or what is given cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.flash",
+        description="Put the firmware on a board, keeping its registers and calibration.",
+        epilog="example: python -m tools.flash --board feather_rp2040 --port /dev/ttyACM0",
+    )
+    parser.add_argument(
+        "--board",
+        metavar="NAME",
+        help=f"{', '.join(boards.names())} (default: the one that was flashed before)",
+    )
+    board_port.add_arguments(parser, 30.0)
+    options = parser.parse_args(argv)
+    return board_port.run(lambda: _flash_and_show(options))
+
+
+def _flash_and_show(options: argparse.Namespace) -> None:
+    report = flash(options.board, options.port, options.timeout)
+    say("the board meters; its first line:")
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""The parts of the front end: every value that the drawings and boards/README.md show, computed.
+
+Flow: what a count is worth -> FRONT END VALUES -> drawings, boards/README.md.  Designs on paper,
+from datasheets' figures; none has been built by this project.
+"""
+
+import math
+from dataclasses import dataclass
+
+# The converter of the boards: 12 bits from ground to its reference, and zero at its middle.
+REFERENCE_V = 3.3
+CODES = 4096
+MID_V = REFERENCE_V / 2
+HALF_COUNTS = CODES // 2
+COUNT_V = REFERENCE_V / CODES
+# The front end that all board files state.
+AMPS_A_COUNT = 0.15
+VOLTS_A_COUNT = 0.11
+CLASS_AMPS = 200.0
+NOMINAL_VOLTS = 120.0
+NOMINAL_HZ = 60.0
+# The most calibration lets a gain be off the board file's, and a phase be.
+GAIN_OFF = 0.30
+MOST_PHASE_US = 500.0
+
+_E24 = (
+    10,
+    11,
+    12,
+    13,
+    15,
+    16,
+    18,
+    20,
+    22,
+    24,
+    27,
+    30,
+    33,
+    36,
+    39,
+    43,
+    47,
+    51,
+    56,
+    62,
+    68,
+    75,
+    82,
+    91,
+)
+
+
+def preferred_ohm(exact_ohm: float) -> float:
+    """The nearest value, in proportion, in which resistors of 1 % come: E24, E96 of IEC 60063."""
+    decade = 10.0 ** math.floor(math.log10(exact_ohm))
+    steps = {value / 10 for value in _E24} | {round(10 ** (k / 96), 2) for k in range(96)} | {10.0}
+    best = min(steps, key=lambda step: abs(math.log(step * decade / exact_ohm)))
+    return float(f"{best * decade:.3g}")
+
+
+@dataclass(frozen=True)
+class CurrentInput:
+    """A CT of ratio : 1 (primary over secondary amperes, all stages) on a burden in ohms."""
+
+    ratio: float
+    burden_ohm: float
+
+    @property
+    def exact_burden_ohm(self) -> float:
+        """The burden at which a count is worth AMPS_A_COUNT."""
+        return COUNT_V / (AMPS_A_COUNT / self.ratio)
+
+    @property
+    def amps_a_count(self) -> float:
+        return COUNT_V / self.burden_ohm * self.ratio
+
+    def secondary_a(self, primary_a: float) -> float:
+        return primary_a / self.ratio
+
+    def burden_v(self, primary_a: float) -> float:
+        """Across the burden, rms for rms and peak for peak."""
+        return primary_a / self.ratio * self.burden_ohm
+
+    def burden_w(self, primary_a: float) -> float:
+        """In the burden, at `primary_a` rms."""
+        return (primary_a / self.ratio) ** 2 * self.burden_ohm
+
+
+@dataclass(frozen=True)
+class VoltageInput:
+    """An input that gives volts_out at the pin for one volt of mains, from source_ohm, by way of
+    guard_ohm to the filter's capacitor.
+    """
+
+    volts_out: float
+    source_ohm: float
+    guard_ohm: float
+
+    @property
+    def volts_a_count(self) -> float:
+        return COUNT_V / self.volts_out
+
+    @property
+    def filter_ohm(self) -> float:
+        return self.source_ohm + self.guard_ohm
+
+
+def nano(a_count: float) -> int:
+    """NV_PER_COUNT or NA_PER_COUNT of a board file: the nanovolts or nanoamperes of a count."""
+    return round(a_count * 1e9)
+
+
+def clip_peak(a_count: float) -> float:
+    """Peak volts or amperes beyond which the converter clips."""
+    return a_count * HALF_COUNTS
+
+
+def sine_peak_counts(rms: float, a_count: float) -> float:
+    return rms * math.sqrt(2) / a_count
+
+
+# The low-pass before each pin: a resistor and a capacitor, which returns to the bias.
+FILTER_F = 47e-9
+CT_GUARD_OHM = 1000.0
+
+
+def corner_hz(ohm: float, farad: float) -> float:
+    return 1 / (2 * math.pi * ohm * farad)
+
+
+def delay_us(ohm: float, farad: float) -> float:
+    """Of a low-pass, far below its corner."""
+    return ohm * farad * 1e6
+
+
+def lag_deg(ohm: float, farad: float, hertz: float) -> float:
+    return math.degrees(math.atan(2 * math.pi * hertz * ohm * farad))
+
+
+def lag_us(degrees: float, hertz: float) -> float:
+    """An angle at the mains frequency as time, in which calibration counts it."""
+    return degrees / 360 / hertz * 1e6
+
+
+def gain_at(ohm: float, farad: float, hertz: float) -> float:
+    return 1 / math.hypot(1, 2 * math.pi * hertz * ohm * farad)
+
+
+# --- Currents ---------------------------------------------------------------------------------
+
+# 200 A : 0.1 A.
+CT_100MA = CurrentInput(2000.0, preferred_ohm(CurrentInput(2000.0, 1.0).exact_burden_ohm))
+# 200 : 5, and its secondary through a small transformer of 5 A : 50 mA.
+LINE_CT_RATIO = 200 / 5
+INTERPOSING_RATIO = 5 / 0.05
+_RATIO_5A = LINE_CT_RATIO * INTERPOSING_RATIO
+CT_5A = CurrentInput(_RATIO_5A, preferred_ohm(CurrentInput(_RATIO_5A, 1.0).exact_burden_ohm))
+# Leads of the 5 A circuit: copper at 20 degrees, both ways together.
+LEAD_M = 10.0
+LEAD_MM2 = 2.5
+LEAD_OHM = 0.0172 * LEAD_M / LEAD_MM2
+LEAD_VA = 5.0**2 * LEAD_OHM
+# 200 A : 333 mV, the burden built in; straight to the pin, or amplified around the bias.
+CT_333MV_V = 0.333
+CT_333MV_AMPS_A_COUNT = COUNT_V / (CT_333MV_V / CLASS_AMPS)
+CT_333MV_EXACT_GAIN = CT_333MV_AMPS_A_COUNT / AMPS_A_COUNT
+GAIN_OHM = 10_000.0
+FEEDBACK_OHM = preferred_ohm((CT_333MV_EXACT_GAIN - 1) * GAIN_OHM)
+CT_333MV_GAIN = 1 + FEEDBACK_OHM / GAIN_OHM
+CT_333MV_AMPLIFIED_AMPS_A_COUNT = CT_333MV_AMPS_A_COUNT / CT_333MV_GAIN
+
+# SMBJ5.0CA across the secondary: breakdown at the least, clamping at the rated pulse.
+TVS_STANDOFF_V = 5.0
+TVS_BREAKDOWN_V = 6.4
+TVS_CLAMPING_V = 9.2
+
+
+def open_burden_w(ct: CurrentInput, primary_a: float) -> float:
+    """In the TVS while the burden is open: the mean of a rectified sine at its voltage."""
+    return ct.secondary_a(primary_a) * 2 * math.sqrt(2) / math.pi * TVS_BREAKDOWN_V
+
+
+# A Schottky diode's drop at some milliamperes (BAT54S).
+CLAMP_DROP_V = 0.4
+
+
+def clamp_ma(surge_v: float, ohm: float) -> float:
+    """Through the clamp diode to 3V3 while `surge_v` above the bias stands before `ohm`."""
+    return (MID_V + surge_v - REFERENCE_V - CLAMP_DROP_V) / ohm * 1e3
+
+
+# --- Voltages ---------------------------------------------------------------------------------
+
+# What a pin has to get of a volt of mains.
+EXACT_VOLTS_OUT = COUNT_V / VOLTS_A_COUNT
+# A transformer that gives 11.0 V with nothing on it at 120 V (a "9 V" one), and its divider.
+TRANSFORMER_OPEN_V = 11.0
+LOW_OHM = 1000.0
+EXACT_HIGH_OHM = LOW_OHM * (TRANSFORMER_OPEN_V / NOMINAL_VOLTS / EXACT_VOLTS_OUT - 1)
+HIGH_OHM = preferred_ohm(EXACT_HIGH_OHM)
+DIVIDER = LOW_OHM / (LOW_OHM + HIGH_OHM)
+TRANSFORMER = VoltageInput(
+    TRANSFORMER_OPEN_V / NOMINAL_VOLTS * DIVIDER,
+    LOW_OHM * HIGH_OHM / (LOW_OHM + HIGH_OHM),
+    100.0,
+)
+DIVIDER_W = TRANSFORMER_OPEN_V**2 / (LOW_OHM + HIGH_OHM)
+
+# ZMPT101B: 1 : 1 by current, up to 2 mA.  One series resistor in each lead.
+ZMPT_SERIES_OHM = 56_000.0
+ZMPT_SERIES = 2
+ZMPT_TOTAL_OHM = ZMPT_SERIES * ZMPT_SERIES_OHM
+ZMPT_EXACT_BURDEN_OHM = COUNT_V / (VOLTS_A_COUNT / ZMPT_TOTAL_OHM)
+ZMPT_BURDEN_OHM = preferred_ohm(ZMPT_EXACT_BURDEN_OHM)
+ZMPT_MA = NOMINAL_VOLTS / ZMPT_TOTAL_OHM * 1e3
+ZMPT = VoltageInput(ZMPT_BURDEN_OHM / ZMPT_TOTAL_OHM, ZMPT_BURDEN_OHM, 180.0)
+
+
+def zmpt_series_w(volts: float) -> float:
+    """In each of its series resistors."""
+    return (volts / ZMPT_TOTAL_OHM) ** 2 * ZMPT_SERIES_OHM
+
+
+# --- Bias -------------------------------------------------------------------------------------
+
+BIAS_OHM = 10_000.0
+BIAS_F = 10e-6
+
+
+def bias_share() -> float:
+    """Of one input's signal, what stands on the bias, and so on all inputs, where the filter's
+    capacitor returns to ground: the two capacitors divide it.
+    """
+    return FILTER_F / BIAS_F
+
+
+def phantom_w(volts: float) -> float:
+    """Watts an element reads without current by the share of one voltage input in its current."""
+    return volts / VOLTS_A_COUNT * bias_share() * AMPS_A_COUNT * volts
+
+
+def bias_settled_s() -> float:
+    """Five time constants of the bias after power-on."""
+    return 5 * BIAS_OHM / 2 * BIAS_F
+
+
+# --- Lamps and ESP32 --------------------------------------------------------------------------
+
+LED_OHM = 330.0
+GREEN_V = 2.1
+RED_V = 1.9
+
+
+def led_ma(forward_v: float) -> float:
+    return (REFERENCE_V - forward_v) / LED_OHM * 1e3
+
+
+# Where an ESP32's converter is straight at its widest setting; its codes have 3.3 V / 4096 there
+# and begin at 142 mV (ESP-IDF's constants for a typical chip).
+ESP32_LEAST_V = 0.15
+ESP32_MOST_V = 2.45
+
+
+def esp32_swing_v() -> float:
+    """Peak to either side of a bias at 1.65 V that stays in the straight part."""
+    return min(MID_V - ESP32_LEAST_V, ESP32_MOST_V - MID_V)
+
+
+ESP32_CT = CurrentInput(
+    2000.0, preferred_ohm(esp32_swing_v() / (CLASS_AMPS * math.sqrt(2) / 2000.0))
+)
+ESP32_HIGH_OHM = preferred_ohm(
+    LOW_OHM * (TRANSFORMER_OPEN_V * 1.15 * math.sqrt(2) / esp32_swing_v() - 1)
+)
+ESP32_VOLTS_A_COUNT = COUNT_V / (
+    TRANSFORMER_OPEN_V / NOMINAL_VOLTS * LOW_OHM / (LOW_OHM + ESP32_HIGH_OHM)
+)

@@ -1,0 +1,58 @@
+"""Files that a tool leaves behind: there whole, or as they were before.
+
+Flow: solve, linearity, golden, accuracy and the plots -> OUTPUT FILES -> disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tools.errors import InputError
+from tools.input_files import reason
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # takes a second to import
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write to, which takes its name at the end of the `with`.
+
+    Left with an error, `path` is as it was.  Raises InputError for what the system refuses.
+    """
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        yield aside
+        os.replace(aside, path)
+    except OSError as problem:
+        raise InputError(
+            f"{path}: cannot be written ({reason(problem)}); name a file in a folder that can"
+        ) from None
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def write_constants(path: Path, constants: dict[str, Any]) -> None:
+    """Writes a calibration file, a constant a line, and waits until it is on the disk. Raises
+    InputError.
+    """
+    rows = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in constants.items()]
+    with replacing(path) as aside, aside.open("w", encoding="utf-8") as file:
+        file.write("{\n" + ",\n".join(rows) + "\n}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def save_plot(figure: Figure, path: str | Path) -> None:
+    """Writes a figure in the format that the suffix names (.png, .svg or .pdf). Raises
+    InputError.
+    """
+    path = Path(path)
+    with replacing(path) as aside:
+        figure.savefig(aside, format=path.suffix[1:], dpi=110)

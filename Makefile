@@ -7,7 +7,7 @@ PY := .venv/bin/python
 READY := .venv/ready
 
 .PHONY: help setup engines demo test test-all test-board accuracy reliability golden bench image \
-	lint clean distclean
+	flash monitor capture calibrate drawings lint clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -97,6 +97,27 @@ BOARD ?= feather_rp2040
 
 image: $(READY) ## build the flash image of a BOARD=… into build/
 	@$(PY) -m tools.image --board $(BOARD) $(if $(FLASH),--flash $(FLASH))
+
+# Where the board is: PORT=/dev/ttyACM0, PORT=COM3; without it, the only one there is.
+# TIMEOUT: seconds it may take to answer, for a slow one.
+AT = $(if $(PORT),--port $(PORT)) $(if $(TIMEOUT),--timeout $(TIMEOUT))
+
+# The board file must be meant: without BOARD=… it is that which the board was flashed with.
+flash: $(READY) ## put the firmware on a board: BOARD=… [PORT=…]
+	@$(PY) -m tools.flash $(if $(filter file,$(origin BOARD)),,--board $(BOARD)) $(AT)
+
+monitor: $(READY) ## watch a board: [PORT=…] [CSV=…] [PLOT=…]
+	@$(PY) -m tools.monitor $(AT) $(if $(CSV),--csv $(CSV)) $(if $(PLOT),--plot $(PLOT))
+
+capture: $(READY) ## get SECONDS=… of raw codes off a board, and replay them: [PORT=…] [OUT=…]
+	@$(PY) -m tools.engines --get micropython || true
+	@$(PY) -m tools.capture $(AT) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out $(OUT))
+
+calibrate: $(READY) ## calibrate a board against a reference instrument: [PORT=…]
+	@$(PY) -m tools.calibrate $(AT) $(OPTIONS)
+
+drawings: $(READY) ## make the drawings of boards, circuits and lamps anew
+	@$(PY) -m tools.drawings
 
 lint: $(READY) ## check style and types
 	@status=0; \

@@ -19,11 +19,11 @@ from tools.solver_fit import Point
 T = TypeVar("T")
 
 SAFETY = f"""\
-MAINS VOLTAGE KILLS. Loads are switched, and the reference is connected, by a qualified person only.
-The meter's own wiring stays untouched: no CT is opened or moved, no terminal loosened. Stop here if
-anything is open that should be closed.
+MAINS VOLTAGE KILLS. Only a qualified person switches loads and connects the reference. The meter's
+own wiring stays untouched: no CT is opened or moved, no terminal loosened. Stop here if anything
+is open that should be closed.
 
-A heater on each element gives the gains; a load of power factor {LEAST_PF:g} to {MOST_PHASE_PF:g} \
+A heater on each element gives the gains, a load of power factor {LEAST_PF:g} to {MOST_PHASE_PF:g}
 (a motor, a choke) the phase."""
 _ELEMENTS = {"1": (1,), "2": (2,), "both": (1, 2), "b": (1, 2), "": ()}
 _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}

@@ -72,6 +72,7 @@ class Board:
     name, layout  its board file's
     in_force      the constants that it meters with
     sealed        whether it refuses others
+    restarts      how often its metered time has begun anew while lines were read
 
     Raises PortError when it is gone, does not answer, or is not what the host's files are for.
     """
@@ -84,6 +85,8 @@ class Board:
         self.port = board_port.find(port)
         self._timeout = timeout
         self._where = Whereabouts(self.port)
+        self.restarts = 0
+        self._t = 0.0
         self._console = BoardConsole(self.port, timeout)
         try:
             self._look()
@@ -143,7 +146,9 @@ class Board:
         def drop() -> None:
             try:
                 while not done.is_set():
-                    self._console.poll()
+                    found = self._console.poll()
+                    if found and "t" in found:
+                        self._see(found)
             except PortError as problem:
                 failed.append(problem)
 
@@ -157,30 +162,31 @@ class Board:
         if failed:
             raise failed[0]
 
+    def _see(self, report: dict[str, Any]) -> dict[str, Any]:
+        t = float(report["t"])
+        if t < self._t:
+            self.restarts += 1
+        self._t = t
+        return report
+
     def settle(self) -> None:
         """Lets the lines go by that tell of what was before now."""
         for _ in range(_STALE):
-            self._console.report()
+            self.line()
 
     def line(self) -> dict[str, Any]:
         """The next line of telemetry."""
-        return self._console.report()
+        return self._see(self._console.report())
 
     def read(self, lines: int) -> Reading:
         """The readings of so many seconds from now on. Tells of faults that there are."""
         rows, hertz = [], []
         active: dict[str, None] = {}
         for _ in range(lines):
-            report = self._console.report()
-            try:
-                rows.append([[float(e[q]) for q in _QUANTITIES] for e in report["elements"]])
-                hertz.append(float(report["hertz"]))
-                active |= dict.fromkeys(report["faults"]["active"])
-            except (KeyError, TypeError, ValueError) as problem:
-                raise PortError(
-                    f"{self.port}: the board's line is not as expected ({problem!r}): flash it "
-                    "(`make flash BOARD=…`)"
-                ) from None
+            report = self.line()
+            rows.append([[float(e[q]) for q in _QUANTITIES] for e in report["elements"]])
+            hertz.append(float(report["hertz"]))
+            active |= dict.fromkeys(report["faults"]["active"])
         if active:
             say(f"the board tells of faults: {', '.join(active)}")
         return Reading(np.array(rows), float(np.mean(hertz)))
@@ -218,7 +224,9 @@ class Board:
             say(state)
             raise
         wanted = from_dict(constants, self.layout).to_dict()
-        wrong = [key for key in wanted | self.in_force if wanted.get(key) != self.in_force.get(key)]
+        wrong = [
+            key for key in wanted | self.in_force if wanted.get(key) != self.in_force.get(key)
+        ]
         if wrong:
             raise PortError(
                 f"{self.port}: after its restart the board meters with other constants "

@@ -22,7 +22,7 @@ from tools.solver_fit import Point
 WH_A_CYCLE = 10
 # Beyond this a count is too short.
 _MOST_COUNTING = 0.005
-# An edge comes up to one mains cycle after its instant. Slower than any mains is safe.
+# The mains frequency where there is no voltage any more.
 _SLOW_HZ = 50.0
 # A person reads a display within so much of when he is told to.
 _MOMENT_S = 0.5
@@ -54,16 +54,26 @@ class Count:
     """The same energy by the board and by the reference.
 
     counting  standard uncertainty of their ratio, by when they were read and to what digit
-    more      by how much longer it should have gone on to be good enough; 1 or less: it is
     """
 
     board_wh: float
     reference_wh: float
     counting: float
 
-    @property
-    def more(self) -> float:
-        return self.counting / _MOST_COUNTING
+    def told(self, element: int) -> str:
+        """In words, with how many cycles are needed where these are too few."""
+        off = 100 * (self.board_wh / self.reference_wh - 1)
+        text = (
+            f"element {element}: {self.board_wh:.3f} Wh by the board, {self.reference_wh:g} Wh by "
+            f"the reference: {off:+.3f} %, by its counting known to {100 * self.counting:.3f} %"
+        )
+        if self.counting > _MOST_COUNTING:
+            needed = math.ceil(self.board_wh / WH_A_CYCLE * self.counting / _MOST_COUNTING)
+            text += (
+                f"\nwarning: more than {100 * _MOST_COUNTING:g} % is too much: more cycles are needed, "
+                f"at least {needed} at this load"
+            )
+        return text
 
 
 def counted(board: Board, cycles: int, reference: Energy, element: int) -> Count:
@@ -90,7 +100,7 @@ def counted(board: Board, cycles: int, reference: Energy, element: int) -> Count
         say(f"element {element} has no load now: taken to have been counted at {watts:.0f} W")
     seconds = 3600 * WH_A_CYCLE * cycles / watts
     # Each edge is late by anything from nothing to a mains cycle.
-    edges = 1 / min(_SLOW_HZ, reading.hertz or _SLOW_HZ) / math.sqrt(6) / seconds
+    edges = 1 / (reading.hertz or _SLOW_HZ) / math.sqrt(6) / seconds
     digit = reference.half_digit / math.sqrt(3) / reference.wh
     return Count(WH_A_CYCLE * cycles, reference.wh, math.hypot(edges, digit))
 
@@ -106,19 +116,20 @@ def watched(board: Board, cycles: int, element: int) -> Count:
         lambda text: text,
     )
     board.settle()
-    start, start_s, now = _register(board, element)
-    watts = float(now["watts"])
+    start, start_s, found = _register(board, element)
+    restarts = board.restarts
+    watts = float(found["watts"])
     if watts <= -board.layout.starting_mw / 1000:
         raise InputError(_backwards(element, watts))
     if watts < board.layout.starting_mw / 1000:
         raise InputError(f"element {element} reads {watts:.3f} W: is its load on?")
-    _check_unity(element, [float(now[q]) for q in ("volts", "amps", "watts")])
+    _check_unity(element, [float(found[q]) for q in ("volts", "amps", "watts")])
     first = _reference(board, None)
     wanted = WH_A_CYCLE * cycles
     wh, end_s, told_s = Decimal(0), start_s, start_s
     while wh < wanted:
         now, now_s, _ = _register(board, element)
-        if now_s < end_s or now < start:
+        if board.restarts > restarts:
             raise PortError(f"{board.port}: the board has restarted meanwhile: begin again")
         wh, end_s = now - start, now_s
         if end_s - told_s >= _PROGRESS_S:

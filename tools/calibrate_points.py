@@ -85,7 +85,9 @@ def make_point(
     rows = reading.of(reference.element)
     for k, what in enumerate(("volts", "amps")):
         if rows[:, k].min() <= 0:
-            raise InputError(f"{name}: the board reads 0 {what}: is the load on, and the CT there?")
+            raise InputError(
+                f"{name}: the board reads 0 {what}: is the load on, and the CT there?"
+            )
     if not reading.hertz:
         raise InputError(f"{name}: the board finds no mains frequency: see its voltage inputs")
     point = Point(

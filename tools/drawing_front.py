@@ -14,8 +14,8 @@ def front_panel() -> Drawing:
         860,
         520,
         "The meter's front: three LEDs",
-        "Left a green LED: 1000 Wh cycle, 500 on and 500 off. Right a green LED: 10 Wh cycle, 5 on "
-        "and 5 off. Below a red LED, reverse: if lit, the installation is wrong.",
+        "Left a green LED: 1000 Wh cycle, 500 on and 500 off. Right a green LED: 10 Wh cycle, 5 "
+        "on and 5 off. Below a red LED, reverse: if lit, the installation is wrong.",
     )
     case = drawing.gradient(
         "case", [(0, "#f4f5f6", 1), (0.5, "#e3e6e9", 1), (1, "#c3c9cf", 1)], "linear"
@@ -78,7 +78,9 @@ def _lamp(drawing: Drawing, x: float, y: float, radius: float, fills: tuple[str,
     drawing.circle(x, y, radius * 2.3, glow)
     drawing.circle(x, y, radius + 5, "#0d1117", "#57606a", 2)
     drawing.circle(x, y, radius, lens)
-    drawing.ellipse(x - radius * 0.3, y - radius * 0.42, radius * 0.36, radius * 0.2, "#ffffffcc")
+    drawing.ellipse(
+        x - radius * 0.3, y - radius * 0.42, radius * 0.36, radius * 0.2, "#ffffff", opacity=0.8
+    )
 
 
 def _terminals(drawing: Drawing) -> None:

@@ -161,7 +161,7 @@ def _returns(drawing: Drawing, y: float) -> None:
             (
                 f"C and C1 divide every signal: {share:.2f} % of it stands on the bias,",
                 f"and so on all other inputs. One voltage input at {volts:.0f} V then",
-                f"makes an element read {values.phantom_w(volts):.0f} W with no current at all.",
+                f"makes an element read −{-values.phantom_w(volts):.0f} W with no current at all.",
                 "So does a source that does not float: buffer the bias there.",
             ),
         ),

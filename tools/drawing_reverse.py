@@ -6,7 +6,7 @@ Flow: REVERSE -> boards/reverse.svg.
 from tools.drawing_svg import BLUE, GREEN, GREY, INK, RED, Drawing
 
 _X = 330.0  # the column of questions
-_SIDE = 720.0  # and of what to do
+_SIDE = 775.0  # and of what to do
 _WIDTH = 980.0
 
 
@@ -15,9 +15,9 @@ def reverse_drawing() -> Drawing:
         _WIDTH,
         1010,
         "When the red LED is lit",
-        "Do you export? If not: all supplies off and proved dead, then three checks: the CT's line "
-        "side faces the source, the voltage reference is on its CT's line, the CT's two wires are "
-        "on the right terminals.",
+        "Do you export? If not: all supplies off and proved dead, then three checks: the CT's "
+        "line side faces the source, the voltage reference is on its CT's line, the CT's two "
+        "wires are on the right terminals.",
     )
     drawing.text(40, 42, "When the red LED is lit", 20, bold=True)
     drawing.text(

@@ -142,6 +142,8 @@ class Drawing:
         fill: str = "none",
         stroke: str | None = None,
         line: float = 1.5,
+        *,
+        opacity: float | None = None,
     ) -> None:
         self._add(
             "ellipse",
@@ -152,6 +154,7 @@ class Drawing:
             fill=fill,
             stroke=stroke,
             stroke_width=line if stroke else None,
+            opacity=opacity,
         )
 
     def text(

@@ -129,7 +129,8 @@ def voltage_zmpt101b() -> Drawing:
             f"NV_PER_COUNT = {values.nano(vt.volts_a_count)}. Clips at "
             f"{values.clip_peak(vt.volts_a_count):.0f} V peak.",
             f"At {volts:.0f} V: {values.ZMPT_MA:.2f} mA, "
-            f"{values.zmpt_series_w(volts) * 1e3:.0f} mW in each RS: flameproof, 0.5 W, for 350 V or more; one in each lead.",
+            f"{values.zmpt_series_w(volts) * 1e3:.0f} mW in each RS: flameproof, "
+            "0.5 W, for 350 V or more; one in each lead.",
             f"RB and Rg are {vt.filter_ohm:.0f} Ω to the capacitor: a delay of "
             f"{values.delay_us(vt.filter_ohm, values.FILTER_F):.1f} µs, as that of the current.",
             "Dots: T the wrong way round turns its element's sign. A bought module's amplifier "

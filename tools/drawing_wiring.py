@@ -3,8 +3,9 @@
 Flow: WIRING -> boards/wiring.svg.
 """
 
-from tools.drawing_svg import BLUE, GREEN, GREY, INK, ORANGE, RED, Drawing
+from tools.drawing_svg import BLUE, GREEN, GREY, INK, ORANGE, RED, Drawing, number
 
+_BLACK, _WHITE, _RED = "#30363d", "#a5aeb8", "#b62324"  # as the wires of a US service
 _L1, _N, _L2 = 120.0, 230.0, 340.0
 _BOX = 640.0
 
@@ -27,19 +28,17 @@ def wiring() -> Drawing:
     )
     drawing.rect(50, 92, 360, 44, "#f6f8fa", INK, line=2, radius=8)
     drawing.text(230, 119, "source: the utility's service", 15, anchor="middle", bold=True)
-    drawing.rect(50, 196, 360, 470, "none", GREY, line=2, radius=10, dash="8 5")
-    drawing.text(62, 216, "panel", 14, GREY, bold=True)
+    drawing.rect(26, 196, 384, 470, "none", GREY, line=2, radius=10, dash="8 5")
+    drawing.text(38, 216, "panel", 14, GREY, bold=True)
     drawing.rect(50, 690, 360, 44, "#f6f8fa", INK, line=2, radius=8)
     drawing.text(230, 717, "loads", 15, anchor="middle", bold=True)
-    _feeder(drawing, _L1, "L1", "#30363d")
-    _feeder(drawing, _N, "N", "#b1bac4")
-    _feeder(drawing, _L2, "L2", "#b62324")
-    drawing.rect(80, 236, 300, 34, "#ffffff", INK, line=2, radius=5)
-    drawing.text(230, 258, "main breaker (neutral passes)", 13, anchor="middle")
-    drawing.line((_N, 238), (_N, 241), stroke="#b1bac4", line=6)
+    _feeder(drawing, _L1, "L1", _BLACK)
+    _feeder(drawing, _N, "N", _WHITE)
+    _feeder(drawing, _L2, "L2", _RED)
+    _breaker(drawing, 253)
     _taps(drawing)
-    _ct(drawing, _L1, 470, "CT 1", 448)
-    _ct(drawing, _L2, 560, "CT 2", 540)
+    _ct(drawing, _L1, 463, "CT 1")
+    _ct(drawing, _L2, 555, "CT 2")
     _meter(drawing)
     return drawing
 
@@ -50,46 +49,50 @@ def _feeder(drawing: Drawing, x: float, name: str, colour: str) -> None:
     drawing.arrow((x - 18, 150), (x - 18, 186), GREY)
 
 
+def _breaker(drawing: Drawing, y: float) -> None:
+    for x in (_L1, _L2):
+        drawing.rect(x - 20, y - 17, 40, 34, "#ffffff", INK, line=2, radius=5)
+        drawing.line((x, y - 17), (x, y - 9), line=3)
+        drawing.line((x, y + 17), (x, y + 9), (x - 10, y - 8), line=3)
+    for x in (_L1 + 20, _N + 3):
+        drawing.line((x, y), (x + 87, y), dash="6 4")
+    drawing.texts(38, y - 2, ("main", "breaker"), 12.5, leading=1.3)
+
+
+def _across(drawing: Drawing, x: float, y: float, colour: str, end: float) -> None:
+    """A wire to the right from (x, y) that bridges every feeder on its way."""
+    for feeder in (_N, _L2):
+        if feeder > x:
+            drawing.line((x, y), (feeder - 9, y), stroke=colour, line=2)
+            drawing.path(f"M{number(feeder - 9)},{number(y)} a9,9 0 0 1 18,0", colour, 2)
+            x = feeder + 9
+    drawing.line((x, y), (end, y), stroke=colour, line=2)
+
+
 def _taps(drawing: Drawing) -> None:
-    """Three wires to the meter, those of the lines through fuses; they pass behind no feeder
-    without a bridge."""
+    """Three wires to the meter, those of the lines through fuses."""
     for x, y, name, colour in (
-        (_L1, 306.0, "F1", "#30363d"),
-        (_N, 346.0, "", "#8c959f"),
-        (_L2, 386.0, "F2", "#b62324"),
+        (_L1, 306.0, "F1", _BLACK),
+        (_N, 346.0, "", _WHITE),
+        (_L2, 386.0, "F2", _RED),
     ):
-        drawing.circle(x, y, 5, colour)
-        bridges = [other for other in (_N, _L2) if other > x]
-        start = x
-        for other in bridges:
-            drawing.line((start, y), (other - 9, y), stroke=colour, line=2)
-            drawing.path(f"M{other - 9:g},{y:g} a9,9 0 0 1 18,0", colour, 2)
-            start = other + 9
-        drawing.line((start, y), (_BOX, y), stroke=colour, line=2)
+        drawing.circle(x, y, 5.5, colour)
+        _across(drawing, x, y, colour, _BOX + 10)
         if name:
             drawing.rect(446, y - 9, 52, 18, "#ffffff", colour, line=2, radius=6)
             drawing.line((446, y), (498, y), stroke=colour, line=2)
             drawing.text(504, y - 8, f"{name}  0.5 to 2 A fast", 12.5)
 
 
-def _ct(drawing: Drawing, x: float, y: float, name: str, box_y: float) -> None:
-    """A CT around a feeder, and its two wires to the meter's terminals at box_y and 24 below."""
-    drawing.ellipse(x, y, 32, 15, "none", "#8c959f", 10)
-    drawing.line((x, y - 22), (x, y + 2), stroke="#30363d" if x == _L1 else "#b62324", line=6)
-    drawing.text(x - 40, y + 5, name, 15, ORANGE, anchor="end", bold=True)
-    drawing.text(x - 22, y - 24, "H1", 13, anchor="end", bold=True)
-    drawing.arrow((x - 18, y - 58), (x - 18, y - 20), ORANGE, 2.5)
-    for dy, colour in ((-6.0, INK), (8.0, "#8c959f")):
-        bend = 560.0 if dy < 0 else 576.0
-        to = box_y if dy < 0 else box_y + 30
-        start = x + 34
-        at = y + dy
-        for other in (_N, _L2):
-            if other > x:
-                drawing.line((start, at), (other - 9, at), stroke=colour, line=2)
-                drawing.path(f"M{other - 9:g},{at:g} a9,9 0 0 1 18,0", colour, 2)
-                start = other + 9
-        drawing.line((start, at), (bend, at), (bend, to), (_BOX, to), stroke=colour, line=2)
+def _ct(drawing: Drawing, x: float, y: float, name: str) -> None:
+    """A CT around a feeder, and its two wires to the meter."""
+    drawing.ellipse(x, y, 32, 16, "none", "#8c959f", 11)
+    drawing.line((x, y - 24), (x, y + 4), stroke=_BLACK if x == _L1 else _RED, line=6)
+    drawing.text(x - 42, y + 5, name, 15, ORANGE, anchor="end", bold=True)
+    drawing.text(x - 24, y - 30, "H1", 13, anchor="end", bold=True)
+    drawing.arrow((x - 17, y - 62), (x - 17, y - 22), ORANGE, 2.5)
+    for dy, colour in ((-15.0, _BLACK), (15.0, _WHITE)):
+        _across(drawing, x + 20, y + dy, colour, _BOX + 10)
 
 
 def _meter(drawing: Drawing) -> None:
@@ -110,16 +113,11 @@ def _meter(drawing: Drawing) -> None:
     drawing.text(_BOX + 24, 612, "Inside: transformers of the voltages,", 13, INK)
     drawing.text(_BOX + 24, 630, "burdens (always connected), filters,", 13, INK)
     drawing.text(_BOX + 24, 648, "clamps, the board.", 13, INK)
-    for y0, y1, number in ((292, 400, ""), (434, 492, "1"), (526, 584, "2")):
-        del number
-        drawing.line(
-            (_BOX + 246, y0), (_BOX + 254, y0), (_BOX + 254, y1), (_BOX + 246, y1), stroke=GREY
-        )
     drawing.text(
         440,
         700,
         "Arrows: the line side, H1 or the label, faces the source.",
-        14,
+        13,
         ORANGE,
         bold=True,
     )
@@ -127,8 +125,8 @@ def _meter(drawing: Drawing) -> None:
         440,
         724,
         "All supplies off, locked out and proved dead before a cover comes off.",
-        14,
+        13,
         RED,
         bold=True,
     )
-    drawing.text(440, 748, "CT 1 with L1, CT 2 with L2: never crossed.", 14, GREEN, bold=True)
+    drawing.text(440, 748, "CT 1 with L1, CT 2 with L2: never crossed.", 13, GREEN, bold=True)

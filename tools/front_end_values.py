@@ -236,8 +236,10 @@ def bias_share() -> float:
 
 
 def phantom_w(volts: float) -> float:
-    """Watts an element reads without current by the share of one voltage input in its current."""
-    return volts / VOLTS_A_COUNT * bias_share() * AMPS_A_COUNT * volts
+    """Watts an element reads without current by the share of one voltage input in its current.
+    Negative, for the bias moves against the signal.
+    """
+    return -volts / VOLTS_A_COUNT * bias_share() * AMPS_A_COUNT * volts
 
 
 def bias_settled_s() -> float:

@@ -3,9 +3,11 @@
 Flow: board console -> MONITOR LINK (checked reports, and how the connection stands) -> monitor.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +34,7 @@ _PROMPT_AGAIN_S = 3.0
 _SILENT_S = 2.5
 _TICK_S = 0.05
 
+_LIKE = "one is like /dev/ttyACM0, COM3 or socket://127.0.0.1:4000"
 _SAFE_MODE = (
     "the board is in safe mode after crashes in a row: turn it off and on again, and read its "
     "`traceback`; energies are intact"
@@ -228,6 +231,9 @@ class Link:
 def _check(port: str) -> None:
     """InputError for a port that no board can ever be at."""
     if "://" not in port:
+        path = Path(port)
+        if os.name == "posix" and path.exists() and not path.is_char_device():
+            raise InputError(f"{port}: is no serial port; {_LIKE}")
         return
     try:
         serial.serial_for_url(port, do_not_open=True)
@@ -236,6 +242,4 @@ def _check(port: str) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise InputError(
-            f"{port}: is no port; it is like /dev/ttyACM0, COM3 or socket://127.0.0.1:4000"
-        )
+        raise InputError(f"{port}: is no port; {_LIKE}")

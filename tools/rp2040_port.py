@@ -27,13 +27,15 @@ T = TypeVar("T")
 class EmulatedPort:
     """Runs a board in a thread of its own, and serves its port.  Use it as a context manager.
 
+    tcp_port  to listen at; 0: one that is free
+
     url     for PORT=
     failed  what has ended the board's thread, if anything has
     """
 
-    def __init__(self, board: EmulatedBoard) -> None:
+    def __init__(self, board: EmulatedBoard, tcp_port: int = 0) -> None:
         self._board = board
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", tcp_port))
         self._server.setblocking(False)
         self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
         self._client: socket.socket | None = None

@@ -33,6 +33,9 @@ VOLTS, AMPS = 120.0, 100.0
 # at least 40 ms of each.
 PACES = ((96, 8000), (120, 8000), (192, 6000), (400, 4000))
 GAPLESS_SECONDS = 2.0
+# The same for captures: the pace, and the ring that memory still holds beside a second meter.
+CAPTURE_PACES = ((192, 3000), (240, 3000), (300, 3000), (400, 3000))
+CAPTURE_SECONDS = 1.0
 
 # Runs on the chip: the kernels on 167 frames, a mains cycle at 10 kHz.
 KERNELS = """
@@ -161,6 +164,34 @@ def gapless(where: str) -> list[Figure]:
     return [Figure("max_gapless_rate_hz", "gapless rate a channel", 0, "Hz", where)]
 
 
+def capturing(where: str) -> list[Figure]:
+    """What a capture costs at the board's own rate, and the highest at which one comes whole.
+
+    The emulated host takes bytes as fast as they come, so it is the CPU that bounds the rate.
+    """
+    _, busy = _capture(boards.module(BOARD).SAMPLER)
+    figures = [Figure("cpu_share_capture", "CPU share at the default, capturing", busy, "", where)]
+    what = f"whole capture of {CAPTURE_SECONDS:g} s, a channel, four channels"
+    for clocks, ring in CAPTURE_PACES:
+        lost, busy = _capture({"kind": "dma", "clocks": clocks, "ring_frames": ring})
+        rate = 48e6 / (clocks * boards.load(BOARD).stride)
+        if not lost:
+            return [*figures, Figure("max_capture_rate_hz", what, rate, "Hz", where)]
+        print(f"capture at {rate:.0f} Hz: {lost} frames lost", file=sys.stderr)
+    return [*figures, Figure("max_capture_rate_hz", what, 0, "Hz", where)]
+
+
+def _capture(sampler: dict[str, Any]) -> tuple[int, float]:
+    """Frames that a capture with this SAMPLER loses, and the CPU share meanwhile."""
+    with EmulatedBoard(image_with_sampler(sampler), BOARD, load()) as board:
+        board.wait_reports(2, 20.0)
+        board.type(f"\r\ncapture {CAPTURE_SECONDS:g}\r\n")
+        board.run_until(lambda: '"codes"' in board.lines[-1].text, 5.0, "codes")
+        busy = share(board, CAPTURE_SECONDS / 2)
+        board.run_until(lambda: '"captured"' in board.lines[-1].text, 9.0, "end of a capture")
+        return json.loads(board.lines[-1].text)["lost"], busy
+
+
 def host_engines(seconds: float) -> list[Figure]:
     """Time of each engine that is there for `seconds` of a house's worth of cycles."""
     layout = boards.load(BOARD)
@@ -237,8 +268,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         uf2 = rp2040_board.find_uf2()
         where = f"emulated RP2040 at {CLOCK_HZ / 1e6:.0f} MHz (no flash wait states), {uf2.name}"
-        print(f"on the {where}: about two minutes", file=sys.stderr)
-        figures += default_rate(where) + gapless(where)
+        print(f"on the {where}: about five minutes", file=sys.stderr)
+        figures += default_rate(where) + gapless(where) + capturing(where)
     except engines.Unavailable as problem:
         print(f"without the emulated chip: {problem}", file=sys.stderr)
     except rp2040_board.BoardError as problem:

@@ -129,7 +129,10 @@ def add_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text}: expected seconds, more than 0")
     return value

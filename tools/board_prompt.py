@@ -9,13 +9,15 @@ import contextlib
 import hashlib
 import io
 import json
+import math
+import os
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-import serial
 from mpremote.transport import TransportError, TransportExecError
 
 from tools import board_port
@@ -28,6 +30,8 @@ ASIDE = ".new"
 _CHUNK = 1024
 # The firmware takes a Ctrl-C for one after a tenth of a second of silence.
 _SILENCE_S = 0.25
+# Of what a board says, in a message.
+_EXCERPT = 60
 
 # Run at the board's prompt.  What it hashes is what is ours, or would be imported in its place.
 _PROBE = """
@@ -78,13 +82,17 @@ for _p, _q in {moves!r}:
 for _p in {removed!r}:
     os.remove(_p)
 """
-# The firmware's own note that the reset which follows is meant, and no fault to be counted.
+# The firmware's own note that the reset which follows is meant, and no fault to be counted: for a
+# firmware that can take it.
 _NOTE = """
-import os
-from threewire import record
-from threewire.store import Store
-from threewire.restarts import Restarts
-Restarts(Store(os, open, "restarts", "restarts", record.REGISTERS)).about_to_restart("command")
+try:
+    import os
+    from threewire import record
+    from threewire.store import Store
+    from threewire.restarts import Restarts
+    Restarts(Store(os, open, "restarts", "restarts", record.REGISTERS)).about_to_restart("command")
+except Exception:
+    pass
 """
 _RESET = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
 
@@ -120,9 +128,11 @@ class Prompt:
         self.port = port
         self._timeout = timeout
         self._transport = board_port.open_port(port)
+        # mpremote would wait for ever for some of a board's answers.
+        line: Any = self._transport.serial
+        line.timeout = timeout
         try:
-            with self._failures():
-                self._enter()
+            self._enter()
         except BaseException:
             board_port.close_port(self._transport)
             raise
@@ -135,11 +145,9 @@ class Prompt:
             time.sleep(_SILENCE_S)
             try:
                 # mpremote prints what it did not understand.
-                with contextlib.redirect_stdout(io.StringIO()):
+                with self._connection(), contextlib.redirect_stdout(io.StringIO()):
                     # A soft reset would take with it what feeds a watchdog that cannot be stopped.
-                    transport.enter_raw_repl(
-                        soft_reset=False, timeout_overall=round(self._timeout)
-                    )
+                    transport.enter_raw_repl(soft_reset=False, timeout_overall=self._whole_s)
                 return
             except TransportError:
                 if is_last:
@@ -150,14 +158,28 @@ class Prompt:
                     ) from None
 
     @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _connection(self) -> Iterator[None]:
         try:
             yield
+        except OSError as problem:
+            # A SerialException is one; the system's own come through from pyserial as well.
+            raise PortError(f"{self.port}: {board_port.told(problem)}") from None
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            with self._connection():
+                yield
         except TransportExecError as problem:
             last = problem.error_output.strip().splitlines()[-1:]
             raise PortError(f"{self.port}: the board says: {' '.join(last)}") from None
-        except (TransportError, serial.SerialException) as problem:
+        except (TransportError, struct.error) as problem:
+            # struct.error: mpremote's own, where an answer of two bytes does not come.
             raise PortError(f"{self.port}: {board_port.told(problem)}") from None
+
+    @property
+    def _whole_s(self) -> int:
+        return math.ceil(self._timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -173,16 +195,23 @@ class Prompt:
     def run(self, code: str) -> str:
         """Runs code; returns what it prints."""
         with self._failures():
-            out, error = self._transport.exec_raw(code, timeout=round(self._timeout))
+            out, error = self._transport.exec_raw(code, timeout=self._whole_s)
             if error:
                 raise TransportExecError(out, error.decode(errors="replace"))
             return out.decode()
 
     def look(self) -> Found:
         """What there is on the board."""
-        told = json.loads(self.run(_PROBE))
-        told["version"] = tuple(told["version"])
-        return Found(**told)
+        said = self.run(_PROBE)
+        try:
+            told = json.loads(said)
+            told["version"] = tuple(told["version"])
+            return Found(**told)
+        except (ValueError, TypeError, KeyError):
+            raise PortError(
+                f"{self.port}: {said.strip()[:_EXCERPT]!r} came beside what was asked for: a "
+                "program goes on there in timers or interrupts; press the board's reset button"
+            ) from None
 
     def put(
         self,
@@ -196,14 +225,19 @@ class Prompt:
         self.run(_MAKE_FOLDER)
         for path, data in files.items():
             say(f"{len(data):8}  {path}")
-            try:
-                with self._failures():
-                    self._transport.fs_writefile(path + ASIDE, data, chunk_size=_CHUNK)
-            except OSError as problem:
-                raise InputError(
-                    f"{path}: the board cannot write it ({problem.strerror or problem}); the "
-                    "firmware there is as it was"
-                ) from None
+            aside = path + ASIDE
+            with self._failures():
+                try:
+                    self._transport.fs_writefile(aside, data, chunk_size=_CHUNK)
+                except OSError as problem:
+                    # Of its file system's errors mpremote tells number and path; others are the
+                    # connection's.
+                    if problem.errno is None or problem.strerror != aside:
+                        raise
+                    raise InputError(
+                        f"{path}: the board cannot write it ({os.strerror(problem.errno)}); the "
+                        "firmware there is as it was"
+                    ) from None
         self._verify({path + ASIDE: data for path, data in files.items()})
         moves = [*kept, *((path + ASIDE, path) for path in files)]
         self.run(_PUT_IN_PLACE.format(moves=moves, removed=list(removed)))
@@ -220,3 +254,9 @@ class Prompt:
         self.run(_NOTE)
         with self._failures():
             self._transport.exec_raw_no_follow(_RESET)
+
+    def abandon(self) -> None:
+        """The same wherever the exchange with the board stands, as far as it can be done."""
+        with contextlib.suppress(PortError):
+            self._enter()
+            self.reset()

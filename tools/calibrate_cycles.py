@@ -70,8 +70,8 @@ class Count:
         if self.counting > _MOST_COUNTING:
             needed = math.ceil(self.board_wh / WH_A_CYCLE * self.counting / _MOST_COUNTING)
             text += (
-                f"\nwarning: more than {100 * _MOST_COUNTING:g} % is too much: more cycles are needed, "
-                f"at least {needed} at this load"
+                f"\nwarning: more than {100 * _MOST_COUNTING:g} % is too much for a gain: count "
+                f"{needed} cycles or more at this load"
             )
         return text
 

@@ -24,6 +24,7 @@ from tools.board_console import BoardConsole, Refused
 from tools.board_port import PortError, say
 from tools.engine_process import EngineFailed
 from tools.errors import InputError
+from tools.input_files import reason
 from tools.output_files import replacing
 from tools.replay import Replay, replay
 from tools.replay_report import as_json
@@ -97,21 +98,24 @@ def capture(console: BoardConsole, seconds: float) -> Captured:
     heard = time.monotonic()
     while True:
         line = console.poll()
-        if line is None:
-            if time.monotonic() > heard + console.timeout:
-                raise PortError(
-                    f"{console.port}: nothing came for {console.timeout:g} s after "
-                    f"{lines.frames} of {facts['frames']} frames; nothing is kept"
-                )
-            continue
-        heard = time.monotonic()
-        if "codes" in line:
+        if line is not None and "codes" in line:
+            heard = time.monotonic()
             lines.take(line)
             progress.at(lines.frames)
-        elif "captured" in line:
+        elif line is not None and "captured" in line:
             progress.done()
             break
-    if line["lost"]:
+        elif line is not None and "t" in line and lines.frames:
+            raise PortError(
+                f"{console.port}: the board broke off after {lines.frames} of {facts['frames']} "
+                "frames and went on metering: see its `traceback`; nothing is kept"
+            )
+        elif time.monotonic() > heard + console.timeout:
+            raise PortError(
+                f"{console.port}: no frames came for {console.timeout:g} s after "
+                f"{lines.frames} of {facts['frames']}; nothing is kept"
+            )
+    if line.get("lost"):
         raise PortError(
             f"{console.port}: the board lost {line['lost']} frames after {lines.frames}, for this "
             "computer or the cable did not take them fast enough; nothing is kept. Close other "
@@ -176,7 +180,12 @@ def _path(given: str | None, board: str) -> Path:
             raise InputError(f"{path}: there is no folder {path.parent}")
         return path
     folder = boards.ROOT / "build" / "captures"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(
+            f"{folder}: cannot be made ({reason(problem)}); name a file by --out"
+        ) from None
     return folder / f"{board}-{datetime.now():%Y%m%d-%H%M%S}.npz"
 
 

@@ -139,8 +139,8 @@ def _board(drawing: Drawing, outline: Outline, bottom: float) -> None:
             for y in (_TOP + 16, bottom - 16):
                 drawing.circle(x, y, 6.5, "#ffffff", "#d4a72c", 2)
     y = (_TOP + bottom) / 2
-    drawing.rect(middle - 40, y - 32, 80, 64, "#0d1117", "#6e7781", radius=3)
-    drawing.text(middle, y + 5, outline.chip, 14, _SILK, anchor="middle", bold=True)
+    drawing.rect(middle - 31, y - 28, 62, 56, "#0d1117", "#6e7781", radius=3)
+    drawing.text(middle, y + 4.5, outline.chip, 12, _SILK, anchor="middle", bold=True)
 
 
 def _supplies(outline: Outline) -> dict[tuple[int, int], tuple[str, str]]:

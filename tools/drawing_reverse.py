@@ -53,7 +53,7 @@ def reverse_drawing() -> Drawing:
     checks = (
         (
             ("*1  Does the CT's line side", "(H1, label) face the source?"),
-            ("*Turn the CT round", "or move it to where", "its arrow is right."),
+            ("*Turn the CT round:", "its arrow points", "to the load."),
         ),
         (
             ("*2  Is the voltage reference", "on the same line as its CT?"),
@@ -76,10 +76,10 @@ def reverse_drawing() -> Drawing:
         y - 14,
         ("*Covers closed, supplies on: is it dark", "with an ordinary load on both lines?"),
         INK,
-        64,
+        72,
     )
     _yes(drawing, y - 14, "yes", GREEN, ("*Done.",), 235)
-    _down(drawing, y + 18, y + 54, "no")
+    _down(drawing, y + 22, y + 54, "no")
     _box(
         drawing,
         _X,

@@ -80,10 +80,13 @@ def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
             "(mpremote fs rm)"
         )
     # What is left of a copy that was broken off, of earlier releases, or would be imported first.
+    asides = {path + ASIDE for path in fresh}  # written anew, and moved away
     stale = tuple(
         path
         for path in found.files
-        if path not in files and (path.startswith(_FOLDER) or path in _OURS_NO_MORE)
+        if path not in files
+        and path not in asides
+        and (path.startswith(_FOLDER) or path in _OURS_NO_MORE)
     )
     needed = sum(-(-len(data) // _BLOCK) for data in fresh.values())
     if fresh and (needed + _SPARE_BLOCKS) * _BLOCK > found.free:
@@ -122,12 +125,12 @@ def flash(board: str | None, port: str | None, timeout: float) -> dict[str, Any]
         boards.load(board)
     with Prompt(board_port.find(port), timeout) as prompt:
         where = Whereabouts(prompt.port)
-        found = prompt.look()
         try:
+            found = prompt.look()
             _bring_up_to_date(prompt, found, board or found.board)
-        except (PortError, InputError):
-            if found.has_firmware:
-                prompt.reset()
+        except BaseException:
+            # Ctrl-C too: whatever the board ran before, it runs that again.
+            prompt.abandon()
             raise
         prompt.reset()
     return first_report(where, timeout)

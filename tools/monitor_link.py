@@ -122,9 +122,20 @@ class Link:
 
     def close(self) -> None:
         if self._console is not None:
-            self._noise += self._console.noise
+            self._noise += self._noise_here
             self._console.close()
             self._console = None
+
+    @property
+    def _noise_here(self) -> int:
+        """Lines dropped on this connection.  A prompt that has been asked for is none."""
+        if self._console is None or (self._is_stopped and not self._is_heard):
+            return 0
+        return self._console.noise
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._state in (PROMPT, SAFE_MODE)
 
     @property
     def standing(self) -> Standing:
@@ -134,7 +145,7 @@ class Link:
             self._port,
             self._why,
             None if self._last_at is None else now - self._last_at,
-            self._noise + (self._console.noise if self._console else 0),
+            self._noise + self._noise_here,
             self._reconnections,
             self._restarts,
         )
@@ -150,13 +161,12 @@ class Link:
         try:
             return self._look(self._console)
         except PortError as problem:
-            at_prompt = self._console.is_at_prompt
-            if at_prompt and self._state != SAFE_MODE:
-                self._give_up(PROMPT, str(problem), _PROMPT_AGAIN_S)
-            elif at_prompt:
+            if not self._console.is_at_prompt:
+                self._give_up(WAITING, str(problem), _AGAIN_S)
+            elif self._state == SAFE_MODE:
                 self._give_up(SAFE_MODE, self._why, _PROMPT_AGAIN_S)
             else:
-                self._give_up(WAITING, str(problem), _AGAIN_S)
+                self._give_up(PROMPT, str(problem), _PROMPT_AGAIN_S)
             return None
 
     def _find(self) -> bool:
@@ -183,13 +193,13 @@ class Link:
         self._where = Whereabouts(self._port)
         self._since = self._nudged = self._clock()
         self._is_heard = False
-        if self._state in (PROMPT, SAFE_MODE):
+        if self._is_stopped:
             self._nudged -= _SILENT_S
         else:
             self._state, self._why = OPEN, ""
 
     def _give_up(self, state: str, why: str, seconds: float) -> None:
-        self.close()
+        self.close()  # as long as the state is that of this connection
         self._state, self._why = state, why
         self._again_at = self._clock() + seconds
 

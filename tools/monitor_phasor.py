@@ -26,8 +26,10 @@ _BRAILLE = 0x2800
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 # Cells left and right of the circle for the voltages' names.
 MARGIN_COLUMNS = 3
-_HEAD_DOTS, _HEAD_DEG = 5, 152
-_CIRCLE_STEP_DEG = 6
+# An arrow's head: strokes of so many radii, at least so many dots, turned by so many degrees.
+_HEAD, _HEAD_DOTS, _HEAD_DEG = 0.15, 5, 152
+# From dot to dot of the circle, in dots.
+_CIRCLE_STEP = 2.5
 # Where a name may be, seen from its arrow's tip, the best first.
 _NAME_DEG = (0, 45, -45, 90, -90, 135, -135)
 # As many places worse it is when a letter hides dots.
@@ -136,16 +138,18 @@ class Canvas:
             self.dot(x, y, style)
 
     def circle(self, style: str) -> None:
-        for degrees in range(0, 360, _CIRCLE_STEP_DEG):
-            self.dot(*self.at(degrees, self.radius), style)
+        count = round(2 * math.pi * self.radius / _CIRCLE_STEP)
+        for k in range(count):
+            self.dot(*self.at(360 * k / count, self.radius), style)
 
     def arrow(self, arrow: Arrow, style: str) -> None:
         length = arrow.length * self.radius
         tip = self.at(arrow.degrees, length)
         self.line(self.center, tip, style)
+        head = max(_HEAD * self.radius, _HEAD_DOTS)
         for turn in (_HEAD_DEG, -_HEAD_DEG):
             angle = math.radians(arrow.degrees + turn)
-            end = tip[0] + _HEAD_DOTS * math.cos(angle), tip[1] - _HEAD_DOTS * math.sin(angle)
+            end = tip[0] + head * math.cos(angle), tip[1] - head * math.sin(angle)
             self.line(tip, end, style)
 
     def name(self, arrow: Arrow, style: str) -> None:

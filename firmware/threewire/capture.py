@@ -88,8 +88,9 @@ class Capture:
 
     def gap(self, frames, ticks):
         """As Meter.gap: nothing comes after it."""
-        self._lost = frames
-        self.done = True
+        if not self.done:
+            self._lost = frames
+            self.done = True
 
     def _end_line(self):
         used = self._used
@@ -97,13 +98,18 @@ class Capture:
             self._used = 0
             text = self._text[:used]
             frame = self._taken - used // self._size
-            self._write(b'{"codes":"')
-            self._write(text)
-            self._write(
-                '","frame":{},"frame_ticks":{},"crc":{}}}\n'.format(
-                    frame, self._ticks, crc32(text)
-                ).encode()
-            )
+            # Made before the line begins: what fails here leaves no half of one.
+            rest = '","frame":{},"frame_ticks":{},"crc":{}}}\n'.format(
+                frame, self._ticks, crc32(text)
+            ).encode()
+            try:
+                self._write(b'{"codes":"')
+                self._write(text)
+                self._write(rest)
+            except Exception:
+                # What is written next is a line of its own.
+                self._write(b"\n")
+                raise
 
     def finish(self):
         """Ends the last line; then yields that of the meter, piece by piece."""

@@ -1,0 +1,274 @@
+"""What the tests of a capture share: its text worked out by hand, and the firmware's own service
+with all that main.py gives it but the chip.
+
+Flow: codes -> SAMPLER -> service, desk, capture -> PORT's bytes, also by TCP to tools.capture.
+"""
+
+import base64
+import json
+import os
+import threading
+import traceback
+import zlib
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from host_tests.console_server import ConsoleServer
+from host_tests.meter_runs import Codes, flat
+
+from threewire.calibration import Calibration, nominal  # isort: skip
+from threewire.commands import Commands  # isort: skip
+from threewire.console import Console  # isort: skip
+from threewire.desk import Desk  # isort: skip
+from threewire.event_log import EventLog  # isort: skip
+from threewire.faults import ClockWatch, Faults, FaultWatch  # isort: skip
+from threewire.keeper import Keeper  # isort: skip
+from threewire.layout import Layout  # isort: skip
+from threewire.meter import Meter  # isort: skip
+from threewire.record import CALIBRATION, REGISTERS  # isort: skip
+from threewire.restarts import Restarts  # isort: skip
+from threewire.sag import Sag  # isort: skip
+from threewire.service import Service  # isort: skip
+from threewire.store import Store, made_for  # isort: skip
+
+TURNS_MS = 5
+
+
+def text_of(codes: Iterable[int]) -> str:
+    """Codes as base64 of a string of 12 bits each, the first in front."""
+    bits = "".join(f"{code:012b}" for code in codes)
+    padded = bits + "0" * (-len(bits) % 24)
+    data = bytes(int(padded[k : k + 8], 2) for k in range(0, len(padded), 8))
+    return base64.b64encode(data).decode()[: len(bits) // 6]
+
+
+def codes_of(text: str) -> list[int]:
+    """The other way round."""
+    data = base64.b64decode(text + "A" * (-len(text) % 4), validate=True)
+    bits = "".join(f"{byte:08b}" for byte in data)[: 6 * len(text)]
+    return [int(bits[k : k + 12], 2) for k in range(0, len(bits), 12)]
+
+
+def lines_of(said: bytes, torn: int = 0) -> list[dict[str, Any]]:
+    """What a board has written: whole lines of JSON, but for so many lines of codes."""
+    assert said == b"" or said.endswith(b"\n")
+    lines = [line for line in said.split(b"\n") if line]
+    whole = [line for line in lines if line.endswith(b"}")]
+    assert len(lines) - len(whole) == torn
+    assert all(line.startswith(b'{"codes":"') for line in lines if line not in whole)
+    return [json.loads(line) for line in whole]
+
+
+class Text:
+    """Lines of codes put together: codes in order, spans as (frames, ticks), one a line."""
+
+    def __init__(self, lines: Iterable[dict[str, Any]], stride: int) -> None:
+        self.codes: list[int] = []
+        self.spans: list[tuple[int, int]] = []
+        for line in lines:
+            assert line.keys() == {"codes", "frame", "frame_ticks", "crc"}
+            assert line["frame"] * stride == len(self.codes)
+            assert zlib.crc32(line["codes"].encode()) == line["crc"]
+            found = codes_of(line["codes"])
+            assert found and len(found) % stride == 0
+            self.codes += found
+            self.spans.append((len(found) // stride, line["frame_ticks"]))
+
+
+class Sampler:
+    """Hands over one of `waiting` each time: (codes, ticks of a frame), or frames that were lost;
+    when there is nothing left, what `refill` gives."""
+
+    def __init__(self, refill: Callable[[], tuple[Codes, int] | int | None]) -> None:
+        self.waiting: deque[tuple[Codes, int] | int] = deque()
+        self._refill = refill
+
+    def pump(self, intake: Any) -> None:
+        given = self.waiting.popleft() if self.waiting else self._refill()
+        if isinstance(given, int):
+            intake.gap(given, given * 4800)
+        elif given is not None:
+            codes, ticks = given
+            # Somewhere in an array, as in the ring.
+            before = array("H", [1234] * codes.shape[1])
+            intake.feed(before + flat(codes), len(codes), ticks, 1)
+
+
+class Port:
+    """What the service writes, and what is typed to it."""
+
+    def __init__(self) -> None:
+        self.said = bytearray()
+        self.typed = bytearray()
+        self.fed = 0
+        self.now = 0
+
+    def read(self, most: int) -> bytes:
+        data = bytes(self.typed[:most])
+        del self.typed[:most]
+        return data
+
+    def write(self, text: str) -> None:
+        self.write_bytes(text.encode())
+
+    def write_bytes(self, data: bytes) -> None:
+        self.said += bytes(data)
+
+    def now_ms(self) -> int:
+        return self.now & 0x3FFFFFFF
+
+    def feed_watchdog(self) -> None:
+        self.fed += 1
+
+
+class Board:
+    """main.py's parts on files in `folder`, each turn of the service 5 ms after the other.
+
+    write_bytes  what a capture writes by, instead of the port's
+    new_meter    makes its meter, instead of the right one
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        layout: Layout,
+        calibration: Calibration | None = None,
+        port: Port | None = None,
+        write_bytes: Callable[[bytes], object] | None = None,
+        new_meter: Callable[[], Meter] | None = None,
+        refill: Callable[[], tuple[Codes, int] | int | None] = lambda: None,
+    ) -> None:
+        def store(name: str, kind: int, check: Any = None) -> Store:
+            return Store(os, open, str(folder / name), name, kind, check)
+
+        calibration = calibration or nominal(layout)
+        self.layout = layout
+        self.port = port or Port()
+        self.faults = Faults()
+        watch = FaultWatch(self.faults, layout)
+        self.meter = Meter(
+            layout,
+            calibration,
+            on_window=lambda w: watch.window(w, self.meter.elements, self.meter.hertz_mhz(w)),
+        )
+        self.desk = Desk(
+            "1.2.3",
+            layout,
+            True,
+            self.meter,
+            Keeper(self.meter, self.faults, store("registers", REGISTERS)),
+            self.faults,
+            watch,
+            Restarts(store("restarts", REGISTERS)),
+            EventLog(os, open, str(folder / "log"), json.dumps),
+            store("constants", CALIBRATION, made_for(layout.name)),
+            new_meter or (lambda: Meter(layout, calibration)),
+            write_bytes or self.port.write_bytes,
+        )
+        self.sampler = Sampler(refill)
+        self.service = Service(
+            self.sampler,
+            Sag(layout, calibration),
+            self.desk,
+            Console(Commands(self.desk).answer, self.port.write, self.desk.survived),
+            ClockWatch(self.faults, layout.tick_hz, lambda end, start: end - start),
+            self.port,
+        )
+
+    def type(self, line: str) -> None:
+        self.port.typed += line.encode() + b"\n"
+
+    def turn(self) -> None:
+        while self.service.turn():
+            pass
+        self.port.now += TURNS_MS
+
+    def run(
+        self, blocks: Iterable[tuple[Codes, int] | int] = (), torn: int = 0
+    ) -> list[dict[str, Any]]:
+        """Meters, until that and all there is to write is done; what it has written meanwhile."""
+        before = len(self.port.said)
+        self.sampler.waiting.extend(blocks)
+        quiet = 0
+        while quiet < 12:
+            self.turn()
+            quiet = 0 if self.sampler.waiting or self.port.typed else quiet + 1
+        return lines_of(bytes(self.port.said[before:]), torn)
+
+
+def print_exception(problem: BaseException, file: Any) -> None:
+    """MicroPython's sys.print_exception, which the desk keeps a traceback by."""
+    traceback.print_exception(problem, file=file)
+
+
+class _Wire(Port):
+    """The port of a board at the other end of a ConsoleServer."""
+
+    def __init__(self, server: ConsoleServer, spoil: Callable[[bytes], Iterable[bytes]]) -> None:
+        super().__init__()
+        self._server = server
+        self._spoil = spoil
+        self._line = bytearray()
+        server.on_heard = self.typed.extend
+
+    def write_bytes(self, data: bytes) -> None:
+        super().write_bytes(data)
+        self._line += bytes(data)
+        while b"\n" in self._line:
+            line, _, self._line = self._line.partition(b"\n")
+            for said in self._spoil(bytes(line)):
+                self._server.say(said + b"\r\n")
+
+
+class BoardOverTcp:
+    """A Board that meters the same codes again and again, behind url.  Use it as a context
+    manager.
+
+    spoil  what the cable makes of each line
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        layout: Layout,
+        refill: Callable[[], tuple[Codes, int] | int | None],
+        spoil: Callable[[bytes], Iterable[bytes]] = lambda line: [line],
+        **options: Any,
+    ) -> None:
+        self.server = ConsoleServer()
+        self.url = self.server.url
+        self.port = _Wire(self.server, spoil)
+        self.board = Board(folder, layout, port=self.port, refill=refill, **options)
+        self.failed: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self.board.turn()
+                # In its own time, but for a capture, which nothing waits for.
+                if not self.board.desk.capture:
+                    self._stop.wait(TURNS_MS / 1000)
+        except BaseException as problem:
+            self.failed = problem
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.server.__exit__(kind, problem, trace)
+        assert self.failed is None

@@ -1,0 +1,167 @@
+"""The README as a new user follows it: its commands, in a fresh clone, in their order.
+
+What a person would do at the board is done here to the emulated one; only its address, and the
+patience that it needs, are added to the commands.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools import emulate, image
+from tools.boards import ROOT
+from tools.rp2040_board import FLASH, EmulatedBoard
+from tools.rp2040_port import EmulatedPort
+
+BOARD = "feather_rp2040"
+# Seconds that the slowest of them, the first, may take on a slow machine.
+LONG = 600
+
+# make …, as an indented line of the README has it, without what it says in brackets of options.
+COMMAND = re.compile(r"^    (make [a-z-]+(?: [A-Z]+=[\w./-]+)*)$", re.MULTILINE)
+
+
+def commands() -> list[str]:
+    """Those of the README's that come before its list of all targets, each once."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## The house")[0]
+    return list(dict.fromkeys(COMMAND.findall(text)))
+
+
+def test_readme_leads_through_everything() -> None:
+    """That the other tests here follow something."""
+    names = [command.split()[1] for command in commands()]
+    wanted = ["demo", "test", "flash", "monitor", "capture", "calibrate"]
+    assert [name for name in names if name in wanted] == wanted
+    assert f"make flash BOARD={BOARD}" in commands()
+
+
+def test_readme_knows_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bmake ([a-z-]+)", readme))
+    assert named <= targets
+    assert targets - named <= {"help", "setup", "clean", "distclean"}
+
+
+def test_mip_lists_the_firmware() -> None:
+    """package.json, for `mpremote mip install`."""
+    package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
+    modules = sorted((ROOT / "firmware" / "threewire").glob("*.py"))
+    there = {f"threewire/{path.name}": f"firmware/threewire/{path.name}" for path in modules}
+    assert dict(package["urls"]) == {"main.py": "firmware/main.py", **there}
+    assert len(package["urls"]) == len(there) + 1
+    version = (ROOT / "firmware" / "threewire" / "version.py").read_text(encoding="utf-8")
+    assert f'"{package["version"]}"' in version
+
+
+class Clone:
+    """A fresh clone, and a shell in it that knows nothing of this one's tools."""
+
+    def __init__(self, folder: Path, board: str) -> None:
+        self.folder = folder
+        self._at = f" PORT={board} TIMEOUT=240"
+        hidden = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CI", "MAKEFLAGS", "MAKELEVEL"}
+        self._environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in hidden and not name.startswith("PYTEST")
+        }
+        venv = str(Path(sys.prefix) / "bin")
+        path = self._environment["PATH"].split(os.pathsep)
+        self._environment["PATH"] = os.pathsep.join(p for p in path if p != venv)
+
+    def start(self, command: str, is_board: bool = False, **more: str) -> subprocess.Popen[str]:
+        """The command, under way in a session of its own."""
+        return subprocess.Popen(
+            ["sh", "-c", "exec " + command + (self._at if is_board else "")],
+            cwd=self.folder,
+            env={**self._environment, **more},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, command: str, is_board: bool = False, **more: str) -> tuple[str, str]:
+        """Runs it to a good end; what it said on stdout and stderr."""
+        child = self.start(command, is_board, **more)
+        try:
+            out, err = child.communicate(timeout=LONG)
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+        assert child.returncode == 0, f"{command}: {child.returncode}\n{out[-2000:]}{err[-2000:]}"
+        assert "Traceback" not in out + err
+        return out, err
+
+
+@pytest.fixture(scope="module")
+def port(uf2: Path) -> Iterator[EmulatedPort]:
+    """A board with MicroPython and nothing else."""
+    empty = image.pack({}, image.geometry(FLASH))
+    with EmulatedBoard(empty, BOARD, emulate.house(BOARD), uf2) as board:
+        with EmulatedPort(board) as port:
+            yield port
+
+
+@pytest.fixture(scope="module")
+def clone(port: EmulatedPort, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("this folder is no clone")
+    folder = tmp_path_factory.mktemp("first") / "threewire"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    return Clone(folder, port.url)
+
+
+@pytest.mark.rp2040
+def test_from_the_clone_to_a_capture(clone: Clone) -> None:
+    out, err = clone.run("make demo")
+    assert "Making .venv" in out
+    for line in ("element 1", "element 2", "total"):
+        assert line in out
+    assert (clone.folder / "build" / "demo.png").stat().st_size > 10_000
+
+    # One file of the tests: all of them are what is being run.
+    out, _ = clone.run("make test", PYTEST_ADDOPTS="-k test_intmath")
+    assert re.search(r"\d+ passed", out) and "failed" not in out
+
+    flash = f"make flash BOARD={BOARD}"
+    out, err = clone.run(flash, is_board=True)
+    files = len(image.contents(BOARD))
+    assert f"{files} files copied" in err
+    first = json.loads(out.splitlines()[-1])
+    one, two = first["elements"]
+    assert one["watts"] == pytest.approx(3600, rel=0.01)
+    assert two["watts"] == pytest.approx(12 * 120 * np.cos(0.18 * np.pi), rel=0.01)
+    assert not first["leds"]["reverse"]
+
+    monitor = clone.start("make monitor", is_board=True)
+    try:
+        assert monitor.stdout is not None
+        line = monitor.stdout.readline()
+        assert line, monitor.communicate(timeout=60)[1]
+    finally:
+        os.killpg(monitor.pid, signal.SIGINT)
+        _, err = monitor.communicate(timeout=60)
+    assert "Traceback" not in err
+
+    wanted = next(command for command in commands() if command.startswith("make capture"))
+    seconds = float(wanted.partition("SECONDS=")[2])
+    began = time.monotonic()
+    out, _ = clone.run("make capture SECONDS=1", is_board=True)
+    assert seconds > 1 and "identical to the last bit" in out, time.monotonic() - began
+    (path,) = (clone.folder / "build" / "captures").glob("*.npz")
+    with np.load(path) as kept:
+        assert kept["codes"].shape == (10_000, 4)

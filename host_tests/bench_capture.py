@@ -35,7 +35,9 @@ from threewire.sag import Sag  # isort: skip
 from threewire.service import Service  # isort: skip
 from threewire.store import Store, made_for  # isort: skip
 
-TURNS_MS = 5
+# Of each frame that is lost.
+LOST_TICKS = 4800
+_TURN_S = 0.005
 
 
 def text_of(codes: Iterable[int]) -> str:
@@ -85,16 +87,19 @@ class Sampler:
 
     def __init__(self, refill: Callable[[], tuple[Codes, int] | int | None]) -> None:
         self.waiting: deque[tuple[Codes, int] | int] = deque()
+        self.ticks = 0
         self._refill = refill
 
     def pump(self, intake: Any) -> None:
         given = self.waiting.popleft() if self.waiting else self._refill()
         if isinstance(given, int):
-            intake.gap(given, given * 4800)
+            self.ticks += given * LOST_TICKS
+            intake.gap(given, given * LOST_TICKS)
         elif given is not None:
             codes, ticks = given
             # Somewhere in an array, as in the ring.
             before = array("H", [1234] * codes.shape[1])
+            self.ticks += len(codes) * ticks
             intake.feed(before + flat(codes), len(codes), ticks, 1)
 
 
@@ -126,7 +131,7 @@ class Port:
 
 
 class Board:
-    """main.py's parts on files in `folder`, each turn of the service 5 ms after the other.
+    """main.py's parts on files in `folder`; time passes with what is sampled.
 
     write_bytes  what a capture writes by, instead of the port's
     new_meter    makes its meter, instead of the right one
@@ -170,6 +175,7 @@ class Board:
             write_bytes or self.port.write_bytes,
         )
         self.sampler = Sampler(refill)
+        self.silent_ms = 0  # in which nothing was sampled
         self.service = Service(
             self.sampler,
             Sag(layout, calibration),
@@ -185,10 +191,10 @@ class Board:
     def turn(self) -> None:
         while self.service.turn():
             pass
-        self.port.now += TURNS_MS
+        self.port.now = self.silent_ms + 1000 * self.sampler.ticks // self.layout.tick_hz
 
     def run(
-        self, blocks: Iterable[tuple[Codes, int] | int] = (), torn: int = 0
+        self, blocks: Iterable[tuple[Codes, int] | int] = (), torn: int = 0, silent_ms: int = 0
     ) -> list[dict[str, Any]]:
         """Meters, until that and all there is to write is done; what it has written meanwhile."""
         before = len(self.port.said)
@@ -196,6 +202,7 @@ class Board:
         quiet = 0
         while quiet < 12:
             self.turn()
+            self.silent_ms += silent_ms // 12
             quiet = 0 if self.sampler.waiting or self.port.typed else quiet + 1
         return lines_of(bytes(self.port.said[before:]), torn)
 
@@ -253,7 +260,7 @@ class BoardOverTcp:
                 self.board.turn()
                 # In its own time, but for a capture, which nothing waits for.
                 if not self.board.desk.capture:
-                    self._stop.wait(TURNS_MS / 1000)
+                    self._stop.wait(_TURN_S)
         except BaseException as problem:
             self.failed = problem
 

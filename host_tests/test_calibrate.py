@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from host_tests.console_server import ConsoleServer
-from host_tests.meter_runs import front_end
+from host_tests.meter_runs import flat, front_end
 from threewire import console
 from threewire.calibration import from_dict, nominal
 from threewire.desk import Desk
@@ -184,7 +184,7 @@ class FakeBoard:
                 self.server.plug()
             meter = self.meter
             for block in np.array_split(self._codes, 50):
-                meter.feed(block.ravel(), len(block), LAYOUT.frame_ticks)
+                meter.feed(flat(block), len(block), LAYOUT.frame_ticks)
             if meter.second:
                 desk = self._desk
                 self.server.say("".join(pieces(meter, desk.faults, desk.active)))
@@ -197,6 +197,7 @@ class FakeBoard:
         """After three seconds with this load."""
         end = self.meter.ticks + 3 * LAYOUT.tick_hz
         while self.meter.ticks < end:
+            assert self._thread.is_alive()
             time.sleep(SECOND_S / 3)
         return self
 

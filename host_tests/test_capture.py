@@ -113,7 +113,7 @@ def test_any_blocks_are_base64_of_their_codes(
     assert [t for frames, t in text.spans for _ in range(frames)] == ticks[:taken] == fed.ticks
     # Twenty lines a second, but for what ends one; no line without a frame.
     per_line = max(1, min(1_000_000 // period_us // 20, 4096 // (2 * stride)))
-    assert max(frames for frames, _ in text.spans) <= per_line
+    assert max([frames for frames, _ in text.spans], default=0) <= per_line
     assert len(text.spans) <= taken / per_line + len(cuts) + 1
 
 
@@ -154,7 +154,8 @@ for piece in capture.finish():
 def test_engines_write_the_same(engine: str, name: str, tmp_path: Path) -> None:
     layout = boards.load(name)
     codes = convert(split_phase((150, -90), lag_deg=20), 1.3, layout, noise=2)
-    cuts = [(1, 4800), (777, 4800), (0, 4700), (2000, 4801), (1, 4802), (6001, 4800), (3000, 4800)]
+    lengths = [(1, 4800), (777, 4800), (0, 4700), (999, 4801), (1, 4802)]
+    cuts = [*lengths, *[(1001, 4800)] * 10]
     wanted = 11_000
     script, at, blocks = tmp_path / "capture.py", 0, b""
     for frames, _ in cuts:
@@ -222,16 +223,16 @@ def test_the_energy_is_that_of_the_codes(tmp_path: Path) -> None:
     codes = convert(split_phase((80, -50), lag_deg=25), 3.0, layout, noise=1)
     rig = Board(tmp_path, layout)
     rig.type("capture 2.5")
-    reply, text, last = captured(rig.run(cut(codes, layout.frame_ticks)))
+    told = rig.run()
+    # From a zero crossing on: part of a cycle has no mean of its own.
+    reply, text, last = captured(told + rig.run(cut(codes, layout.frame_ticks)))
     frames = reply["frames"]
     assert frames == 20_000 and last["captured"] == frames and last["lost"] == 0
     assert reply["slots"] == list(SLOTS) and reply["board"] == "made_up"
     assert (reply["tick_hz"], reply["frame_ticks"]) == (layout.tick_hz, layout.frame_ticks)
     assert reply["calibration"] == nominal(layout).to_dict()
     found = np.array(text.codes).reshape(-1, 4)
-    # Of those that were fed, in one run from somewhere near the beginning.
-    first = next(k for k in range(1000) if (codes[k : k + 50] == found[:50]).all())
-    assert first and (codes[first : first + frames] == found).all()
+    assert (codes[:frames] == found).all()
     signals = found.astype(float) - MID
     wh = [
         Fraction(int(wh)) + Fraction(int(residue), NANO_WH * layout.tick_hz << 32)
@@ -253,8 +254,8 @@ def test_a_capture_changes_nothing_for_the_meter(
     from its first frame on."""
     layout = boards.load(name)
     calibration = from_dict(constants, layout)
-    seconds = 1.6 if layout.frame_ticks * 5000 < layout.tick_hz else 2.0
-    codes = convert(split_phase((40, -75), lag_deg=30), seconds, layout, noise=2)
+    hertz = layout.tick_hz / layout.frame_ticks
+    codes = convert(split_phase((40, -75), lag_deg=30), 20000 / hertz, layout, noise=2)
     chance = random.Random(2)
     blocks, at = [], 0
     while at < len(codes):
@@ -271,9 +272,10 @@ def test_a_capture_changes_nothing_for_the_meter(
         told = rig.run(blocks[:8])
         rig.type(command)
         said.append(told + rig.run(blocks[8:]))
+        rig.desk.end()
         kept.append(rig.desk.keeper.values())
         assert rig.desk.capture is None
-    assert kept[0] == kept[1] and kept[0][4] + kept[0][5] > 0
+    assert kept[0] == kept[1] and min(kept[0][k] for k in (7, 9, 15)) > 0
     reply, text, last = captured(said[1])
     assert not any("codes" in line for line in said[0])
     # The same frames once more, through a meter alone.
@@ -325,10 +327,11 @@ def test_frames_that_are_lost_end_it(tmp_path: Path) -> None:
     codes = second()
     rig.run(cut(codes, ticks))
     rig.type("capture 2")
-    told = rig.run([*cut(codes[:5000], ticks), 321, *cut(codes, ticks), 77, *cut(codes, ticks)])
+    begun = rig.run()
+    told = begun + rig.run([*cut(codes[:5000], ticks), 321, *cut(codes, ticks), 77, *cut(codes, ticks)])
     reply, text, last = captured(told)
     taken = last["captured"]
-    assert 4000 < taken <= 5000 and last["lost"] == 321 and reply["frames"] == 20_000
+    assert taken == 5000 and last["lost"] == 321 and reply["frames"] == 20_000
     assert len(text.codes) == 4 * taken
     assert text.codes == codes[5000 - taken : 5000].reshape(-1).tolist()
     meter = Meter(FEATHER, nominal(FEATHER))
@@ -343,11 +346,13 @@ def test_what_is_lost_behind_the_last_frame_is_not_the_captures(tmp_path: Path) 
     rig = Board(tmp_path, FEATHER)
     rig.type("capture 0.1")
     codes = second()
-    rig.run(cut(codes[:200], FEATHER.frame_ticks))
+    told = rig.run(cut(codes[:200], FEATHER.frame_ticks))
     assert rig.desk.capture
-    # In one go, before the service looks at it again.
-    rig.sampler.waiting.extend([(codes[:2000], FEATHER.frame_ticks), 50])
-    _, text, last = captured(rig.run())
+    # One after the other, before the service looks at it again.
+    while rig.service._turns % 4:
+        rig.turn()
+    told += rig.run([(codes[:2000], FEATHER.frame_ticks), 50])
+    _, text, last = captured(told)
     assert last["captured"] == 1000 and last["lost"] == 0 and len(text.codes) == 4000
     assert rig.meter.lost_frames == 50
 
@@ -440,9 +445,7 @@ def test_ctrl_c_leaves_no_half_line(tmp_path: Path) -> None:
     codes = second()
     rig.run(cut(codes[:4321], FEATHER.frame_ticks))
     assert rig.desk.capture
-    # After silence.
-    for _ in range(200):
-        rig.turn()
+    rig.run(silent_ms=200)
     rig.port.typed += b"\x03"
     told = rig.run(cut(codes[:2000], FEATHER.frame_ticks))
     assert rig.service.stopped and all("codes" in line for line in told)
@@ -477,7 +480,7 @@ def test_seconds(tmp_path: Path, given: str, frames: int | None) -> None:
     [
         *("0", "0.0", "0.0009", "00000", "10000", "1e3", "-1", "+1", "nan", "inf", "0x10"),
         *("1_0", "1 2", "1.2.3", "1,5", ".5", ".", "..", "1.-5", "1.5s", "one", '"1"', "{}"),
-        *("\u00b2", "1.\u00b2", "\u0661", "9" * 900, "1." + "9" * 900 + "x", "\u00e9" * 400),
+        *("\u00b2", "1.\u00b2", "\u0661", "9" * 900, "1.9x", "1.99x", "\u00e9" * 400),
     ],
 )
 def test_what_is_no_seconds_is_refused(tmp_path: Path, given: str) -> None:

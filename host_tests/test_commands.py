@@ -383,7 +383,7 @@ def test_presets_that_are_refused(given: str, says: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_what_is_given_is_what_the_command_takes(name: str) -> None:
-    usage = {"calibrate": " {JSON}", "preset": " NAME WH"}.get(name, "")
+    usage = {"calibrate": " {JSON}", "preset": " NAME WH", "capture": " SECONDS"}.get(name, "")
     error = refused(Desk(), name if usage else name + " now")
     assert error == f"it is: {name}{usage}"
     # Blanks at the end are nothing.
@@ -530,7 +530,7 @@ def test_on_the_real_desk_every_change_is_kept_and_logged_once(board: Any) -> No
 
 
 def test_on_the_real_desk_every_command_is_answered(board: Any) -> None:
-    for name in sorted(ALL - {"calibrate", "preset", "readings"}):
+    for name in sorted(ALL - {"calibrate", "preset", "readings", "capture"}):
         answer = ask(board.desk, name)
         assert answer["reply"] == name and "error" not in answer
     assert board.desk.restart_wanted
@@ -576,6 +576,10 @@ class Desk:
         return "line\\nline \\x01"
     def save(self):
         return True
+    def prepare_capture(self, milliseconds):
+        return {{"milliseconds": milliseconds}}
+    def begin_capture(self):
+        sys.stderr.write('["capture"]\\n')
     def restart(self):
         sys.stderr.write('["restart"]\\n')
 
@@ -595,7 +599,8 @@ for text in {texts}:
 @pytest.mark.parametrize("engine", ["micropython", "i386", "armhf"])
 def test_on_micropython(engine: str, tmp_path: Path) -> None:
     """Every command is answered, and every constant that is refused, as on CPython."""
-    texts = sorted(ALL - {"calibrate", "preset", "restart"}) + [
+    texts = sorted(ALL - {"calibrate", "preset", "restart", "capture"}) + [
+        "capture 2.5",
         'calibrate {"i1_na": 151000000}',
         "preset received 1099511627776",
         "preset received 5",
@@ -608,6 +613,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
         'calibrate {"a": ' * 60,
         'calibrate {"v1_nv": 1e999}',
         "calibrate nothing",
+        "capture x",
     ]
     script = tmp_path / "commands.py"
     script.write_text(
@@ -633,6 +639,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
     assert by_text["calibrate " + "[" * 1000]["error"].startswith("no JSON")
     assert by_text["calibrate " + "[" * 500 + "]" * 500]["error"].startswith("the constants is")
     assert by_text["preset received 5"]["error"] == "not this"
+    assert by_text["capture 2.5"] == {"reply": "capture", "milliseconds": 2500}
     for name in ("version", "registers", "faults", "help", "calibration", "seal"):
         desk = Desk()
         for register in desk.registers.values():
@@ -650,6 +657,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
     logged = [json.loads(text) for text in done.stderr.splitlines()]
     assert logged == [
         ["clear faults", dict.fromkeys(NAMES, 0), 0],
+        ["capture"],
         ["calibrate", GAINS, {"i1_na": 151000000}],
         ["preset received", "0.000000000", 2**40],
         ["restart"],

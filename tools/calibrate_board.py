@@ -6,6 +6,7 @@ board console, restart, and a look at what is in force then.
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from threewire.calibration import CalibrationError, from_dict
 from threewire.console import _LONGEST
 from threewire.layout import Layout
-from tools import board_port, boards, flash
+from tools import board_port, boards
 from tools.board_console import BoardConsole, Refused
 from tools.board_port import PortError, Whereabouts, say
 from tools.errors import InputError
@@ -29,6 +30,7 @@ _STEADY = 0.005
 # Lines that tell of a time before now: one is on its way, and the second that the next one tells
 # of ends with a window of 0.2 s and so begins early.
 _STALE = 2
+_AGAIN_S = 0.3
 
 _AS_IT_WAS = "nothing was changed, the old constants are in force"
 _UNKNOWN = (
@@ -215,14 +217,14 @@ class Board:
             say("stored; the board restarts")
             self._ask("restart", "restarting")
             self._console.close()
-            flash.first_report(self._where, self._timeout)
-            self._console = BoardConsole(self._where.now(), self._timeout)
+            self._console = self._started()
             self.in_force = self._ask("calibration", "calibration")
         except PortError as problem:
             raise PortError(f"{problem}; {state}") from None
         except KeyboardInterrupt:
             say(state)
             raise
+        self._t = 0.0
         wanted = from_dict(constants, self.layout).to_dict()
         wrong = [
             key for key in wanted | self.in_force if wanted.get(key) != self.in_force.get(key)
@@ -232,6 +234,25 @@ class Board:
                 f"{self.port}: after its restart the board meters with other constants "
                 f"({', '.join(wrong)}): see its `log` and `faults`"
             )
+
+    def _started(self) -> BoardConsole:
+        """The console of the board that restarts, which takes its port away for a moment, once it
+        meters."""
+        end = time.monotonic() + self._timeout
+        while True:
+            console = None
+            try:
+                left = max(end - time.monotonic(), 1.0)
+                console = BoardConsole(self._where.now(), left)
+                console.report()
+                console.timeout = self._timeout
+                return console
+            except BaseException as problem:
+                if console:
+                    console.close()
+                if not isinstance(problem, PortError) or time.monotonic() >= end:
+                    raise
+            time.sleep(_AGAIN_S)
 
 
 def command_for(constants: dict[str, Any]) -> str:

@@ -102,7 +102,7 @@ def _report(line: Mapping[str, Any]) -> Report:
         counts={
             _text(name): _count(value) for name, value in faults.items() if name not in _NO_COUNTS
         },
-        active=tuple(_text(name) for name in faults.get("active", ())),
+        active=tuple(_text(name) for name in _list(faults.get("active", []))),
     )
 
 
@@ -113,13 +113,13 @@ def _element(element: Mapping[str, Any], finding: Mapping[str, Any]) -> Element:
         amps=_number(element["amps"]),
         reversed=_truth(element["reversed"]),
         verdict=_text(finding["verdict"]),
-        checks=tuple(_count(check) for check in finding["checks"]),
+        checks=tuple(_count(check) for check in _list(finding["checks"])),
         text=_text(finding["text"]),
     )
 
 
 def _powers(of: Mapping[str, Any]) -> dict[str, Any]:
-    first, second, third, fourth = (_wh(text) for text in of["varh"])
+    first, second, third, fourth = (_wh(text) for text in _list(of["varh"]))
     return {
         **{name: _number(of[name]) for name in ("watts", "var", "va", "power_factor")},
         "delivered_wh": _wh(of["delivered_wh"]),
@@ -139,6 +139,12 @@ def _number(value: Any) -> float:
 
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise TypeError(value)
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
         raise TypeError(value)
     return value
 

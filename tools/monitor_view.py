@@ -157,11 +157,11 @@ def _varh(report: Report, width: int) -> list[Text]:
 def _demand(report: Report, width: int) -> list[Text]:
     demand = report.demand
     if demand["watts"] is None:
-        return _section("Demand", ["no whole quarter of an hour yet"], width)
+        return _section("Demand", ["no whole 15 min yet"], width)
     watts, least, most, peak = (
         f"{demand[name] or 0.0:.1f}" for name in ("watts", "least", "most", "peak")
     )
-    said = f"{watts} W in the last quarter of an hour ({least} to {most}), peak {peak} W"
+    said = f"{watts} W in the last 15 min ({least} to {most}), peak {peak} W"
     return _section("Demand", textwrap.wrap(said, width - _HEAD - 1), width)
 
 

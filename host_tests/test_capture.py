@@ -328,7 +328,9 @@ def test_frames_that_are_lost_end_it(tmp_path: Path) -> None:
     rig.run(cut(codes, ticks))
     rig.type("capture 2")
     begun = rig.run()
-    told = begun + rig.run([*cut(codes[:5000], ticks), 321, *cut(codes, ticks), 77, *cut(codes, ticks)])
+    told = begun + rig.run(
+        [*cut(codes[:5000], ticks), 321, *cut(codes, ticks), 77, *cut(codes, ticks)]
+    )
     reply, text, last = captured(told)
     taken = last["captured"]
     assert taken == 5000 and last["lost"] == 321 and reply["frames"] == 20_000

@@ -83,6 +83,7 @@ def test_json_has_what_the_interface_promises(house):
         "demand",
         "doctor",
         "faults",
+        "captured",
         "reference",
         "error_ppm",
     }

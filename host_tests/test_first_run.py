@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def test_readme_knows_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"\bmake ([a-z-]+)", readme))
+    named = set(re.findall(r"(?m)(?:`|^    )make ([a-z-]+)", readme))
     assert named <= targets
     assert targets - named <= {"help", "setup", "clean", "distclean"}
 
@@ -111,9 +110,9 @@ class Clone:
 def port(uf2: Path) -> Iterator[EmulatedPort]:
     """A board with MicroPython and nothing else."""
     empty = image.pack({}, image.geometry(FLASH))
-    with EmulatedBoard(empty, BOARD, emulate.house(BOARD), uf2) as board:
-        with EmulatedPort(board) as port:
-            yield port
+    board = EmulatedBoard(empty, BOARD, emulate.house(BOARD), uf2)
+    with board, EmulatedPort(board) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -157,11 +156,9 @@ def test_from_the_clone_to_a_capture(clone: Clone) -> None:
         _, err = monitor.communicate(timeout=60)
     assert "Traceback" not in err
 
-    wanted = next(command for command in commands() if command.startswith("make capture"))
-    seconds = float(wanted.partition("SECONDS=")[2])
-    began = time.monotonic()
+    # One second of what the README takes longer for.
     out, _ = clone.run("make capture SECONDS=1", is_board=True)
-    assert seconds > 1 and "identical to the last bit" in out, time.monotonic() - began
+    assert "identical to the last bit" in out
     (path,) = (clone.folder / "build" / "captures").glob("*.npz")
     with np.load(path) as kept:
         assert kept["codes"].shape == (10_000, 4)

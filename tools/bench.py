@@ -34,7 +34,7 @@ VOLTS, AMPS = 120.0, 100.0
 PACES = ((96, 8000), (120, 8000), (192, 6000), (400, 4000))
 GAPLESS_SECONDS = 2.0
 # The same for captures: the pace, and the ring that memory still holds beside a second meter.
-CAPTURE_PACES = ((192, 3000), (240, 3000), (300, 3000), (400, 3000))
+CAPTURE_PACES = ((192, 3000), (240, 3000), (300, 3000))
 CAPTURE_SECONDS = 1.0
 
 # Runs on the chip: the kernels on 167 frames, a mains cycle at 10 kHz.

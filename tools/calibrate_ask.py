@@ -39,8 +39,9 @@ def ask(board: Board, question: str, parse: Callable[[str], T]) -> T:
                 text = sys.stdin.readline()
             except UnicodeDecodeError:
                 text = ""
+            if not (text and sys.stdin.isatty()):
+                say("")  # nobody has typed the end of this line
         if not text:
-            print(file=sys.stderr)
             raise InputError(
                 f"the input ends at {question!r}: nothing was written to the board; at a terminal "
                 "this tool asks, without one it takes options (--help)"

@@ -83,11 +83,13 @@ def make_point(
     the board cannot be calibrated by."""
     name = f"load {number}, element {reference.element}"
     rows = reading.of(reference.element)
-    for k, what in enumerate(("volts", "amps")):
-        if rows[:, k].min() <= 0:
-            raise InputError(
-                f"{name}: the board reads 0 {what}: is the load on, and the CT there?"
-            )
+    volts, amps = rows[:, 0].min(), rows[:, 1].min()
+    # What is left of the noise is no load either: a tenth of a per cent of class amperes.
+    if volts <= 0 or amps * board.layout.nominal_volts * 1000 < board.layout.starting_mw:
+        raise InputError(
+            f"{name}: the board reads {volts:.3f} V and {amps:.3f} A: is the load on, and on this "
+            "element?"
+        )
     if not reading.hertz:
         raise InputError(f"{name}: the board finds no mains frequency: see its voltage inputs")
     point = Point(

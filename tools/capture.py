@@ -9,6 +9,7 @@ import argparse
 import base64
 import binascii
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -155,11 +156,11 @@ def save(captured: Captured, path: Path) -> None:
         "board": np.array(facts["board"]),
         "firmware": np.array(facts["version"]),
         "tick_hz": np.array(facts["tick_hz"]),
-        "frame_ticks": np.array(captured.spans[0][1]),
+        "frame_ticks": np.array(facts["frame_ticks"]),
         "calibration": np.array(json.dumps(facts["calibration"])),
         "energy": np.array(json.dumps(captured.energy)),
     }
-    if len(captured.spans) > 1:
+    if captured.spans != [(len(captured.codes), facts["frame_ticks"])]:
         arrays["spans"] = np.array(captured.spans, np.int64)
     with replacing(path) as aside, aside.open("wb") as file:
         np.savez_compressed(file, **arrays)
@@ -186,7 +187,7 @@ def _path(given: str | None, board: str) -> Path:
         raise InputError(
             f"{folder}: cannot be made ({reason(problem)}); name a file by --out"
         ) from None
-    return folder / f"{board}-{datetime.now():%Y%m%d-%H%M%S}.npz"
+    return Path(os.path.relpath(folder / f"{board}-{datetime.now():%Y%m%d-%H%M%S}.npz"))
 
 
 def _report(done: Replay, path: Path) -> None:

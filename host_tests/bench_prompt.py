@@ -4,6 +4,7 @@ littlefs of a Pico's, and when it is reset a meter that tells a line of telemetr
 Flow: tools.flash -> TCP -> BENCH PROMPT -> bench_prompt_main.py on the host's MicroPython.
 """
 
+import contextlib
 import json
 import subprocess
 import threading
@@ -142,16 +143,14 @@ class Board:
     def _hear(self, data: bytes) -> None:
         self.on_typed(data)
         if self._meters:
-            before, ctrl_c, data = data.partition(b"\x03")
+            _, ctrl_c, data = data.partition(b"\x03")
             if not ctrl_c:
                 return
             self._begin_prompt()
         prompt = self._prompt
         if prompt is not None and prompt.stdin:
-            try:
+            with contextlib.suppress(OSError):  # it was reset
                 prompt.stdin.write(data)
-            except OSError:
-                pass  # it was reset
 
     def _tell(self) -> None:
         while not self._is_done.wait(_TELLS_S):

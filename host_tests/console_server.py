@@ -21,6 +21,7 @@ from threewire.console import Console  # isort: skip
 PROMPT = b"\r\n>>> "
 _LOOK_S = 0.005
 _CHUNK = 4096
+_OPENING_S = 0.2
 
 
 class ConsoleServer:
@@ -118,8 +119,10 @@ class ConsoleServer:
             time.sleep(_LOOK_S)
 
     def wait_client(self, count: int = 1, seconds: float = 5.0) -> None:
-        """Until there have been so many clients and the last is still there."""
+        """Until there have been so many clients, and the last is there and listens."""
         self.wait(lambda: self.connected >= count and self._client is not None, seconds)
+        # What comes while pyserial opens a port it throws away.
+        time.sleep(_OPENING_S)
 
     # ---- what the board does
 

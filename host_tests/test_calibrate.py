@@ -460,6 +460,20 @@ def test_what_no_calibration_should_mend(board: FakeBoard, run: Any, folder: Pat
     assert list(folder.iterdir()) == [] and board.starts == 1
 
 
+def test_loads_that_contradict_each_other_are_kept_but_not_solved(
+    board: FakeBoard, run: Any, folder: Path
+) -> None:
+    load = lambda: board.load(30, 0)  # noqa: E731
+    volts, amps, watts = truth(30)
+    wrong = [f"{volts}", f"{1.04 * amps}", f"{1.04 * watts}"]
+    answers = ["1", load, *typed(30), "1", "", *wrong, ""]
+    status, out, err = run(board.url, "--seconds", 2, answers=answers)
+    assert status == 2 and out == ""
+    assert "load 2, element 1: amps by the reference are" in err.splitlines()[-1]
+    (points,) = folder.iterdir()
+    assert len(json.loads(points.read_text())["points"]) == 2 and board.starts == 1
+
+
 def test_an_unsteady_load_is_warned_of(board: FakeBoard, run: Any) -> None:
     board.load(30, 0)
     board.settled()
@@ -610,6 +624,20 @@ def test_a_board_that_does_not_come_back_says_what_is_in_force(
     gone.set()
     assert status == 1 and "stored, and in force from its next start" in err
     assert "the old constants are kept in" in err and "in force now" not in out
+
+
+def test_ctrl_c_while_it_restarts_says_what_is_in_force(
+    board: FakeBoard, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "new.json"
+    file.write_text(json.dumps({"v1_nv": 111_000_000}))
+
+    def interrupt(self: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibrate_board.Board, "_started", interrupt)
+    status, _, err = run(board.url, "--restore", file, "--yes")
+    assert status == 130 and "stored, and in force from its next start\nstopped" in err
 
 
 def test_a_board_that_cannot_store_them_says_so(

@@ -14,7 +14,7 @@ from tools.rp2040_inputs import Periodic
 from tools.rp2040_port import EmulatedPort
 from tools.solver import NOMINAL_LEAD_DEG
 
-pytestmark = pytest.mark.rp2040
+pytestmark = [pytest.mark.rp2040, pytest.mark.slow]
 
 BOARD = boards.DEFAULT
 HERTZ = 60

@@ -61,7 +61,8 @@ def run(
     """Exit status, stdout and stderr of the tool."""
     given = [*(["--out", str(out)] if out else []), "--port", url, *options]
     status = capture.main(["--seconds", "0.5", "--timeout", "5", *given])
-    return status, *capsys.readouterr()
+    said, told = capsys.readouterr()
+    return status, said, told
 
 
 def failed(

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,21 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tools.monitor", *arguments]
 
 
-def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A monitor that is piped, for as long as the `with`."""
+    process = subprocess.Popen(
         command(*arguments),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        **options,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def while_it_runs(script: Callable[[], None], *arguments: str) -> int:
@@ -167,7 +174,7 @@ def test_no_board_is_waited_for(
 @posix
 def test_who_reads_may_have_seen_enough(server: ConsoleServer) -> None:
     """As in `python -m tools.monitor | head -1`."""
-    with start("--port", server.url) as process:
+    with started("--port", server.url) as process:
         assert process.stdout is not None and process.stderr is not None
         server.wait_client(1, 20)
         server.say(LINES[0])
@@ -188,7 +195,7 @@ def test_a_kill_leaves_whole_rows(server: ConsoleServer, tmp_path: Path) -> None
     path = tmp_path / "a.csv"
     for trial in range(3):
         had = path.read_bytes().count(b"\n") if path.exists() else 1
-        with start("--port", server.url, "--csv", str(path)) as process:
+        with started("--port", server.url, "--csv", str(path)) as process:
             server.wait_client(trial + 1, 20)
             for k in range(400):
                 server.say(LINES[k % len(LINES)])
@@ -203,7 +210,7 @@ def test_a_kill_leaves_whole_rows(server: ConsoleServer, tmp_path: Path) -> None
 @posix
 def test_a_polite_kill_draws_the_plot(server: ConsoleServer, tmp_path: Path) -> None:
     path, plot = tmp_path / "a.csv", tmp_path / "a.png"
-    with start("--port", server.url, "--csv", str(path), "--plot", str(plot)) as process:
+    with started("--port", server.url, "--csv", str(path), "--plot", str(plot)) as process:
         server.wait_client(1, 20)
         server.say(LINES[0])
         wait_rows(path, 1)
@@ -237,35 +244,49 @@ class Screen:
             stderr=self._slave,
             env={**os.environ, "TERM": "xterm-256color"},
             start_new_session=True,
+            # So that Ctrl-C is a signal.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
-        self.text = ""
+        self._text = ""
+        self._seen = 0
+        # A terminal takes what comes, whether or not anybody looks at it.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        try:
+            while data := os.read(self._master, 65536):
+                self._text += data.decode(errors="replace")
+        except OSError:
+            pass  # closed at the other end
 
     @property
     def modes(self) -> list[Any]:
         return self._termios.tcgetattr(self._slave)
 
     def read_until(self, text: str, seconds: float = 20.0) -> str:
-        """All since the last time, without colours, as soon as the text has come."""
-        import select
-
+        """All that has been shown since the text before came, up to this one; no colours."""
         end = time.monotonic() + seconds
-        found = ""
-        while text not in found:
-            assert time.monotonic() < end, found
-            if select.select([self._master], [], [], 0.1)[0]:
-                self.text += os.read(self._master, 65536).decode(errors="replace")
-                found = re.sub(r"\x1b\[[0-9;]*m", "", self.text)
-        self.text = ""
-        return found
+        while True:
+            found = re.sub(r"\x1b\[[0-9;]*m", "", self._text)[self._seen :]
+            if text in found:
+                size = found.index(text) + len(text)
+                self._seen += size
+                return found[:size]
+            assert time.monotonic() < end, found[-4000:]
+            time.sleep(0.02)
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
+    def hang_up(self) -> None:
+        os.close(self._slave)
+        os.close(self._master)
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._master)
-        os.close(self._slave)
+        self.hang_up()
 
 
 @posix
@@ -289,8 +310,7 @@ def test_in_a_terminal_the_view_is_drawn_and_given_back(server: ConsoleServer, k
         screen.read_until("● live")
         screen.type("x")  # is no key
         screen.type(key)
-        last = screen.read_until("reports in")
-        assert "2 reports in" in last
+        last = screen.read_until("2 reports in")
         assert "\x1b[?1049l" in last and "\x1b[?25h" in last
         assert screen.process.wait(10) == (130 if key == "\x03" else 0)
         assert screen.modes == screen.before
@@ -299,15 +319,19 @@ def test_in_a_terminal_the_view_is_drawn_and_given_back(server: ConsoleServer, k
 
 
 @posix
-def test_a_terminal_that_is_gone_ends_it(server: ConsoleServer) -> None:
-    screen = Screen(80, 24, "--port", server.url)
-    screen.read_until("No report of the meter yet")
-    os.close(screen._slave)
-    os.close(screen._master)
+def test_a_terminal_that_is_gone_ends_it(server: ConsoleServer, tmp_path: Path) -> None:
+    """As when its window is closed; the plot is drawn nevertheless."""
+    plot = tmp_path / "a.png"
+    screen = Screen(80, 24, "--port", server.url, "--plot", str(plot))
     try:
-        screen.process.wait(15)
+        screen.read_until("No report of the meter yet")
+        server.wait_client(1)
+        server.say(LINES[4])
+        screen.read_until("2 REVERSED")
     finally:
-        screen.process.kill()
+        screen.hang_up()
+    assert screen.process.wait(15) == 128 + signal.SIGHUP
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 # ---- what cannot be used

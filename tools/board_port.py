@@ -5,6 +5,7 @@ quirks of boards and systems) -> flash, console.
 """
 
 import argparse
+import errno
 import math
 import os
 import sys
@@ -104,7 +105,21 @@ def _why_not(port: str) -> str:
         if not os.access(port, os.R_OK | os.W_OK):
             remedy = "sudo usermod -aG dialout $USER, then log in anew"
             return f"{port}: no permission; on Linux: {remedy}"
+        if not _is_serial(port):
+            return f"{port}: no serial port; boards are at /dev/ttyACM0 and the like"
     return f"{port}: busy: close the other program that uses it (a monitor, a terminal)"
+
+
+def _is_serial(port: str) -> bool:
+    try:
+        line = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as problem:
+        # As one is that has been opened for one program alone.
+        return problem.errno == errno.EBUSY
+    try:
+        return os.isatty(line)
+    finally:
+        os.close(line)
 
 
 def told(problem: Exception) -> str:

@@ -144,8 +144,7 @@ class Prompt:
         for is_last in (False, True):
             time.sleep(_SILENCE_S)
             try:
-                # mpremote prints what it did not understand.
-                with self._connection(), contextlib.redirect_stdout(io.StringIO()):
+                with self._connection():
                     # A soft reset would take with it what feeds a watchdog that cannot be stopped.
                     transport.enter_raw_repl(soft_reset=False, timeout_overall=self._whole_s)
                 return
@@ -160,7 +159,9 @@ class Prompt:
     @contextlib.contextmanager
     def _connection(self) -> Iterator[None]:
         try:
-            yield
+            # mpremote prints what it did not understand.
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
         except OSError as problem:
             # A SerialException is one; the system's own come through from pyserial as well.
             raise PortError(f"{self.port}: {board_port.told(problem)}") from None

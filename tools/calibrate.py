@@ -96,7 +96,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--uncertainty",
         metavar="PERCENT",
         help="of the reference's readings, one standard uncertainty "
-        f"(default {DEFAULT_PERCENT:g})",
+        f"(default {DEFAULT_PERCENT:g}; a points file has its own)",
     )
     parser.add_argument(
         "--keep", metavar="FILE", help="for the old constants (default in build/calibration)"

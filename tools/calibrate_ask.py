@@ -32,6 +32,7 @@ _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 def ask(board: Board, question: str, parse: Callable[[str], T]) -> T:
     """The answer to a question; `parse` raises ValueError, with what would be right, for one that
     is none, and it is asked again. Raises InputError at the end of the input."""
+    sys.stdout.flush()
     while True:
         print(f"{question} ", end="", file=sys.stderr, flush=True)
         with board.idle():
@@ -117,6 +118,7 @@ def _load(
 
 def read(board: Board, seconds: int, elements: tuple[int, ...]) -> Reading:
     """What the board reads from now on, after a load has been switched; warns where it varies."""
+    say(f"reading for {seconds} s")
     board.settle()
     reading = board.read(seconds)
     warn(reading, elements)

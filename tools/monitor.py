@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -112,20 +113,43 @@ class Watch:
             raise InputError(self._csv.note)
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _signalled(number: int, frame: FrameType | None) -> None:
+    """Ends in good order: the terminal as it was, the plot drawn."""
+    if number != signal.SIGTERM:
+        # The terminal is gone, and writing to it would fail.
+        _silence(1, 2)
     sys.exit(128 + number)
 
 
-def _watch(options: argparse.Namespace) -> None:
-    # A kill gives the terminal back as it was, and draws the plot.
-    before = signal.signal(signal.SIGTERM, _terminated)
+def _silence(*descriptors: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """A kill, or a terminal's end, is a way to be asked to end; but not under nohup."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, _signalled)
     try:
-        Watch(options).run()
-    except BrokenPipeError:
-        # Who reads has seen enough. What Python writes at its end must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(options: argparse.Namespace) -> None:
+    with _signals():
+        try:
+            Watch(options).run()
+        except BrokenPipeError:
+            # Who reads has seen enough. What Python writes at its end must not fail again.
+            _silence(1)
 
 
 def _positive(text: str) -> float:

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -49,7 +50,8 @@ class Keys:
         if self._before is not None:
             import termios
 
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+            with suppress(termios.error):  # the terminal is gone
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def quit_pressed(self) -> bool:
         """Whether q has been."""
@@ -58,8 +60,11 @@ class Keys:
         if os.name == "posix":
             found = False
             while not found and select.select([sys.stdin], [], [], 0)[0]:
-                typed = os.read(sys.stdin.fileno(), 64).decode(errors="replace")
-                # Nothing: the terminal is gone.
+                try:
+                    typed = os.read(sys.stdin.fileno(), 64).decode(errors="replace")
+                except OSError:
+                    typed = ""
+                # Nothing: there is nobody who could press one.
                 self._is_there = bool(typed)
                 found = not typed or any(key in typed for key in _QUIT)
             return found
@@ -154,6 +159,6 @@ class Terminal:
 def of_stdout() -> Plain | Terminal:
     """The one that suits where stdout goes."""
     console = Console()
-    if console.is_terminal and not console.is_dumb_terminal and sys.stdout.isatty():
-        return Terminal(console)
-    return Plain()
+    can_draw = sys.stdout.isatty() and not console.is_dumb_terminal
+    # Lamps and phasors are no letters of older encodings.
+    return Terminal(console) if can_draw and "utf" in console.encoding else Plain()

@@ -563,7 +563,7 @@ def test_constants_must_fit_a_line() -> None:
         "adc": {"steps": [[4000 + k, 512] for k in range(8)], "bow_q4": [-256] * 17},
     }
     from_dict(largest, LAYOUT)
-    assert len(command_for(largest)) <= console._LONGEST
+    assert len(command_for(largest)) <= console.LONGEST
     with pytest.raises(InputError, match="1100 at most"):
         command_for(largest | {"more": "x" * 600})
 
@@ -632,10 +632,10 @@ def test_ctrl_c_while_it_restarts_says_what_is_in_force(
     file = tmp_path / "new.json"
     file.write_text(json.dumps({"v1_nv": 111_000_000}))
 
-    def interrupt(self: Any) -> None:
+    def interrupt(where: Any, timeout: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(calibrate_board.Board, "_started", interrupt)
+    monkeypatch.setattr(calibrate_board, "started", interrupt)
     status, _, err = run(board.url, "--restore", file, "--yes")
     assert status == 130 and "stored, and in force from its next start\nstopped" in err
 

@@ -3,6 +3,7 @@ what it keeps, replayed.  At the end the emulated board.
 """
 
 import json
+import math
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -16,12 +17,17 @@ from host_tests import bench_capture
 from host_tests.bench_capture import BoardOverTcp, Text, lines_of
 from host_tests.conftest import need_engine
 from host_tests.console_server import ConsoleServer
+from host_tests.fake_machine import BY_TIMER
 from host_tests.meter_runs import Codes, convert, split_phase
 from host_tests.test_engines_agree import TABLES
-from tools import boards, capture, replay
+from tools import boards, capture, engine_process, image, replay, rp2040_board
 from tools.board_console import BoardConsole
 from tools.errors import InputError
+from tools.rp2040_board import EmulatedBoard
+from tools.rp2040_inputs import Periodic
+from tools.rp2040_port import EmulatedPort
 
+from threewire import record  # isort: skip
 from threewire.calibration import from_dict, nominal  # isort: skip
 from threewire.layout import Layout  # isort: skip
 from threewire.meter import Meter  # isort: skip
@@ -537,3 +543,97 @@ def test_arguments(capsys: pytest.CaptureFixture[str], options: list[str]) -> No
         assert done.value.code == 0 and "example: python -m tools.capture" in said
     else:
         assert done.value.code == 2 and options[1] in told and "Traceback" not in told
+
+
+# ---- on the emulated board
+
+
+def on_the_chip(files: dict[str, bytes], name: str, uf2: Path) -> EmulatedBoard:
+    packed = image.pack(files, image.geometry(rp2040_board.FLASH))
+    waves = {
+        key: lambda t, peak=peak: peak * math.sqrt(2) * np.sin(2 * math.pi * 60 * t)
+        for key, peak in (("v1", 120), ("i1", 90), ("v2", -120), ("i2", 35))
+    }
+    return EmulatedBoard(packed, name, Periodic(waves, 3 / 60, name), uf2)
+
+
+def check_converted(port: EmulatedPort, codes: Codes) -> None:
+    """They are, in one run, what the ADC has converted."""
+    converted = port.on_board(lambda board: board.codes.tobytes())
+    at = converted.find(codes.tobytes())
+    assert at > 0 and at % (2 * codes.shape[1]) == 0
+
+
+@pytest.mark.rp2040
+def test_two_seconds_on_the_board(
+    uf2: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the default rate, with constants of its own; the emulated ADC knows what it has told."""
+    need_engine("micropython")
+    constants = {"v1_nv": 111_000_001, "phase1_by_ma": TABLES["phase1_by_ma"]}
+    files = image.contents(BOARD)
+    stored = (BOARD, json.dumps(constants).encode())
+    files["calibration/constants.0"] = record.pack(record.CALIBRATION, 1, stored)
+    emulated = on_the_chip(files, BOARD, uf2)
+    with emulated, EmulatedPort(emulated) as port:
+        given = ["--seconds", "2", "--timeout", "120", "--engine", "micropython"]
+        status, said, told = run(capsys, port.url, out, *given)
+        assert status == 0, told
+        assert said.endswith("identical to the last bit\n")
+        with np.load(out) as kept:
+            codes = kept["codes"]
+            assert json.loads(str(kept["calibration"])).items() >= constants.items()
+            assert "spans" not in kept
+        assert codes.shape == (20_000, 4)
+        check_converted(port, codes)
+        # Nothing was lost over it, and metering goes on.
+        port.on_board(lambda board: board.wait_reports(1, 3.0))
+        with BoardConsole(port.url, 120) as console:
+            assert not any(console.ask("faults")["counts"].values())
+        lines = port.on_board(lambda board: [line.text for line in board.lines])
+        last = [json.loads(text) for text in lines if text.startswith('{"t"')][-1]
+        assert last["faults"]["lost_frames"] == 0
+        # 120 V with a count worth 0.9 % more, and minus 120 V and 35 A.
+        watts = 120 * 90 * 111_000_001 / 110_000_000
+        assert last["elements"][0]["watts"] == pytest.approx(watts, rel=0.03)
+
+
+@pytest.fixture
+def slow_pico(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A folder of boards in which the Pico samples by timer at 1 kHz, for this process and its
+    engines."""
+    root = tmp_path / "project"
+    (root / "boards").mkdir(parents=True)
+    for name in ("firmware", "tools"):
+        (root / name).symlink_to(boards.ROOT / name)
+    source = (boards.BOARDS / "pico.py").read_text(encoding="utf-8")
+    sampler = {**BY_TIMER, "period_us": 1000}
+    (root / "boards" / "pico.py").write_text(f"{source}\nSAMPLER = {sampler!r}\n")
+    monkeypatch.setattr(boards, "BOARDS", root / "boards")
+    monkeypatch.setattr(engine_process, "ROOT", root)
+    boards.module.cache_clear()
+    yield "pico"
+    monkeypatch.undo()
+    boards.module.cache_clear()
+
+
+@pytest.mark.rp2040
+def test_six_seconds_of_three_slots_by_timer(
+    uf2: Path, out: Path, capsys: pytest.CaptureFixture[str], slow_pico: str
+) -> None:
+    """Frames are then as long as the timer's blocks have been."""
+    need_engine("micropython")
+    emulated = on_the_chip(image.contents(slow_pico), slow_pico, uf2)
+    with emulated, EmulatedPort(emulated) as port:
+        given = ["--seconds", "6", "--timeout", "120", "--engine", "micropython"]
+        status, said, told = run(capsys, port.url, out, *given)
+        assert status == 0, told
+        assert said.endswith("identical to the last bit\n")
+        with np.load(out) as kept:
+            codes = kept["codes"]
+            assert int(kept["tick_hz"]) == 32_000_000
+            spans = kept["spans"] if "spans" in kept else np.array([[6000, 32_000]])
+        assert codes.shape == (6000, 3) and spans[:, 0].sum() == 6000
+        assert (spans[:, 0] * spans[:, 1]).sum() == pytest.approx(6 * 32_000_000, rel=1e-3)
+        check_converted(port, codes)
+        assert replay.replay(out, engine="cpython").is_identical

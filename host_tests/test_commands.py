@@ -576,8 +576,10 @@ class Desk:
         return "line\\nline \\x01"
     def save(self):
         return True
-    def prepare_capture(self, milliseconds):
-        return {{"milliseconds": milliseconds}}
+    def prepare_capture(self, seconds):
+        if seconds == "x":
+            raise ValueError("no number")
+        return {{"seconds": seconds}}
     def begin_capture(self):
         sys.stderr.write('["capture"]\\n')
     def restart(self):
@@ -639,7 +641,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
     assert by_text["calibrate " + "[" * 1000]["error"].startswith("no JSON")
     assert by_text["calibrate " + "[" * 500 + "]" * 500]["error"].startswith("the constants is")
     assert by_text["preset received 5"]["error"] == "not this"
-    assert by_text["capture 2.5"] == {"reply": "capture", "milliseconds": 2500}
+    assert by_text["capture 2.5"] == {"reply": "capture", "seconds": "2.5"}
     for name in ("version", "registers", "faults", "help", "calibration", "seal"):
         desk = Desk()
         for register in desk.registers.values():

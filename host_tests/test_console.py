@@ -738,4 +738,5 @@ def test_console_and_commands_are_small(tmp_path: Path) -> None:
     for name in ("console.py", "commands.py"):
         source = ROOT / "firmware" / "threewire" / name
         size += len(image.compile_module(source, name, "armv6m", tmp_path / "m.mpy"))
-    assert size < 5 * 1024
+    # 5 kB with the fourteen commands there were first; the fifteenth, capture, took 150 bytes.
+    assert size < 5 * 1024 + 256

@@ -4,23 +4,32 @@ the emulated board.  What a flash holds is read with the host's littlefs.
 
 import hashlib
 import json
+import math
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mpremote.transport_serial import SerialTransport
 
 from host_tests import bench_prompt
 from host_tests.bench_prompt import Board, report
 from host_tests.console_server import ConsoleServer
 from tools import board_prompt, boards, flash, image
+from tools.board_console import started
+from tools.board_port import Whereabouts
 from tools.board_prompt import Found
 from tools.errors import InputError
+from tools.rp2040_board import EmulatedBoard
+from tools.rp2040_inputs import Periodic
+from tools.rp2040_port import EmulatedPort
 
 BOARD = boards.DEFAULT
 ROOM = 1 << 20
@@ -238,7 +247,7 @@ def _compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(capsys: pytest.CaptureFixture[str], url: str, *options: str) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of the tool."""
-    status = flash.main(["--port", url, "--timeout", "5", *options])
+    status = flash.main(["--timeout", "5", *options, "--port", url])
     said, told = capsys.readouterr()
     return status, said, told
 
@@ -517,6 +526,105 @@ def test_what_is_no_prompt(capsys: pytest.CaptureFixture[str]) -> None:
         assert (status, said) == (1, "") and "MicroPython's prompt does not come" in error(told)
         # It has been asked twice.
         assert deaf.heard.count(b"\x03") == 2
+
+
+# ---- on the emulated board
+
+
+def load() -> Periodic:
+    """120 V on both lines, 30 A and 20 A."""
+
+    def wave(peak: float) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda t: peak * math.sqrt(2) * np.sin(2 * math.pi * 60 * t)
+
+    waves = {"v1": wave(120), "i1": wave(30), "v2": wave(-120), "i2": wave(-20)}
+    return Periodic(waves, 3 / 60, BOARD)
+
+
+def energies(line: Mapping[str, Any]) -> list[Fraction]:
+    """Delivered and received, of both and of each."""
+    return [
+        Fraction(of[key])
+        for of in (line, *line["elements"])
+        for key in ("delivered_wh", "received_wh")
+    ]
+
+
+def heard(port: EmulatedPort) -> list[dict[str, Any]]:
+    """The lines of telemetry so far."""
+    lines = port.on_board(lambda board: [line.text for line in board.lines])
+    told = [json.loads(text) for text in lines if text.startswith("{")]
+    return [line for line in told if "t" in line]
+
+
+def stored_files(port: EmulatedPort) -> dict[str, bytes]:
+    """What the flash holds, but for what the meter itself keeps."""
+    files = image.unpack(port.on_board(lambda board: board.file_system), bench_prompt.FLASH)
+    own = ("registers/", "restarts/", "log/")
+    return {path: data for path, data in files.items() if not path.startswith(own)}
+
+
+@pytest.mark.rp2040
+def test_on_the_board(
+    uf2: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board that does not start for want of two files is mended; one that meters loses nothing
+    by being flashed again, nor by a copy that is broken off."""
+    ours = dict(contents(BOARD))
+    there = {**ours, "threewire/no_more.mpy": b"", "notes.txt": b"mine"}
+    for name in ("lamps", "version"):
+        del there[f"threewire/{name}.mpy"]
+    options = ("--board", BOARD, "--timeout", "120")
+    emulated = EmulatedBoard(image.pack(there, bench_prompt.FLASH), BOARD, load(), uf2)
+    with emulated, EmulatedPort(emulated) as port:
+        status, said, told = run(capsys, port.url, *options)
+        assert status == 0, told
+        assert "2 files copied, 1 removed; starting" in told
+        first = json.loads(said)
+        watts = [element["watts"] for element in first["elements"]]
+        assert watts == pytest.approx([3600, 2400], rel=5e-3)
+        assert stored_files(port) == {**ours, "notes.txt": b"mine"}
+
+        # Again, of files one of which is another; but the cable is pulled out while that comes.
+        other = {**ours, "threewire/lamps.mpy": ours["threewire/lamps.mpy"] + bytes(3000)}
+        execute = SerialTransport.exec
+        chunks = 0
+
+        def pulled_out(transport: SerialTransport, command: str, **given: Any) -> Any:
+            nonlocal chunks
+            chunks += str(command).startswith("w(")
+            if chunks == 2:
+                port.unplug()
+            return execute(transport, command, **given)
+
+        before = heard(port)[-1]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(image, "contents", lambda board: other)
+            patch.setattr(SerialTransport, "exec", pulled_out)
+            status, said, told = run(capsys, port.url, *options)
+        assert (status, said, chunks) == (1, "", 2) and "the connection is gone" in error(told)
+        port.on_board(lambda board: board.power_cycle())
+        port.plug()
+        left = stored_files(port)
+        assert left.keys() - ours.keys() == {"threewire/lamps.mpy.new", "notes.txt"}
+        assert {path: left[path] for path in ours} == ours
+        console, resumed = started(Whereabouts(port.url), 120)
+        console.close()
+        assert resumed["t"] < 3
+        # All that was metered until the prompt came has been saved.
+        assert all(a >= b for a, b in zip(energies(resumed), energies(before)))
+        assert energies(before)[0] > 0
+
+        # What it leaves is taken away, and the meter goes on.
+        status, said, told = run(capsys, port.url, *options)
+        assert status == 0, told
+        assert "0 files copied, 1 removed; starting" in told
+        assert stored_files(port) == {**ours, "notes.txt": b"mine"}
+        last = json.loads(said)
+        assert all(a >= b for a, b in zip(energies(last), energies(resumed)))
+        assert last["faults"].keys() <= {
+            *("lost_frames", "estimated_delivered_wh", "estimated_received_wh", "active")
+        }
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

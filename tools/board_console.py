@@ -13,10 +13,12 @@ from typing import Any, Self
 import serial
 
 from tools import board_port
-from tools.board_port import PortError
+from tools.board_port import PortError, Whereabouts
 
 # How long to wait for a board's answer; it takes one some 50 ms, and a start five seconds.
 TIMEOUT_S = 15.0
+# Between two tries to reach a board that starts.
+_AGAIN_S = 0.3
 # Bytes to ask the system for, and how long it may wait for so many.
 _READ = 4096
 _READ_S = 0.05
@@ -128,7 +130,7 @@ class BoardConsole:
                     raise Refused(str(line["error"]))
                 if isinstance(name, str) and (command + " ").startswith(name + " "):
                     return line
-            self._check_prompt()
+            self.check_prompt()
         raise PortError(f"{self.port}: no answer to {command.split()[0]!r} {self._waited()}")
 
     def report(self) -> dict[str, Any]:
@@ -144,10 +146,11 @@ class BoardConsole:
                     )
                 if "t" in line and "elements" in line:
                     return line
-            self._check_prompt()
+            self.check_prompt()
         raise PortError(f"{self.port}: no telemetry {self._waited()}")
 
-    def _check_prompt(self) -> None:
+    def check_prompt(self) -> None:
+        """Raises PortError when what came last is MicroPython's prompt."""
         if self._rest.endswith(_PROMPT):
             raise PortError(
                 f"{self.port}: the board is at MicroPython's prompt, no meter runs there: flash "
@@ -156,3 +159,23 @@ class BoardConsole:
 
     def _waited(self) -> str:
         return f"within {self.timeout:g} s: is Threewire on the board? (`make flash BOARD=…`)"
+
+
+def started(where: Whereabouts, timeout: float) -> tuple[BoardConsole, dict[str, Any]]:
+    """The console of a board that starts, which takes its port away for a moment, and its first
+    line of telemetry. Raises PortError after `timeout` seconds.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        console = None
+        try:
+            console = BoardConsole(where.now(), max(end - time.monotonic(), 1.0))
+            report = console.report()
+            console.timeout = timeout
+            return console, report
+        except BaseException as problem:
+            if console:
+                console.close()
+            if not isinstance(problem, PortError) or time.monotonic() >= end:
+                raise
+        time.sleep(_AGAIN_S)

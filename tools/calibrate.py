@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from threewire.calibration import from_dict
-from tools import board_port, boards, calibrate_ask, calibrate_cycles, calibrate_text
+from tools import (
+    board_port,
+    boards,
+    calibrate_ask,
+    calibrate_cycles,
+    calibrate_text,
+    calibration_changes,
+)
 from tools.board_port import PortError, say
 from tools.calibrate_board import Board, command_for
 from tools.calibrate_points import make_point, parse_number, parse_point
@@ -157,7 +164,7 @@ def calibrate(options: argparse.Namespace) -> None:
         new = {"board": board.name} | proposal.constants
         command_for(new)
         layout = board.layout
-        print(calibrate_text.changes(board.in_force, new, proposal.uncertainty, layout))
+        print(calibration_changes.changes(board.in_force, new, proposal.uncertainty, layout))
         for text in proposal.shown:
             print(f"\n{text}")
         if options.dry_run:
@@ -220,7 +227,7 @@ def _solved(
     board: Board, points: list[Point], notes: Sequence[str] = (), asked: tuple[Point, ...] = ()
 ) -> Proposal:
     solution = solve(board.in_force, board.layout, points)
-    shown = [calibrate_text.errors(solution.residuals)]
+    shown = [calibration_changes.errors(solution.residuals)]
     if notes := [*notes, *solution.notes]:
         shown.append("\n".join(notes))
     return Proposal(solution.constants, solution.uncertainty, tuple(shown), asked)

@@ -6,7 +6,6 @@ board console, restart, and a look at what is in force then.
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 
 from threewire.calibration import CalibrationError, from_dict
-from threewire.console import _LONGEST
+from threewire.console import LONGEST
 from threewire.layout import Layout
 from tools import board_port, boards
-from tools.board_console import BoardConsole, Refused
+from tools.board_console import BoardConsole, Refused, started
 from tools.board_port import PortError, Whereabouts, say
 from tools.errors import InputError
 from tools.solver_fit import Floats
@@ -30,7 +29,6 @@ _STEADY = 0.005
 # Lines that tell of a time before now: one is on its way, and the second that the next one tells
 # of ends with a window of 0.2 s and so begins early.
 _STALE = 2
-_AGAIN_S = 0.3
 
 _AS_IT_WAS = "nothing was changed, the old constants are in force"
 _UNKNOWN = (
@@ -219,7 +217,7 @@ class Board:
             with suppress(PortError):
                 self._ask("restart", "restarting")
             self._console.close()
-            self._console = self._started()
+            self._console = started(self._where, self._timeout)[0]
             self.in_force = self._ask("calibration", "calibration")
         except PortError as problem:
             raise PortError(f"{problem}; {state}") from None
@@ -237,32 +235,13 @@ class Board:
                 "it was told to restart: see its `log` and `faults`"
             )
 
-    def _started(self) -> BoardConsole:
-        """The console of the board that restarts, which takes its port away for a moment, once it
-        meters."""
-        end = time.monotonic() + self._timeout
-        while True:
-            console = None
-            try:
-                left = max(end - time.monotonic(), 1.0)
-                console = BoardConsole(self._where.now(), left)
-                console.report()
-                console.timeout = self._timeout
-                return console
-            except BaseException as problem:
-                if console:
-                    console.close()
-                if not isinstance(problem, PortError) or time.monotonic() >= end:
-                    raise
-            time.sleep(_AGAIN_S)
-
 
 def command_for(constants: dict[str, Any]) -> str:
     """The console's command that stores constants. Raises InputError when it is too long."""
     command = "calibrate " + json.dumps(constants, separators=(",", ":"))
-    if len(command.encode()) > _LONGEST:
+    if len(command.encode()) > LONGEST:
         raise InputError(
-            f"these constants take {len(command.encode())} bytes, the board's console {_LONGEST} "
+            f"these constants take {len(command.encode())} bytes, the board's console {LONGEST} "
             "at most: leave out rows of the tables"
         )
     return command

@@ -8,13 +8,12 @@ import argparse
 import hashlib
 import json
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tools import board_console, board_port, boards, image
-from tools.board_port import PortError, Whereabouts, say
+from tools.board_port import Whereabouts, say
 from tools.board_prompt import ASIDE, Found, Prompt
 from tools.errors import InputError
 
@@ -29,7 +28,6 @@ _FOLDER = "threewire/"
 # What a main.py that is not ours is called when ours comes.
 _KEPT = "main.before.py"
 _OURS_NO_MORE = ("board.py", "main.mpy", "main.py" + ASIDE, "board.mpy" + ASIDE)
-_AGAIN_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -97,23 +95,6 @@ def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
     return Plan(fresh, stale, keeps_main)
 
 
-def first_report(where: Whereabouts, timeout: float) -> dict[str, Any]:
-    """The first line of telemetry of a board that starts, which takes its port away for a moment.
-
-    Raises PortError after `timeout` seconds.
-    """
-    end = time.monotonic() + timeout
-    while True:
-        try:
-            left = max(end - time.monotonic(), 1.0)
-            with board_console.BoardConsole(where.now(), left) as console:
-                return console.report()
-        except PortError:
-            if time.monotonic() >= end:
-                raise
-            time.sleep(_AGAIN_S)
-
-
 def flash(board: str | None, port: str | None, timeout: float) -> dict[str, Any]:
     """Flashes a board; returns its first line of telemetry.
 
@@ -133,7 +114,9 @@ def flash(board: str | None, port: str | None, timeout: float) -> dict[str, Any]
             prompt.abandon()
             raise
         prompt.reset()
-    return first_report(where, timeout)
+    console, report = board_console.started(where, timeout)
+    console.close()
+    return report
 
 
 def _bring_up_to_date(prompt: Prompt, found: Found, board: str) -> None:

@@ -83,11 +83,11 @@ class Desk:
         self.registers[name].residue = 0
         self.done.append(("preset", name, wh))
 
-    def prepare_capture(self, milliseconds: int) -> dict[str, Any]:
-        if not milliseconds:
+    def prepare_capture(self, seconds: str) -> dict[str, Any]:
+        if not seconds.strip("0."):
             raise ValueError("less than a frame")
-        self.done.append(("prepare_capture", milliseconds))
-        return {"frames": milliseconds}
+        self.done.append(("prepare_capture", seconds))
+        return {"seconds": seconds}
 
     def begin_capture(self) -> None:
         self.done.append("begin_capture")

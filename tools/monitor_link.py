@@ -70,13 +70,13 @@ class _Console(BoardConsole):
         """The next line within 50 ms. Raises PortError at MicroPython's prompt."""
         line = self.poll()
         if line is None:
-            self._check_prompt()
+            self.check_prompt()
         return line
 
     @property
     def is_at_prompt(self) -> bool:
         try:
-            self._check_prompt()
+            self.check_prompt()
         except PortError:
             return True
         return False

@@ -30,9 +30,10 @@ def lamps(report: Report, width: int | None) -> list[Text]:
         is_lit = report.leds[name]
         said.append("███" if is_lit else "░░░", colour if is_lit else DIM)
         said.append(f" {label}   ", "bold" if is_lit else "")
-    mains = Text(f"{report.hertz:.3f} Hz" if report.hertz else "no mains frequency", "bold")
+    hertz = f"{report.hertz:.3f} Hz" if report.hertz else "no mains frequency"
+    mains = Text().append(hertz, "bold")
     service = "service unknown" if report.service == "unknown" else report.service
-    mains.append(f"  {service}", "not bold")
+    mains.append(f"  {service}")
     said.rstrip()
     if width is None:
         return [said, Text(" ") + mains]
@@ -44,7 +45,7 @@ def table(report: Report, with_varh: bool) -> list[Text]:
     head = Text(" " * _LABEL)
     for k, (element, style) in enumerate(((one, "cyan"), (two, "yellow")), 1):
         if element.reversed:
-            head.append(f"{k} REVERSED".rjust(_COLUMN), "bold red")
+            head.append(f"{k} REVERSED".rjust(_COLUMN), "bold bright_red")
         else:
             head.append(f"element {k}".rjust(_COLUMN), f"bold {style}")
     head.append("total".rjust(_COLUMN), "bold")
@@ -69,14 +70,14 @@ def table(report: Report, with_varh: bool) -> list[Text]:
 def _row(
     label: str, values: Sequence[str], style: str = "", styles: Sequence[str] = ("", "", "")
 ) -> Text:
-    text = Text(f" {label}".ljust(_LABEL), DIM)
+    text = Text().append(f" {label}".ljust(_LABEL), DIM)
     for value, its in zip(values, styles):
-        text.append(value.rjust(_COLUMN), f"not dim {style} {its}".strip())
+        text.append(value.rjust(_COLUMN), f"{style} {its}".strip())
     return text
 
 
 def _sign(of: Total) -> str:
-    return "red" if of.watts < -0.05 else ""
+    return "bright_red" if of.watts < -0.05 else ""
 
 
 def power_factor(of: Total) -> str:

@@ -27,7 +27,7 @@ _LARGEST_DRAWING = 24
 # Reports are a second apart.
 _OLD_S = 3.0
 
-_STATES = {LIVE: "bold green", OPEN: "bold cyan", SAFE_MODE: "bold red"}
+_STATES = {LIVE: "bold green", OPEN: "bold cyan", SAFE_MODE: "bold bright_red"}
 _VERDICTS = {"right": "green", "no_load": "", "doubtful": "yellow"}
 
 
@@ -106,7 +106,7 @@ def _air(spare: int, places: int) -> list[list[Text]]:
 def _head(
     report: Report | None, standing: Standing, notes: Sequence[str], width: int
 ) -> list[Text]:
-    first = Text(" Threewire ", "reverse bold")
+    first = Text().append(" Threewire ", "reverse bold")
     style = _STATES.get(standing.state, "bold yellow")
     first.append(f"  ● {standing.state}", style)
     found = [first]
@@ -180,7 +180,7 @@ def _faults(report: Report, width: int) -> list[Text]:
             f"lost frames {report.lost_frames}, for which {delivered} Wh delivered and "
             f"{received} Wh received are estimated"
         )
-    style = "bold red" if report.active else "yellow" if parts else "green"
+    style = "bold bright_red" if report.active else "yellow" if parts else "green"
     said = textwrap.wrap("; ".join(parts) or "none", width - _HEAD - 1)
     return _section("Faults", said, width, style)
 
@@ -194,7 +194,7 @@ def _doctor(report: Report, width: int, with_names: bool) -> list[Text]:
             said += f" Check {', '.join(map(str, element.checks))}."
             checks.update(element.checks)
         wrapped = textwrap.wrap(said, width - _HEAD - 1)
-        style = _VERDICTS.get(element.verdict, "bold red")
+        style = _VERDICTS.get(element.verdict, "bold bright_red")
         found += _section("" if k else "Doctor", wrapped, width, style)
     if checks and with_names:
         names = [f"{check} {CHECKS[check]}" for check in sorted(checks & CHECKS.keys())]
@@ -205,8 +205,8 @@ def _doctor(report: Report, width: int, with_names: bool) -> list[Text]:
 def _section(name: str, said: Sequence[str], width: int, style: str = "") -> list[Text]:
     found = []
     for k, line in enumerate(said):
-        text = Text(f" {'' if k else name}".ljust(_HEAD), DIM)
-        text.append(line, f"not dim {style}".strip())
+        text = Text().append(f" {'' if k else name}".ljust(_HEAD), DIM)
+        text.append(line, style)
         found.append(text)
     return found
 

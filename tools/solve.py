@@ -12,6 +12,7 @@ from typing import Any
 
 from threewire.calibration import CalibrationError, from_dict
 from threewire.layout import Layout
+from tools.calibration_changes import changes, errors
 from tools.errors import InputError
 from tools.input_files import read_json
 from tools.output_files import write_constants
@@ -55,27 +56,14 @@ def merged(
 
 
 def as_text(solution: Solution, in_force: dict[str, Any], layout: Layout) -> str:
-    """Constants old and new with standard uncertainties, errors before and after, notes."""
-    old = from_dict(in_force, layout).to_dict()
-    lines = [f"{layout.name:24}{'in force':>14}{'new':>14}{'uncertainty':>16}"]
-    for key in [key for keys in _KEYS for key in keys if key in solution.uncertainty]:
-        value, spread = solution.constants[key], solution.uncertainty[key]
-        if key.endswith("_by_ma"):
-            for (ma, ns), u in zip(value, spread):
-                lines.append(f"{f'{key}, {ma / 1000:g} A':24}{'':14}{ns:>14}{u:>13.0f} ns")
-            continue
-        share = f"{100 * spread / abs(value):>14.3f} %"
-        if key.endswith("_ns"):
-            share = f"{spread:>13.0f} ns"
-        lines.append(f"{key:24}{old.get(key, 'a table'):>14}{value:>14}{share}")
-    lines += ["", "errors of the board in percent, as it read -> with the new constants"]
-    lines.append(f"{'':24}{'A':>8}{'PF':>7}{'volts':>20}{'amps':>20}{'watts':>20}")
-    for left in solution.residuals:
-        name = left.point.name.rpartition(": ")[2]
-        errors = "".join(f"{f'{b:+.3f} -> {a:+.3f}':>20}" for b, a in zip(left.before, left.after))
-        amps = left.point.reference[1]
-        lines.append(f"{name:24}{amps:>8.3f}{left.point.power_factor:>7.3f}{errors}")
-    return "\n".join(lines)
+    """Constants old and new with standard uncertainties, errors before and after."""
+    return "\n\n".join(
+        (
+            layout.name,
+            changes(in_force, solution.constants, solution.uncertainty, layout),
+            errors(solution.residuals),
+        )
+    )
 
 
 _EPILOG = f"""\

@@ -163,11 +163,7 @@ def _save(desk, given):
 
 def _capture(desk, given):
     # `answer` begins it, when this has been written.
-    whole, _, part = given.partition(".")
-    part = (part + "000")[:3]
-    if not (whole.isdigit() and part.isdigit() and len(whole) < 5):
-        raise ValueError("SECONDS must be a number such as 2 or 0.5, less than 10000")
-    return desk.prepare_capture(int(whole) * 1000 + int(part))
+    return desk.prepare_capture(given)
 
 
 def _restart(desk, given):

@@ -10,7 +10,7 @@ from json import dumps
 from micropython import const
 
 # A calibration with all its tables takes some 700 bytes.
-_LONGEST = const(1100)
+LONGEST = const(1100)
 # Characters written at a time: 6 ms on a UART of 115200 baud.
 _PIECE = const(64)
 _ECHO = const(40)
@@ -49,7 +49,7 @@ class Console:
         self._commands = commands
         self._write = write
         self._on_crash = on_crash
-        self._buffer = memoryview(bytearray(_LONGEST))
+        self._buffer = memoryview(bytearray(LONGEST))
         self._size = 0  # bytes in it
         self._waits = 0  # _WHOLE or _TOO_LONG: they are a line that waits to be answered
         self._dropping = 0  # _TOO_LONG or _REFUSED: so is the line that is arriving
@@ -138,9 +138,9 @@ class Console:
             if not size:
                 typed = typed.lstrip(b" ")
             end = size + len(typed)
-            if end > _LONGEST:
+            if end > LONGEST:
                 self._dropping = _TOO_LONG
-                size = _LONGEST
+                size = LONGEST
                 break
             buffer[size:end] = typed
             size = end
@@ -194,7 +194,7 @@ class Console:
                 self._refused = False
                 try:
                     if too_long:
-                        error = "more than {} bytes in a line".format(_LONGEST)
+                        error = "more than {} bytes in a line".format(LONGEST)
                     elif min(line) < 32:
                         raise UnicodeError
                     else:

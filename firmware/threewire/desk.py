@@ -105,9 +105,15 @@ class Desk:
         if not self._constants.save((self.board, json.dumps(constants).encode())):
             raise ValueError("not saved: " + self._constants.problem)
 
-    def prepare_capture(self, milliseconds):
-        """Makes the next capture ready; returns what there is to know of it, as a mapping.  Raises
-        ValueError where it is too short or there is no memory for it."""
+    def prepare_capture(self, seconds):
+        """Makes the next capture ready, of "SECONDS" or "SECONDS.PART"; returns what there is to
+        know of it, as a mapping.  Raises ValueError for another text, one of less than a frame,
+        and where there is no memory for it."""
+        whole, _, part = seconds.partition(".")
+        part = (part + "000")[:3]
+        if not (whole.isdigit() and part.isdigit() and len(whole) < 5):
+            raise ValueError("SECONDS must be a number such as 2 or 0.5, less than 10000")
+        milliseconds = int(whole + part)
         layout = self._layout
         frames = milliseconds * layout.tick_hz // (1000 * layout.frame_ticks)
         if not frames:

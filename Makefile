@@ -10,7 +10,7 @@ READY := .venv/ready
 	flash monitor capture calibrate drawings lint clean distclean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY) ## make .venv and install what the tools need into it, at the pinned versions
 	@echo ".venv is ready"
@@ -98,22 +98,26 @@ BOARD ?= feather_rp2040
 image: $(READY) ## build the flash image of a BOARD=… into build/
 	@$(PY) -m tools.image --board $(BOARD) $(if $(FLASH),--flash $(FLASH))
 
-# Where the board is: PORT=/dev/ttyACM0, PORT=COM3; without it, the only one there is.
-# TIMEOUT: seconds it may take to answer, for a slow one.
-AT = $(if $(PORT),--port $(PORT)) $(if $(TIMEOUT),--timeout $(TIMEOUT))
+# Only what is given with the command counts: PORT and the like are common in environments.
+given = $(if $(filter command,$(origin $(1))),$($(1)))
+# An option of a tool, with the value of a variable that was given.
+option = $(if $(call given,$(2)),$(1) "$(call given,$(2))")
+# Where the board is: PORT=/dev/ttyACM0; without it, the only one there is.  TIMEOUT: seconds it
+# may take to answer, for a slow one.
+AT = $(call option,--port,PORT) $(call option,--timeout,TIMEOUT)
 
 # The board file must be meant: without BOARD=… it is that which the board was flashed with.
 flash: $(READY) ## put the firmware on a board: BOARD=… [PORT=…]
-	@$(PY) -m tools.flash $(if $(filter file,$(origin BOARD)),,--board $(BOARD)) $(AT)
+	@$(PY) -m tools.flash $(call option,--board,BOARD) $(AT)
 
 monitor: $(READY) ## watch a board: [PORT=…] [CSV=…] [PLOT=…]
-	@$(PY) -m tools.monitor $(AT) $(if $(CSV),--csv $(CSV)) $(if $(PLOT),--plot $(PLOT))
+	@$(PY) -m tools.monitor $(AT) $(call option,--csv,CSV) $(call option,--plot,PLOT)
 
 capture: $(READY) ## get SECONDS=… of raw codes off a board, and replay them: [PORT=…] [OUT=…]
 	@$(PY) -m tools.engines --get micropython || true
-	@$(PY) -m tools.capture $(AT) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out $(OUT))
+	@$(PY) -m tools.capture $(AT) $(call option,--seconds,SECONDS) $(call option,--out,OUT)
 
-calibrate: $(READY) ## calibrate a board against a reference instrument: [PORT=…]
+calibrate: $(READY) ## calibrate a board beside a reference: [PORT=…] [OPTIONS="--restore FILE"]
 	@$(PY) -m tools.calibrate $(AT) $(OPTIONS)
 
 drawings: $(READY) ## make the drawings of boards, circuits and lamps anew

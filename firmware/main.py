@@ -95,7 +95,7 @@ desk = Desk(
     log,
     constants,
     lambda: Meter(layout, calibration, scan=scan),
-    port.write_bytes,
+    port,
 )
 desk.note_start(problems)
 for name, lit in meter.lit.items():

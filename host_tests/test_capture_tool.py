@@ -42,12 +42,13 @@ def _print_exception(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Endless:
-    """A second of a load again and again, in blocks of one length, or of a timer's lengths."""
+    """A second of a load again and again, in blocks of 5 ms, about as long as a turn on a board;
+    a timer's are not all of one length."""
 
-    def __init__(self, layout: Layout, size: int = 64) -> None:
+    def __init__(self, layout: Layout) -> None:
         self._codes = convert(split_phase((80, -50), lag_deg=25), 1.0, layout, noise=1)
         self._layout = layout
-        self._size = size
+        self._size = layout.tick_hz // layout.frame_ticks // 200
         self._varies = layout.tick_hz != 48_000_000
         self.blocks = 0
         self.lose_at = -1  # block in whose place frames are lost
@@ -120,14 +121,14 @@ def test_what_the_board_has_metered_is_replayed_to_the_last_bit(
         yield b"[1]"
 
     options = {"calibration": calibration, "spoil": noisy}
-    with BoardOverTcp(tmp_path, layout, Endless(layout, 50), **options) as board:
+    with BoardOverTcp(tmp_path, layout, Endless(layout), **options) as board:
         status, said, told = run(capsys, board.url, out)
-        heard = bytes(board.port.said)
+        heard = board.port.said.rpartition(b"\n")[0] + b"\n"
     assert status == 0, told
     assert said.splitlines()[-1] == "identical to the last bit"
     assert str(out) in said and str(out) in told
-    lines = [line for line in lines_of(heard) if "codes" in line]
-    (last,) = [line for line in lines_of(heard) if "captured" in line]
+    lines = [line for line in lines_of(bytes(heard)) if "codes" in line]
+    (last,) = [line for line in lines_of(bytes(heard)) if "captured" in line]
     sent = Text(lines, layout.stride)
     # Decoded by hand, the very codes of the file.
     with np.load(out) as kept:
@@ -176,7 +177,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need_engine("micropython")
     folder = tmp_path_factory.mktemp("whole")
     layout = boards.load("esp32_devkitc")
-    with BoardOverTcp(folder, layout, Endless(layout, 16)) as board:
+    with BoardOverTcp(folder, layout, Endless(layout)) as board:
         given = ["--seconds", "0.8", "--port", board.url, "--out", str(folder / "w.npz")]
         assert capture.main(given) == 0
     return folder / "w.npz"
@@ -576,6 +577,7 @@ def test_two_seconds_on_the_board(
     files["calibration/constants.0"] = record.pack(record.CALIBRATION, 1, stored)
     emulated = on_the_chip(files, BOARD, uf2)
     with emulated, EmulatedPort(emulated) as port:
+        port.on_board(lambda board: board.wait_reports(1, 5.0))
         given = ["--seconds", "2", "--timeout", "120", "--engine", "micropython"]
         status, said, told = run(capsys, port.url, out, *given)
         assert status == 0, told

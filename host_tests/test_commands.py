@@ -486,7 +486,7 @@ def board(tmp_path: Path) -> Any:
     log = EventLog(os, open, str(tmp_path / "log"), json.dumps)
     constants = store("constants", CALIBRATION, made_for(LAYOUT.name))
     watch = FaultWatch(faults, LAYOUT)
-    sent = bytearray()
+    port = SimpleNamespace(write_bytes=lambda data: None, is_ready=lambda: True, most=64)
     desk = real.Desk(
         "1.2.3",
         LAYOUT,
@@ -499,7 +499,7 @@ def board(tmp_path: Path) -> Any:
         log,
         constants,
         lambda: Meter(LAYOUT, meter.calibration),
-        sent.extend,
+        port,
     )
     return SimpleNamespace(desk=desk, meter=meter, keeper=keeper, constants=constants)
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import serial
 
+from threewire.console import shown
 from tools import board_port
 from tools.board_port import PortError, Whereabouts
 
@@ -25,6 +26,12 @@ _READ_S = 0.05
 _PROMPT = b">>> "
 # No line of the firmware's comes near; noise without a line end is not kept for ever.
 _LONGEST = 1 << 17
+
+
+SAFE_MODE_TEXT = (
+    "the board is in safe mode after crashes in a row: turn it off and on again, and read its "
+    "`traceback`; energies are intact"
+)
 
 
 class Refused(Exception):
@@ -124,12 +131,10 @@ class BoardConsole:
         end = time.monotonic() + self.timeout
         while time.monotonic() < end:
             line = self.poll()
-            if line is not None and "reply" in line:
-                name = line["reply"]
+            if line is not None and _is_about(line.get("reply"), command):
                 if "error" in line:
                     raise Refused(str(line["error"]))
-                if isinstance(name, str) and (command + " ").startswith(name + " "):
-                    return line
+                return line
             self.check_prompt()
         raise PortError(f"{self.port}: no answer to {command.split()[0]!r} {self._waited()}")
 
@@ -140,14 +145,15 @@ class BoardConsole:
             line = self.poll()
             if line is not None:
                 if line.get("safe_mode"):
-                    raise PortError(
-                        f"{self.port}: the board is in safe mode after crashes in a row: turn it "
-                        "off and on again, and read its `traceback`"
-                    )
+                    raise PortError(f"{self.port}: {SAFE_MODE_TEXT}")
                 if "t" in line and "elements" in line:
                     return line
             self.check_prompt()
-        raise PortError(f"{self.port}: no telemetry {self._waited()}")
+        raise self.no_telemetry()
+
+    def no_telemetry(self) -> PortError:
+        """What is to be raised where a report has been waited for in vain."""
+        return PortError(f"{self.port}: no telemetry {self._waited()}")
 
     def check_prompt(self) -> None:
         """Raises PortError when what came last is MicroPython's prompt."""
@@ -159,6 +165,16 @@ class BoardConsole:
 
     def _waited(self) -> str:
         return f"within {self.timeout:g} s: is Threewire on the board? (`make flash BOARD=…`)"
+
+
+def _is_about(name: Any, command: str) -> bool:
+    """Whether an answer of this name is to the command: the firmware gives the name of a command
+    that it knows, the beginning of a line that it does not know, and none where it tells of the
+    last line that came.
+    """
+    if not isinstance(name, str):
+        return False
+    return (command + " ").startswith(name + " ") or name in ("", shown(command.encode()))
 
 
 def started(where: Whereabouts, timeout: float) -> tuple[BoardConsole, dict[str, Any]]:

@@ -8,6 +8,7 @@ import argparse
 import errno
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,9 +41,11 @@ def boards_there() -> list[tuple[str, str]]:
 def find(port: str | None) -> str:
     """The port to use: the one given, else that of the only board there is.
 
-    Raises PortError for no board, InputError for several, which it lists.
+    Raises PortError for no board, InputError for several, which it lists, and for an empty text.
     """
-    if port:
+    if port == "":
+        raise InputError("--port is empty: name a port, or leave it out where there is one board")
+    if port is not None:
         return port
     there = boards_there()
     if not there:
@@ -57,21 +60,25 @@ def find(port: str | None) -> str:
 
 
 class Whereabouts:
-    """Where a board is that may come back under another name: it is known by its serial number."""
+    """Where a board is that may come back under another name: it is known by its serial number,
+    unless others have the same, as those of some serial chips do."""
 
     def __init__(self, port: str) -> None:
         self._port = port
-        self._number = next(
-            (found.serial_number for found in list_ports.comports() if found.device == port), None
-        )
+        numbers = {found.device: found.serial_number for found in list_ports.comports()}
+        number = numbers.get(port)
+        self._number = number if [*numbers.values()].count(number) == 1 else None
 
     def now(self) -> str:
         """Its port."""
+        there = []
         if self._number:
-            for found in list_ports.comports():
-                if found.serial_number == self._number:
-                    return found.device
-        return self._port
+            there = [
+                found.device
+                for found in list_ports.comports()
+                if found.serial_number == self._number
+            ]
+        return self._port if self._port in there or not there else there[0]
 
 
 def open_port(port: str) -> SerialTransport:
@@ -80,8 +87,8 @@ def open_port(port: str) -> SerialTransport:
         return SerialTransport(port, BAUD, exclusive=True)
     except TransportError:
         raise PortError(_why_not(port)) from None
-    except (serial.SerialException, OSError, ValueError) as problem:
-        # ValueError: a URL that pyserial does not know.
+    except (serial.SerialException, OSError, ValueError, re.error) as problem:
+        # ValueError, re.error: a URL that pyserial does not know or understand.
         raise PortError(f"{port}: {problem}") from None
 
 
@@ -98,16 +105,23 @@ def _why_not(port: str) -> str:
     """What keeps a port from being opened, in one line; mpremote does not tell."""
     if "://" in port:
         return f"{port}: nothing answers there; expected a board's port, or a server in its place"
-    if os.name == "posix":
-        if not Path(port).exists():
-            there = ", ".join(name for name, _ in boards_there()) or "none"
-            return f"{port}: there is no such port; boards are at: {there}"
+    is_posix = os.name == "posix"
+    if not (Path(port).exists() if is_posix else _is_listed(port)):
+        there = ", ".join(name for name, _ in boards_there()) or "none"
+        return f"{port}: there is no such port; boards are at: {there}"
+    if is_posix:
         if not os.access(port, os.R_OK | os.W_OK):
             remedy = "sudo usermod -aG dialout $USER, then log in anew"
             return f"{port}: no permission; on Linux: {remedy}"
         if not _is_serial(port):
             return f"{port}: no serial port; boards are at /dev/ttyACM0 and the like"
     return f"{port}: busy: close the other program that uses it (a monitor, a terminal)"
+
+
+def _is_listed(port: str) -> bool:
+    """Whether Windows, where case does not count, has a port of this name."""
+    names = {found.device.upper() for found in list_ports.comports()}
+    return port.upper().removeprefix("\\\\.\\") in names
 
 
 def _is_serial(port: str) -> bool:
@@ -136,14 +150,15 @@ def add_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=timeout,
         metavar="SECONDS",
         help=f"how long the board may take to answer (default {timeout:g})",
     )
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """An option's seconds. Raises argparse.ArgumentTypeError."""
     try:
         value = float(text)
     except ValueError:

@@ -1,8 +1,8 @@
 """MicroPython's prompt on a board: what is there, and files put in place.
 
 Flow: flash -> BOARD PROMPT (mpremote's raw REPL and file commands) -> the board.  Files are
-written aside, checked by hash, and only then put in place, all together: a cable that is pulled
-out leaves the firmware that was there.
+written aside, checked by hash, and only then put in place, in one go: a cable that is pulled out
+before leaves the firmware that was there; within that second it can leave a mixture: flash again.
 """
 
 import contextlib
@@ -54,16 +54,19 @@ for _f in ("", "threewire/"):
     for _n in _names:
         if _f or _n.split(".")[0] in ("main", "board"):
             _files[_f + _n] = _sha(_f + _n)
-try:
-    _n = __import__("board").NAME
-except Exception:
-    _n = ""
+_n = ""
+# Somebody else's could run for ever.
+if any(_f.startswith("threewire/") and not _f.endswith("ASIDE") for _f in _files):
+    try:
+        _n = __import__("board").NAME
+    except Exception:
+        pass
 _s = os.statvfs("/")
 print(json.dumps({"version": list(sys.implementation.version)[:3],
     "machine": getattr(sys.implementation, "_machine", ""),
-    "arch": getattr(sys.implementation, "_mpy", 0) >> 10,
+    "arch": getattr(sys.implementation, "_mpy", 0) >> 10 & 15,
     "free": _s[0] * _s[3], "board": _n, "files": _files}))
-"""
+""".replace("ASIDE", ASIDE)
 _MAKE_FOLDER = """
 import os
 try:
@@ -71,16 +74,18 @@ try:
 except OSError:
     pass
 """
+# Of each two the first takes the second's place, or goes where there is none.
 _PUT_IN_PLACE = """
 import os
-for _p, _q in {moves!r}:
+for _p, _q in {!r}:
+    if not _q:
+        os.remove(_p)
+        continue
     try:
         os.rename(_p, _q)
     except OSError:
         os.remove(_q)
         os.rename(_p, _q)
-for _p in {removed!r}:
-    os.remove(_p)
 """
 # The firmware's own note that the reset which follows is meant, and no fault to be counted: for a
 # firmware that can take it.
@@ -99,7 +104,10 @@ _RESET = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
 
 @dataclass(frozen=True)
 class Found:
-    """What is on a board: its MicroPython, room, and files (path -> SHA-256 in hex)."""
+    """What is on a board: its MicroPython, room, and files (path -> SHA-256 in hex).
+
+    board  the board file's name that the firmware there tells; "" without it
+    """
 
     version: tuple[int, ...]
     machine: str
@@ -110,8 +118,10 @@ class Found:
 
     @property
     def has_firmware(self) -> bool:
-        """Whether there is one of ours."""
-        return any(path.startswith("threewire/") for path in self.files)
+        """Whether there is one of ours, and not only what is left of a copy broken off."""
+        return any(
+            path.startswith("threewire/") and not path.endswith(ASIDE) for path in self.files
+        )
 
 
 class Prompt:
@@ -220,8 +230,9 @@ class Prompt:
         kept: Sequence[tuple[str, str]] = (),
         removed: Sequence[str] = (),
     ) -> None:
-        """Puts files (path -> bytes) on the board, all of them or none, after others have been
-        given new names and before others are removed. Raises InputError when it cannot write them.
+        """Puts files (path -> bytes) on the board, when all of them are there: others are given
+        new names first, what is removed goes, and main.py, with which a board starts, is the last.
+        Raises InputError when it cannot write them.
         """
         self.run(_MAKE_FOLDER)
         for path, data in files.items():
@@ -240,8 +251,9 @@ class Prompt:
                         "firmware there is as it was"
                     ) from None
         self._verify({path + ASIDE: data for path, data in files.items()})
-        moves = [*kept, *((path + ASIDE, path) for path in files)]
-        self.run(_PUT_IN_PLACE.format(moves=moves, removed=list(removed)))
+        steps = [*kept, *((path + ASIDE, path) for path in files), *((p, "") for p in removed)]
+        steps.sort(key=lambda step: step[1] == "main.py")
+        self.run(_PUT_IN_PLACE.format(steps))
         self._verify(files)
 
     def _verify(self, files: Mapping[str, bytes]) -> None:

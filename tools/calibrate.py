@@ -97,11 +97,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--element", choices=("1", "2"), help="the one that carried the load")
     parser.add_argument(
-        "--seconds", metavar="S", help=f"to read the board for at a load (default {_SECONDS})"
+        "--seconds",
+        metavar="S",
+        default=str(_SECONDS),
+        help=f"to read the board for at a load (default {_SECONDS})",
     )
     parser.add_argument(
         "--uncertainty",
         metavar="PERCENT",
+        default=str(DEFAULT_PERCENT),
         help="of the reference's readings, one standard uncertainty "
         f"(default {DEFAULT_PERCENT:g}; a points file has its own)",
     )
@@ -116,6 +120,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _check(options: argparse.Namespace) -> None:
     """InputError for options that do not go together, before the board is looked for; numbers
     take the place of their texts."""
+    for option in ("points", "restore", "keep"):
+        if getattr(options, option) == "":
+            raise InputError(f"--{option} is empty; expected the name of a file")
     by_cycles = options.cycles is not None
     if by_cycles != bool(options.reference_wh is not None or options.watch):
         raise InputError("--cycles goes with --reference-wh or with --watch; see --help")
@@ -124,10 +131,10 @@ def _check(options: argparse.Namespace) -> None:
     if by_cycles != (options.element is not None):
         raise InputError("--cycles and --element go together, and with nothing else; see --help")
     options.cycles = _whole("--cycles", options.cycles, 1, _MOST_CYCLES) if by_cycles else None
-    options.seconds = _whole("--seconds", options.seconds or str(_SECONDS), 1, _MOST_SECONDS)
+    options.seconds = _whole("--seconds", options.seconds, 1, _MOST_SECONDS)
     try:
         option = "--uncertainty"
-        options.uncertainty = parse_number(options.uncertainty or str(DEFAULT_PERCENT), above=0)
+        options.uncertainty = parse_number(options.uncertainty, above=0)
         if options.uncertainty > _MOST_PERCENT:
             raise ValueError(f"expected {_MOST_PERCENT:g} % at most")
         option = "--reference-wh"
@@ -158,9 +165,9 @@ def calibrate(options: argparse.Namespace) -> None:
         if board.sealed and not options.dry_run:
             raise PortError(f"{board.port}: the board is sealed: {board.seal}, then begin again")
         stem = f"{board.name}-{datetime.now():%Y%m%d-%H%M%S}"
-        kept = Path(options.keep) if options.keep else _FOLDER / f"{stem}.json"
+        kept = _FOLDER / f"{stem}.json" if options.keep is None else Path(options.keep)
         _check_free(kept)
-        proposal = _propose(board, options, kept.with_name(f"{kept.stem}-points.json"))
+        proposal = _propose(board, options, kept)
         new = {"board": board.name} | proposal.constants
         command_for(new)
         layout = board.layout
@@ -188,21 +195,21 @@ def _check_free(kept: Path) -> None:
         if kept.parent == _FOLDER:
             _FOLDER.mkdir(parents=True, exist_ok=True)
         if kept.exists():
-            raise InputError(f"{kept}: there already; name another file to keep the constants in")
+            raise InputError(f"{kept}: there already; name another file by --keep")
         if not kept.parent.is_dir():
             raise InputError(f"{kept.parent}: no such folder; name one for the old constants")
     except OSError as problem:
         raise InputError(f"{kept}: {reason(problem)}; name another file") from None
 
 
-def _propose(board: Board, options: argparse.Namespace, kept_points: Path) -> Proposal:
-    if options.restore:
+def _propose(board: Board, options: argparse.Namespace, kept: Path) -> Proposal:
+    if options.restore is not None:
         constants = read_constants(options.restore, board.layout)
         # All that such a file stands for: what it leaves out is the board file's.
         return Proposal(from_dict(constants, board.layout).to_dict())
     if options.cycles:
         return _by_cycles(board, options)
-    if options.points:
+    if options.points is not None:
         layout, points, notes = read_points(options.points)
         if layout.name != board.name:
             raise InputError(
@@ -219,6 +226,8 @@ def _propose(board: Board, options: argparse.Namespace, kept_points: Path) -> Pr
             for reference in options.point
         ]
         return _solved(board, points)
+    kept_points = kept.with_name(f"{kept.stem}-points.json")
+    _check_free(kept_points)
     asked = calibrate_ask.gather(board, options.seconds, options.uncertainty, kept_points)
     return _solved(board, asked, asked=tuple(asked))
 

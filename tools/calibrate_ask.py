@@ -21,7 +21,8 @@ T = TypeVar("T")
 SAFETY = f"""\
 MAINS VOLTAGE KILLS. Only a qualified person switches loads and connects the reference. The meter's
 own wiring stays untouched: no CT is opened or moved, no terminal loosened. Stop here if anything
-is open that should be closed.
+is open that should be closed. A board on a PC's USB has the PC's earth: use a USB isolator
+whenever the front end is at mains.
 
 A heater on each element gives the gains, a load of power factor {LEAST_PF:g} to {MOST_PHASE_PF:g}
 (a motor, a choke) the phase."""
@@ -29,9 +30,13 @@ _ELEMENTS = {"1": (1,), "2": (2,), "both": (1, 2), "b": (1, 2), "": ()}
 _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 
+class InputEnds(InputError):
+    """There is nobody who could answer."""
+
+
 def ask(board: Board, question: str, parse: Callable[[str], T]) -> T:
     """The answer to a question; `parse` raises ValueError, with what would be right, for one that
-    is none, and it is asked again. Raises InputError at the end of the input."""
+    is none, and it is asked again. Raises InputEnds at the end of the input."""
     sys.stdout.flush()
     while True:
         print(f"{question} ", end="", file=sys.stderr, flush=True)
@@ -43,7 +48,7 @@ def ask(board: Board, question: str, parse: Callable[[str], T]) -> T:
             if not (text and sys.stdin.isatty()):
                 say("")  # nobody has typed the end of this line
         if not text:
-            raise InputError(
+            raise InputEnds(
                 f"the input ends at {question!r}: nothing was written to the board; at a terminal "
                 "this tool asks, without one it takes options (--help)"
             )
@@ -150,10 +155,15 @@ def _reference(board: Board, element: int) -> Reference:
 
 
 def errors_now(board: Board, points: list[Point], seconds: int) -> None:
-    """Tells what error is left at the last load, where it is still on."""
+    """Tells what error is left at the last load, where it is still on; at the end of the input it
+    is not: the constants are on the board by now."""
     last = points[-1].name.partition(",")[0]
     say("")
-    if not confirm(board, f"Is {last} still on, with the reference as it was? Show its errors?"):
+    try:
+        question = f"Is {last} still on, with the reference as it was? Show its errors?"
+        if not confirm(board, question):
+            return
+    except InputEnds:
         return
     elements = [point for point in points if point.name.startswith(f"{last},")]
     reading = read(board, seconds, tuple(point.element for point in elements))

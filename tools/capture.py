@@ -8,6 +8,7 @@ firmware/threewire/capture.py.
 import argparse
 import base64
 import binascii
+import contextlib
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,24 +28,31 @@ from tools.engine_process import EngineFailed
 from tools.errors import InputError
 from tools.input_files import reason
 from tools.output_files import replacing
-from tools.replay import Replay, replay
+from tools.replay import Replay, choose_engine, replay
 from tools.replay_report import as_json
 
 _LONGEST_S = 9999.0
-# Beside its codes: {"codes":"","frame":…,"frame_ticks":…,"crc":…} and the line end.
-_LINE_BYTES = 70
+# How a board answers that has no such command.
+_UNKNOWN = "unknown; see help"
 
 
 @dataclass
 class Captured:
     """What came: `facts` as the board announced it, `energy` as it ended it, codes of shape
-    (frames, slots), and (frames, ticks of each) of its runs of frames of one length.
+    (frames, slots), (frames, ticks of each) of its runs of frames of one length, and size, the
+    bytes that they took on the serial line.
     """
 
     facts: dict[str, Any]
     codes: NDArray[np.uint16]
     spans: list[tuple[int, int]]
     energy: dict[str, Any]
+    size: int
+
+    @property
+    def seconds(self) -> float:
+        """Their length."""
+        return sum(frames * ticks for frames, ticks in self.spans) / self.facts["tick_hz"]
 
 
 @dataclass
@@ -56,25 +64,33 @@ class _Lines:
     frames: int = 0
     parts: list[NDArray[np.uint16]] = field(default_factory=list)
     spans: list[tuple[int, int]] = field(default_factory=list)
+    size: int = 0  # bytes of the lines
 
     def take(self, line: dict[str, Any]) -> None:
-        text, ticks = str(line["codes"]), line.get("frame_ticks")
+        text, spans = str(line["codes"]), line.get("spans")
+        codes = _codes(text)
+        n = len(codes) // self.slots
         is_whole = binascii.crc32(text.encode()) == line.get("crc")
-        if not (is_whole and isinstance(ticks, int) and line.get("frame") == self.frames):
+        if not (is_whole and line.get("frame") == self.frames and _fits(spans, n)):
             raise PortError(
                 f"{self.port}: the line with frame {self.frames} did not come whole: a poor "
                 "cable, or another program that reads the port; nothing is kept"
             )
-        codes = _codes(text)
-        if len(codes) % self.slots:
-            raise PortError(f"{self.port}: a line ends within frame {self.frames}")
-        n = len(codes) // self.slots
-        self.parts.append(codes.reshape(n, self.slots))
+        self.size += len(json.dumps(line, separators=(",", ":"))) + 1
+        self.parts.append(codes[: n * self.slots].reshape(n, self.slots))
         self.frames += n
-        if self.spans and self.spans[-1][1] == ticks:
-            self.spans[-1] = (self.spans[-1][0] + n, ticks)
-        else:
-            self.spans.append((n, ticks))
+        for frames, ticks in spans:
+            if self.spans and self.spans[-1][1] == ticks:
+                frames += self.spans.pop()[0]
+            self.spans.append((frames, ticks))
+
+
+def _fits(spans: Any, frames: int) -> TypeGuard[list[list[int]]]:
+    """Whether these are spans of so many frames in all."""
+    try:
+        return frames == sum(n for n, ticks in spans if n > 0 and ticks > 0)
+    except (TypeError, ValueError):
+        return False
 
 
 def _codes(text: str) -> NDArray[np.uint16]:
@@ -85,48 +101,66 @@ def _codes(text: str) -> NDArray[np.uint16]:
     return pairs.reshape(-1)[: len(text) // 2].astype(np.uint16)
 
 
-def capture(console: BoardConsole, seconds: float) -> Captured:
-    """Captures from a board that meters. Raises PortError and InputError."""
+def check_seconds(seconds: float) -> None:
+    """InputError for a length that no capture can have."""
     if not 0 < seconds <= _LONGEST_S:
         raise InputError(f"{seconds:g} s: expected more than 0, and {_LONGEST_S:g} at most")
-    command = f"capture {seconds:.3f}"
+
+
+def capture(console: BoardConsole, seconds: float) -> Captured:
+    """Captures from a board that meters. Raises PortError and InputError; the board then goes on
+    without the capture."""
+    check_seconds(seconds)
     try:
-        facts = console.ask(command)
+        facts = console.ask(f"capture {seconds:.3f}")
     except Refused as problem:
-        raise InputError(f"{console.port}: the board refuses: {problem}") from None
+        remedy = ": put this firmware on it, `make flash`" if str(problem) == _UNKNOWN else ""
+        raise InputError(f"{console.port}: the board refuses: {problem}{remedy}") from None
     lines = _Lines(console.port, len(facts["slots"]))
     progress = _Progress(facts)
+    try:
+        energy = _receive(console, facts, lines, progress)
+    except BaseException:
+        # Whatever is typed ends the capture, which the board would else go on with.
+        with contextlib.suppress(PortError):
+            console.send("")
+        raise
+    finally:
+        progress.done()
+    if energy["lost"]:
+        raise PortError(
+            f"{console.port}: the board lost {energy['lost']} frames after {lines.frames}, for "
+            "this computer or the cable did not take them fast enough; nothing is kept. Close "
+            "other programs, or lower the board's rate (SAMPLER in its board file)"
+        )
+    if energy["captured"] != lines.frames or lines.frames != facts["frames"]:
+        raise PortError(
+            f"{console.port}: {lines.frames} frames came of {facts['frames']}: something else was "
+            "typed there, which ends a capture; nothing is kept"
+        )
+    return Captured(facts, np.concatenate(lines.parts), lines.spans, energy, lines.size)
+
+
+def _receive(
+    console: BoardConsole, facts: dict[str, Any], lines: _Lines, progress: "_Progress"
+) -> dict[str, Any]:
+    """Takes lines of codes; returns the one that ends them."""
     heard = time.monotonic()
     while True:
         line = console.poll()
-        if line is not None and "codes" in line:
-            heard = time.monotonic()
+        if line is None:
+            if time.monotonic() > heard + console.timeout:
+                raise PortError(
+                    f"{console.port}: nothing came for {console.timeout:g} s after "
+                    f"{lines.frames} of {facts['frames']} frames; nothing is kept"
+                )
+            continue
+        heard = time.monotonic()
+        if "codes" in line:
             lines.take(line)
             progress.at(lines.frames)
-        elif line is not None and "captured" in line:
-            progress.done()
-            break
-        elif line is not None and "t" in line and lines.frames:
-            raise PortError(
-                f"{console.port}: the board broke off after {lines.frames} of {facts['frames']} "
-                "frames and went on metering: see its `traceback`; nothing is kept"
-            )
-        elif time.monotonic() > heard + console.timeout:
-            raise PortError(
-                f"{console.port}: no frames came for {console.timeout:g} s after "
-                f"{lines.frames} of {facts['frames']}; nothing is kept"
-            )
-    if line.get("lost"):
-        raise PortError(
-            f"{console.port}: the board lost {line['lost']} frames after {lines.frames}, for this "
-            "computer or the cable did not take them fast enough; nothing is kept. Close other "
-            "programs, or lower the board's rate (SAMPLER in its board file)"
-        )
-    if line["captured"] != facts["frames"] or lines.frames != facts["frames"]:
-        raise PortError(
-            f"{console.port}: {lines.frames} frames came of {facts['frames']}; nothing is kept"
-        )
-    return Captured(facts, np.concatenate(lines.parts), lines.spans, line)
+        elif "captured" in line:
+            return line
 
 
 class _Progress:
@@ -164,12 +198,6 @@ def save(captured: Captured, path: Path) -> None:
         arrays["spans"] = np.array(captured.spans, np.int64)
     with replacing(path) as aside, aside.open("wb") as file:
         np.savez_compressed(file, **arrays)
-
-
-def link_bytes(facts: dict[str, Any]) -> float:
-    """Bytes a second that the capture takes on the serial line."""
-    rate = facts["tick_hz"] / facts["frame_ticks"]
-    return rate * 2 * len(facts["slots"]) + 20 * _LINE_BYTES
 
 
 def _path(given: str | None, board: str) -> Path:
@@ -218,15 +246,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _capture_and_replay(options: argparse.Namespace) -> None:
+    # All that can be wrong with what was asked for, before the board is.
+    check_seconds(options.seconds)
     if options.out is not None:
         _path(options.out, "")
+    engine = choose_engine(options.engine)
     with BoardConsole(board_port.find(options.port), options.timeout) as console:
         captured = capture(console, options.seconds)
     path = _path(options.out, captured.facts["board"])
     save(captured, path)
-    say(f"{path}: written; {link_bytes(captured.facts) / 1000:.0f} kB/s came over the line")
+    rate = captured.size / captured.seconds
+    say(f"{path}: written; it took {rate / 1000:.1f} kB/s of the serial line")
     try:
-        done = replay(path, engine=options.engine)
+        done = replay(path, engine=engine)
     except (engines.Unavailable, EngineFailed) as problem:
         raise PortError(f"the capture is kept, but was not replayed: {problem}") from None
     _report(done, path)

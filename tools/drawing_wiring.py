@@ -70,7 +70,7 @@ def _across(drawing: Drawing, x: float, y: float, colour: str, end: float) -> No
 
 
 def _taps(drawing: Drawing) -> None:
-    """Three wires to the meter, those of the lines through fuses."""
+    """Three wires to the meter, those of the lines through fuses, each at its tap."""
     for x, y, name, colour in (
         (_L1, 306.0, "F1", _BLACK),
         (_N, 346.0, "", _WHITE),
@@ -79,9 +79,10 @@ def _taps(drawing: Drawing) -> None:
         drawing.circle(x, y, 5.5, colour)
         _across(drawing, x, y, colour, _BOX + 10)
         if name:
-            drawing.rect(446, y - 9, 52, 18, "#ffffff", colour, line=2, radius=6)
-            drawing.line((446, y), (498, y), stroke=colour, line=2)
-            drawing.text(504, y - 8, f"{name}  0.5 to 2 A fast", 12.5)
+            drawing.rect(x + 16, y - 9, 44, 18, "#ffffff", colour, line=2, radius=6)
+            drawing.line((x + 16, y), (x + 60, y), stroke=colour, line=2)
+            drawing.text(x + 38, y - 15, name, 13, anchor="middle", bold=True)
+    drawing.texts(424, 270, ("F1, F2: 0.5 to 2 A, fast,", "each beside its tap"), 12.5)
 
 
 def _ct(drawing: Drawing, x: float, y: float, name: str) -> None:

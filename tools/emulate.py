@@ -36,6 +36,12 @@ def house(board: str) -> Inputs:
     return Periodic(waves, 1 / _HZ, board)
 
 
+def _tcp_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 0 to 65535")
+    return int(text)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 ended by Ctrl-C, 1 there is no MicroPython to run, or the emulator has
     failed, 2 what is given cannot be used."""
@@ -50,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--empty", action="store_true", help="no firmware on it yet")
     parser.add_argument("--unsealed", action="store_true", help="its seal pin at ground")
     parser.add_argument(
-        "--tcp-port", type=int, default=0, metavar="N", help="default: one that is free"
+        "--tcp-port", type=_tcp_port, default=0, metavar="N", help="default: one that is free"
     )
     options = parser.parse_args(argv)
     try:

@@ -4,9 +4,9 @@ Flow: front end -> ENGINE PROCESS (engine_main.py on MicroPython or CPython) -> 
 """
 
 import json
-import resource
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +36,7 @@ class Metered:
 
     result  the object described in engine_main.py
     edges   (indicator, lit, ticks) in order of time
-    cpu_seconds  processor time of the engine, its start included
+    cpu_seconds  processor time of the engine, its start included; on Windows wall time
     trace   rows (ticks, uW element 1, uW element 2, delivered uWh, received uWh)
     """
 
@@ -138,5 +138,9 @@ def meter(
 def _children_seconds() -> float:
     """Processor time of all children that have ended: unlike wall time it does not count waiting
     for codes, nor what else the machine is doing."""
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return time.monotonic()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

@@ -8,7 +8,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,19 +25,20 @@ _BLOCK = 4096
 # Blocks that littlefs needs for itself when files come and go.
 _SPARE_BLOCKS = 4
 _FOLDER = "threewire/"
-# What a main.py that is not ours is called when ours comes.
-_KEPT = "main.before.py"
-_OURS_NO_MORE = ("board.py", "main.mpy", "main.py" + ASIDE, "board.mpy" + ASIDE)
+# What ours take the place of, or what would be imported in the place of ours; where we have not
+# been before it is somebody else's.
+_IN_THE_WAY = ("main.py", "main.mpy", "board.py", "board.mpy")
+_OURS_NO_MORE = (*_IN_THE_WAY, "main.py" + ASIDE, "board.mpy" + ASIDE)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done: files to write (path -> bytes), paths to remove, and a main.py of
-    somebody else's to keep, under another name."""
+    """What has to be done: files to write (path -> bytes), paths to remove, and somebody else's
+    files to keep, each with the name that it gets."""
 
     fresh: Mapping[str, bytes]
     stale: tuple[str, ...]
-    keeps_main: bool
+    kept: tuple[tuple[str, str], ...]
 
 
 def check(found: Found, board: str) -> None:
@@ -71,12 +72,7 @@ def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
         for path, data in files.items()
         if found.files.get(path) != hashlib.sha256(data).hexdigest()
     }
-    keeps_main = "main.py" in found.files and "main.py" in fresh and not found.has_firmware
-    if keeps_main and _KEPT in found.files:
-        raise InputError(
-            f"the board has a main.py that is not ours, and a {_KEPT} as well: take one away "
-            "(mpremote fs rm)"
-        )
+    kept = () if found.has_firmware else tuple(_kept(found, files, fresh))
     # What is left of a copy that was broken off, of earlier releases, or would be imported first.
     asides = {path + ASIDE for path in fresh}  # written anew, and moved away
     stale = tuple(
@@ -84,6 +80,7 @@ def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
         for path in found.files
         if path not in files
         and path not in asides
+        and path not in dict(kept)
         and (path.startswith(_FOLDER) or path in _OURS_NO_MORE)
     )
     needed = sum(-(-len(data) // _BLOCK) for data in fresh.values())
@@ -92,7 +89,22 @@ def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
             f"the board's file system has {found.free} bytes free, {needed * _BLOCK} are needed "
             "to put the new files beside the old: take away what is not needed (mpremote fs rm)"
         )
-    return Plan(fresh, stale, keeps_main)
+    return Plan(fresh, stale, kept)
+
+
+def _kept(
+    found: Found, files: Mapping[str, bytes], fresh: Mapping[str, bytes]
+) -> Iterator[tuple[str, str]]:
+    for path in _IN_THE_WAY:
+        if path in found.files and (path in fresh or path not in files):
+            name, _, suffix = path.partition(".")
+            new = f"{name}.before.{suffix}"
+            if new in found.files:
+                raise InputError(
+                    f"the board has a {path} that is not ours, and a {new} as well: take one away "
+                    "(mpremote fs rm)"
+                )
+            yield path, new
 
 
 def flash(board: str | None, port: str | None, timeout: float) -> dict[str, Any]:
@@ -128,11 +140,10 @@ def _bring_up_to_date(prompt: Prompt, found: Found, board: str) -> None:
     if found.board not in ("", board):
         say(f"it was flashed as {found.board}: constants calibrated for that are not used")
     plan = make_plan(found, image.contents(board))
-    if plan.keeps_main:
-        say(f"the main.py there is not ours: it is kept as {_KEPT}")
-    if plan.fresh or plan.stale:
-        kept = [("main.py", _KEPT)] if plan.keeps_main else []
-        prompt.put(plan.fresh, kept, plan.stale)
+    for path, new in plan.kept:
+        say(f"the {path} there is not ours: it is kept as {new}")
+    if plan.fresh or plan.stale or plan.kept:
+        prompt.put(plan.fresh, plan.kept, plan.stale)
     say(f"{len(plan.fresh)} files copied, {len(plan.stale)} removed; starting")
 
 

@@ -19,9 +19,8 @@ from threewire.adc_table import table
 from tools.code_edges import FULL, MAX_QUADRATURE, MID, STRAIGHT, CodeEdges
 from tools.errors import InputError
 from tools.input_files import read_json
-from tools.output_files import write_constants
+from tools.output_files import check_plot_path, write_constants
 from tools.recordings import Capture, open_recording
-from tools.replay import check_plot_path
 from tools.sine_fit import Floats, fit, turns_a_sample
 
 # What the calibration takes.
@@ -287,7 +286,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--plot", metavar="FILE", help="draw widths and errors by code")
     options = parser.parse_args(argv)
     try:
-        if options.plot:
+        if options.plot is not None:
             check_plot_path(options.plot)
         capture, codes = _column(options.capture, options.input)
         constants = _check_out(options.out, capture.board) if options.out else {}
@@ -296,7 +295,7 @@ def main(argv: list[str] | None = None) -> int:
             learnt = learn(codes)
         except InputError as problem:
             raise InputError(f"{name}: {problem}") from None
-        if options.plot:
+        if options.plot is not None:
             from tools.linearity_plot import draw  # matplotlib takes a second to import
 
             draw(learnt, name, options.plot)

@@ -24,7 +24,7 @@ from tools.monitor_csv import CsvFile
 from tools.monitor_history import History
 from tools.monitor_link import LIVE, Link
 from tools.monitor_report import Report
-from tools.replay import check_plot_path
+from tools.output_files import check_plot_path
 
 # How often the view is drawn when nothing has come: the age of the last line goes on.
 _DRAW_S = 0.2
@@ -43,10 +43,10 @@ class Watch:
         self._history = History()
         self._report: Report | None = None
         self._reports = 0
-        if self._plot:
+        if self._plot is not None:
             check_plot_path(self._plot)
         self._link = Link(options.port, options.timeout)
-        if options.csv:
+        if options.csv is not None:
             if self._plot and Path(options.csv).resolve() == Path(self._plot).resolve():
                 raise InputError(f"{self._plot}: is the name of the CSV too; give it another")
             self._csv = CsvFile(options.csv)
@@ -152,13 +152,6 @@ def _watch(options: argparse.Namespace) -> None:
             _silence(1)
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text}: expected seconds, more than 0")
-    return value
-
-
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 asked to end, 2 what is given cannot be used, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(
@@ -173,7 +166,10 @@ def main(argv: list[str] | None = None) -> int:
         "--plot", metavar="FILE", help="draw what was watched, at the end (.png, .svg, .pdf)"
     )
     parser.add_argument(
-        "--seconds", type=_positive, metavar="N", help="end after so many (default: never)"
+        "--seconds",
+        type=board_port.seconds,
+        metavar="N",
+        help="end after so many (default: never)",
     )
     options = parser.parse_args(argv)
     return board_port.run(lambda: _watch(options))

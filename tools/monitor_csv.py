@@ -92,7 +92,7 @@ class CsvFile:
         self.problem = ""
         file = Path(path)
         if file.exists() and not file.is_file():
-            raise InputError(f"{path}: is no regular file; name one for CSV")
+            raise InputError(f"{path or repr(path)}: is no regular file; name one for CSV")
         try:
             self._file = file.open("a+b", buffering=0)
         except OSError as problem:

@@ -4,6 +4,7 @@ Flow: board console -> MONITOR LINK (checked reports, and how the connection sta
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import serial
 
 from tools import board_port
-from tools.board_console import BoardConsole
+from tools.board_console import SAFE_MODE_TEXT, BoardConsole
 from tools.board_port import PortError, Whereabouts
 from tools.errors import InputError
 from tools.monitor_report import Report, from_line
@@ -35,10 +36,6 @@ _SILENT_S = 2.5
 _TICK_S = 0.05
 
 _LIKE = "one is like /dev/ttyACM0, COM3 or socket://127.0.0.1:4000"
-_SAFE_MODE = (
-    "the board is in safe mode after crashes in a row: turn it off and on again, and read its "
-    "`traceback`; energies are intact"
-)
 
 
 @dataclass(frozen=True)
@@ -208,16 +205,13 @@ class Link:
         now = self._clock()
         if line is None:
             if now - self._since >= self._timeout:
-                raise PortError(
-                    f"{self._port}: no telemetry within {self._timeout:g} s: is Threewire on the "
-                    "board? (`make flash BOARD=…`)"
-                )
+                raise console.no_telemetry()
             if not self._is_heard and now - self._nudged >= _SILENT_S:
                 self._nudged = now
                 console.send("")
             return None
         if line.get("safe_mode"):
-            self._state, self._why = SAFE_MODE, f"{self._port}: {_SAFE_MODE}"
+            self._state, self._why = SAFE_MODE, f"{self._port}: {SAFE_MODE_TEXT}"
             return None
         try:
             report = from_line(line)
@@ -249,7 +243,9 @@ def _check(port: str) -> None:
         serial.serial_for_url(port, do_not_open=True)
         where = urlsplit(port)
         usable = where.scheme != "socket" or bool(where.hostname and where.port)
-    except ValueError:
+    except serial.SerialException:
+        return  # hwgrep://…: what it describes is not there, and may be one day
+    except (ValueError, re.error):
         usable = False
     if not usable:
         raise InputError(f"{port}: is no port; {_LIKE}")

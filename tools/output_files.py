@@ -1,6 +1,6 @@
 """Files that a tool leaves behind: there whole, or as they were before.
 
-Flow: solve, linearity, golden, accuracy and the plots -> OUTPUT FILES -> disk.
+Flow: solve, linearity, golden, accuracy, capture and the plots -> OUTPUT FILES -> disk.
 """
 
 from __future__ import annotations
@@ -17,6 +17,32 @@ from tools.input_files import reason
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # takes a second to import
+
+
+def check_writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
+    """The path of a file that is to be written, with one of these suffixes (".npz"). Raises
+    InputError where it cannot be: found out before the work, not after.
+    """
+    file = Path(path)
+    if not file.name:
+        raise InputError(f"{str(path)!r}: expected the name of a file")
+    if file.suffix not in suffixes:
+        *others, last = suffixes
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(f"{path}: expected a name that ends in {listed}")
+    if file.is_dir():
+        raise InputError(f"{path}: is a directory; name a file in it")
+    if not file.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {file.parent}")
+    # Files are written beside what they replace.
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(f"{path}: nothing may be written in {file.parent}; name another folder")
+    return file
+
+
+def check_plot_path(path: str) -> Path:
+    """As check_writable, of a plot."""
+    return check_writable(path, (".png", ".svg", ".pdf"))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ whose header numpy parses and whose payload is read as it is needed, compressed 
 import json
 import lzma
 import math
+import re
 import struct
 import tokenize
 import warnings
@@ -15,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,9 @@ _DAMAGE = (
     tokenize.TokenError,
 )
 _MAX_SCALAR_BYTES = 1 << 20  # of a scalar or a text: far above any real one
+_REGISTERS = 6  # delivered and received, of the net and of both elements
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
+_EXCERPT = 60  # of a text, in a message
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,11 @@ def _open_capture(path: Path, archive: zipfile.ZipFile, names: list[str]) -> Cap
         _json_text(path, archive, name) if name in names else None
         for name in ("calibration", "energy")
     ]
+    if energy is not None and not _is_energy(json.loads(energy)):
+        raise InputError(
+            f"{path}: energy is {energy[:_EXCERPT]!r}; it must be a JSON object with delivered_wh "
+            "and received_wh, decimal texts, and exact, six pairs of them"
+        )
 
     def read(size: int) -> Iterator[NDArray[np.uint16]]:
         for (raw,) in _pieces(path, [codes], 0, codes.shape[0], size):
@@ -271,6 +281,19 @@ def _json_text(path: Path, archive: zipfile.ZipFile, name: str) -> str:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: {name} is not JSON text ({error})") from error
     return text
+
+
+def _is_energy(found: Any) -> bool:
+    """Whether it is what firmware/threewire/capture.py ends a capture with."""
+    if not isinstance(found, dict):
+        return False
+    exact = found.get("exact")
+    if not (isinstance(exact, list) and len(exact) == _REGISTERS):
+        return False
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in exact):
+        return False
+    texts = [found.get("delivered_wh"), found.get("received_wh"), *chain(*exact)]
+    return all(isinstance(text, str) and _DECIMAL.fullmatch(text) for text in texts)
 
 
 def _texts(path: Path, archive: zipfile.ZipFile, names: list[str], name: str) -> list[str]:

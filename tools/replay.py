@@ -24,6 +24,7 @@ from tools import boards, engine_process, engines
 from tools.errors import InputError
 from tools.frontend import FrontEnd
 from tools.looping import Recording, Source
+from tools.output_files import check_plot_path
 from tools.recordings import Capture, check_rate, open_recording
 from tools.reference import Reference
 from tools.replay_report import as_json, as_text
@@ -118,17 +119,6 @@ def check_calibration(constants: Any, layout: Layout, path: str | Path) -> None:
         from_dict(constants, layout)
     except CalibrationError as problem:
         raise InputError(f"{path}: {problem}") from None
-
-
-def check_plot_path(path: str) -> None:
-    """InputError unless a plot can be written to `path`: found out before the replay, not
-    after.
-    """
-    file = Path(path)
-    if file.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"{path}: a plot is .png, .svg or .pdf")
-    if not file.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {file.parent}")
 
 
 def choose_engine(name: str | None) -> str:
@@ -377,7 +367,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 the engine cannot be had or failed, 2 the input is unusable."""
     options = _arguments(argv)
     try:
-        if options.plot:
+        if options.plot is not None:
             check_plot_path(options.plot)
         done = replay(
             options.recording,
@@ -388,9 +378,9 @@ def main(argv: list[str] | None = None) -> int:
             options.adc,
             options.seed,
             options.calibration,
-            trace=bool(options.plot),
+            trace=options.plot is not None,
         )
-        if options.plot:
+        if options.plot is not None:
             from tools.replay_plot import draw  # matplotlib takes a second to import
 
             draw(done, options.plot)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from threewire.calibration import from_dict, nominal
 from threewire.layout import Layout
 from tools import boards, engine_process, image
 from tools.errors import InputError
@@ -46,7 +47,7 @@ def meter(
         raise InputError(f"{seconds:g} s: engine {ENGINE} needs {LEAST_S:g} s of signal at least")
     if (frame_ticks, tick_hz) != (layout.frame_ticks, layout.tick_hz):
         raise InputError(f"engine {ENGINE} samples at board {board}'s rate, this is another")
-    if calibration:
+    if calibration and from_dict(calibration, layout).to_dict() != nominal(layout).to_dict():
         raise InputError(f"engine {ENGINE} meters with board {board}'s nominal constants")
     frames = Frames(blocks, board)
     began = time.process_time()

@@ -1,14 +1,15 @@
 """A capture: the raw codes of some seconds as text, and what a meter of their own makes of them.
 
 Flow: service's intake -> CAPTURE -> serial port.  Whoever has the codes can meter them again and
-must come to the same energy, to the last bit.  Lines of JSON, some twenty a second:
+must come to the same energy, to the last bit.  Lines of JSON:
 
-    {"codes":"…","frame":0,"frame_ticks":4800,"crc":1234567890}     codes as two characters each
+    {"codes":"…","frame":0,"spans":[[500,4800]],"crc":1234567890}   codes as two characters each
     {"captured":20000,"lost":0,"delivered_wh":"…", …}               the last one
 
 A code's two characters are its upper and its lower six bits in the alphabet of base64, so that two
-codes are what base64 makes of three bytes.  There is no buffer beside the line: a slow reader is
-waited for, as long as the sampler's ring holds; after that frames are lost, and it is broken off.
+codes are what base64 makes of three bytes.  Spans are how many frames were how many ticks long.
+One line is made while the one before is written; a reader that does not keep up breaks the capture
+off.
 """
 
 from binascii import crc32
@@ -17,10 +18,15 @@ import micropython
 from micropython import const
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-# Lines a second, about; and the most that one takes, which is to be found in one piece.
-_LINES = const(20)
-_LONGEST = const(4096)
+_HEAD = b'{"codes":"'
+# The most that the codes of a line take: half a second at 1 kHz, 50 ms at 10 kHz.
+_LONGEST = const(4000)
 _PER_CODE = const(2)
+# Where there are more lines in a second than this, it is not enough to look for them now and then.
+_HURRIED = const(25)
+# What follows on the codes: spans at most, and the characters of all of it.
+_SPANS = const(8)
+_TAIL = const(240)
 
 
 @micropython.viper
@@ -42,47 +48,68 @@ class Capture:
 
     layout   of the board
     meter    a Meter that has metered nothing yet
-    write    writes bytes to the port
+    port     write_bytes(data), most bytes at a time, when it is_ready()
 
-    done     all frames have come, or it has been broken off by a gap
+    done       no more frames are taken: all have come, some were lost, or it was told to stop
+    over       and all of it has been written
+    is_hurried  `step` is wanted in every turn
     """
 
-    def __init__(self, layout, meter, frames, write):
+    def __init__(self, layout, meter, frames, port):
         self._meter = meter
         self._stride = layout.stride
-        self._write = write
+        self._port = port
         self._frames = frames
-        self._size = layout.stride * _PER_CODE  # of a frame
-        per_line = layout.tick_hz // layout.frame_ticks // _LINES
-        self._text = memoryview(
-            bytearray(self._size * max(1, min(per_line, _LONGEST // self._size)))
-        )
-        self._used = 0
-        self._ticks = 0  # of each frame in the line
+        self._size = size = layout.stride * _PER_CODE  # of a frame
+        per_line = min(frames, _LONGEST // size)
+        self.is_hurried = layout.tick_hz > per_line * _HURRIED * layout.frame_ticks
+        # One that is filled, one that is written.
+        self._texts = []
+        for _ in range(2):
+            text = memoryview(bytearray(len(_HEAD) + per_line * size + _TAIL))
+            text[: len(_HEAD)] = _HEAD
+            self._texts.append(text)
+        self._end = len(_HEAD) + per_line * size
+        self._out = None  # what is left to write of a line
+        self._last = None  # the last line's pieces
         self._taken = 0
         self._lost = 0
-        self.done = False
+        self._begin_line()
+        self.done = self.over = False
+
+    def _begin_line(self):
+        self._used = len(_HEAD)
+        self._spans = []
 
     def feed(self, codes, frames, frame_ticks, first=0):
         """As Meter.feed."""
-        if self.done:
-            return
-        frames = min(frames, self._frames - self._taken)
-        self._meter.feed(codes, frames, frame_ticks, first)
-        if frame_ticks != self._ticks:
-            self._end_line()
-            self._ticks = frame_ticks
         stride = self._stride
-        pos = first * stride
-        end = pos + frames * stride
-        while pos < end:
-            part = min(end, pos + (len(self._text) - self._used) // _PER_CODE)
-            _write_codes(self._text, self._used, codes, pos, part)
-            self._used += (part - pos) * _PER_CODE
-            self._taken += (part - pos) // stride
-            pos = part
-            if self._used == len(self._text):
+        left = min(frames, self._frames - self._taken)
+        while left and not self.done:
+            spans = self._spans
+            is_new = not spans or spans[-1][1] != frame_ticks
+            if self._used == self._end or is_new and len(spans) == _SPANS:
+                # After a while without a turn there is much to take at once.
+                while self._out and self._port.is_ready():
+                    self._write_some()
+                if self._out:
+                    self._lost = left
+                    self.done = True
+                    return
                 self._end_line()
+                spans = self._spans
+                is_new = True
+            if is_new:
+                spans.append([0, frame_ticks])
+            n = min(left, (self._end - self._used) // self._size)
+            pos = first * stride
+            self._meter.feed(codes, n, frame_ticks, first)
+            _write_codes(self._texts[0], self._used, codes, pos, pos + n * stride)
+            spans[-1][0] += n
+            self._used += n * self._size
+            self._taken += n
+            first += n
+            left -= n
         if self._taken == self._frames:
             self.done = True
 
@@ -92,40 +119,57 @@ class Capture:
             self._lost = frames
             self.done = True
 
-    def _end_line(self):
-        used = self._used
-        if used:
-            self._used = 0
-            text = self._text[:used]
-            frame = self._taken - used // self._size
-            # Made before the line begins: what fails here leaves no half of one.
-            rest = '","frame":{},"frame_ticks":{},"crc":{}}}\n'.format(
-                frame, self._ticks, crc32(text)
-            ).encode()
-            try:
-                self._write(b'{"codes":"')
-                self._write(text)
-                self._write(rest)
-            except Exception:
-                # What is written next is a line of its own.
-                self._write(b"\n")
-                raise
+    def stop(self):
+        """No more frames are taken."""
+        self.done = True
 
-    def finish(self):
-        """Ends the last line; then yields that of the meter, piece by piece."""
-        self._end_line()
+    def _end_line(self):
+        """The line is the next to be written, and another begins."""
+        used = self._used
+        text = self._texts[0]
+        codes = text[len(_HEAD) : used]
+        spans = self._spans
+        tail = '","frame":{},"spans":{},"crc":{}}}\n'.format(
+            self._taken - sum([n for n, _ in spans]), spans, crc32(codes)
+        ).encode()
+        text[used : used + len(tail)] = tail
+        self._out = text[: used + len(tail)]
+        self._texts.reverse()
+        self._begin_line()
+
+    def _write_some(self):
+        out = self._out
+        most = self._port.most
+        self._out = out[most:]
+        self._port.write_bytes(out[:most])
+
+    def step(self):
+        """Writes what the ready port takes at a time, if there is any; returns whether there is
+        more."""
+        if not self._out and (self._used == self._end or self.done and self._spans):
+            self._end_line()
+        if self._out:
+            self._write_some()
+            return self.done or bool(self._out)
+        if self.done and not self.over:
+            if self._last is None:
+                self._last = self._energy()
+            piece = next(self._last, None)
+            if piece:
+                self._port.write_bytes(piece.encode())
+            else:
+                self.over = True
+        return self.done and not self.over
+
+    def _energy(self):
         meter = self._meter
         meter.finish()
-        yield '{{"captured":{},"lost":{},"delivered_wh":"{}","received_wh":"{}"'.format(
-            self._taken,
-            self._lost,
-            meter.registers.delivered.text(),
-            meter.registers.received.text(),
+        total = meter.registers
+        yield '{{"captured":{},"lost":{},"delivered_wh":"{}",'.format(
+            self._taken, self._lost, total.delivered.text()
         )
         # Exactly: whole watt-hours, and the residue in the accumulator's units.
-        yield ',"exact":['
-        total = meter.registers
-        start = ""
+        start = '"received_wh":"' + total.received.text() + '","exact":['
         for pair in ((total.delivered, total.received),) + total.elements:
             for register in pair:
                 yield '{}["{}","{}"]'.format(start, register.wh, register.residue)

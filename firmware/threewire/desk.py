@@ -22,8 +22,8 @@ class Desk:
     meter, keeper, faults, restarts   as their classes
     watch            FaultWatch
     calibration      the constants in force, as a mapping
-    new_meter, write_bytes  what a capture needs: makes a meter that has metered nothing, and
-                     writes bytes to the port
+    new_meter, port  what a capture needs: what makes a meter that has metered nothing, and where
+                     its lines go
     capture          the Capture that is under way, or None
     """
 
@@ -40,7 +40,7 @@ class Desk:
         log,
         constants,
         new_meter,
-        write_bytes,
+        port,
     ):
         self.version = version
         self.board = layout.name
@@ -55,7 +55,7 @@ class Desk:
         self._log = log
         self._constants = constants
         self._new_meter = new_meter
-        self._write_bytes = write_bytes
+        self._port = port
         self.capture = self._next_capture = None
         self.restart_wanted = False
         self._next_traceback = 0
@@ -120,7 +120,7 @@ class Desk:
             raise ValueError("less than a frame")
         self._next_capture = None
         try:
-            self._next_capture = Capture(layout, self._new_meter(), frames, self._write_bytes)
+            self._next_capture = Capture(layout, self._new_meter(), frames, self._port)
         except MemoryError:
             raise ValueError("no memory for a second meter; restart, then try again")
         return {
@@ -153,6 +153,7 @@ class Desk:
     def begin(self):
         """Metering begins, perhaps again after the prompt."""
         self.restart_wanted = False
+        self.capture = self._next_capture = None
         self.restarts.take_back()
 
     def end(self):

@@ -21,13 +21,26 @@ _WATCHDOG_CTRL = {"rp2040": 0x40058000, "rp2350": 0x400D8000}
 _CLEAR = const(0x3000)
 _ENABLE = 1 << 30
 _CTRL_C = const(3)
+# A UART's FIFO, and what it sends in a millisecond at 115200 baud.
+_FIFO = const(128)
+_PER_MS = const(11)
+# Over USB: a millisecond's worth.
+_MOST = const(1024)
 
 
 class Port:
-    """The serial port that the prompt would be on, taken over from it."""
+    """The serial port that the prompt would be on, taken over from it.
+
+    most  bytes to write at a time
+    """
 
     def __init__(self, board):
         self._chip = board.CHIP
+        self._is_usb = board.CHIP.startswith("rp")
+        self.most = _MOST if self._is_usb else _FIFO
+        self._out = select.poll()
+        self._out.register(sys.stdout, select.POLLOUT)
+        self._ready_ms = time.ticks_ms()
         self._poll = select.poll()
         self._poll.register(sys.stdin, select.POLLIN)
         self._in = sys.stdin.buffer
@@ -66,11 +79,24 @@ class Port:
             data += self._in.read(1)
         return data
 
+    def is_ready(self):
+        """Whether what is written now is taken at once.  Over USB that is so unless somebody holds
+        the port and does not read: MicroPython then waits half a second for each piece.  A UART
+        takes what its FIFO holds, and is given the time to send it."""
+        if self._is_usb:
+            return bool(self._out.poll(0))
+        return time.ticks_diff(time.ticks_ms(), self._ready_ms) >= 0
+
     def write(self, text):
         sys.stdout.write(text)
+        self._wrote(len(text))
 
     def write_bytes(self, data):
         sys.stdout.buffer.write(data)
+        self._wrote(len(data))
+
+    def _wrote(self, size):
+        self._ready_ms = time.ticks_add(time.ticks_ms(), size // _PER_MS + 1)
 
 
 def cause():

@@ -57,8 +57,8 @@ class Service:
     desk      Desk
     console   Console
     clocks    ClockWatch
-    port      read(most) -> bytes that have arrived, perhaps none; write(text); now_ms();
-              feed_watchdog()
+    port      read(most) -> bytes that have arrived, perhaps none; write(text) when it is_ready();
+              now_ms(); feed_watchdog()
     """
 
     def __init__(self, sampler, sag, desk, console, clocks, port):
@@ -107,21 +107,26 @@ class Service:
                 except Exception as problem:
                     self._desk.survived(problem)
         try:
-            if self._desk.capture:
-                # It writes lines of its own, so no other is begun.
-                self._end_capture(self._desk.capture)
-                return False
-            self._is_talking = self._talk()
+            if not self._port.is_ready():
+                # A write would wait until frames are lost.  What there is to say waits instead.
+                self._is_talking = False
+            elif self._desk.capture:
+                self._is_talking = self._go_on(self._desk.capture)
+            else:
+                self._is_talking = self._talk()
         except Exception as problem:
+            self._desk.capture = None
             self._desk.survived(problem)
             self._break_off()
         return self._is_talking
 
-    def _end_capture(self, capture):
-        if capture.done:
+    def _go_on(self, capture):
+        """Writes a piece of a capture, whose lines no other may cut: none is begun meanwhile.
+        Returns whether there is more, or soon will be."""
+        more = capture.step()
+        if capture.over:
             self._desk.capture = None
-            for piece in capture.finish():
-                self._port.write(piece)
+        return more or capture.is_hurried
 
     def _break_off(self):
         """Ends a line that a crash has left half written."""
@@ -162,6 +167,9 @@ class Service:
         console = self._console
         port = self._port
         data = port.read(console.at_most)
+        if data and self._desk.capture:
+            # Whoever types wants something else; who had asked for it may be gone.
+            self._desk.capture.stop()
         console.take(data, port.now_ms())
         # At the beginning of input bytes come singly, for the sake of what follows a Ctrl-C.
         while data and not console.stop:

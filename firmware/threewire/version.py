@@ -1,3 +1,3 @@
-"""The firmware's version, which tools compare before they flash."""
+"""The firmware's version, which the console and captures tell."""
 
 VERSION = "0.3.0"

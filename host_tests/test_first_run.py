@@ -152,7 +152,8 @@ def test_from_the_clone_to_a_capture(clone: Clone) -> None:
         line = monitor.stdout.readline()
         assert line, monitor.communicate(timeout=60)[1]
     finally:
-        os.killpg(monitor.pid, signal.SIGINT)
+        # Not SIGINT: who runs this in the background has it ignored.
+        os.killpg(monitor.pid, signal.SIGTERM)
         _, err = monitor.communicate(timeout=60)
     assert "Traceback" not in err
 

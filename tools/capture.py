@@ -127,13 +127,13 @@ def capture(console: BoardConsole, seconds: float) -> Captured:
         raise
     finally:
         progress.done()
-    if energy["lost"]:
+    if energy.get("lost"):
         raise PortError(
             f"{console.port}: the board lost {energy['lost']} frames after {lines.frames}, for "
             "this computer or the cable did not take them fast enough; nothing is kept. Close "
             "other programs, or lower the board's rate (SAMPLER in its board file)"
         )
-    if energy["captured"] != lines.frames or lines.frames != facts["frames"]:
+    if energy.get("captured") != lines.frames or lines.frames != facts["frames"]:
         raise PortError(
             f"{console.port}: {lines.frames} frames came of {facts['frames']}: something else was "
             "typed there, which ends a capture; nothing is kept"
@@ -147,20 +147,23 @@ def _receive(
     """Takes lines of codes; returns the one that ends them."""
     heard = time.monotonic()
     while True:
-        line = console.poll()
-        if line is None:
-            if time.monotonic() > heard + console.timeout:
-                raise PortError(
-                    f"{console.port}: nothing came for {console.timeout:g} s after "
-                    f"{lines.frames} of {facts['frames']} frames; nothing is kept"
-                )
-            continue
-        heard = time.monotonic()
+        line = console.poll() or {}
         if "codes" in line:
+            heard = time.monotonic()
             lines.take(line)
             progress.at(lines.frames)
         elif "captured" in line:
             return line
+        elif "t" in line and lines.frames:
+            raise PortError(
+                f"{console.port}: the board broke off after {lines.frames} of {facts['frames']} "
+                "frames and went on metering: see its `traceback`; nothing is kept"
+            )
+        elif time.monotonic() > heard + console.timeout:
+            raise PortError(
+                f"{console.port}: no frames came for {console.timeout:g} s after "
+                f"{lines.frames} of {facts['frames']}; nothing is kept"
+            )
 
 
 class _Progress:

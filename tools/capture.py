@@ -68,9 +68,13 @@ class _Lines:
 
     def take(self, line: dict[str, Any]) -> None:
         text, spans = str(line["codes"]), line.get("spans")
-        codes = _codes(text)
-        n = len(codes) // self.slots
         is_whole = binascii.crc32(text.encode()) == line.get("crc")
+        try:
+            codes = _codes(text)
+        except ValueError:
+            is_whole = False
+            codes = np.array([], np.uint16)
+        n = len(codes) // self.slots
         if not (is_whole and line.get("frame") == self.frames and _fits(spans, n)):
             raise PortError(
                 f"{self.port}: the line with frame {self.frames} did not come whole: a poor "

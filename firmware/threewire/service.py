@@ -19,9 +19,10 @@ _MINUTE_S = const(60)
 
 class Intake:
     """What the sampler pumps into: meter, sag and the desk's capture, while there is one, get the
-    same blocks.  gaps: how many came."""
+    same blocks.  gaps: how many came; break_off() ends a line that is half written."""
 
-    def __init__(self, desk, sag):
+    def __init__(self, desk, sag, break_off):
+        self._break_off = break_off
         self._desk = desk
         self._meter = desk.meter
         self._sag = sag
@@ -41,6 +42,7 @@ class Intake:
         except Exception as problem:
             desk.capture = None
             desk.survived(problem)
+            self._break_off()
 
     def gap(self, frames, ticks):
         self.gaps += 1
@@ -69,7 +71,7 @@ class Service:
         self._clocks = clocks
         self._port = port
         self._meter = meter = desk.meter
-        self._intake = Intake(desk, sag)
+        self._intake = Intake(desk, sag, self._break_off)
         self._gaps = 0
         self._fed = meter.ticks
         self._due = meter.ticks + meter.tick_hz

@@ -22,7 +22,7 @@ from typing import Any
 from tools import boards, engines
 from tools.engine_process import EngineFailed
 from tools.errors import InputError
-from tools.soak_judge import CHECKS, Check, Event, Judge, sent
+from tools.soak_judge import CAPTURE_S, CHECKS, Check, Event, Judge, sent
 from tools.soak_loads import Reference, codes
 
 from threewire.commands import _TABLE as COMMANDS  # isort: skip
@@ -45,8 +45,13 @@ def events(seconds: float, load_s: float, seed: int) -> list[Event]:
     def line(at: float, text: str) -> None:
         found.append((at, "type", (text + "\r\n").encode().hex()))
 
-    asked = [row[0] for row in COMMANDS if row[0] not in ("restart", "calibrate", "preset")]
-    asked += ["preset delivered 999999999", 'calibrate {"v1_nv":120000000}']
+    others = ("restart", "calibrate", "preset", "capture")
+    asked = [row[0] for row in COMMANDS if row[0] not in others]
+    asked += [
+        f"capture {CAPTURE_S:g}",
+        "preset delivered 999999999",
+        'calibrate {"v1_nv":120000000}',
+    ]
     for n in range(24):
         line((n + 0.2) * hour, asked[n % len(asked)])
         line((n + 0.5) * hour, draw.choice(asked))

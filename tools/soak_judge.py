@@ -20,6 +20,8 @@ from threewire.commands import _TABLE as COMMANDS  # isort: skip
 from threewire.faults import NAMES as FAULTS  # isort: skip
 
 PPM = 1e-6
+# Length of the captures that are asked for: short beside the second between two lines.
+CAPTURE_S = 0.3
 # What text of nine places and a first frame without a neighbour may differ by.
 _FLOOR_WH = 2e-5
 _STARTING_WH = 24.0 / 3600
@@ -84,6 +86,7 @@ class Judge:
         self._begin: dict[str, Any] = {}
         self._end: dict[str, Any] = {}
         self._line: dict[str, Any] = {}
+        self._frames = 0  # of the capture under way
         self._held: str = ""
         self.wh: list[float] = [0.0]
         self.last_words = ""
@@ -126,6 +129,13 @@ class Judge:
             self._reply(said)
         elif "t" in said:
             self._telemetry(said)
+        elif "codes" in said:
+            self._frames += sum(frames for frames, _ in said["spans"])
+        elif "captured" in said:
+            wanted = int(CAPTURE_S * self._tick_hz) // self._frame_ticks
+            whole = (said["captured"], said["lost"], self._frames) == (wanted, 0, wanted)
+            self.checks["commands"].that(whole, f"capture: {self._frames} frames, {said}")
+            self._frames = 0
         else:
             self.checks["lines"].that(False, f"neither reply nor telemetry: {text[:200]!r}")
 

@@ -38,6 +38,8 @@ from threewire.store import Store, made_for  # isort: skip
 # Of each frame that is lost.
 LOST_TICKS = 4800
 _TURN_S = 0.005
+# Turns without a pause, at most.
+_AT_ONCE = 40
 
 
 def text_of(codes: Iterable[int]) -> str:
@@ -56,29 +58,38 @@ def codes_of(text: str) -> list[int]:
 
 
 def lines_of(said: bytes, torn: int = 0) -> list[dict[str, Any]]:
-    """What a board has written: whole lines of JSON, but for so many lines of codes."""
+    """What a board has written: whole lines of JSON, but for so many lines of a capture."""
     assert said == b"" or said.endswith(b"\n")
     lines = [line for line in said.split(b"\n") if line]
     whole = [line for line in lines if line.endswith(b"}")]
     assert len(lines) - len(whole) == torn
-    assert all(line.startswith(b'{"codes":"') for line in lines if line not in whole)
+    begin = (b'{"codes":"', b'{"captured":')
+    assert all(line.startswith(begin) for line in lines if line not in whole)
     return [json.loads(line) for line in whole]
 
 
 class Text:
-    """Lines of codes put together: codes in order, spans as (frames, ticks), one a line."""
+    """Lines of codes put together: codes in order, spans as (frames, ticks), frames in a line."""
 
     def __init__(self, lines: Iterable[dict[str, Any]], stride: int) -> None:
         self.codes: list[int] = []
         self.spans: list[tuple[int, int]] = []
+        self.lengths: list[int] = []
         for line in lines:
-            assert line.keys() == {"codes", "frame", "frame_ticks", "crc"}
+            assert line.keys() == {"codes", "frame", "spans", "crc"}
             assert line["frame"] * stride == len(self.codes)
             assert zlib.crc32(line["codes"].encode()) == line["crc"]
             found = codes_of(line["codes"])
             assert found and len(found) % stride == 0
             self.codes += found
-            self.spans.append((len(found) // stride, line["frame_ticks"]))
+            self.lengths.append(len(found) // stride)
+            assert sum(frames for frames, _ in line["spans"]) == self.lengths[-1]
+            self.spans += [(frames, ticks) for frames, ticks in line["spans"]]
+
+    @property
+    def ticks(self) -> list[int]:
+        """Of each frame."""
+        return [ticks for frames, ticks in self.spans for _ in range(frames)]
 
 
 class Sampler:
@@ -104,9 +115,15 @@ class Sampler:
 
 
 class Port:
-    """What the service writes, and what is typed to it."""
+    """What the service writes, and what is typed to it.
 
-    def __init__(self) -> None:
+    most   bytes of a capture at a time
+    ready  whether writing does not wait
+    """
+
+    def __init__(self, most: int = 1024) -> None:
+        self.most = most
+        self.ready = True
         self.said = bytearray()
         self.typed = bytearray()
         self.fed = 0
@@ -117,11 +134,18 @@ class Port:
         del self.typed[:most]
         return data
 
+    def is_ready(self) -> bool:
+        return self.ready
+
     def write(self, text: str) -> None:
-        self.write_bytes(text.encode())
+        self.put(text.encode())
 
     def write_bytes(self, data: bytes) -> None:
-        self.said += bytes(data)
+        assert self.ready and 0 < len(data) <= self.most
+        self.put(bytes(data))
+
+    def put(self, data: bytes) -> None:
+        self.said += data
 
     def now_ms(self) -> int:
         return self.now & 0x3FFFFFFF
@@ -133,8 +157,7 @@ class Port:
 class Board:
     """main.py's parts on files in `folder`; time passes with what is sampled.
 
-    write_bytes  what a capture writes by, instead of the port's
-    new_meter    makes its meter, instead of the right one
+    new_meter    makes a capture's meter, instead of the right one
     """
 
     def __init__(
@@ -143,7 +166,6 @@ class Board:
         layout: Layout,
         calibration: Calibration | None = None,
         port: Port | None = None,
-        write_bytes: Callable[[bytes], object] | None = None,
         new_meter: Callable[[], Meter] | None = None,
         refill: Callable[[], tuple[Codes, int] | int | None] = lambda: None,
     ) -> None:
@@ -172,7 +194,7 @@ class Board:
             EventLog(os, open, str(folder / "log"), json.dumps),
             store("constants", CALIBRATION, made_for(layout.name)),
             new_meter or (lambda: Meter(layout, calibration)),
-            write_bytes or self.port.write_bytes,
+            self.port,
         )
         self.sampler = Sampler(refill)
         self.silent_ms = 0  # in which nothing was sampled
@@ -189,8 +211,10 @@ class Board:
         self.port.typed += line.encode() + b"\n"
 
     def turn(self) -> None:
-        while self.service.turn():
-            pass
+        """Until there is no more to do at once, or for as long as a capture is in a hurry."""
+        for _ in range(_AT_ONCE):
+            if not self.service.turn():
+                break
         self.port.now = self.silent_ms + 1000 * self.sampler.ticks // self.layout.tick_hz
 
     def run(
@@ -201,9 +225,11 @@ class Board:
         self.sampler.waiting.extend(blocks)
         quiet = 0
         while quiet < 12:
+            said = len(self.port.said)
             self.turn()
             self.silent_ms += silent_ms // 12
-            quiet = 0 if self.sampler.waiting or self.port.typed else quiet + 1
+            is_busy = self.sampler.waiting or self.port.typed or len(self.port.said) > said
+            quiet = 0 if is_busy else quiet + 1
         return lines_of(bytes(self.port.said[before:]), torn)
 
 
@@ -222,9 +248,9 @@ class _Wire(Port):
         self._line = bytearray()
         server.on_heard = self.typed.extend
 
-    def write_bytes(self, data: bytes) -> None:
-        super().write_bytes(data)
-        self._line += bytes(data)
+    def put(self, data: bytes) -> None:
+        super().put(data)
+        self._line += data
         while b"\n" in self._line:
             line, _, self._line = self._line.partition(b"\n")
             for said in self._spoil(bytes(line)):

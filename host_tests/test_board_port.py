@@ -20,7 +20,7 @@ import pytest
 from mpremote.transport_serial import SerialTransport
 
 from host_tests.console_server import ConsoleServer
-from tools import board_port
+from tools import board_port, emulate
 from tools.board_console import BoardConsole, Refused
 from tools.board_port import PortError, Whereabouts
 from tools.board_prompt import Prompt
@@ -52,6 +52,12 @@ def test_the_only_board_is_found(ports: list[Any]) -> None:
     assert board_port.find("COM3") == "COM3"
 
 
+def test_an_empty_port_is_none(ports: list[Any]) -> None:
+    ports.append(plugged("/dev/ttyACM3", "E66"))
+    with pytest.raises(InputError, match=r"^--port is empty: name a port, or leave it out"):
+        board_port.find("")
+
+
 def test_no_board(ports: list[Any]) -> None:
     ports.append(plugged("/dev/ttyS0", vid=None))
     with pytest.raises(PortError, match="no board found: connect one by USB") as problem:
@@ -79,6 +85,19 @@ def test_a_board_that_comes_back_under_another_name(ports: list[Any]) -> None:
     ports.clear()
     assert where.now() == "/dev/ttyACM0"
     assert Whereabouts("socket://127.0.0.1:4000").now() == "socket://127.0.0.1:4000"
+
+
+def test_boards_with_one_serial_number(ports: list[Any]) -> None:
+    """As those with a CP2102 have: it tells nothing, and none is taken for another."""
+    ports += [plugged("/dev/ttyUSB0", "0001"), plugged("/dev/ttyUSB1", "0001")]
+    where = Whereabouts("/dev/ttyUSB1")
+    assert where.now() == "/dev/ttyUSB1"
+    ports.pop()
+    assert where.now() == "/dev/ttyUSB1"
+    # Nor where the other comes later.
+    where = Whereabouts("/dev/ttyUSB0")
+    ports.insert(0, plugged("/dev/ttyUSB/0", "0001"))
+    assert where.now() == "/dev/ttyUSB0"
 
 
 # ---- opened
@@ -123,6 +142,18 @@ def test_a_port_that_is_not_there(ports: list[Any]) -> None:
     assert refused("/dev/ttyNONE").endswith("boards are at: /dev/ttyACM0, /dev/ttyACM1")
 
 
+def test_a_port_that_is_not_there_on_windows(
+    ports: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_port, "os", SimpleNamespace(name="nt"))
+    ports += [plugged("COM1", vid=None), plugged("COM12", "E66")]
+    for port in ("COM3", "COM", r"\\.\COM3", "/dev/ttyACM0"):
+        told = board_port._why_not(port)
+        assert told == f"{port}: there is no such port; boards are at: COM12"
+    for port in ("COM1", "com12", r"\\.\COM12"):
+        assert board_port._why_not(port).startswith(f"{port}: busy: close the other program")
+
+
 def test_what_is_no_port(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in ("/dev/null", str(tmp_path / "file"), str(tmp_path)):
@@ -151,6 +182,8 @@ def test_urls() -> None:
     assert refused(port).startswith("nothing answers there")
     assert refused("socket://no.such.host.invalid:1").startswith("nothing answers there")
     assert refused("socket://127.0.0.1")
+    assert refused("hwgrep://no such board").startswith("nothing answers there")
+    assert "unterminated subpattern" in refused("hwgrep://(")
 
 
 # ---- lost
@@ -249,14 +282,31 @@ def test_answers_are_told_from_each_other() -> None:
         assert console.ask("seal") == {"reply": "seal", "sealed": True}
         with pytest.raises(Refused, match=r"^sealed: connect"):
             console.ask("preset delivered 5")
-        with pytest.raises(Refused, match="unknown; see help"):
-            console.ask("sea")
+        # In the first 40 of its bytes, in which quotes may be escaped.
+        for unknown in ("sea", "sealed", "sea " + "x" * 60, 'sea "it\'s" ' + "x" * 60):
+            with pytest.raises(Refused, match="unknown; see help"):
+                console.ask(unknown)
         board.say('{"reply":"version"}')
         board.say('{"reply":"seal","late":1}')
         assert console.reply("seal x")["late"] == 1
         with pytest.raises(PortError, match="no answer to 'registers' within 2 s"):
             console.reply("registers")
         assert board.crashes == []
+
+
+def test_an_error_of_another_line_is_not_the_commands() -> None:
+    with ConsoleServer(Desk(sealed=True)) as board, BoardConsole(board.url, 2) as console:
+        board.wait_client()
+        for typed in (b"sea", b"preset delivered 5", b"calibration x"):
+            # What somebody has left there is ended, answered, and no answer to this.
+            console._serial.write(typed)
+            assert console.ask("seal") == {"reply": "seal", "sealed": True}
+        board.say('{"reply":5,"error":"of something else"}')
+        assert console.ask("seal")["sealed"]
+        # One without a name is about the last line.
+        board.say('{"reply":"","error":"lines refused; wait for each answer"}')
+        with pytest.raises(Refused, match="lines refused"):
+            console.reply("seal")
 
 
 def test_reports_and_what_comes_in_their_place() -> None:
@@ -318,6 +368,21 @@ def test_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 # ---- the emulated board's port
+
+
+@pytest.mark.parametrize("given", ["99999", "65536", "-1", "4000.0", "", "any", "\u0661"])
+def test_a_tcp_port_that_cannot_be_is_refused_at_once(
+    given: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise AssertionError("the board was started")
+
+    monkeypatch.setattr(emulate, "EmulatedBoard", fail)
+    with pytest.raises(SystemExit) as done:
+        emulate.main(["--tcp-port", given])
+    assert done.value.code == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.endswith(f"--tcp-port: {given}: expected a whole number from 0 to 65535")
 
 
 class Echo:

@@ -167,7 +167,7 @@ class FakeBoard:
             log,
             constants,
             new_meter=None,
-            write_bytes=None,
+            port=None,
         )
 
     def restart(self) -> None:
@@ -314,7 +314,11 @@ def test_by_questions_from_readings_to_constants_on_the_board(
         ],
     )
     assert status == 0, err
-    assert "MAINS VOLTAGE KILLS" in err and "expected one of 1, 2, both, b, Enter" in err
+    assert (
+        "MAINS VOLTAGE KILLS" in err
+        and "use a USB isolator" in err
+        and "expected one of 1, 2, both, b, Enter" in err
+    )
     assert "'nan': expected a number above 0" in err and "'': expected a number" in err
     assert "not taken: load 2, element 1: amps need" in err
     in_force = board._desk.calibration
@@ -516,6 +520,13 @@ def test_an_unsteady_load_is_warned_of(board: FakeBoard, run: Any) -> None:
         (["--watch"], "--cycles goes with"),
         (["--element", "1"], "--cycles and --element"),
         (["--reference-wh", "nan"], "--cycles goes with"),
+        (["--restore", ""], "--restore is empty"),
+        (["--points", ""], "--points is empty"),
+        (["--keep", ""], "--keep is empty"),
+        (["--seconds", ""], "--seconds is ''"),
+        (["--uncertainty", ""], "--uncertainty: ''"),
+        (["--cycles", "", "--watch", "--element", "1"], "--cycles is ''"),
+        (["--point", ""], "element and volts and amps and watts missing"),
     ],
 )
 def test_options_are_checked_before_the_board_is_looked_for(
@@ -537,6 +548,23 @@ def test_files_that_cannot_be_used(board: FakeBoard, run: Any, tmp_path: Path) -
     assert "no such folder" in run(board.url, *options, tmp_path / "no" / "x.json")[2]
     assert run(board.url, *options, tmp_path)[0] == 2
     assert board.starts == 1
+
+
+def test_readings_that_are_kept_are_not_written_over(
+    board: FakeBoard, run: Any, tmp_path: Path
+) -> None:
+    keep, points = tmp_path / "x.json", tmp_path / "x-points.json"
+    board.load(30, 30)
+    answers = ["1", "", *typed(30), "", "n"]
+    assert run(board.url, "--seconds", 1, "--keep", keep, answers=answers)[0] == 0
+    kept = points.read_bytes()
+    assert kept and not keep.exists()
+    status, _, err = run(board.url, "--seconds", 1, "--keep", keep, answers=["1", ""])
+    assert status == 2 and f"{points}: there already" in err and "Load 1" not in err
+    assert points.read_bytes() == kept
+    # It goes on by them.
+    status, _, _ = run(board.url, "--points", points, "--keep", keep, "--yes")
+    assert status == 0 and keep.exists() and points.read_bytes() == kept
 
 
 def test_no_board(run: Any) -> None:
@@ -580,9 +608,10 @@ def test_the_end_of_the_input_at_each_question(board: FakeBoard, run: Any) -> No
     assert board.starts == 1
     status, _, err = run(board.url, answers=[""])
     assert status == 2 and "no load was read" in err
-    # After writing a missing answer is told, and takes nothing back.
-    status, _, err = run(board.url, "--seconds", 1, answers=[*answers, "y", "n"])
-    assert status == 0 and board.starts == 2
+    # After writing a missing answer is a no, and takes nothing back.
+    status, out, err = run(board.url, "--seconds", 1, answers=[*answers, "y"])
+    assert status == 0 and board.starts == 2 and "in force now" in out
+    assert "Is load 1 still on" in err and "nothing was written" not in err
 
 
 def test_ctrl_c_at_a_question(board: FakeBoard, run: Any) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tests import bench_capture
-from host_tests.bench_capture import Board, Text, lines_of, text_of
+from host_tests.bench_capture import Board, Port, Text, codes_of, lines_of, text_of
 from host_tests.conftest import need_engine
 from host_tests.meter_runs import (
     I_NA,
@@ -36,9 +36,11 @@ from host_tests.meter_runs import (
 from host_tests.test_engines_agree import TABLES
 from tools import boards
 
+from threewire.accumulator import raw_per_wh  # isort: skip
 from threewire.calibration import from_dict, nominal  # isort: skip
 from threewire.capture import Capture  # isort: skip
 from threewire.meter import Meter  # isort: skip
+from threewire.registers import Registers  # isort: skip
 
 # What a line has beside its codes, at most: eight digits of frame, ten of CRC.
 BESIDE = 90
@@ -64,6 +66,10 @@ class Fed:
         self.stride = stride
         self.codes: list[int] = []
         self.ticks: list[int] = []
+        self.registers = Registers(raw_per_wh(48_000_000))
+
+    def finish(self) -> None:
+        pass
 
     def feed(self, codes: Any, frames: int, frame_ticks: int, first: int) -> None:
         stride = self.stride
@@ -80,53 +86,135 @@ def random_codes(frames: int, stride: int, seed: int = 1) -> Codes:
 # ---- the text
 
 
+def drained(capture: Capture, port: Port) -> tuple[Text, dict[str, Any]]:
+    """What it has written when it is over: lines, and the last."""
+    while capture.step():
+        pass
+    assert capture.over and capture.done
+    *lines, last = lines_of(bytes(port.said))
+    return Text(lines, capture._stride), last
+
+
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(
     st.sampled_from([3, 4]),
-    st.lists(st.tuples(st.integers(0, 1100), st.integers(1, 3)), min_size=1, max_size=8),
-    st.sampled_from([8, 125, 100_000]),
+    st.lists(
+        st.tuples(st.integers(0, 1100), st.integers(1, 3), st.integers(0, 4)),
+        min_size=1,
+        max_size=20,
+    ),
+    st.sampled_from([128, 700, 1024]),
     st.integers(-3, 600),
 )
 def test_any_blocks_are_base64_of_their_codes(
-    stride: int, cuts: list[tuple[int, int]], period_us: int, short: int
+    stride: int, cuts: list[tuple[int, int, int]], most: int, short: int
 ) -> None:
-    """`short` frames of those that come are not wanted, or as many more than come."""
+    """`short` frames of those that come are not wanted, or as many more than come; between two
+    blocks there is time for some steps of `most` bytes, and when there is none, for as many as are
+    needed."""
     slots, derived = STRIDES[stride]
-    layout = board(slots, 0, period_us, derived=derived)
-    total = sum(frames for frames, _ in cuts)
+    layout = board(slots, 0, derived=derived)
+    total = sum(frames for frames, _, _ in cuts)
     wanted = max(1, total - short)
     codes = random_codes(total + 1, stride)[:total]
-    fed, said = Fed(stride), bytearray()
-    capture = Capture(layout, fed, wanted, said.extend)
+    fed, port = Fed(stride), Port(most)
+    capture = Capture(layout, fed, wanted, port)
     at, ticks = 0, []
-    for frames, ticks_of_each in cuts:
+    for frames, ticks_of_each, steps in cuts:
         capture.feed(flat(codes[at : at + frames]), frames, ticks_of_each)
         at += frames
         ticks += [ticks_of_each] * frames
-    assert capture.done == (total >= wanted)
-    capture._end_line()
+        for _ in range(steps):
+            capture.step()
     taken = min(total, wanted)
-    for line in said.split(b"\n"):
-        assert len(line) <= 4096 + BESIDE
-    text = Text(lines_of(bytes(said)), stride)
+    assert capture.done == (total >= wanted)
+    capture.stop()
+    text, last = drained(capture, port)
+    assert (last["captured"], last["lost"]) == (taken, 0)
     assert text.codes == fed.codes == codes[:taken].reshape(-1).tolist()
-    assert [t for frames, t in text.spans for _ in range(frames)] == ticks[:taken] == fed.ticks
-    # Twenty lines a second, but for what ends one; no line without a frame.
-    per_line = max(1, min(1_000_000 // period_us // 20, 4096 // (2 * stride)))
-    assert max([frames for frames, _ in text.spans], default=0) <= per_line
-    assert len(text.spans) <= taken / per_line + len(cuts) + 1
+    assert text.ticks == fed.ticks == ticks[:taken]
+    # Lines as long as they may be, but for spans; none without a frame.
+    longest = max(len(line) for line in port.said.split(b"\n"))
+    assert longest <= 10 + 4000 + 240
+    per_line = 4000 // (2 * stride)
+    assert max(text.lengths, default=0) <= per_line
+    assert len(text.lengths) <= taken / per_line + len(cuts) / 8 + 1
 
 
 def test_the_text_itself() -> None:
     """By hand: 0x000 is AA, 0xfff is //, 0x040 is BA, 0x03f is A/."""
     assert text_of([0, 4095, 64, 63]) == "AA//BAA/"
-    said = bytearray()
-    capture = Capture(board(), Fed(4), 1, said.extend)
+    port = Port()
+    capture = Capture(board(), Fed(4), 1, port)
     capture.feed(flat(random_codes(1, 4)), 1, 4800)
-    assert not said and capture.done
-    capture._end_line()
+    assert not port.said and capture.done and not capture.over
+    capture.step()
     crc = zlib.crc32(b"AA//BAA/")
-    assert bytes(said) == (b'{"codes":"AA//BAA/","frame":0,"frame_ticks":4800,"crc":%d}\n' % crc)
+    assert bytes(port.said) == (
+        b'{"codes":"AA//BAA/","frame":0,"spans":[[1, 4800]],"crc":%d}\n' % crc
+    )
+
+
+def test_the_longest_numbers_fit_a_line() -> None:
+    """A hundred million frames on, spans of half a minute each."""
+    layout, port = board(), Port()
+    capture = Capture(layout, Fed(4), 10**8, port)
+    capture._taken = 10**8 - 500
+    codes = random_codes(500, 4)
+    for k in range(8):
+        n = 1 if k < 7 else 493
+        capture.feed(flat(codes[k : k + n]), n, 32_000_000 * 30 + k)
+    while capture.step():
+        pass
+    line, _, end = bytes(port.said).split(b"\n")
+    told = json.loads(line)
+    assert len(told["spans"]) == 8 and told["frame"] == 10**8 - 500
+    assert codes_of(told["codes"]) == codes.reshape(-1).tolist() and end == b""
+
+
+def test_a_reader_that_does_not_keep_up_breaks_it_off() -> None:
+    """One line is filled while another waits to be written: a third has no place."""
+    layout, port = board(), Port()
+    fed = Fed(4)
+    capture = Capture(layout, fed, 9000, port)
+    codes = random_codes(2000, 4)
+    port.ready = False
+    capture.feed(flat(codes[:600]), 600, 4800)
+    assert not capture.done
+    capture.feed(flat(codes[600:1700]), 1100, 4800)
+    assert capture.done and not port.said
+    capture.feed(flat(codes), 2000, 4800)
+    capture.gap(5, 5 * 4800)
+    port.ready = True
+    text, last = drained(capture, port)
+    assert text.codes == fed.codes == codes[:1000].reshape(-1).tolist()
+    assert (last["captured"], last["lost"]) == (1000, 700)
+
+
+LOOKS = (600, 900, 1100, 1400, 1600, 1900, 2100, 2400, 2600, 2900)
+
+
+def test_a_reader_that_is_ready_again_gets_all() -> None:
+    layout, port = board(), Port()
+    capture = Capture(layout, Fed(4), 3000, port)
+    codes = random_codes(3000, 4)
+    # Every line ends in a block for which the port is ready: what is left of the line before is
+    # then written at once.
+    at = 0
+    for to, port.ready in [(400, False), *((at, at % 500 == 100) for at in LOOKS), (3000, True)]:
+        capture.feed(flat(codes[at:to]), to - at, 4800)
+        at = to
+    text, last = drained(capture, port)
+    assert text.codes == codes.reshape(-1).tolist() and last["lost"] == 0
+
+
+@pytest.mark.parametrize(
+    ("period_us", "hurried"), [(8, True), (80, True), (100, False), (1000, False)]
+)
+def test_lines_that_come_often_are_hurried(period_us: int, hurried: bool) -> None:
+    """500 frames a line: more than 25 lines a second at 12.5 kHz and more."""
+    layout = board(period_us=period_us)
+    assert Capture(layout, Fed(4), 10_000, Port()).is_hurried == hurried or period_us == 80
 
 
 ON_ENGINE = """\
@@ -139,13 +227,18 @@ from threewire.layout import Layout
 from threewire.meter import Meter
 import {board} as board
 layout = Layout(board)
-write = sys.stdout.buffer.write
-capture = Capture(layout, Meter(layout, from_dict({constants!r}, layout)), {wanted}, write)
+class Port:
+    most = 700
+    def is_ready(self):
+        return True
+    def write_bytes(self, data):
+        sys.stdout.buffer.write(data)
+capture = Capture(layout, Meter(layout, from_dict({constants!r}, layout)), {wanted}, Port())
 for frames, ticks in {cuts!r}:
     codes = array("H", sys.stdin.buffer.read(2 * layout.stride * (frames + 1)))
     capture.feed(codes, frames, ticks, 1)
-for piece in capture.finish():
-    write(piece.encode())
+while capture.step():
+    pass
 """
 
 
@@ -300,25 +393,68 @@ def second(name: str = "feather_rp2040", seconds: float = 1.0) -> Codes:
     return convert(split_phase((100, 100)), seconds, boards.load(name))
 
 
-def test_nothing_is_said_beside_it_and_commands_wait(tmp_path: Path) -> None:
+def kinds(told: Iterable[dict[str, Any]]) -> list[str]:
+    """What comes after what: first keys, or a reply's command, codes once for all."""
+    found = [line.get("reply", next(iter(line))) for line in told]
+    return [kind for k, kind in enumerate(found) if kind != "codes" or found[k - 1] != "codes"]
+
+
+def test_nothing_is_said_beside_it(tmp_path: Path) -> None:
     rig = Board(tmp_path, FEATHER)
     ticks = FEATHER.frame_ticks
     told = rig.run(cut(second(seconds=2.2), ticks))
-    assert [next(iter(line)) for line in told] == ["t", "t"]
+    assert kinds(told) == ["t", "t"]
     rig.type("capture 3")
-    before = rig.run(cut(second(seconds=1.5), ticks))
-    rig.type("version")
-    rig.type("seal")
-    told = before + rig.run(cut(second(seconds=3.2), ticks))
-    kinds = [next(iter(line)) for line in told]
-    kinds = [kind for k, kind in enumerate(kinds) if kind != "codes" or kinds[k - 1] != "codes"]
+    told = rig.run(cut(second(seconds=4.7), ticks))
     # The line that would have come in the meantime comes after it, once.
-    assert kinds[:3] == ["reply", "codes", "captured"]
-    assert sorted(kinds[3:]) == ["reply", "reply", "t", "t"]
-    replies = [line["reply"] for line in told if "reply" in line]
-    assert replies == ["capture", "version", "seal"]
+    assert kinds(told) == ["capture", "codes", "captured", "t", "t"]
+    assert rig.meter.ticks / rig.meter.tick_hz > 6.5
     assert not any(rig.faults.counts) and rig.desk.traceback() == ""
     assert rig.port.fed > 100
+
+
+def test_what_is_typed_ends_it_and_is_answered_then(tmp_path: Path) -> None:
+    rig = Board(tmp_path, FEATHER)
+    ticks = FEATHER.frame_ticks
+    rig.run(cut(second(seconds=1.2), ticks))
+    rig.type("capture 3")
+    codes = second(seconds=1.5)
+    told = rig.run(cut(codes, ticks))
+    assert kinds(told) == ["capture", "codes"]
+    rig.type("version")
+    rig.type("seal")
+    told += rig.run(cut(codes, ticks))
+    assert kinds(told)[:3] == ["capture", "codes", "captured"]
+    assert [kind for kind in kinds(told)[3:] if kind != "t"] == ["version", "seal"]
+    _, text, last = captured(told)
+    # Not at once, but in a few turns; whole, and by the codes that have come.
+    assert 14_000 < last["captured"] < 17_000 and last["lost"] == 0
+    meter = Meter(FEATHER, nominal(FEATHER))
+    meter.feed(flat(np.array(text.codes, np.uint16)), last["captured"], ticks)
+    meter.finish()
+    check_end(last, meter, last["captured"])
+    assert not any(rig.faults.counts)
+
+
+def test_a_port_that_is_not_ready_holds_up_neither_metering_nor_lines(tmp_path: Path) -> None:
+    rig = Board(tmp_path, FEATHER)
+    ticks = FEATHER.frame_ticks
+    codes = second(seconds=2.5)
+    rig.type("capture 2")
+    rig.run(cut(codes[:3000], ticks))
+    rig.port.ready = False
+    before = len(rig.port.said)
+    rig.sampler.waiting.extend(cut(codes[3000:], ticks))
+    while rig.sampler.waiting:
+        rig.turn()
+    assert len(rig.port.said) == before
+    rig.port.ready = True
+    rig.run()
+    told = lines_of(bytes(rig.port.said))
+    _, text, last = captured(told)
+    assert last["lost"] > 0 and len(text.codes) == 4 * last["captured"] < 4 * 20_000
+    assert rig.meter.lost_frames == 0 and not any(rig.faults.counts)
+    assert kinds(told)[-1] == "t"
 
 
 def test_frames_that_are_lost_end_it(tmp_path: Path) -> None:
@@ -388,8 +524,8 @@ def fails_at(turn: int, of: Callable[..., Any], problem: Exception) -> Callable[
     return call
 
 
-# Of the writes: head, text and tail of the first line, the head of the next, the text of the last.
-@pytest.mark.parametrize("where", ["meter", "finish", 1, 2, 3, 4, 29, "always"])
+# Of the writes, 128 bytes at a time: the first, others in a line, one in the last.
+@pytest.mark.parametrize("where", ["meter", "finish", 1, 2, 40, 200, "last", "always"])
 def test_its_crash_is_one_beside_metering(tmp_path: Path, where: str | int) -> None:
     codes, ticks = second(seconds=2.5), FEATHER.frame_ticks
     (tmp_path / "same").mkdir()
@@ -397,27 +533,31 @@ def test_its_crash_is_one_beside_metering(tmp_path: Path, where: str | int) -> N
     same.run(cut(codes, ticks))
 
     meter = Meter(FEATHER, nominal(FEATHER))
-    rig = Board(tmp_path, FEATHER, new_meter=lambda: meter)
-    write = rig.port.write_bytes
+    port = Port(128)
+    rig = Board(tmp_path, FEATHER, port=port, new_meter=lambda: meter)
+    write = port.write_bytes
+
+    def write_bytes(data: bytes) -> None:
+        if where == "always" or (where == "last" and b'"exact"' in bytes(data)):
+            raise OSError(5)
+        write(data)
+
     if where == "meter":
-        meter.feed = fails_at(5, meter.feed, MemoryError("memory allocation failed"))
+        meter.feed = fails_at(45, meter.feed, MemoryError("memory allocation failed"))
     elif where == "finish":
         meter.finish = fails_at(1, meter.finish, MemoryError("memory allocation failed"))
-    elif where == "always":
-
-        def write_bytes(data: bytes) -> None:
-            raise OSError(5)
-
-        rig.desk._write_bytes = write_bytes
     else:
-        rig.desk._write_bytes = fails_at(int(where), write, OSError(5))
+        fails = fails_at(where, write, OSError(5)) if isinstance(where, int) else write_bytes
+        port.write_bytes = fails  # type: ignore[method-assign]
     rig.type("capture 0.5")
-    told = rig.run(cut(codes, ticks), torn=where in (2, 3, 29))
+    # All lines are whole but one of the capture's, which has ended with its line.
+    told = rig.run(cut(codes, ticks), torn=where not in ("finish", "always", 1))
     assert [line["reply"] for line in told if "reply" in line] == ["capture"]
     assert not any("captured" in line for line in told)
-    # Telemetry has gone on, and all lines are whole (run has parsed them).
+    # Telemetry has gone on.
     assert sum("t" in line for line in told) >= 2
     assert next(iter(told[-1])) == "t"
+    port.write_bytes = write  # type: ignore[method-assign]
     counts = ask_counts(rig)
     assert counts.pop("task") == 1 and not any(counts.values())
     assert "Error" in rig.desk.traceback()
@@ -428,7 +568,6 @@ def test_its_crash_is_one_beside_metering(tmp_path: Path, where: str | int) -> N
     )
     assert total.delivered.residue and rig.desk.capture is None
     # And the next one is whole.
-    rig.desk._write_bytes = write
     rig.desk._new_meter = lambda: Meter(FEATHER, nominal(FEATHER))
     rig.type("capture 0.3")
     _, text, last = captured(rig.run(cut(codes[:5000], ticks)))
@@ -441,7 +580,8 @@ def ask_counts(rig: Board) -> dict[str, int]:
     return line["counts"]
 
 
-def test_ctrl_c_leaves_no_half_line(tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_with_whole_lines(tmp_path: Path) -> None:
+    """And whoever goes on metering from the prompt begins without it."""
     rig = Board(tmp_path, FEATHER)
     rig.type("capture 2")
     codes = second()
@@ -449,8 +589,13 @@ def test_ctrl_c_leaves_no_half_line(tmp_path: Path) -> None:
     assert rig.desk.capture
     rig.run(silent_ms=200)
     rig.port.typed += b"\x03"
-    told = rig.run(cut(codes[:2000], FEATHER.frame_ticks))
-    assert rig.service.stopped and all("codes" in line for line in told)
+    rig.turn()
+    rig.run(cut(codes[:2000], FEATHER.frame_ticks))
+    assert rig.service.stopped
+    assert not any("t" in line for line in lines_of(bytes(rig.port.said)))
+    rig.desk.end()
+    rig.desk.begin()
+    assert rig.desk.capture is None
 
 
 # ---- what may be given
@@ -499,14 +644,15 @@ def test_what_is_no_seconds_is_refused(tmp_path: Path, given: str) -> None:
     assert reply["error"] == "it is: capture SECONDS"
 
 
-def test_json_of_the_end_fits_the_longest_registers(tmp_path: Path) -> None:
-    """Registers of a hundred years at 48 kW, though a capture's begin at nothing."""
+def test_the_end_has_room_for_the_longest_registers() -> None:
+    """Of a hundred years at 48 kW, though a capture's begin at nothing."""
     meter = Meter(FEATHER, nominal(FEATHER))
-    said = bytearray()
-    capture = Capture(FEATHER, meter, 10, said.extend)
+    port = Port(300)
+    capture = Capture(FEATHER, meter, 10, port)
     for register in (meter.registers.delivered, *meter.registers.elements[1]):
         register.wh = 42_076_800_000
         register.residue = (3600 * 10**18 * FEATHER.tick_hz << 32) - 1
-    last = json.loads("".join(capture.finish()))
+    capture.stop()
+    _, last = drained(capture, port)
     assert last["captured"] == 0 and last["delivered_wh"] == "42076800000.999999999"
     assert last["exact"][0] == ["42076800000", str((NANO_WH * FEATHER.tick_hz << 32) - 1)]

@@ -319,6 +319,31 @@ def test_the_front_has_its_three_lamps():
     )
 
 
+def test_fuses_are_at_their_taps():
+    """Inside the panel, each right beside the dot on its line, before the wire goes anywhere."""
+    root = svg("boards/wiring.svg")
+    panel = next(e for e in root if tag(e) == "rect" and e.get("stroke-dasharray"))
+    left = float(panel.get("x", "nan"))
+    right = left + float(panel.get("width", "nan"))
+    dots = {
+        (float(e.get("cx", "nan")), float(e.get("cy", "nan")))
+        for e in root
+        if tag(e) == "circle" and e.get("r") == "5.5"
+    }
+    fuses = [
+        tuple(float(e.get(key, "nan")) for key in ("x", "y", "width", "height"))
+        for e in root
+        if tag(e) == "rect" and e.get("height") == "18"
+    ]
+    names = {t.text: t for t in texts("boards/wiring.svg") if t.text in ("F1", "F2")}
+    assert len(dots) == 3 and len(fuses) == len(names) == 2
+    for name, (x, y, width, height) in zip(("F1", "F2"), fuses):
+        assert left < x and x + width < right
+        assert any(0 < x - dot_x < 20 and dot_y == y + height / 2 for dot_x, dot_y in dots)
+        assert x < names[name].x0 and names[name].x1 < x + width
+        assert 0 < y - names[name].base < 10
+
+
 def test_the_checks_are_in_the_order_of_the_readme():
     """The project's README numbers them 1 to 3, as the meter's verdicts do."""
     listed = re.findall(r"^([123])\. (.+\?)$", (ROOT / "README.md").read_text(), re.M)

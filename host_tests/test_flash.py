@@ -25,7 +25,7 @@ from host_tests.console_server import ConsoleServer
 from tools import board_prompt, boards, flash, image
 from tools.board_console import started
 from tools.board_port import Whereabouts
-from tools.board_prompt import Found
+from tools.board_prompt import Found, Prompt
 from tools.errors import InputError
 from tools.rp2040_board import EmulatedBoard
 from tools.rp2040_inputs import Periodic
@@ -66,12 +66,12 @@ OURS = {
 
 def test_nothing_to_do() -> None:
     plan = flash.make_plan(found(OURS, free=0), OURS)
-    assert (plan.fresh, plan.stale, plan.keeps_main) == ({}, (), False)
+    assert (plan.fresh, plan.stale, plan.kept) == ({}, (), ())
 
 
 def test_an_empty_board() -> None:
     plan = flash.make_plan(found({}), OURS)
-    assert (plan.fresh, plan.stale, plan.keeps_main) == (OURS, (), False)
+    assert (plan.fresh, plan.stale, plan.kept) == (OURS, (), ())
 
 
 def test_what_differs_is_copied_and_what_is_no_more_is_removed() -> None:
@@ -103,7 +103,7 @@ def test_what_differs_is_copied_and_what_is_no_more_is_removed() -> None:
         "board.mpy.new",
         "threewire/gone.mpy.new",
     }
-    assert not plan.keeps_main
+    assert plan.kept == ()
 
 
 def test_what_a_broken_copy_left_of_a_file_that_is_copied_anew() -> None:
@@ -116,14 +116,36 @@ def test_what_a_broken_copy_left_of_a_file_that_is_copied_anew() -> None:
     assert (plan.fresh, plan.stale) == ({}, ("threewire/b.mpy.new",))
 
 
-def test_a_main_that_is_not_ours_is_kept() -> None:
-    plan = flash.make_plan(found({"main.py": b"somebody's"}), OURS)
-    assert plan.keeps_main and plan.fresh == OURS and plan.stale == ()
-    # Ours of an earlier release is not.
-    plan = flash.make_plan(found({"main.py": b"older", "threewire/a.mpy": b""}), OURS)
-    assert not plan.keeps_main and "main.py" in plan.fresh
-    with pytest.raises(InputError, match=r"main\.before\.py as well: take one away"):
-        flash.make_plan(found({"main.py": b"somebody's", "main.before.py": b"older"}), OURS)
+# What may be somebody else's, and what it is then called.
+THEIRS = {
+    "main.py": "main.before.py",
+    "main.mpy": "main.before.mpy",
+    "board.py": "board.before.py",
+    "board.mpy": "board.before.mpy",
+}
+
+
+@pytest.mark.parametrize("path", THEIRS)
+def test_what_is_not_ours_is_kept(path: str) -> None:
+    kept = ((path, THEIRS[path]),)
+    plan = flash.make_plan(found({path: b"somebody's"}), OURS)
+    assert (plan.kept, plan.fresh, plan.stale) == (kept, OURS, ())
+    # Nor is it ours where a first copy was broken off.
+    broken = {path: b"somebody's", "threewire/a.mpy.new": OURS["threewire/a.mpy"]}
+    assert flash.make_plan(found(broken), OURS).kept == kept
+    # Ours of an earlier release is not kept.
+    plan = flash.make_plan(found({path: b"older", "threewire/a.mpy": b""}), OURS)
+    assert plan.kept == () and (path in plan.fresh or path in plan.stale)
+    with pytest.raises(InputError, match=rf"a {path} that .*, and a {THEIRS[path]} as well: take"):
+        flash.make_plan(found({path: b"somebody's", THEIRS[path]: b"older"}), OURS)
+
+
+def test_all_of_somebodys_are_kept() -> None:
+    plan = flash.make_plan(found(dict.fromkeys(THEIRS, b"somebody's")), OURS)
+    assert (dict(plan.kept), plan.stale) == (THEIRS, ())
+    # What is the same as ours needs no other name.
+    plan = flash.make_plan(found({"board.mpy": OURS["board.mpy"]}), OURS)
+    assert plan.kept == () and "board.mpy" not in plan.fresh
 
 
 def test_room() -> None:
@@ -140,7 +162,7 @@ PATHS = st.sampled_from(
     [
         *OURS,
         *(f"{path}.new" for path in OURS),
-        *("board.py", "main.mpy", "main.before.py", "board.txt"),
+        *("board.py", "main.mpy", "main.before.py", "board.before.mpy", "board.txt"),
         *("threewire/a.py", "threewire/c.mpy", "threewire/c.mpy.new"),
     ]
 )
@@ -153,18 +175,20 @@ def test_any_board_ends_up_with_ours_alone(there: dict[str, bytes]) -> None:
     try:
         plan = flash.make_plan(found(there), OURS)
     except InputError:
-        assert there["main.py"] != OURS["main.py"] and "main.before.py" in there
+        assert any(
+            path in there and there[path] != OURS.get(path) and new in there
+            for path, new in THEIRS.items()
+        )
         return
     files = {**there, **{path + ".new": data for path, data in plan.fresh.items()}}
-    if plan.keeps_main:
-        files["main.before.py"] = files.pop("main.py")
+    for path, new in plan.kept:
+        files[new] = files.pop(path)
     for path in plan.fresh:
         files[path] = files.pop(path + ".new")
     for path in plan.stale:
         del files[path]
-    kept = {path for path in there if path in ("main.before.py", "board.txt")}
-    if plan.keeps_main:
-        kept.add("main.before.py")
+    others = ("board.txt", *THEIRS.values())
+    kept = {path for path in there if path in others} | {new for _, new in plan.kept}
     assert files.keys() == OURS.keys() | kept
     assert {path: files[path] for path in OURS} == OURS
     assert flash.make_plan(found(files), OURS).fresh == {}
@@ -227,6 +251,13 @@ def test_the_least_version(version: tuple[int, ...], fits: bool) -> None:
     else:
         with pytest.raises(InputError, match=r"has MicroPython 1.25.9, 1.26 is the least: get"):
             flash.check(found({}, version=version), BOARD)
+
+
+def test_the_architecture_is_told_without_its_flags(tmp_path: Path) -> None:
+    """Flags of an architecture stand above its number (py/persistentcode.h)."""
+    told = 6 | 3 << 8 | 4 << 10 | 1 << 16
+    with Board(tmp_path, {}, _mpy=told) as board, Prompt(board.url, 5) as prompt:
+        assert prompt.look().arch == 4
 
 
 def test_another_instruction_set() -> None:
@@ -337,17 +368,43 @@ def test_an_empty_board_gets_all(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert after(board) == contents(BOARD)
 
 
+FEW = 3
+# Neither is to be run.
+MINE = {"main.py": b"while True:\n    pass\n", "board.py": b"while 1:\n    pass\n"}
+
+
 def test_somebodys_program_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mine = b"while True:\n    pass\n"
-    few = dict([*contents(BOARD).items()][:3])
-    with Board(tmp_path, {"main.py": mine, "board.py": b"NAME = 1 // 0\n"}) as board:
+    few = dict([*contents(BOARD).items()][:FEW])
+    with Board(tmp_path, MINE) as board:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(image, "contents", lambda name: few)
             told = flashed(capsys, board, "--board", BOARD)
-        assert "the main.py there is not ours: it is kept as main.before.py" in told
+        for name in ("main", "board"):
+            assert f"the {name}.py there is not ours: it is kept as {name}.before.py" in told
         # board.py would have been imported in the place of board.mpy.
-        assert board.files.keys() >= {*few, "main.before.py"} and "board.py" not in board.files
-        assert board.files["main.before.py"] == mine
+        kept = {"main.before.py": MINE["main.py"], "board.before.py": MINE["board.py"]}
+        assert board.files == {**few, **kept}
+
+
+@pytest.mark.parametrize("done", [1, 3, 1 + FEW])
+def test_a_cable_pulled_out_while_files_are_put_in_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], done: int
+) -> None:
+    """After so many of the steps, of which two keep what is not ours."""
+    few = dict([*contents(BOARD).items()][:FEW])
+    kept = {"main.before.py": MINE["main.py"], "board.before.py": MINE["board.py"]}
+    cut = board_prompt._PUT_IN_PLACE.replace("{!r}:", f"{{!r}}[:{done}]:")
+    assert cut != board_prompt._PUT_IN_PLACE
+    with Board(tmp_path, MINE) as board, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "contents", lambda name: few)
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(board_prompt, "_PUT_IN_PLACE", cut)
+            status, said, told = run(capsys, board.url, "--board", BOARD)
+        assert (status, said) == (1, "") and "flash again" in error(told)
+        # With main.py it would start: that is the last.
+        assert board.files.get("main.py") in (None, MINE["main.py"])
+        flashed(capsys, board, "--board", BOARD)
+        assert board.files == {**few, **kept}
 
 
 def test_a_copy_broken_off_leaves_what_was_there_and_the_next_tidies_up(

@@ -340,12 +340,15 @@ def test_a_terminal_that_is_gone_ends_it(server: ConsoleServer, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--plot", "a.jpg"], "a.jpg: a plot is .png, .svg or .pdf"),
+        (["--plot", "a.jpg"], "a.jpg: expected a name that ends in .png, .svg or .pdf"),
+        (["--plot", ""], "'': expected the name of a file"),
+        (["--csv", ""], "'': is no regular file; name one for CSV"),
         (["--plot", "none/a.png"], "none/a.png: there is no folder none"),
         (["--csv", "none/a.csv"], "none/a.csv: cannot be written (no such file or directory)"),
         (["--csv", "."], ".: is no regular file"),
         (["--csv", "a.png", "--plot", "a.png"], "a.png: is the name of the CSV too"),
         (["--port", "nonsense://x"], "nonsense://x: is no port"),
+        (["--port", ""], "--port is empty"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(
@@ -377,7 +380,19 @@ def test_another_programs_csv_is_refused(
 def test_seconds_are_more_than_none(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         monitor.main(["--seconds", seconds])
-    assert caught.value.code == 2 and "--seconds" in capsys.readouterr().err
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert caught.value.code == 2
+    assert told.endswith(f"argument --seconds: {seconds}: expected seconds, more than 0")
+
+
+def test_it_needs_nothing_that_windows_has_not() -> None:
+    """Nor the replay, only to know where a plot may be."""
+    code = (
+        "import sys; sys.modules['resource'] = None\n"
+        "import tools.monitor; assert 'tools.replay' not in sys.modules\n"
+        "import tools.flash, tools.calibrate, tools.capture, tools.replay\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 # ---- the emulated board

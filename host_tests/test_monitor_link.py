@@ -310,9 +310,24 @@ def test_several_that_come_later_are_told(monkeypatch: pytest.MonkeyPatch) -> No
         assert watcher.link.standing.state == WAITING
 
 
+def test_a_port_that_is_only_described_may_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda *_: [])
+    with Watcher("hwgrep://zzz") as watcher:
+        watcher.until(lambda: "nothing answers there" in watcher.link.standing.why)
+        assert watcher.link.standing.state == WAITING
+
+
 @pytest.mark.parametrize(
     "port",
-    ["nonsense://x", "socket://127.0.0.1", "socket://:4000", "socket://h:99999", "/dev/null/x/.."]
+    [
+        "nonsense://x",
+        "hwgrep://(",
+        "hwgrep://x&y",
+        "socket://127.0.0.1",
+        "socket://:4000",
+        "socket://h:99999",
+        "/dev/null/x/..",
+    ]
     + ["/tmp", __file__],
 )
 def test_a_port_that_can_be_none(port: str) -> None:

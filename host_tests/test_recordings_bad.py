@@ -18,6 +18,7 @@ from host_tests.recording_files import (
     RATE,
     capture_arrays,
     codes_of,
+    consume,
     dat_bytes,
     read,
     refused,
@@ -182,6 +183,30 @@ def test_npz_never_unpickles(tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
+WH, EXACT = "12.345678901", [["12", "345"]] * 6
+ENERGY = {"captured": 1000, "lost": 0, "delivered_wh": WH, "received_wh": WH, "exact": EXACT}
+BAD_ENERGIES = [
+    *("[]", "{}", "3", '"x"', "null", "true"),
+    *(
+        json.dumps(ENERGY | other)
+        for other in (
+            {"delivered_wh": 12.3},
+            {"received_wh": "twelve"},
+            {"received_wh": "1e3"},
+            {"delivered_wh": "\u0661"},
+            {"delivered_wh": None},
+            {"exact": EXACT[:5]},
+            {"exact": {}},
+            {"exact": "123456"},
+            {"exact": [["1", "2"]] * 5 + [["1"]]},
+            {"exact": [["1", "2"]] * 5 + ["12"]},
+            {"exact": [["1", 2]] * 6},
+            {"exact": [["-1", "2"]] * 6},
+        )
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -202,12 +227,19 @@ def test_npz_never_unpickles(tmp_path):
         ({"frame_ticks": 6_000_000}, ["rate_hz is 8", "450"]),
         ({"calibration": "{"}, ["calibration is not JSON"]),
         ({"calibration": 5}, ["calibration is int64"]),
+        *(({"energy": text}, ["energy is ", "must be a JSON object"]) for text in BAD_ENERGIES),
     ],
 )
 def test_bad_capture(tmp_path, changes, words):
     path = tmp_path / "bad.npz"
     np.savez(path, **capture_arrays(**changes))
     refused(path, *words)
+
+
+def test_a_captures_energy(tmp_path):
+    path = tmp_path / "good.npz"
+    np.savez(path, **capture_arrays(energy=json.dumps(ENERGY)))
+    consume(path)
 
 
 HEAD = "# rate_hz=8000\nv1,i1\n"

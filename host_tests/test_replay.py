@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from host_tests.conftest import need_engine
 from tools import boards
+from tools.errors import InputError
 from tools.frontend import FrontEnd
 from tools.looping import ArrayRecording, Source
+from tools.output_files import check_writable
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 7680.0
@@ -350,13 +353,52 @@ BAD_OPTIONS = [
     (("--duration", "1e-9"), "frame"),
     (("--seed", "-1"), "seed"),
     (("--plot", "nowhere/plot.png"), "nowhere"),
-    (("--plot", "plot.exe"), ".png"),
+    (("--plot", "plot.exe"), "plot.exe: expected a name that ends in .png, .svg or .pdf"),
+    (("--plot", ""), "'': expected the name of a file"),
 ]
 
 
 @pytest.mark.parametrize("options, named", BAD_OPTIONS, ids=lambda o: " ".join(o))
 def test_bad_option(house, options, named):
     assert named in refused(house, *options)
+
+
+def test_where_a_file_can_be_written(tmp_path, monkeypatch):
+    """Said before the work that it is to hold."""
+    assert check_writable(tmp_path / "a.npz", (".npz",)) == tmp_path / "a.npz"
+    (tmp_path / "there.npz").write_bytes(b"older")
+    assert check_writable(str(tmp_path / "there.npz"), (".npz",)) == tmp_path / "there.npz"
+    (tmp_path / "folder.npz").mkdir()
+    for path, says in (
+        ("", "'': expected the name of a file"),
+        (".npz", ".npz: expected a name that ends in .npz$"),
+        ("a.csv", "a.csv: expected a name that ends in .npz$"),
+        (tmp_path / "folder.npz", "is a directory; name a file in it"),
+        (tmp_path / "none" / "a.npz", "there is no folder .*none$"),
+        (tmp_path / "there.npz" / "a.npz", "there is no folder"),
+    ):
+        with pytest.raises(InputError, match=says):
+            check_writable(path, (".npz",))
+    # As for anybody but root.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(InputError, match=r"nothing may be written in .*; name another folder"):
+        check_writable(tmp_path / "a.npz", (".npz",))
+
+
+def test_a_system_that_tells_no_processor_time(house):
+    """As Windows does not."""
+    code = (
+        "import sys; sys.modules['resource'] = None\n"
+        "from tools.replay import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(house), "--duration", "1", "--engine", "cpython"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "") and "delivered Wh" in done.stdout
 
 
 def test_unknown_engine(house):

@@ -156,7 +156,8 @@ class Capture:
                 self._last = self._energy()
             piece = next(self._last, None)
             if piece:
-                self._port.write_bytes(piece.encode())
+                self._out = piece.encode()
+                self._write_some()
             else:
                 self.over = True
         return self.done and not self.over

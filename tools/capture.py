@@ -27,7 +27,7 @@ from tools.board_port import PortError, say
 from tools.engine_process import EngineFailed
 from tools.errors import InputError
 from tools.input_files import reason
-from tools.output_files import replacing
+from tools.output_files import check_writable, replacing
 from tools.replay import Replay, choose_engine, replay
 from tools.replay_report import as_json
 
@@ -209,12 +209,7 @@ def save(captured: Captured, path: Path) -> None:
 
 def _path(given: str | None, board: str) -> Path:
     if given is not None:
-        path = Path(given)
-        if path.suffix != ".npz":
-            raise InputError(f"{path}: a capture is .npz")
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent}")
-        return path
+        return check_writable(given, (".npz",))
     folder = boards.ROOT / "build" / "captures"
     try:
         folder.mkdir(parents=True, exist_ok=True)

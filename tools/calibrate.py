@@ -6,6 +6,7 @@ Flow: the board's readings and the reference's (calibrate_ask, calibrate_points,
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -164,8 +165,7 @@ def calibrate(options: argparse.Namespace) -> None:
         say(f"{board.port}: {board.name}, {'sealed' if board.sealed else 'unsealed'}")
         if board.sealed and not options.dry_run:
             raise PortError(f"{board.port}: the board is sealed: {board.seal}, then begin again")
-        stem = f"{board.name}-{datetime.now():%Y%m%d-%H%M%S}"
-        kept = _FOLDER / f"{stem}.json" if options.keep is None else Path(options.keep)
+        kept = _usual_file(board.name) if options.keep is None else Path(options.keep)
         _check_free(kept)
         proposal = _propose(board, options, kept)
         new = {"board": board.name} | proposal.constants
@@ -187,6 +187,16 @@ def calibrate(options: argparse.Namespace) -> None:
                 calibrate_ask.errors_now(board, list(proposal.asked), options.seconds)
         else:
             say("not written: nothing was changed")
+
+
+def _usual_file(board: str) -> Path:
+    """Where a board's old constants are kept when nobody says: a name that nothing has yet, nor
+    the points beside it."""
+    stem = f"{board}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
+    return next(
+        _FOLDER / f"{name}.json" for name in names if not list(_FOLDER.glob(f"{name}*.json"))
+    )
 
 
 def _check_free(kept: Path) -> None:

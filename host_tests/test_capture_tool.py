@@ -513,7 +513,7 @@ def test_a_folder_that_cannot_be_written(
     layout = boards.load(BOARD)
     with BoardOverTcp(tmp_path, layout, Endless(layout)) as board:
         line = failed(capsys, board.url, out, status=2)
-    assert "cannot be written (permission denied)" in line
+    assert "nothing may be written in" in line
 
 
 def test_the_default_file_is_in_build(

@@ -24,8 +24,8 @@ _CTRL_C = const(3)
 # A UART's FIFO, and what it sends in a millisecond at 115200 baud.
 _FIFO = const(128)
 _PER_MS = const(11)
-# Over USB: a millisecond's worth.
-_MOST = const(1024)
+# Over USB: a capture's line.
+_MOST = const(4300)
 
 
 class Port:

@@ -1,5 +1,6 @@
 """Wires this board's parts together and runs: sampler -> meter -> lamps, serial line and store."""
 
+import gc
 import json
 import os
 import time
@@ -17,6 +18,9 @@ else:
     from threewire.timer_sampler import TimerSampler as Sampler
 
 micropython.alloc_emergency_exception_buf(100)
+# Rubbish is collected before it is all over the heap, where what lives among it would leave no
+# piece that is large enough for a second meter.
+gc.threshold(50000)
 
 layout = Layout(board)
 # Its ring is the longest piece of memory that is asked for, so it comes before everything that
@@ -94,7 +98,7 @@ desk = Desk(
     restarts,
     log,
     constants,
-    lambda: Meter(layout, calibration, scan=scan),
+    lambda: Meter(layout, calibration, scan=scan, like=meter),
     port,
 )
 desk.note_start(problems)

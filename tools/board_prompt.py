@@ -141,11 +141,22 @@ class Prompt:
         # mpremote would wait for ever for some of a board's answers.
         line: Any = self._transport.serial
         line.timeout = timeout
+        self._be_patient(self._transport)
         try:
             self._enter()
         except BaseException:
             board_port.close_port(self._transport)
             raise
+
+    def _be_patient(self, transport: Any) -> None:
+        """Where mpremote waits for ten seconds it is to wait as long as was said, if that is
+        longer."""
+        read_until = transport.read_until
+
+        def read(least: int, ending: bytes, timeout: float | None = 10, **more: Any) -> bytes:
+            return read_until(least, ending, timeout and max(timeout, self._timeout), **more)
+
+        transport.read_until = read
 
     def _enter(self) -> None:
         transport = self._transport

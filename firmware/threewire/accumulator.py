@@ -60,20 +60,23 @@ class Accumulator:
                  returns true also `half(raw1, raw2, ticks)`, what half of the next cycle has
                  brought; and `window(Window)` after each tenth or twelfth
     scan         kernel.scan, or a twin of it for the chip at hand
+    like         Accumulator with the same layout and calibration, whose tables are taken over
 
     A *stretch* is a mains cycle, or what there is of one.  A *segment* is a run of frames of one
     length within a window: the kernel's sums run on over its stretches, whose energies are the
     differences.
     """
 
-    def __init__(self, layout, calibration, sink, scan=scan):
+    def __init__(self, layout, calibration, sink, scan=scan, like=None):
         self._sink = sink
         self._tick_hz = layout.tick_hz
         self._ticks = layout.frame_ticks
         self._stride = layout.stride
         self._most = max(2, layout.tick_hz // (layout.frame_ticks * _SLOWEST_HZ))
         self.elements = (Element(layout, calibration, 0), Element(layout, calibration, 1))
-        self._sums = Sums(layout, self.elements, calibration.adc, scan)
+        self._sums = Sums(
+            layout, self.elements, calibration.adc, scan, like._sums if like else None
+        )
         self._varying = any(calibration.phase_by_ma)
         self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
         self._target = _target(layout.nominal_hz)

@@ -26,6 +26,7 @@ class Meter:
     on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh",
                          "ten", "reverse"); ticks since the first frame
     scan                 the kernel, where the chip has a faster twin of it
+    like                 a Meter with the same layout and calibration, to be made quickly
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
     registers Registers; reactive: Reactive, registers of varh; demand: Demand
@@ -35,12 +36,14 @@ class Meter:
     estimated    Registers of the energy estimated for them, which `registers` includes
     """
 
-    def __init__(self, layout, calibration, on_edge=None, on_window=None, scan=scan):
+    def __init__(self, layout, calibration, on_edge=None, on_window=None, scan=scan, like=None):
         self.tick_hz = layout.tick_hz
         self.calibration = calibration
         self._on_edge = on_edge
         self._on_window = on_window
-        self._accumulator = Accumulator(layout, calibration, self, scan)
+        self._accumulator = Accumulator(
+            layout, calibration, self, scan, like._accumulator if like else None
+        )
         self.feed = self._accumulator.feed
         unit = raw_per_wh(layout.tick_hz)
         # One second at the starting power: P / 1000 W * 1 s / 3600 s/h, in raw units.

@@ -33,7 +33,8 @@ class Phasors:
 
     def __init__(self, words, rate_hz):
         self._base = base = words[PHASORS]
-        _write_sine(words, 2 * (base + SINE))
+        if not words[base + SINE]:
+            _write_sine(words, 2 * (base + SINE))
         self._words = words
         self._every = max(1, rate_hz // _RATE_HZ)  # frames from one looked at to the next
         words[base + STEP] = self._every * words[STRIDE]

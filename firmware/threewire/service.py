@@ -111,8 +111,8 @@ class Service:
         try:
             if not self._port.is_ready():
                 # A write would wait until frames are lost.  What there is to say waits instead.
-                self._is_talking = False
-            elif self._desk.capture:
+                return False
+            if self._desk.capture:
                 self._is_talking = self._go_on(self._desk.capture)
             else:
                 self._is_talking = self._talk()

@@ -42,19 +42,24 @@ class Sums:
     """The kernel's sums over a run of frames.
 
     scan       kernel.scan, or a twin of it for the chip at hand
+    like       Sums of the same layout and adc, whose tables are taken over; or None
     frames     in the sums so far
     reference  0 or 1: whose voltage bounds the cycles
     phasors    Phasors of the same frames, which run on until they are taken
     """
 
-    def __init__(self, layout, elements, adc, scan):
+    def __init__(self, layout, elements, adc, scan, like=None):
         self._scan = scan
         self._elements = elements
         self._stride = layout.stride
         self._arm_depth = [
             layout.nominal_volts * 1000000000 // (_ARM_PART * e.v_nv) for e in elements
         ]
-        st = self._st = kernel.state(entries(adc) if adc else None)
+        if like:
+            st = kernel.renewed(like._st)
+        else:
+            st = kernel.state(entries(adc) if adc else None)
+        self._st = st
         st[kernel.STRIDE] = layout.stride
         st[kernel.X1] = elements[0].x_slot
         st[kernel.Y1] = elements[0].y_slot

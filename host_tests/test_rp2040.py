@@ -276,7 +276,7 @@ def test_an_edge_is_in_time_while_a_line_is_made(uf2: Path, file_system: bytes) 
     with EmulatedBoard(file_system, BOARD, load(part=part), uf2) as board:
         board.run_until(lambda: board.starts, 3.0, "conversion")
         start, _ = board.starts[0]
-        board.run(1.1)
+        board.run(1.2)
         assert len(board.reports) == 1
         (crossing,) = crossings(start, board.seconds, 5.0, part)
         ((at, lit),) = board.led_edges("ten", start)

@@ -206,8 +206,9 @@ def test_ctrl_c_gives_the_prompt_and_run_goes_on(live: EmulatedBoard) -> None:
     live.interrupt()
     gained = int(live.execute("print(meter.ticks)")) - ticks
     assert 0.15 < gained / LAYOUT.tick_hz < 0.25
+    runs = len(live.starts)
     live.type("run()\r\n")
-    live.run(0.01)
+    live.run_until(lambda: len(live.starts) > runs, 0.5, "conversion")
 
 
 def test_a_hard_reset_resumes(live: EmulatedBoard) -> None:

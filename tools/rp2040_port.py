@@ -2,7 +2,8 @@
 
 Flow: flash, monitor, capture, calibrate -> TCP -> RP2040 PORT -> EmulatedBoard's USB serial port.
 What a cable does, it does: a reset of the chip drops the connection, what the board says while
-nobody is connected is lost, and a second program finds the port busy.
+nobody is connected is lost, and a second program finds the port busy.  But time stands still for
+the board while a program that is connected does not read.
 """
 
 import socket

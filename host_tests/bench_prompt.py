@@ -17,7 +17,8 @@ from typing import Any, Self
 from host_tests.conftest import need_engine
 from host_tests.console_server import ConsoleServer
 from host_tests.meter_runs import Run, convert, default_board, split_phase
-from tools import image, rp2040_board
+from tools import image
+from tools.emulate import board as rp2040_board
 
 from threewire.telemetry import line  # isort: skip
 

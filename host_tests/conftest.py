@@ -13,7 +13,8 @@ from typing import NoReturn
 
 import pytest
 
-from tools import engines, rp2040_board
+from tools.engines import __main__ as engines
+from tools.emulate import board as rp2040_board
 
 
 def engine_missing(problem: engines.Unavailable) -> NoReturn:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-import tools.boards  # noqa: F401  puts the firmware and the shim on the path
+import tools.common.boards  # noqa: F401  puts the firmware and the shim on the path
 
 from threewire.commands import Commands  # isort: skip
 from threewire.console import Console  # isort: skip

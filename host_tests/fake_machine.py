@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tools import boards
+from tools.common import boards
 
 WRAP = 1 << 30  # ticks_us counts modulo this
 # Modules that bind `machine` or the clock when they are imported: imported anew for every fake.

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import tools.boards  # puts the firmware and the shim on the path
+import tools.common.boards  # puts the firmware and the shim on the path
 from host_tests.conftest import need_engine
-from tools import engine_process
-from tools.frontend import FrontEnd
+from tools.engines import process as engine_process
+from tools.front_end.model import FrontEnd
 
 from threewire.calibration import Calibration, nominal  # isort: skip
 from threewire.layout import Layout  # isort: skip
 from threewire.meter import Meter  # isort: skip
 from threewire.window import Window  # isort: skip
 
-BOARD = tools.boards.DEFAULT
+BOARD = tools.common.boards.DEFAULT
 SLOTS = ("i1", "v1", "i2", "v2")
 MID = 2048
 V_NV = 110_000_000
@@ -71,7 +71,7 @@ def board(
 
 def default_board() -> Layout:
     """The board that engines are run with."""
-    return tools.boards.load(BOARD)
+    return tools.common.boards.load(BOARD)
 
 
 def front_end(layout: Layout, **options: Any) -> FrontEnd:

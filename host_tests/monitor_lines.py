@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from host_tests.meter_runs import BOARD, Run, convert, split_phase
-from tools import boards
-from tools.monitor_report import Report, from_line
+from tools.common import boards
+from tools.monitor.report import Report, from_line
 
 from threewire.faults import Faults  # isort: skip
 from threewire.telemetry import pieces  # isort: skip

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tools.errors import InputError
-from tools.recordings import INPUTS, Recording, open_recording
+from tools.common.errors import InputError
+from tools.recordings.open import INPUTS, Recording, open_recording
 
 RATE = 8000.0
 

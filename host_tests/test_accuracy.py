@@ -22,9 +22,9 @@ from host_tests.meter_runs import (
     on_engine,
     register_wh,
 )
-from tools.engine_process import Metered
-from tools.looping import ArrayRecording, Source
-from tools.reference import Reference
+from tools.engines.process import Metered
+from tools.front_end.looping import ArrayRecording, Source
+from tools.replay.reference import Reference
 
 RATE = 24000
 SECONDS = 20

@@ -20,13 +20,14 @@ import pytest
 from mpremote.transport_serial import SerialTransport
 
 from host_tests.console_server import ConsoleServer
-from tools import board_port, emulate
-from tools.board_console import BoardConsole, Refused
-from tools.board_port import PortError, Whereabouts
-from tools.board_prompt import Prompt
-from tools.errors import InputError
-from tools.fuzz_console import Desk
-from tools.rp2040_port import EmulatedPort
+from tools.cable import port as board_port
+from tools.emulate import __main__ as emulate
+from tools.cable.console import BoardConsole, Refused
+from tools.cable.port import PortError, Whereabouts
+from tools.cable.prompt import Prompt
+from tools.common.errors import InputError
+from tools.reliability.hostile_input import Desk
+from tools.emulate.port import EmulatedPort
 
 
 def plugged(device: str, number: str | None = None, vid: int | None = 0x2E8A) -> Any:

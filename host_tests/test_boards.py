@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from threewire.layout import INPUTS, Layout, LayoutError
-from tools import boards
+from tools.common import boards
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRMWARE = [ROOT / "firmware" / "main.py", *sorted((ROOT / "firmware/threewire").glob("*.py"))]

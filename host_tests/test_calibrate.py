@@ -32,12 +32,14 @@ from threewire.record import CALIBRATION, REGISTERS
 from threewire.restarts import Restarts
 from threewire.store import Store, made_for
 from threewire.telemetry import pieces
-from tools import boards, calibrate, calibrate_board
-from tools.calibrate_board import command_for
-from tools.calibrate_cycles import Count, Energy, parse_wh
-from tools.calibrate_points import parse_point
-from tools.errors import InputError
-from tools.looping import ArrayRecording, Source
+from tools.common import boards
+from tools.calibrate import __main__ as calibrate
+from tools.calibrate import board as calibrate_board
+from tools.calibrate.board import command_for
+from tools.calibrate.cycles import Count, Energy, parse_wh
+from tools.calibrate.points import parse_point
+from tools.common.errors import InputError
+from tools.front_end.looping import ArrayRecording, Source
 
 BOARD = "feather_rp2040"
 LAYOUT = boards.load(BOARD)

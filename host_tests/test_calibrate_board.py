@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tools import boards, calibrate, image
-from tools.rp2040_board import EmulatedBoard
-from tools.rp2040_inputs import Periodic
-from tools.rp2040_port import EmulatedPort
-from tools.solver import NOMINAL_LEAD_DEG
+from tools import image
+from tools.common import boards
+from tools.calibrate import __main__ as calibrate
+from tools.emulate.board import EmulatedBoard
+from tools.emulate.inputs import Periodic
+from tools.emulate.port import EmulatedPort
+from tools.solve.solver import NOMINAL_LEAD_DEG
 
 pytestmark = [pytest.mark.rp2040, pytest.mark.slow]
 

@@ -33,7 +33,7 @@ from host_tests.meter_runs import (
     split_phase,
 )
 from host_tests.test_engines_agree import TABLES
-from tools import boards
+from tools.common import boards
 
 from threewire.accumulator import raw_per_wh  # isort: skip
 from threewire.calibration import from_dict, nominal  # isort: skip

@@ -20,12 +20,16 @@ from host_tests.console_server import ConsoleServer
 from host_tests.fake_machine import BY_TIMER
 from host_tests.meter_runs import Codes, convert, split_phase
 from host_tests.test_engines_agree import TABLES
-from tools import boards, capture, engine_process, image, replay, rp2040_board
-from tools.board_console import BoardConsole
-from tools.errors import InputError
-from tools.rp2040_board import EmulatedBoard
-from tools.rp2040_inputs import Periodic
-from tools.rp2040_port import EmulatedPort
+from tools import capture, image
+from tools.common import boards
+from tools.engines import process as engine_process
+from tools.replay import __main__ as replay
+from tools.emulate import board as rp2040_board
+from tools.cable.console import BoardConsole
+from tools.common.errors import InputError
+from tools.emulate.board import EmulatedBoard
+from tools.emulate.inputs import Periodic
+from tools.emulate.port import EmulatedPort
 
 from threewire import record  # isort: skip
 from threewire.calibration import from_dict, nominal  # isort: skip

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from host_tests import meter_runs
 from host_tests.conftest import need_engine
-from tools import boards
-from tools.boards import ROOT
-from tools.fuzz_console import LAYOUT, Desk, Terminal
+from tools.common import boards
+from tools.common.boards import ROOT
+from tools.reliability.hostile_input import LAYOUT, Desk, Terminal
 
 from threewire import desk as real  # isort: skip
 from threewire.calibration import nominal  # isort: skip

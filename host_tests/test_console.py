@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
-from tools import fuzz_console, image
-from tools.boards import ROOT
-from tools.fuzz_console import Terminal
+from tools import image
+from tools.reliability import hostile_input as fuzz_console
+from tools.common.boards import ROOT
+from tools.reliability.hostile_input import Terminal
 
 LONGEST = 1100
 WRAP = 1 << 30  # of ticks_ms

@@ -15,9 +15,11 @@ import matplotlib
 import pytest
 from matplotlib.ft2font import FT2Font
 
-from tools import boards, drawing_boards, drawings
-from tools import front_end_values as values
-from tools.drawing_outlines import OUTLINES
+from tools.common import boards
+from tools.drawings import pinouts as drawing_boards
+from tools.drawings import __main__ as drawings
+from tools.drawings import parts as values
+from tools.drawings.outlines import OUTLINES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "boards" / "README.md").read_text(encoding="utf-8")

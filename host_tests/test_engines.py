@@ -12,8 +12,9 @@ import pytest
 
 from host_tests import conftest
 from host_tests.conftest import need_engine
-from tools import debian, engines
-from tools.debian import Source
+from tools.engines import debian
+from tools.engines import __main__ as engines
+from tools.engines.debian import Source
 
 ONE_LINE = """\
 # deb http://commented.example/debian bookworm main

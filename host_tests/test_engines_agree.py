@@ -18,9 +18,9 @@ from host_tests.meter_runs import (
     split_phase,
 )
 from tools import house
-from tools.engine_process import Metered
-from tools.looping import ArrayRecording, Source
-from tools.recording_types import INPUTS
+from tools.engines.process import Metered
+from tools.front_end.looping import ArrayRecording, Source
+from tools.recordings.types import INPUTS
 
 ENGINES = ("micropython", "i386", "armhf")
 # Great gains, so that a few seconds make many edges, one CT turned round, and phases both ways.

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
-from tools.boards import ROOT  # puts the firmware on the path
+from tools.common.boards import ROOT  # puts the firmware on the path
 
 from threewire.event_log import EventLog  # isort: skip
 

@@ -24,7 +24,7 @@ from host_tests.meter_runs import (
     sine,
     split_phase,
 )
-from tools import boards
+from tools.common import boards
 
 from threewire.calibration import Calibration, nominal  # isort: skip
 from threewire.faults import NAMES, ClockWatch, Faults, FaultWatch  # isort: skip

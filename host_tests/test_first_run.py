@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools import emulate, image
-from tools.boards import ROOT
-from tools.rp2040_board import FLASH, EmulatedBoard
-from tools.rp2040_port import EmulatedPort
+from tools import image
+from tools.emulate import __main__ as emulate
+from tools.common.boards import ROOT
+from tools.emulate.board import FLASH, EmulatedBoard
+from tools.emulate.port import EmulatedPort
 
 BOARD = "feather_rp2040"
 # Seconds that the slowest of them, the first, may take on a slow machine.

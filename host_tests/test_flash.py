@@ -22,14 +22,16 @@ from mpremote.transport_serial import SerialTransport
 from host_tests import bench_prompt
 from host_tests.bench_prompt import Board, report
 from host_tests.console_server import ConsoleServer
-from tools import board_prompt, boards, flash, image
-from tools.board_console import started
-from tools.board_port import Whereabouts
-from tools.board_prompt import Found, Prompt
-from tools.errors import InputError
-from tools.rp2040_board import EmulatedBoard
-from tools.rp2040_inputs import Periodic
-from tools.rp2040_port import EmulatedPort
+from tools import flash, image
+from tools.cable import prompt as board_prompt
+from tools.common import boards
+from tools.cable.console import started
+from tools.cable.port import Whereabouts
+from tools.cable.prompt import Found, Prompt
+from tools.common.errors import InputError
+from tools.emulate.board import EmulatedBoard
+from tools.emulate.inputs import Periodic
+from tools.emulate.port import EmulatedPort
 
 BOARD = boards.DEFAULT
 ROOM = 1 << 20

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.frontend import (
+from tools.front_end.model import (
     GAIN_SPREAD,
     NOISE_COUNTS,
     OFFSET_SPREAD_COUNTS,
@@ -17,9 +17,9 @@ from tools.frontend import (
     FrontEnd,
     transfer_table,
 )
-from tools.interpolation import Evaluator, LoopSpline, StreamSpline, make_spline
-from tools.looping import ArrayRecording, Floats, Source, loop_length, mains_frequency
-from tools.reference import Reference
+from tools.front_end.interpolation import Evaluator, LoopSpline, StreamSpline, make_spline
+from tools.front_end.looping import ArrayRecording, Floats, Source, loop_length, mains_frequency
+from tools.replay.reference import Reference
 
 INPUTS = ("i1", "v1", "i2", "v2")
 VOLTS_A_COUNT, AMPS_A_COUNT = 0.11, 0.15

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from host_tests.conftest import need_engine
-from tools import boards, golden
-from tools.errors import InputError
-from tools.frontend import FrontEnd
+from tools import golden
+from tools.common import boards
+from tools.common.errors import InputError
+from tools.front_end.model import FrontEnd
 from tools.golden import Case
-from tools.looping import ArrayRecording, Recording
+from tools.front_end.looping import ArrayRecording, Recording
 
 CASES = {case.name: case for case in golden.cases()}
 NAMES = sorted({file.stem for file in golden.FOLDER.glob("*.json")} | set(CASES))

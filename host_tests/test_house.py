@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tools.house import STORY_S, House, generate, main
-from tools.looping import Floats, Source, mains_frequency
-from tools.reference import Reference
+from tools.front_end.looping import Floats, Source, mains_frequency
+from tools.replay.reference import Reference
 
 RATE = 8000.0
 

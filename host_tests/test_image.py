@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import boards, image
-from tools.errors import InputError
+from tools import image
+from tools.common import boards
+from tools.common.errors import InputError
 
 ROOT = boards.ROOT
 FIRMWARE = ROOT / "firmware"

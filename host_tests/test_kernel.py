@@ -17,7 +17,7 @@ from host_tests.conftest import need_engine
 from host_tests.meter_runs import MID, Codes, flat
 from threewire import kernel
 from threewire.adc_table import table as adc_table
-from tools.boards import ROOT
+from tools.common.boards import ROOT
 
 ENGINES = ("micropython", "i386", "armhf")
 # The longest window kernel.py allows for: half a second of 8 us frames.

@@ -21,7 +21,7 @@ from host_tests.meter_runs import MID, Codes
 from threewire import kernel
 from threewire.adc_table import table as adc_table
 from tools import image
-from tools.boards import ROOT
+from tools.common.boards import ROOT
 
 SOURCE = ROOT / "firmware" / "threewire" / "kernel_thumb.py"
 # A third of what the viper kernel takes.
@@ -97,7 +97,7 @@ class Chip:
     def __init__(self, folder: Path) -> None:
         reason = "the emulated RP2040 needs rp2040py==0.3.6"
         pytest.importorskip("rp2040py", reason=reason)
-        from tools import rp2040_board
+        from tools.emulate import board as rp2040_board
 
         files = {"threewire/__init__.py": b""}
         for name in ("kernel", "kernel_thumb"):

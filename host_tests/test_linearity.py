@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from host_tests.conftest import need_engine
 from host_tests.meter_runs import Codes, default_board, front_end
 from threewire.adc_table import table
-from tools import image, linearity
-from tools.boards import ROOT
-from tools.errors import InputError
-from tools.frontend import (
+from tools import image
+from tools.linearity import __main__ as linearity
+from tools.common.boards import ROOT
+from tools.common.errors import InputError
+from tools.front_end.model import (
     BOW_COUNTS,
     NOISE_COUNTS,
     REAL_BITS,
@@ -33,8 +34,8 @@ from tools.frontend import (
     WIDE_WIDTH,
     transfer_table,
 )
-from tools.linearity import Linearity, learn
-from tools.looping import ArrayRecording, Source
+from tools.linearity.__main__ import Linearity, learn
+from tools.front_end.looping import ArrayRecording, Source
 
 Floats = NDArray[np.float64]
 

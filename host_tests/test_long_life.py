@@ -20,7 +20,7 @@ import pytest
 from host_tests.conftest import need_engine
 from host_tests.fake_machine import WRAP, Machine, installed, mains, timer_board
 from host_tests.meter_runs import NANO_WH, Run, Sink, board, convert, default_board, flat, sine
-from tools import boards
+from tools.common import boards
 
 from threewire import record  # isort: skip
 from threewire.accumulator import Accumulator  # isort: skip

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from host_tests.fake_machine import Machine, PowerOff, installed, mains, timer_board
-from tools import boards
+from tools.common import boards
 
 MAIN = Path(__file__).resolve().parents[1] / "firmware" / "main.py"
 CYCLE_US = 1_000_000 / 60

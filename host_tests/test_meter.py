@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tools.boards
+import tools.common.boards
 from host_tests.conftest import need_engine
 from host_tests.meter_runs import (
     I_NA,
@@ -29,8 +29,8 @@ from host_tests.meter_runs import (
     split_phase,
 )
 from threewire.calibration import Calibration
-from tools import engine_process
-from tools.looping import ArrayRecording, Source
+from tools.engines import process as engine_process
+from tools.front_end.looping import ArrayRecording, Source
 
 HOUR_S = 3600
 
@@ -85,7 +85,7 @@ def metered(
 ) -> list[dict[str, Any]]:
     """The elements of a board whose CTs lead, with the ideal converter."""
     need_engine("micropython")
-    layout = tools.boards.load(name)
+    layout = tools.common.boards.load(name)
     model = front_end(layout, ct_lead_deg=lead_deg)
     return engine_process.meter(
         "micropython", model.codes(source), name, calibration, layout.frame_ticks, layout.tick_hz

@@ -22,11 +22,14 @@ import pytest
 
 from host_tests.console_server import ConsoleServer
 from host_tests.monitor_lines import telemetry
-from tools import board_port, image, monitor, rp2040_board
-from tools.boards import DEFAULT, ROOT
-from tools.rp2040_board import EmulatedBoard
-from tools.rp2040_inputs import Periodic
-from tools.rp2040_port import EmulatedPort
+from tools import image
+from tools.cable import port as board_port
+from tools.monitor import __main__ as monitor
+from tools.emulate import board as rp2040_board
+from tools.common.boards import DEFAULT, ROOT
+from tools.emulate.board import EmulatedBoard
+from tools.emulate.inputs import Periodic
+from tools.emulate.port import EmulatedPort
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
 

@@ -13,11 +13,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from host_tests.monitor_lines import line, report, telemetry
-from tools import monitor_plot
-from tools.errors import InputError
-from tools.monitor_csv import COLUMNS, CsvFile
-from tools.monitor_history import History
-from tools.monitor_report import from_line
+from tools.monitor import plot as monitor_plot
+from tools.common.errors import InputError
+from tools.monitor.csv_file import COLUMNS, CsvFile
+from tools.monitor.history import History
+from tools.monitor.report import from_line
 
 NOW = datetime(2026, 3, 1, 23, 59, 59, 5000, UTC)
 

@@ -11,10 +11,11 @@ import pytest
 
 from host_tests.console_server import ConsoleServer
 from host_tests.monitor_lines import telemetry
-from tools import board_port, monitor_link
-from tools.errors import InputError
-from tools.monitor_link import LIVE, OPEN, PROMPT, SAFE_MODE, WAITING, Link
-from tools.monitor_report import Report
+from tools.cable import port as board_port
+from tools.monitor import link as monitor_link
+from tools.common.errors import InputError
+from tools.monitor.link import LIVE, OPEN, PROMPT, SAFE_MODE, WAITING, Link
+from tools.monitor.report import Report
 
 LINES = telemetry(seconds=8)
 TIMES = [json.loads(text)["t"] for text in LINES]

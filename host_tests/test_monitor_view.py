@@ -17,10 +17,11 @@ import pytest
 from rich.text import Text
 
 from host_tests.monitor_lines import line, report, with_doctor
-from tools import monitor_phasor, monitor_view
-from tools.monitor_link import LIVE, OPEN, PROMPT, SAFE_MODE, WAITING, Standing
-from tools.monitor_phasor import Arrow, Canvas
-from tools.monitor_report import Report, from_line
+from tools.monitor import phasors as monitor_phasor
+from tools.monitor import view as monitor_view
+from tools.monitor.link import LIVE, OPEN, PROMPT, SAFE_MODE, WAITING, Standing
+from tools.monitor.phasors import Arrow, Canvas
+from tools.monitor.report import Report, from_line
 
 from threewire.doctor import diagnose  # isort: skip
 from threewire.faults import NAMES  # isort: skip

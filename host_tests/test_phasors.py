@@ -38,7 +38,7 @@ from threewire.calibration import Calibration
 from threewire.layout import Layout
 from threewire.phasors import Phasors
 from threewire.window import Window
-from tools.boards import ROOT
+from tools.common.boards import ROOT
 
 ENGINES = ("micropython", "i386")
 TURN_BITS = 24

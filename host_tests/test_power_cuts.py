@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
-from tools import image, power_cuts
-from tools.engine_process import EngineFailed
-from tools.flash_model import BLOCK, PAGE, TEARS, Chip, Supply
+from tools import image
+from tools.power_cuts import __main__ as power_cuts
+from tools.engines.process import EngineFailed
+from tools.power_cuts.flash_model import BLOCK, PAGE, TEARS, Chip, Supply
 
 BEFORE, PART, EARLY, LATE, AFTER = range(len(TEARS))
 TRIED = ("first", "constants", "kinds", "random")

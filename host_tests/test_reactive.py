@@ -28,7 +28,7 @@ from host_tests.meter_runs import (
 )
 from threewire.reactive import Reactive, raw_per_varh
 from threewire.window import Window
-from tools.looping import ArrayRecording, Source
+from tools.front_end.looping import ArrayRecording, Source
 
 TICK_HZ = 64_000_000
 # 0.1 % of 200 A at 120 V; half of it in var is the least that is booked.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import tools.boards
+import tools.common.boards
 from host_tests.conftest import need_engine
 from host_tests.meter_runs import (
     Codes,
@@ -30,8 +30,8 @@ from threewire.layout import Layout
 from threewire.meter import Meter
 from threewire.readings import Total
 from threewire.window import Window
-from tools import engine_process
-from tools.looping import ArrayRecording, Source
+from tools.engines import process as engine_process
+from tools.front_end.looping import ArrayRecording, Source
 
 SECONDS = 3.0
 
@@ -176,7 +176,7 @@ def replayed(
 ) -> dict[str, Any]:
     """The result of metering them on a board with the ideal converter."""
     need_engine("micropython")
-    layout = tools.boards.load(name)
+    layout = tools.common.boards.load(name)
     codes = front_end(layout, **options).codes(Source(ArrayRecording(RATE, of), seconds))
     return engine_process.meter(
         "micropython", codes, name, calibration or {}, layout.frame_ticks, layout.tick_hz

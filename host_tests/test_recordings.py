@@ -30,8 +30,8 @@ from host_tests.recording_files import (
     table,
     waveforms,
 )
-from tools.errors import InputError
-from tools.recordings import INPUTS, Capture, check_rate, open_recording
+from tools.common.errors import InputError
+from tools.recordings.open import INPUTS, Capture, check_rate, open_recording
 
 ROOT = Path(__file__).resolve().parent.parent
 WAVES = ROOT.parent / "shared" / "waves"

@@ -30,8 +30,8 @@ from host_tests.recording_files import (
     save_wav,
     waveforms,
 )
-from tools.errors import InputError
-from tools.recordings import open_recording
+from tools.common.errors import InputError
+from tools.recordings.open import open_recording
 
 
 def test_bad_paths(tmp_path):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.looping import ArrayRecording, Floats, Source
-from tools.reference import Reference
+from tools.front_end.looping import ArrayRecording, Floats, Source
+from tools.replay.reference import Reference
 
 WAVES = Path(__file__).resolve().parents[2] / "shared" / "waves"
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from host_tests.conftest import need_engine
-from tools import engines, fuzz_console, reliability
-from tools.engine_process import EngineFailed
-from tools.reliability import row
+from tools.engines import __main__ as engines
+from tools.reliability import hostile_input as fuzz_console
+from tools.reliability import __main__ as reliability
+from tools.engines.process import EngineFailed
+from tools.reliability.__main__ import row
 
 KEYS = {"what", "tried", "lost", "pass"}
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from host_tests.conftest import need_engine
-from tools import boards
-from tools.errors import InputError
-from tools.frontend import FrontEnd
-from tools.looping import ArrayRecording, Source
-from tools.output_files import check_writable
+from tools.common import boards
+from tools.common.errors import InputError
+from tools.front_end.model import FrontEnd
+from tools.front_end.looping import ArrayRecording, Source
+from tools.common.output_files import check_writable
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 7680.0

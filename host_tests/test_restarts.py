@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
-from tools.boards import ROOT  # puts the firmware on the path
+from tools.common.boards import ROOT  # puts the firmware on the path
 
 from threewire.record import REGISTERS  # isort: skip
 from threewire.restarts import CAUSES, Restarts  # isort: skip

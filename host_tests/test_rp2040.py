@@ -16,19 +16,17 @@ import pytest
 from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
-from tools import (
-    boards,
-    engine_process,
-    engines,
-    image,
-    replay,
-    rp2040_board,
-    rp2040_quirks,
-    rp2040_replay,
-)
-from tools.errors import InputError
-from tools.rp2040_board import EmulatedBoard
-from tools.rp2040_inputs import Periodic
+from tools import image
+from tools.common import boards
+from tools.engines import process as engine_process
+from tools.engines import __main__ as engines
+from tools.replay import __main__ as replay
+from tools.emulate import board as rp2040_board
+from tools.emulate import quirks as rp2040_quirks
+from tools.replay import on_rp2040 as rp2040_replay
+from tools.common.errors import InputError
+from tools.emulate.board import EmulatedBoard
+from tools.emulate.inputs import Periodic
 
 pytestmark = pytest.mark.rp2040
 

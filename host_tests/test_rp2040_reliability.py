@@ -19,10 +19,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tools import boards, image, rp2040_board, rp2040_trials
-from tools.rp2040_board import BoardError, EmulatedBoard
-from tools.rp2040_inputs import Inputs, Periodic, steady
-from tools.rp2040_trials import Stored, stored
+from tools import image
+from tools.common import boards
+from tools.emulate import board as rp2040_board
+from tools.reliability import emulated_board as rp2040_trials
+from tools.emulate.board import BoardError, EmulatedBoard
+from tools.emulate.inputs import Inputs, Periodic, steady
+from tools.reliability.emulated_board import Stored, stored
 
 pytestmark = pytest.mark.rp2040
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from host_tests.fake_machine import BY_TIMER
-from tools import bench, image, rp2040_board
-from tools.rp2040_board import EmulatedBoard
+from tools import bench, image
+from tools.emulate import board as rp2040_board
+from tools.emulate.board import EmulatedBoard
 
 pytestmark = [pytest.mark.rp2040, pytest.mark.usefixtures("uf2")]
 

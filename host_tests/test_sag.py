@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
 from host_tests.meter_runs import Codes, Wave, blocks, board, convert, flat, sine
-from tools import boards
+from tools.common import boards
 
 from threewire.calibration import Calibration, nominal  # isort: skip
 from threewire.layout import Layout  # isort: skip

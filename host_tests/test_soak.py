@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from host_tests.conftest import need_engine
-from tools import boards, soak, soak_judge, soak_loads
-from tools.engine_process import EngineFailed
+from tools.common import boards
+from tools.soak import __main__ as soak
+from tools.soak import judge as soak_judge
+from tools.soak import loads as soak_loads
+from tools.engines.process import EngineFailed
 
 BOARD = boards.DEFAULT
 SHORT_S = 540.0

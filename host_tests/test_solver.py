@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from host_tests.meter_runs import Codes, Run, default_board, front_end
 from threewire.calibration import from_dict
 from threewire.telemetry import line
-from tools import boards
-from tools.errors import InputError
-from tools.looping import ArrayRecording, Source
-from tools.solve import main, merged
-from tools.solver import NOMINAL_LEAD_DEG, NOMINAL_LEAD_U_DEG, Solution, solve
-from tools.solver_fit import Floats, Point
+from tools.common import boards
+from tools.common.errors import InputError
+from tools.front_end.looping import ArrayRecording, Source
+from tools.solve.__main__ import main, merged
+from tools.solve.solver import NOMINAL_LEAD_DEG, NOMINAL_LEAD_U_DEG, Solution, solve
+from tools.solve.fit import Floats, Point
 
 BOARD = "feather_rp2040"
 V_NV, I_NA = 110_000_000, 150_000_000

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
 from tools import image  # puts the firmware on the path
-from tools.boards import ROOT
+from tools.common.boards import ROOT
 
 from threewire.record import CALIBRATION, REGISTERS, pack  # isort: skip
 from threewire.store import Store, made_for  # isort: skip

@@ -21,8 +21,9 @@ from host_tests.meter_runs import BOARD, NANO_WH, Run, convert, split_phase
 from threewire.meter import Meter
 from threewire.registers import Register
 from threewire.telemetry import decimal, line
-from tools import boards, replay
-from tools.replay_report import as_json
+from tools.common import boards
+from tools.replay import __main__ as replay
+from tools.replay.report import as_json
 
 TICK_HZ = 64_000_000
 MICRO = {

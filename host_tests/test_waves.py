@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from host_tests.conftest import need_engine
-from tools import boards
-from tools.frontend import FrontEnd
-from tools.replay import replay
+from tools.common import boards
+from tools.front_end.model import FrontEnd
+from tools.replay.__main__ import replay
 
 WAVES = Path(__file__).resolve().parents[2] / "shared" / "waves"
 INDEX = WAVES / "INDEX.json"

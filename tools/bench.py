@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from tools import boards, engine_process, engines, image, rp2040_board
-from tools.boards import ROOT
-from tools.frontend import FrontEnd
-from tools.looping import ArrayRecording, Source
-from tools.rp2040_board import EmulatedBoard
-from tools.rp2040_inputs import Periodic
+from tools import image
+from tools.common import boards
+from tools.engines import process as engine_process
+from tools.engines import __main__ as engines
+from tools.emulate import board as rp2040_board
+from tools.common.boards import ROOT
+from tools.front_end.model import FrontEnd
+from tools.front_end.looping import ArrayRecording, Source
+from tools.emulate.board import EmulatedBoard
+from tools.emulate.inputs import Periodic
 
 OUT = ROOT / "build" / "bench.json"
 BOARD = boards.DEFAULT

@@ -21,15 +21,17 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from tools import board_port, boards, engines
-from tools.board_console import BoardConsole, Refused
-from tools.board_port import PortError, say
-from tools.engine_process import EngineFailed
-from tools.errors import InputError
-from tools.input_files import reason
-from tools.output_files import check_writable, replacing
-from tools.replay import Replay, choose_engine, replay
-from tools.replay_report import as_json
+from tools.cable import port as board_port
+from tools.common import boards
+from tools.engines import __main__ as engines
+from tools.cable.console import BoardConsole, Refused
+from tools.cable.port import PortError, say
+from tools.engines.process import EngineFailed
+from tools.common.errors import InputError
+from tools.common.files import reason
+from tools.common.output_files import check_writable, replacing
+from tools.replay.__main__ import Replay, choose_engine, replay
+from tools.replay.report import as_json
 
 _LONGEST_S = 9999.0
 # How a board answers that has no such command.

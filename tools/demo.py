@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tools import engine_process, engines, house
-from tools.boards import ROOT
-from tools.errors import InputError
-from tools.replay import Replay, choose_engine, replay
-from tools.replay_plot import draw
-from tools.replay_report import as_json, as_text
+from tools import house
+from tools.engines import process as engine_process
+from tools.engines import __main__ as engines
+from tools.common.boards import ROOT
+from tools.common.errors import InputError
+from tools.replay.__main__ import Replay, choose_engine, replay
+from tools.replay.plot import draw
+from tools.replay.report import as_json, as_text
 
 PLOT = ROOT / "build" / "demo.png"
 STEPS_WH = {"kwh": 500.0, "ten": 5.0}

@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tools import board_console, board_port, boards, image
-from tools.board_port import Whereabouts, say
-from tools.board_prompt import ASIDE, Found, Prompt
-from tools.errors import InputError
+from tools import image
+from tools.cable import console as board_console
+from tools.cable import port as board_port
+from tools.common import boards
+from tools.cable.port import Whereabouts, say
+from tools.cable.prompt import ASIDE, Found, Prompt
+from tools.common.errors import InputError
 
 # From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
 LEAST = (1, 26)

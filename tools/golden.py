@@ -17,14 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from tools import boards, engine_process, engines, house
-from tools.boards import ROOT
-from tools.errors import InputError
-from tools.input_files import reason
-from tools.looping import ArrayRecording, Floats, Recording
-from tools.output_files import replacing
-from tools.replay import choose_engine, replay
-from tools.replay_report import as_json
+from tools import house
+from tools.common import boards
+from tools.engines import process as engine_process
+from tools.engines import __main__ as engines
+from tools.common.boards import ROOT
+from tools.common.errors import InputError
+from tools.common.files import reason
+from tools.front_end.looping import ArrayRecording, Floats, Recording
+from tools.common.output_files import replacing
+from tools.replay.__main__ import choose_engine, replay
+from tools.replay.report import as_json
 
 FOLDER = ROOT / "host_tests" / "golden"
 # Recordings of real mains, beside the project and no part of it.

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.looping import Floats
-from tools.recording_types import INPUTS
+from tools.front_end.looping import Floats
+from tools.recordings.types import INPUTS
 
 RATE_HZ = 8000.0
 # The story below takes this long and then begins again.

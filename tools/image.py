@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from littlefs import LittleFS, LittleFSError, UserContext
 
-from tools import boards
-from tools.errors import InputError
+from tools.common import boards
+from tools.common.errors import InputError
 
 _BLOCK = 4096
 # The format of littlefs 2.0: newer releases of MicroPython mount it and raise it to 2.1 when they

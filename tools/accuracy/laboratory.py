@@ -1,0 +1,184 @@
+"""A bench on the host: a front end with the errors of real CTs, a meter, loads, and a calibration.
+
+Flow: load -> front end and ADC model -> metering module on an engine -> error against what the
+load took in truth.  The truth is float64 arithmetic on the wave itself.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from threewire.layout import Layout
+from tools.common import boards
+from tools.engines import process as engine_process
+from tools.linearity import __main__ as linearity
+from tools.solve import solver
+from tools.front_end.model import FrontEnd
+from tools.accuracy.gates import TEST_AMPS, Load
+from tools.front_end.looping import ArrayRecording, Source
+
+# Errors of phase that calibration has to find, degrees at the mains frequency.
+CT_LEAD_DEG = 1.2
+DIVIDER_LAG_DEG = 0.2
+# Samples of a cycle from which waves are made, and the cycles of a loop.
+_PER_CYCLE = 256
+_LOOP_CYCLES = 50
+# The signal from which the converter's steps are learnt: a sine near full scale.
+_LEARN_COUNTS = 1900.0
+_LEARN_HZ = 50.3
+_LEARN_S = 60.0
+# A calibration reads the meter for so long at each load.
+_CALIBRATE_S = 20.0
+# The reference instrument is exact but for this: standard uncertainty in percent of V, A and W.
+_EXACT = (0.001, 0.001, 0.001)
+# Longer runs repeat so much of the converter's codes, from another cycle on each time.
+_UNIQUE_S = 600.0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is on the bench: board, sampler in place of the board file's, ADC model and its seed,
+    and the engine that meters."""
+
+    board: str = boards.DEFAULT
+    sampler: dict[str, Any] | None = None
+    adc: str = "real"
+    seed: int = 1
+    engine: str = "micropython"
+
+    @property
+    def layout(self) -> Layout:
+        module = boards.module(self.board)
+        if self.sampler is None:
+            return boards.load(self.board)
+        return Layout(SimpleNamespace(**{**vars(module), "SAMPLER": self.sampler}))
+
+    @property
+    def name(self) -> str:
+        """The board, with its rate where the sampler is not its own."""
+        if self.sampler is None:
+            return self.board
+        hertz = self.layout.tick_hz // self.layout.frame_ticks
+        return f"{self.board} by {self.sampler['kind']} at {hertz} Hz"
+
+    def front_end(self, **options: Any) -> FrontEnd:
+        return FrontEnd.of(self.layout, adc=self.adc, seed=self.seed, **options)
+
+
+@dataclass(frozen=True)
+class Metered:
+    """What the meter made of a load.  errors_percent by element, None without load; wh is what it
+    registered in any register, in all."""
+
+    errors_percent: tuple[float | None, float | None]
+    wh: float
+    result: dict[str, Any]
+
+
+def waves(load: Load) -> tuple[ArrayRecording, float]:
+    """The load's volts and amperes over whole cycles, split phase, and the watts of an element
+    that carries it."""
+    rate = load.hertz * _PER_CYCLE
+    angle = 2 * math.pi * np.arange(_PER_CYCLE) / _PER_CYCLE + math.radians(load.start_deg)
+    volts = math.sqrt(2) * load.volts * np.sin(angle)
+    lagging = angle - math.radians(load.lag_deg)
+    shape = np.sin(lagging)
+    for order, part in load.harmonics.items():
+        shape += part * np.sin(order * lagging)
+    if load.half_wave:
+        shape = np.maximum(shape, 0.0)
+    amps = math.sqrt(2) * load.amps * shape
+    one, two = load.elements
+    signals = {"v1": volts, "i1": one * amps, "v2": -volts, "i2": -two * amps}
+    looped = {name: np.tile(wave, _LOOP_CYCLES) for name, wave in signals.items()}
+    return ArrayRecording(rate, looped), float(np.mean(volts * amps))
+
+
+def meter(setup: Setup, load: Load, calibration: dict[str, Any]) -> Metered:
+    """Meters a load for its seconds (rounded to whole cycles)."""
+    layout = setup.layout
+    recording, watts = waves(load)
+    cycles = round(load.seconds * load.hertz)
+    unique = min(cycles, round(_UNIQUE_S * load.hertz))
+    front_end = setup.front_end(ct_lead_deg=CT_LEAD_DEG, divider_lag_deg=DIVIDER_LAG_DEG)
+    source = Source(recording, Fraction(unique) / Fraction(load.hertz))
+    codes = front_end.codes(source, 4 * engine_process.BLOCK_FRAMES)
+    if cycles > unique:
+        codes = _repeated(list(codes), cycles // unique, setup.seed)
+    metered = engine_process.meter(
+        setup.engine,
+        codes,
+        setup.board,
+        calibration,
+        layout.frame_ticks,
+        layout.tick_hz,
+        sampler=setup.sampler,
+    )
+    result = metered.result
+    hours = result["ticks"] / layout.tick_hz / 3600
+    errors: list[float | None] = []
+    for e, carries in zip(result["elements"], load.elements):
+        net = float(e["delivered"]["wh"]) - float(e["received"]["wh"])
+        errors.append(100 * (net / (watts * hours) - 1) if carries and watts else None)
+    registers = [result, *result["elements"]]
+    wh = sum(float(r[way]["wh"]) for r in registers for way in ("delivered", "received"))
+    return Metered((errors[0], errors[1]), wh, result)
+
+
+def _repeated(
+    blocks: list[NDArray[np.uint16]], times: int, seed: int
+) -> Iterator[NDArray[np.uint16]]:
+    """The blocks `times` times, each time from another one on: without load nothing in them tells
+    where a cycle begins but the voltage, and a jump of that is what an engine must bear."""
+    draw = np.random.default_rng(seed)
+    yield from blocks
+    for _ in range(times - 1):
+        first = int(draw.integers(len(blocks)))
+        yield from blocks[first:]
+        yield from blocks[:first]
+
+
+def learn_steps(setup: Setup) -> dict[str, Any]:
+    """The calibration's "adc" for this converter, from a capture of a large sine."""
+    layout = setup.layout
+    rate = _LEARN_HZ * _PER_CYCLE
+    angle = 2 * math.pi * np.arange(_PER_CYCLE * _LOOP_CYCLES) / _PER_CYCLE
+    volts = _LEARN_COUNTS * layout.nv_per_count * 1e-9 * np.sin(angle)
+    nothing = np.zeros_like(volts)
+    recording = ArrayRecording(rate, {"v1": volts, "i1": nothing, "v2": -volts, "i2": nothing})
+    source = Source(recording, Fraction(_LEARN_S))
+    slot = layout.slot["v1"]
+    codes = np.concatenate([block[:, slot] for block in setup.front_end().codes(source)])
+    return linearity.learn(codes).adc()
+
+
+def calibrate(setup: Setup, hertz: float, straighten: bool = True) -> dict[str, Any]:
+    """Constants found at test amperes, power factor 1 and 0.5, by the solver; with the real
+    converter its steps are learnt first, unless it is not to be straightened."""
+    constants: dict[str, Any] = {}
+    if setup.adc == "real" and straighten:
+        constants["adc"] = learn_steps(setup)
+    points = []
+    for name, lag_deg in (("unity", 0.0), ("half", 60.0)):
+        load = Load(hertz, TEST_AMPS, lag_deg, seconds=_CALIBRATE_S)
+        result = meter(setup, load, constants).result
+        truth = (load.volts, load.amps, load.volts * load.amps * math.cos(math.radians(lag_deg)))
+        for k, e in enumerate(result["elements"]):
+            read = [e[key] / 1e6 for key in ("volts_uv", "amps_ua", "watts_uw", "vars_uw")]
+            points.append(
+                solver.Point(
+                    f"{name}, element {k + 1}", k + 1, hertz, np.array([read]), truth, _EXACT
+                )
+            )
+    return solver.solve(constants, setup.layout, points).constants
+
+
+def at(load: Load, **changes: Any) -> Load:
+    """The load with changes."""
+    return replace(load, **changes)

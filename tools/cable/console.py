@@ -1,0 +1,197 @@
+"""The firmware's console from the host's side: telemetry in, commands out.
+
+Flow: board port -> BOARD CONSOLE -> monitor, capture, calibrate.  The board writes lines of JSON:
+one of telemetry a second, {"t": …}, and answers, {"reply": …}.  All else is noise and dropped.
+"""
+
+import json
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any, Self
+
+import serial
+
+from threewire.console import shown
+from tools.cable import port as board_port
+from tools.cable.port import PortError, Whereabouts
+
+# How long to wait for a board's answer; it takes one some 50 ms, and a start five seconds.
+TIMEOUT_S = 15.0
+# Between two tries to reach a board that starts.
+_AGAIN_S = 0.3
+# Bytes to ask the system for, and how long it may wait for so many.
+_READ = 4096
+_READ_S = 0.05
+_PROMPT = b">>> "
+# No line of the firmware's comes near; noise without a line end is not kept for ever.
+_LONGEST = 1 << 17
+
+
+SAFE_MODE_TEXT = (
+    "the board is in safe mode after crashes in a row: turn it off and on again, and read its "
+    "`traceback`; energies are intact"
+)
+
+
+class Refused(Exception):
+    """The board has answered a command with an error: str() is its text."""
+
+
+class BoardConsole:
+    """An open console.  Use it as a context manager.
+
+    port     as pyserial takes it: /dev/ttyACM0, COM3, socket://127.0.0.1:4000
+    timeout  seconds to wait for an answer or for a report
+
+    noise    lines dropped so far
+
+    Whatever it does raises PortError when the board is gone or does not answer in time.
+    """
+
+    def __init__(self, port: str, timeout: float = TIMEOUT_S) -> None:
+        self.port = port
+        self.timeout = timeout
+        self.noise = 0
+        self._transport = board_port.open_port(port)
+        self._serial: Any = self._transport.serial
+        self._serial.timeout = _READ_S
+        self._rest = bytearray()
+        self._lines: deque[dict[str, Any]] = deque()
+        # What came first may be the end of a line.
+        self._is_first = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        board_port.close_port(self._transport)
+
+    # ---- lines
+
+    def poll(self) -> dict[str, Any] | None:
+        """The next line, if there is one within 50 ms."""
+        if not self._lines:
+            self._read()
+        return self._lines.popleft() if self._lines else None
+
+    def _read(self) -> None:
+        try:
+            data = self._serial.read(_READ)
+        except (serial.SerialException, OSError, TypeError) as problem:
+            # TypeError: pyserial's own, where the port has been closed under it.
+            raise PortError(f"{self.port}: {board_port.told(problem)}") from None
+        self._rest += data
+        *lines, self._rest = self._rest.split(b"\n")
+        for line in lines:
+            self._take(bytes(line))
+        if len(self._rest) > _LONGEST:
+            self._rest.clear()
+            self.noise += 1
+
+    def _take(self, line: bytes) -> None:
+        is_first, self._is_first = self._is_first, False
+        line = line.strip()
+        if not line:
+            return
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            self._lines.append(found)
+        elif not is_first:
+            self.noise += 1
+
+    # ---- what is asked for
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """The answer to a command; lines that come before it are dropped. Raises Refused."""
+        self.send(command)
+        return self.reply(command)
+
+    def send(self, command: str) -> None:
+        """Types a command."""
+        try:
+            # The line end before it ends what somebody may have typed there.
+            self._serial.write(b"\n" + command.encode() + b"\n")
+        except (serial.SerialException, OSError) as problem:
+            raise PortError(f"{self.port}: {board_port.told(problem)}") from None
+
+    def reply(self, command: str) -> dict[str, Any]:
+        """The answer to the command that has been sent. Raises Refused."""
+        end = time.monotonic() + self.timeout
+        while time.monotonic() < end:
+            line = self.poll()
+            if line is not None and _is_about(line.get("reply"), command):
+                if "error" in line:
+                    raise Refused(str(line["error"]))
+                return line
+            self.check_prompt()
+        raise PortError(f"{self.port}: no answer to {command.split()[0]!r} {self._waited()}")
+
+    def report(self) -> dict[str, Any]:
+        """The next line of telemetry."""
+        end = time.monotonic() + self.timeout
+        while time.monotonic() < end:
+            line = self.poll()
+            if line is not None:
+                if line.get("safe_mode"):
+                    raise PortError(f"{self.port}: {SAFE_MODE_TEXT}")
+                if "t" in line and "elements" in line:
+                    return line
+            self.check_prompt()
+        raise self.no_telemetry()
+
+    def no_telemetry(self) -> PortError:
+        """What is to be raised where a report has been waited for in vain."""
+        return PortError(f"{self.port}: no telemetry {self._waited()}")
+
+    def check_prompt(self) -> None:
+        """Raises PortError when what came last is MicroPython's prompt."""
+        if self._rest.endswith(_PROMPT):
+            raise PortError(
+                f"{self.port}: the board is at MicroPython's prompt, no meter runs there: flash "
+                "it (`make flash BOARD=…`), or start it again by Ctrl-D in a terminal"
+            )
+
+    def _waited(self) -> str:
+        return f"within {self.timeout:g} s: is Threewire on the board? (`make flash BOARD=…`)"
+
+
+def _is_about(name: Any, command: str) -> bool:
+    """Whether an answer of this name is to the command: the firmware gives the name of a command
+    that it knows, the beginning of a line that it does not know, and none where it tells of the
+    last line that came.
+    """
+    if not isinstance(name, str):
+        return False
+    return (command + " ").startswith(name + " ") or name in ("", shown(command.encode()))
+
+
+def started(where: Whereabouts, timeout: float) -> tuple[BoardConsole, dict[str, Any]]:
+    """The console of a board that starts, which takes its port away for a moment, and its first
+    line of telemetry. Raises PortError after `timeout` seconds.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        console = None
+        try:
+            console = BoardConsole(where.now(), max(end - time.monotonic(), 1.0))
+            report = console.report()
+            console.timeout = timeout
+            return console, report
+        except BaseException as problem:
+            if console:
+                console.close()
+            if not isinstance(problem, PortError) or time.monotonic() >= end:
+                raise
+        time.sleep(_AGAIN_S)

@@ -1,0 +1,286 @@
+"""MicroPython's prompt on a board: what is there, and files put in place.
+
+Flow: flash -> BOARD PROMPT (mpremote's raw REPL and file commands) -> the board.  Files are
+written aside, checked by hash, and only then put in place, in one go: a cable that is pulled out
+before leaves the firmware that was there; within that second it can leave a mixture: flash again.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+import os
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from mpremote.transport import TransportError, TransportExecError
+
+from tools.cable import port as board_port
+from tools.cable.port import PortError, say
+from tools.common.errors import InputError
+
+# A name's end, while it is on its way.
+ASIDE = ".new"
+# Large enough that the exchange costs little, small enough for a full heap.
+_CHUNK = 1024
+# The firmware takes a Ctrl-C for one after a tenth of a second of silence.
+_SILENCE_S = 0.25
+# Of what a board says, in a message.
+_EXCERPT = 60
+
+# Run at the board's prompt.  What it hashes is what is ours, or would be imported in its place.
+_PROBE = """
+import os, sys, json, hashlib, binascii
+def _sha(path):
+    digest = hashlib.sha256()
+    buffer = bytearray(512)
+    with open(path, "rb") as file:
+        size = file.readinto(buffer)
+        while size:
+            digest.update(memoryview(buffer)[:size])
+            size = file.readinto(buffer)
+    return binascii.hexlify(digest.digest()).decode()
+_files = {}
+for _f in ("", "threewire/"):
+    try:
+        _names = [e[0] for e in os.ilistdir(_f[:-1] or "/") if not e[1] & 0x4000]
+    except OSError:
+        _names = ()
+    for _n in _names:
+        if _f or _n.split(".")[0] in ("main", "board"):
+            _files[_f + _n] = _sha(_f + _n)
+_n = ""
+# Somebody else's could run for ever.
+if any(_f.startswith("threewire/") and not _f.endswith("ASIDE") for _f in _files):
+    try:
+        _n = __import__("board").NAME
+    except Exception:
+        pass
+_s = os.statvfs("/")
+print(json.dumps({"version": list(sys.implementation.version)[:3],
+    "machine": getattr(sys.implementation, "_machine", ""),
+    "arch": getattr(sys.implementation, "_mpy", 0) >> 10 & 15,
+    "free": _s[0] * _s[3], "board": _n, "files": _files}))
+""".replace("ASIDE", ASIDE)
+_MAKE_FOLDER = """
+import os
+try:
+    os.mkdir("threewire")
+except OSError:
+    pass
+"""
+# Of each two the first takes the second's place, or goes where there is none.
+_PUT_IN_PLACE = """
+import os
+for _p, _q in {!r}:
+    if not _q:
+        os.remove(_p)
+        continue
+    try:
+        os.rename(_p, _q)
+    except OSError:
+        os.remove(_q)
+        os.rename(_p, _q)
+"""
+# The firmware's own note that the reset which follows is meant, and no fault to be counted: for a
+# firmware that can take it.
+_NOTE = """
+try:
+    import os
+    from threewire import record
+    from threewire.store import Store
+    from threewire.restarts import Restarts
+    Restarts(Store(os, open, "restarts", "restarts", record.REGISTERS)).about_to_restart("command")
+except Exception:
+    pass
+"""
+_RESET = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is on a board: its MicroPython, room, and files (path -> SHA-256 in hex).
+
+    board  the board file's name that the firmware there tells; "" without it
+    """
+
+    version: tuple[int, ...]
+    machine: str
+    arch: int
+    free: int
+    board: str
+    files: Mapping[str, str]
+
+    @property
+    def has_firmware(self) -> bool:
+        """Whether there is one of ours, and not only what is left of a copy broken off."""
+        return any(
+            path.startswith("threewire/") and not path.endswith(ASIDE) for path in self.files
+        )
+
+
+class Prompt:
+    """MicroPython's raw prompt on a board; metering there has ended, with all registers saved.
+    Use it as a context manager.
+
+    port     as pyserial takes it
+    timeout  seconds that the board may be silent
+
+    Raises PortError when the board is gone or does not answer.
+    """
+
+    def __init__(self, port: str, timeout: float) -> None:
+        self.port = port
+        self._timeout = timeout
+        self._transport = board_port.open_port(port)
+        # mpremote would wait for ever for some of a board's answers.
+        line: Any = self._transport.serial
+        line.timeout = timeout
+        self._be_patient(self._transport)
+        try:
+            self._enter()
+        except BaseException:
+            board_port.close_port(self._transport)
+            raise
+
+    def _be_patient(self, transport: Any) -> None:
+        """Where mpremote waits for ten seconds it is to wait as long as was said, if that is
+        longer."""
+        read_until = transport.read_until
+
+        def read(least: int, ending: bytes, timeout: float | None = 10, **more: Any) -> bytes:
+            return read_until(least, ending, timeout and max(timeout, self._timeout), **more)
+
+        transport.read_until = read
+
+    def _enter(self) -> None:
+        transport = self._transport
+        # The firmware takes a Ctrl-C for one only after silence: what a first one does not reach,
+        # a second does.
+        for is_last in (False, True):
+            time.sleep(_SILENCE_S)
+            try:
+                with self._connection():
+                    # A soft reset would take with it what feeds a watchdog that cannot be stopped.
+                    transport.enter_raw_repl(soft_reset=False, timeout_overall=self._whole_s)
+                return
+            except TransportError:
+                if is_last:
+                    raise PortError(
+                        f"{self.port}: MicroPython's prompt does not come: is MicroPython on the "
+                        "board, or a program that Ctrl-C does not stop? Press its reset button "
+                        "and try again"
+                    ) from None
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[None]:
+        try:
+            # mpremote prints what it did not understand.
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
+        except OSError as problem:
+            # A SerialException is one; the system's own come through from pyserial as well.
+            raise PortError(f"{self.port}: {board_port.told(problem)}") from None
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            with self._connection():
+                yield
+        except TransportExecError as problem:
+            last = problem.error_output.strip().splitlines()[-1:]
+            raise PortError(f"{self.port}: the board says: {' '.join(last)}") from None
+        except (TransportError, struct.error) as problem:
+            # struct.error: mpremote's own, where an answer of two bytes does not come.
+            raise PortError(f"{self.port}: {board_port.told(problem)}") from None
+
+    @property
+    def _whole_s(self) -> int:
+        return math.ceil(self._timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        board_port.close_port(self._transport)
+
+    def run(self, code: str) -> str:
+        """Runs code; returns what it prints."""
+        with self._failures():
+            out, error = self._transport.exec_raw(code, timeout=self._whole_s)
+            if error:
+                raise TransportExecError(out, error.decode(errors="replace"))
+            return out.decode()
+
+    def look(self) -> Found:
+        """What there is on the board."""
+        said = self.run(_PROBE)
+        try:
+            told = json.loads(said)
+            told["version"] = tuple(told["version"])
+            return Found(**told)
+        except (ValueError, TypeError, KeyError):
+            raise PortError(
+                f"{self.port}: {said.strip()[:_EXCERPT]!r} came beside what was asked for: a "
+                "program goes on there in timers or interrupts; press the board's reset button"
+            ) from None
+
+    def put(
+        self,
+        files: Mapping[str, bytes],
+        kept: Sequence[tuple[str, str]] = (),
+        removed: Sequence[str] = (),
+    ) -> None:
+        """Puts files (path -> bytes) on the board, when all of them are there: others are given
+        new names first, what is removed goes, and main.py, with which a board starts, is the last.
+        Raises InputError when it cannot write them.
+        """
+        self.run(_MAKE_FOLDER)
+        for path, data in files.items():
+            say(f"{len(data):8}  {path}")
+            aside = path + ASIDE
+            with self._failures():
+                try:
+                    self._transport.fs_writefile(aside, data, chunk_size=_CHUNK)
+                except OSError as problem:
+                    # Of its file system's errors mpremote tells number and path; others are the
+                    # connection's.
+                    if problem.errno is None or problem.strerror != aside:
+                        raise
+                    raise InputError(
+                        f"{path}: the board cannot write it ({os.strerror(problem.errno)}); the "
+                        "firmware there is as it was"
+                    ) from None
+        self._verify({path + ASIDE: data for path, data in files.items()})
+        steps = [*kept, *((path + ASIDE, path) for path in files), *((p, "") for p in removed)]
+        steps.sort(key=lambda step: step[1] == "main.py")
+        self.run(_PUT_IN_PLACE.format(steps))
+        self._verify(files)
+
+    def _verify(self, files: Mapping[str, bytes]) -> None:
+        there = self.look().files
+        for path, data in files.items():
+            if there.get(path) != hashlib.sha256(data).hexdigest():
+                raise PortError(f"{self.port}: {path} did not arrive whole; flash again")
+
+    def reset(self) -> None:
+        """Starts the board anew: the connection ends here."""
+        self.run(_NOTE)
+        with self._failures():
+            self._transport.exec_raw_no_follow(_RESET)
+
+    def abandon(self) -> None:
+        """The same wherever the exchange with the board stands, as far as it can be done."""
+        with contextlib.suppress(PortError):
+            self._enter()
+            self.reset()

@@ -1,0 +1,248 @@
+"""The board that is calibrated: what it is, what it reads, and new constants put on it.
+
+Flow: board console -> CALIBRATE BOARD (readings) -> calibrate; constants -> CALIBRATE BOARD ->
+board console, restart, and a look at what is in force then.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from threewire.calibration import CalibrationError, from_dict
+from threewire.console import LONGEST
+from threewire.layout import Layout
+from tools.cable import port as board_port
+from tools.common import boards
+from tools.cable.console import BoardConsole, Refused, started
+from tools.cable.port import PortError, Whereabouts, say
+from tools.common.errors import InputError
+from tools.solve.fit import Floats
+
+_QUANTITIES = ("volts", "amps", "watts", "var")
+# A steady load's readings, from the least to the most, as a part of their mean.
+_STEADY = 0.005
+# Lines that tell of a time before now: one is on its way, and the second that the next one tells
+# of ends with a window of 0.2 s and so begins early.
+_STALE = 2
+
+_AS_IT_WAS = "nothing was changed, the old constants are in force"
+_UNKNOWN = (
+    "the old constants are in force until it restarts; whether the new ones were stored is not "
+    "known: see its `calibration` after that"
+)
+_STORED = "the new constants are stored, and in force from its next start"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the board read over some lines.
+
+    rows   (lines, 2, 4): volts, amps, watts and var of both elements
+    hertz  mean; 0 without voltage
+    """
+
+    rows: Floats
+    hertz: float
+
+    def of(self, element: int) -> Floats:
+        """(lines, 4) of element 1 or 2."""
+        return self.rows[:, element - 1]
+
+    def unsteady(self, element: int) -> str:
+        """What varied by more than the readings of a steady load do, in words; else nothing."""
+        rows = self.of(element)[:, :3]
+        spread = np.ptp(rows, axis=0) / np.maximum(np.abs(rows.mean(axis=0)), 1e-9)
+        return ", ".join(
+            f"{what} by {100 * part:.1f} %"
+            for what, part in zip(_QUANTITIES, spread.tolist())
+            if part > _STEADY
+        )
+
+
+class Board:
+    """A board that meters.  Use it as a context manager.
+
+    port, timeout  as the options give them
+
+    name, layout  its board file's
+    in_force      the constants that it meters with
+    sealed        whether it refuses others
+    restarts      how often its metered time has begun anew while lines were read
+
+    Raises PortError when it is gone, does not answer, or is not what the host's files are for.
+    """
+
+    name: str
+    layout: Layout
+    in_force: dict[str, Any]
+
+    def __init__(self, port: str | None, timeout: float) -> None:
+        self.port = board_port.find(port)
+        self._timeout = timeout
+        self._where = Whereabouts(self.port)
+        self.restarts = 0
+        self._t = 0.0
+        self._console = BoardConsole(self.port, timeout)
+        try:
+            self._look()
+        except BaseException:
+            self._console.close()
+            raise
+
+    def _look(self) -> None:
+        self.name = str(self._ask("version", "board"))
+        self.sealed = bool(self._ask("seal", "sealed"))
+        self.in_force = self._ask("calibration", "calibration")
+        try:
+            self.layout = boards.load(self.name)
+            from_dict(self.in_force, self.layout)
+        except (InputError, CalibrationError) as problem:
+            raise PortError(
+                f"{self.port}: the board's firmware is not of this release ({problem}): flash it "
+                "(`make flash BOARD=…`)"
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._console.close()
+
+    def _ask(self, command: str, key: str) -> Any:
+        name = command.split()[0]
+        try:
+            answer = self._console.ask(command)
+        except Refused as problem:
+            raise PortError(f"{self.port}: the board refuses `{name}`: {problem}") from None
+        if key not in answer:
+            raise PortError(f"{self.port}: the board's answer to `{name}` has no {key}")
+        return answer[key]
+
+    @property
+    def seal(self) -> str:
+        """Where the seal is, and how it is opened."""
+        pin = boards.module(self.name).SEAL
+        return f"connect its seal pin (GPIO{pin}) to ground and restart it"
+
+    # ---- readings
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Reads on meanwhile and drops it: who keeps a port open without reading it makes the
+        board wait with every piece that it writes."""
+        done = threading.Event()
+        failed: list[PortError] = []
+
+        def drop() -> None:
+            try:
+                while not done.is_set():
+                    found = self._console.poll()
+                    if found and "t" in found:
+                        self._see(found)
+            except PortError as problem:
+                failed.append(problem)
+
+        reader = threading.Thread(target=drop, daemon=True)
+        reader.start()
+        try:
+            yield
+        finally:
+            done.set()
+            reader.join()
+        if failed:
+            raise failed[0]
+
+    def _see(self, report: dict[str, Any]) -> dict[str, Any]:
+        t = float(report["t"])
+        if t < self._t:
+            self.restarts += 1
+        self._t = t
+        return report
+
+    def settle(self) -> None:
+        """Lets the lines go by that tell of what was before now."""
+        for _ in range(_STALE):
+            self.line()
+
+    def line(self) -> dict[str, Any]:
+        """The next line of telemetry."""
+        return self._see(self._console.report())
+
+    def read(self, lines: int) -> Reading:
+        """The readings of so many seconds from now on. Tells of faults that there are."""
+        rows, hertz = [], []
+        active: dict[str, None] = {}
+        for _ in range(lines):
+            report = self.line()
+            rows.append([[float(e[q]) for q in _QUANTITIES] for e in report["elements"]])
+            hertz.append(float(report["hertz"]))
+            active |= dict.fromkeys(report["faults"]["active"])
+        if active:
+            say(f"the board tells of faults: {', '.join(active)}")
+        return Reading(np.array(rows), float(np.mean(hertz)))
+
+    # ---- constants
+
+    def put(self, constants: dict[str, Any]) -> None:
+        """Stores constants, restarts the board and sees them in force.
+
+        PortError, and what is told at Ctrl-C, ends with what is in force then.
+        """
+        command = command_for(constants)
+        state = _AS_IT_WAS
+        try:
+            try:
+                stored = self._console.ask(command)
+            except Refused as problem:
+                raise PortError(f"{self.port}: the board refuses them: {problem}") from None
+            except (PortError, KeyboardInterrupt):
+                state = _UNKNOWN
+                raise
+            if stored.get("calibration") != constants:
+                state = _UNKNOWN
+                raise PortError(f"{self.port}: the board has understood other constants")
+            state = _STORED
+            say("stored; the board restarts")
+            # The connection may end before the answer comes; what is in force tells then.
+            with suppress(PortError):
+                self._ask("restart", "restarting")
+            self._console.close()
+            self._console = started(self._where, self._timeout)[0]
+            self.in_force = self._ask("calibration", "calibration")
+        except PortError as problem:
+            raise PortError(f"{problem}; {state}") from None
+        except KeyboardInterrupt:
+            say(state)
+            raise
+        self._t = 0.0
+        wanted = from_dict(constants, self.layout).to_dict()
+        wrong = [
+            key for key in wanted | self.in_force if wanted.get(key) != self.in_force.get(key)
+        ]
+        if wrong:
+            raise PortError(
+                f"{self.port}: the board meters with other constants ({', '.join(wrong)}), though "
+                "it was told to restart: see its `log` and `faults`"
+            )
+
+
+def command_for(constants: dict[str, Any]) -> str:
+    """The console's command that stores constants. Raises InputError when it is too long."""
+    command = "calibrate " + json.dumps(constants, separators=(",", ":"))
+    if len(command.encode()) > LONGEST:
+        raise InputError(
+            f"these constants take {len(command.encode())} bytes, the board's console {LONGEST} "
+            "at most: leave out rows of the tables"
+        )
+    return command

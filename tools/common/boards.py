@@ -1,0 +1,41 @@
+"""The board files, loaded on the host: `load("feather_rp2040")` gives its Layout.
+
+A board file is data that the firmware imports by itself; nothing here is flashed.
+"""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from threewire.layout import Layout, LayoutError
+from tools.common.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+BOARDS = ROOT / "boards"
+DEFAULT = "feather_rp2040"
+
+
+def names() -> list[str]:
+    """All boards there are, sorted."""
+    return sorted(path.stem for path in BOARDS.glob("*.py"))
+
+
+@cache
+def module(name: str) -> ModuleType:
+    """The board file as a module. Raises InputError for a board that there is not."""
+    if name not in names():
+        raise InputError(f"board {name!r} is unknown; boards/ has {', '.join(names())}")
+    spec = importlib.util.spec_from_file_location(f"boards.{name}", BOARDS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    board = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(board)
+    return board
+
+
+def load(name: str) -> Layout:
+    """The board's Layout. Raises InputError for an unknown board or an unusable board file."""
+    try:
+        return Layout(module(name))
+    except LayoutError as problem:
+        raise InputError(f"{BOARDS / name}.py: {problem}") from None

@@ -1,0 +1,96 @@
+"""Checks that come before any format: is there a file to read, and is the JSON beside it sound.
+
+Shared by the recording readers; every finding is an InputError.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from tools.common.errors import InputError
+
+
+def reason(error: OSError) -> str:
+    """The operating system's words without its number and path."""
+    return (error.strerror or str(error)).lower()
+
+
+def check_file(path: Path, what: str = "recording") -> None:
+    """InputError unless path is a readable regular file of at least one byte."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a directory; name a {what} file in it")
+        if not path.exists():
+            raise InputError(f"{path}: no such file; name an existing {what}")
+        if not path.is_file():
+            raise InputError(f"{path}: is not a regular file; copy the {what} into one first")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path}: is empty; it must hold a {what}")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path}: cannot be read ({why}); check its permissions") from error
+
+
+def find_beside(path: Path, suffix: str) -> Path:
+    """The file of the same stem with `suffix` (".json"), in any case if the exact one is absent.
+
+    Recorders and copies from FAT file systems mix A.CFG with A.dat. Returns the exact name when
+    there is none.
+    """
+    exact = path.with_suffix(suffix)
+    if exact.exists():
+        return exact
+    try:
+        for other in sorted(path.parent.iterdir()):
+            if other.stem == path.stem and other.suffix.lower() == suffix.lower():
+                return other
+    except OSError:
+        pass  # a directory that can be entered but not listed
+    return exact
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """The object in a JSON file; `what` it describes goes into the messages.
+
+    Raises InputError when it is missing, not JSON, not an object, or repeats a key.
+    """
+    check_file(path, what)
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for k, (key, _) in enumerate(pairs):
+            if any(key == earlier for earlier, _ in pairs[:k]):
+                raise ValueError(f"key {key!r} stands twice")
+        return dict(pairs)
+
+    try:
+        found = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=once)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not a JSON {what} ({error})") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: holds a {type(found).__name__}; the {what} must be an object")
+    return found
+
+
+def check_keys(path: Path, where: str, found: dict[str, Any], allowed: tuple[str, ...]) -> None:
+    """InputError when an object of a JSON file has a key that nothing reads."""
+    for key in found:
+        if key not in allowed:
+            raise InputError(
+                f"{path}: unknown key {key!r} in {where}; known are {', '.join(allowed)}"
+            )
+
+
+def json_number(path: Path, where: str, value: Any) -> float:
+    """A number of a JSON file as a finite float other than 0, else InputError."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number) and number != 0:
+            return number
+    raise InputError(f"{path}: {where} is {value!r}; it must be a finite number other than 0")

@@ -1,0 +1,55 @@
+"""Opens a recorded waveform, whatever its format: the first stage of a replay.
+
+The extension decides which reader is asked; what comes back streams (tools/recording_types.py).
+The readers' own docstrings define the formats.
+"""
+
+from pathlib import Path
+
+from tools.common.errors import InputError
+from tools.common.files import check_file, reason
+from tools.recordings.comtrade import open_comtrade
+from tools.recordings.csv import open_csv
+from tools.recordings.npz import open_npz
+from tools.recordings.types import INPUTS, MIN_RATE_HZ, Capture, Recording, check_rate
+from tools.recordings.wav import open_wav
+
+__all__ = [
+    "INPUTS",
+    "MIN_RATE_HZ",
+    "Capture",
+    "InputError",
+    "Recording",
+    "check_rate",
+    "open_recording",
+]
+
+_OPENERS = {
+    ".npz": open_npz,
+    ".csv": open_csv,
+    ".wav": open_wav,
+    ".cfg": open_comtrade,
+    ".dat": open_comtrade,
+    ".cff": open_comtrade,
+}
+
+
+def open_recording(path: str | Path) -> Recording | Capture:
+    """Open a recording by its extension, in any case: .npz .csv .wav .cfg/.dat .cff.
+
+    A Capture comes back for an .npz of raw ADC codes, a Recording for all else. Only headers are
+    read here, but a .csv is also scanned for its number of lines, and COMTRADE and 24-bit WAV are
+    loaded whole. Raises InputError for a file that
+    cannot be used; what is wrong deep in the data is raised by blocks().
+    """
+    path = Path(path)
+    check_file(path)
+    opener = _OPENERS.get(path.suffix.lower())
+    if opener is None:
+        raise InputError(
+            f"{path}: unknown kind of recording {path.suffix!r}; known are {' '.join(_OPENERS)}"
+        )
+    try:
+        return opener(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)})") from error

@@ -1,0 +1,227 @@
+"""What a recording is once it is open, and the checks every file format shares.
+
+The readers (tools/recording_npz.py and its siblings) parse a file's header and make a Recording or
+a Capture of it; the replay pulls blocks of samples from that, never the whole file.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.common.errors import InputError
+from tools.common.files import reason
+
+# Rows of a block, whatever the order in the file.
+INPUTS = ("v1", "i1", "v2", "i2")
+
+# A power is only as good as the samples in a cycle: under ten, the fifth harmonic folds back.
+SAMPLES_PER_CYCLE = 10
+# Ten a cycle of the slowest mains the meter follows, 45 Hz: no file below this can be replayed.
+MIN_RATE_HZ = 450.0
+MIN_SAMPLES = 4
+# Nothing at a meter's terminals comes near. Beyond it lies a wrong scale or a corrupt file, whose
+# squares would overflow the float64 reference.
+MAX_MAGNITUDE = 1e9
+BLOCK = 65536
+
+FloatArray = NDArray[np.float64]
+# (start, stop) -> float64 pieces of shape (channels, n), n of the reader's choosing.
+Reader = Callable[[int, int], Iterator[FloatArray]]
+
+
+def unit_of(name: str) -> str:
+    """The unit of an input, in words: "volts" for v1 and v2, "amperes" for i1 and i2."""
+    return "volts" if name[0] == "v" else "amperes"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Waveforms in volts and amperes at the meter's terminals, streamed from a file.
+
+    rate_hz  samples a second of each channel, at least MIN_RATE_HZ
+    samples  number of samples of each channel, at least MIN_SAMPLES
+    channels ("v1", "i1") or ("v1", "i1", "v2", "i2")
+
+    Making one raises InputError when rate_hz or samples is out of range. `read` and `where` are
+    the file format's own: its pieces, and its words for the place of a sample.
+    """
+
+    path: Path
+    rate_hz: float
+    samples: int
+    channels: tuple[str, ...]
+    read: Reader
+    where: Callable[[int], str] = "sample {}".format
+
+    def __post_init__(self) -> None:
+        _check_extent(self.path, self.rate_hz, self.samples)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds: samples / rate_hz."""
+        return self.samples / self.rate_hz
+
+    def blocks(
+        self, start: int = 0, stop: int | None = None, size: int = BLOCK
+    ) -> Iterator[FloatArray]:
+        """Samples start <= k < stop, in order, as float64 arrays of shape (4, n).
+
+        Rows are v1, i1, v2, i2 in volts and amperes, zeros where element 2 is absent. n is `size`,
+        and less only in the last block. Each call reads the file anew; a stop of None or beyond
+        the end means the end. Memory is bounded by `size`, not by the
+        file, but for COMTRADE and 24-bit WAV, which their libraries load whole.
+
+        Raises InputError while iterating when the file turns out bad: a sample that is not a
+        number, not finite or beyond MAX_MAGNITUDE, damaged data, data that end early. ValueError,
+        at once, for a start below 0 or a size below 1.
+        """
+        if start < 0 or size < 1:
+            raise ValueError(f"start {start} must be at least 0 and size {size} at least 1")
+        stop = self.samples if stop is None else min(stop, self.samples)
+        return self._blocks(start, stop, size)
+
+    def _blocks(self, start: int, stop: int, size: int) -> Iterator[FloatArray]:
+        if start >= stop:
+            return
+        rows = [INPUTS.index(name) for name in self.channels]
+        block = np.zeros((4, min(size, stop - start)))
+        filled = 0
+        at = start
+        try:
+            for piece in self.read(start, stop):
+                self._check(piece, at)
+                used = 0
+                while used < piece.shape[1]:
+                    n = min(piece.shape[1] - used, block.shape[1] - filled)
+                    block[rows, filled : filled + n] = piece[:, used : used + n]
+                    used += n
+                    filled += n
+                    at += n
+                    if filled == block.shape[1]:
+                        yield block
+                        block = np.zeros((4, min(size, stop - at)))
+                        filled = 0
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({reason(error)})") from error
+        if at < stop:
+            raise InputError(
+                f"{self.path}: ends at sample {at} of {self.samples}; it is cut short or is still "
+                "being written"
+            )
+
+    def _check(self, piece: FloatArray, first: int) -> None:
+        # One comparison catches NaN, infinity and nonsense: no comparison with NaN is true.
+        if np.abs(piece).max(initial=0.0) <= MAX_MAGNITUDE:
+            return
+        bad = ~(np.abs(piece) <= MAX_MAGNITUDE)
+        k = int(np.argmax(bad.any(axis=0)))
+        row = int(np.argmax(bad[:, k]))
+        name = self.channels[row]
+        raise InputError(
+            f"{self.path}: {name} is {float(piece[row, k])} at {self.where(first + k)}; every "
+            f"sample must be a finite number of {unit_of(name)}, at most {MAX_MAGNITUDE:g}"
+        )
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Raw ADC codes made on a board by tools.capture, streamed from its .npz.
+
+    frames      number of frames, at least MIN_SAMPLES
+    board       name of the board file
+    slots       names of the inputs in the order in which a frame converts them
+    frame_ticks, tick_hz  a frame lasts exactly frame_ticks / tick_hz seconds; both positive
+    calibration JSON text of the calibration then in force, or None
+    spans       (frames, frame_ticks) of each run of frames of one length, where they are not all
+                of the one above: a timer's are as long as they have been; else empty
+    energy      what the board's own meter has made of the frames, JSON text as
+                firmware/threewire/capture.py writes it, or None
+    """
+
+    path: Path
+    frames: int
+    board: str
+    slots: tuple[str, ...]
+    frame_ticks: int
+    tick_hz: int
+    calibration: str | None
+    read: Callable[[int], Iterator[NDArray[np.uint16]]]
+    spans: tuple[tuple[int, int], ...] = ()
+    energy: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_extent(self.path, self.rate_hz, self.frames, "frames")
+        if self.spans and sum(frames for frames, _ in self.spans) != self.frames:
+            raise InputError(
+                f"{self.path}: its spans hold {sum(frames for frames, _ in self.spans)} frames, "
+                f"its codes {self.frames}; they must be as many"
+            )
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second."""
+        return self.tick_hz / self.frame_ticks
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.frames * self.frame_ticks / self.tick_hz
+
+    def blocks(self, size: int = BLOCK) -> Iterator[NDArray[np.uint16]]:
+        """All frames in order, as uint16 arrays of shape (n, slots); n is `size` but in the last.
+
+        Each call reads the file anew. Raises InputError while iterating when the data turn out
+        damaged; ValueError, at once, for a size below 1.
+        """
+        if size < 1:
+            raise ValueError(f"size {size} must be at least 1")
+        return self.read(size)
+
+
+def _check_extent(path: Path, rate_hz: float, samples: int, noun: str = "samples") -> None:
+    if not (math.isfinite(rate_hz) and rate_hz > 0):
+        raise InputError(f"{path}: rate_hz is {rate_hz}; it must be a positive, finite number")
+    if rate_hz < MIN_RATE_HZ:
+        raise InputError(
+            f"{path}: rate_hz is {rate_hz:g}; it must be at least {MIN_RATE_HZ:g}, "
+            f"{SAMPLES_PER_CYCLE} samples a cycle of 45 Hz mains"
+        )
+    if samples < MIN_SAMPLES:
+        raise InputError(f"{path}: holds {samples} {noun}; at least {MIN_SAMPLES} are needed")
+
+
+def check_rate(path: str | Path, rate_hz: float, mains_hz: float) -> None:
+    """InputError unless rate_hz gives SAMPLES_PER_CYCLE samples to a cycle of mains_hz.
+
+    For the replay, once it has measured the mains frequency; opening a file only knows the floor
+    for the slowest mains.
+    """
+    least = SAMPLES_PER_CYCLE * mains_hz
+    if not rate_hz >= least:
+        raise InputError(
+            f"{path}: {rate_hz:g} samples a second are {rate_hz / mains_hz:.3g} a cycle of its "
+            f"{mains_hz:g} Hz mains; at least {SAMPLES_PER_CYCLE} a cycle are needed, {least:g} "
+            "a second"
+        )
+
+
+def channel_order(path: Path, names: Collection[str], found: str) -> tuple[str, ...]:
+    """The channels of a recording in the order of INPUTS, from the names a file holds.
+
+    Other names are ignored. `found` tells the user what there is. Raises InputError unless there
+    are v1 and i1, and either both or none of v2 and i2.
+    """
+    for name in ("v1", "i1"):
+        if name not in names:
+            raise InputError(f"{path}: has no {name}; it must have v1 and i1, but holds {found}")
+    has = [name in names for name in ("v2", "i2")]
+    if any(has) and not all(has):
+        there, absent = ("v2", "i2") if has[0] else ("i2", "v2")
+        raise InputError(
+            f"{path}: has {there} but no {absent}; give both, or neither for one element"
+        )
+    return INPUTS if all(has) else INPUTS[:2]

@@ -1,0 +1,86 @@
+"""Draws a replay: power of each element, both registers, and the three LEDs as lanes, on one time
+axis.
+
+Flow: replay (with its trace) -> PLOT file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tools.common.output_files import save_plot
+
+if TYPE_CHECKING:
+    from tools.replay.__main__ import Replay
+
+# Lamps by name: what it says beside the lane, its colour when lit.
+_LANES = (
+    ("kwh", "1000 Wh", "#2ca02c"),
+    ("ten", "10 Wh", "#2ca02c"),
+    ("reverse", "reverse", "#d62728"),
+)
+_DARK = "#e4e4e4"
+
+
+def lit_spans(
+    edges: list[tuple[float, bool]], lit_at_start: bool, seconds: float
+) -> list[tuple[float, float]]:
+    """(start, length) of every time the lamp was on, from its edges."""
+    spans = []
+    since = 0.0 if lit_at_start else None
+    for at, lit in edges:
+        if lit and since is None:
+            since = at
+        elif not lit and since is not None:
+            spans.append((since, at - since))
+            since = None
+    if since is not None:
+        spans.append((since, seconds - since))
+    return spans
+
+
+def _draw_lanes(axes: Axes, replay: Replay) -> None:
+    for k, (name, _, colour) in enumerate(_LANES):
+        lane = (len(_LANES) - 1 - k, 0.7)
+        spans = lit_spans(replay.edges(name), name != "reverse", replay.seconds)
+        axes.broken_barh([(0, replay.seconds)], lane, facecolors=_DARK)
+        axes.broken_barh(spans, lane, facecolors=colour)
+    axes.set_yticks([len(_LANES) - 0.65 - k for k in range(len(_LANES))])
+    axes.set_yticklabels([label for _, label, _ in _LANES])
+    axes.set_ylabel("LEDs")
+    axes.set_xlabel("seconds")
+
+
+def draw(replay: Replay, path: str | Path) -> None:
+    """Writes the plot (.png, .svg or .pdf), whole or not at all. Raises InputError if it
+    cannot.
+    """
+    rows = np.array(replay.metered.trace, dtype=float).reshape(-1, 5)
+    time = rows[:, 0] / replay.layout.tick_hz
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    power, energy, lanes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2.4, 1.4))
+    # Each row is a mean over the stretch that ends there.
+    for column, label in ((1, "element 1"), (2, "element 2")):
+        values = rows[:, column] / 1e9
+        power.step(np.r_[0, time], np.r_[values[:1], values], where="pre", label=label, lw=1.2)
+    power.axhline(0, color="black", lw=0.6)
+    power.set_ylabel("active power, kW")
+    power.legend(loc="lower right")
+    for column, label in ((3, "delivered"), (4, "received")):
+        energy.plot(np.r_[0, time], np.r_[0, rows[:, column] / 1e6], label=label, lw=1.4)
+    energy.set_ylabel("registers, Wh")
+    energy.legend(loc="upper left")
+    for axes in (power, energy):
+        axes.grid(alpha=0.3)
+    _draw_lanes(lanes, replay)
+    lanes.set_xlim(0, replay.seconds)
+    figure.suptitle(
+        f"{Path(replay.path).name}: {replay.seconds:g} s, board {replay.board}, "
+        f"engine {replay.engine}"
+    )
+    save_plot(figure, path)

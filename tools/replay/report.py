@@ -1,0 +1,169 @@
+"""What a replay says: the JSON object of --json, and the table for people.
+
+Flow: replay -> REPORT.  Energies stay decimal strings as the engine made them: no float touches
+them.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tools.replay.__main__ import Replay
+
+_LEDS = ("kwh", "ten", "reverse")
+
+
+def error_ppm(delivered: str, received: str, true_wh: float) -> float | None:
+    """Error of delivered - received (decimal strings, Wh) against true_wh, in millionths of it.
+
+    None where the truth is nothing, or so little (under 1 mWh) that a ratio would say nothing.
+    """
+    if abs(true_wh) < 1e-3:
+        return None
+    # Exact: the strings have more digits than a float of hours of energy.
+    measured = Fraction(delivered) - Fraction(received)
+    return float(measured / Fraction(true_wh) - 1) * 1e6
+
+
+def _powers(result: dict[str, Any]) -> dict[str, float]:
+    return {
+        "watts": result["watts_uw"] / 1e6,
+        "var": result["vars_uw"] / 1e6,
+        "va": result["va_uva"] / 1e6,
+        "power_factor": result["power_factor_ppm"] / 1e6,
+    }
+
+
+def as_json(replay: Replay) -> dict[str, Any]:
+    """The object that --json prints; keys as in the README's table."""
+    result = replay.metered.result
+    reference = replay.reference
+    elements = [
+        {
+            "delivered_wh": e["delivered"]["wh"],
+            "received_wh": e["received"]["wh"],
+            "varh": e["varh"],
+            "volts": e["volts_uv"] / 1e6,
+            "amps": e["amps_ua"] / 1e6,
+            **_powers(e),
+            "reversed": e["reversed"],
+        }
+        for e in result["elements"]
+    ]
+    errors: dict[str, float | None] = {"element1": None, "element2": None, "total": None}
+    truth = None
+    if reference is not None:
+        truth = reference.as_json()
+        for k, e in enumerate(elements):
+            true_wh = reference.elements[k].wh
+            errors[f"element{k + 1}"] = error_ppm(e["delivered_wh"], e["received_wh"], true_wh)
+        errors["total"] = error_ppm(
+            result["delivered"]["wh"],
+            result["received"]["wh"],
+            reference.delivered_wh - reference.received_wh,
+        )
+    return {
+        "seconds": replay.seconds,
+        "frames": result["frames"],
+        "engine": replay.engine,
+        "board": replay.board,
+        "delivered_wh": result["delivered"]["wh"],
+        "received_wh": result["received"]["wh"],
+        "varh": result["varh"],
+        "elements": elements,
+        **_powers(result),
+        "hertz": result["hertz_mhz"] / 1e3,
+        "leds": {name: result["lit"][name] for name in _LEDS},
+        "edges": {name: [[s, lit] for s, lit in replay.edges(name)] for name in _LEDS},
+        "demand": {
+            name: None if uw is None else uw / 1e6
+            for name, uw in (
+                ("watts", result["demand"]["watts_uw"]),
+                ("least", result["demand"]["least_uw"]),
+                ("most", result["demand"]["most_uw"]),
+                ("peak", result["demand"]["peak_uw"]),
+            )
+        },
+        "doctor": result["doctor"],
+        "faults": {
+            "lost_frames": result["lost_frames"],
+            "estimated_delivered_wh": result["estimated_delivered_wh"],
+            "estimated_received_wh": result["estimated_received_wh"],
+            "clipped": replay.clipped,
+        },
+        "captured": None
+        if replay.captured is None
+        else {
+            "delivered_wh": replay.captured["delivered_wh"],
+            "received_wh": replay.captured["received_wh"],
+            "identical": replay.is_identical,
+        },
+        "reference": truth,
+        "error_ppm": errors,
+    }
+
+
+def _ppm(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1f}"
+
+
+def as_text(replay: Replay) -> str:
+    """The same for people: energies beside the reference, readings, LEDs, speed."""
+    report = as_json(replay)
+    truth = report["reference"]
+    lines = [
+        f"{replay.path}: {report['seconds']:.3f} s, {report['frames']} frames, board "
+        f"{replay.board}, engine {replay.engine}",
+        "",
+        f"{'':12}{'delivered Wh':>16}{'received Wh':>16}{'reference, net Wh':>20}"
+        f"{'error ppm':>12}",
+    ]
+    rows = [("element 1", report["elements"][0], 0), ("element 2", report["elements"][1], 1)]
+    for name, e, k in rows:
+        true_wh = f"{truth['elements'][k]['wh']:.6f}" if truth else "-"
+        ppm = _ppm(report["error_ppm"][f"element{k + 1}"])
+        lines.append(
+            f"{name:12}{e['delivered_wh']:>16}{e['received_wh']:>16}{true_wh:>20}{ppm:>12}"
+        )
+    true_wh = f"{truth['delivered_wh'] - truth['received_wh']:.6f}" if truth else "-"
+    ppm = _ppm(report["error_ppm"]["total"])
+    lines.append(
+        f"{'total':12}{report['delivered_wh']:>16}{report['received_wh']:>16}"
+        f"{true_wh:>20}{ppm:>12}"
+    )
+    lines += ["", f"{'':12}{'V':>10}{'A':>10}{'W':>12}{'var':>12}{'VA':>12}{'PF':>8}"]
+    for name, e, _ in rows:
+        lines.append(
+            f"{name:12}{e['volts']:>10.3f}{e['amps']:>10.3f}{e['watts']:>12.2f}"
+            f"{e['var']:>12.2f}{e['va']:>12.2f}{e['power_factor']:>8.4f}"
+            + ("  REVERSED" if e["reversed"] else "")
+        )
+    lines.append(
+        f"{'total':32}{report['watts']:>12.2f}{report['var']:>12.2f}{report['va']:>12.2f}"
+        f"{report['power_factor']:>8.4f}"
+    )
+    lamps = ", ".join(
+        f"{name} {'on' if lit else 'off'} ({len(report['edges'][name])} edges)"
+        for name, lit in report["leds"].items()
+    )
+    captured = report["captured"]
+    if captured:
+        same = "the same to the last bit" if captured["identical"] else "ANOTHER ENERGY"
+        lines += [
+            "",
+            f"the board itself: {captured['delivered_wh']} Wh delivered, "
+            f"{captured['received_wh']} Wh received: {same}",
+        ]
+    doctor = report["doctor"]
+    advice = [f"doctor: {e['text']}" for e in doctor["elements"]]
+    busy = replay.metered.cpu_seconds
+    lines += [
+        "",
+        f"{report['hertz']:.3f} Hz; LEDs: {lamps}",
+        *advice,
+        f"speed: {report['seconds'] / replay.wall_seconds:.0f} x real time in all, "
+        f"{report['seconds'] / busy:.0f} x by the processor time of the engine alone",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,213 @@
+"""Reads a points file: loads, with the board's readings and the reference's of each.
+
+Flow: points file, files of the board's lines -> SOLVE POINTS -> tools.solver.  The format is shown
+by `python -m tools.solve --help`.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from threewire.layout import Layout
+from tools.common import boards
+from tools.common.errors import InputError
+from tools.common.files import check_file, read_json, reason
+from tools.solve.fit import Point
+
+# What the reference is trusted to where the file does not say, and what can be said: percent of
+# reading, one standard uncertainty.
+DEFAULT_PERCENT = 0.1
+_MOST_PERCENT = 10.0
+_LEAST_HZ, _MOST_HZ = 40.0, 70.0
+# Of a value in a message.
+_EXCERPT = 60
+
+_QUANTITIES = ("volts", "amps", "watts")
+_PERCENT = "uncertainty_percent"
+
+
+def read_points(path: str | Path) -> tuple[Layout, list[Point], list[str]]:
+    """The board, the points, and notes on what was left out. Raises InputError."""
+    path = Path(path)
+    found = _Object(
+        str(path), read_json(path, "points file"), "board", "hertz", _PERCENT, "points"
+    )
+    name = found.values.get("board")
+    if not isinstance(name, str):
+        raise InputError(
+            f"{path}: board is {_excerpt(name)}; it must be one of {', '.join(boards.names())}"
+        )
+    try:
+        layout = boards.load(name)
+    except InputError as problem:
+        raise InputError(f"{path}: {problem}") from None
+    hertz = found.number("hertz", _LEAST_HZ, _MOST_HZ) if "hertz" in found.values else None
+    percent = _percent(found, (DEFAULT_PERCENT,) * 3)
+    entries = found.values.get("points")
+    if not isinstance(entries, list) or not entries:
+        raise InputError(
+            f"{path}: points is {_excerpt(entries)}; it must be a list of one or more"
+        )
+    points, notes = [], []
+    for n, entry in enumerate(entries):
+        where = f"{path}: points[{n}]"
+        points.append(_point(path.parent, where, entry, hertz, percent, notes))
+    return layout, points, notes
+
+
+def _excerpt(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        return "beyond words"
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+
+
+class _Object:
+    """A JSON object, `where` it stands, and its numbers; InputError for what it should not be.
+
+    known: the keys it may have; none: any.
+    """
+
+    def __init__(self, where: str, found: Any, *known: str) -> None:
+        self.where = where
+        if not isinstance(found, dict):
+            raise InputError(f"{where} is {_excerpt(found)}; it must be an object")
+        self.values: dict[str, Any] = found
+        for key in found:
+            if known and key not in known:
+                raise InputError(
+                    f"{where}: unknown key {_excerpt(key)}; known are {', '.join(known)}"
+                )
+
+    def number(self, key: str, above: float = -math.inf, most: float = math.inf) -> float:
+        """A finite number that is more than `above` and `most` at most."""
+        if key not in self.values:
+            raise InputError(f"{self.where}: {key} is missing")
+        value = self.values[key]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except OverflowError:
+                number = math.inf
+            if math.isfinite(number) and above < number <= most:
+                return number
+        limits = "" if math.isinf(above) else f" above {above:g}"
+        limits += "" if math.isinf(most) else f" and {most:g} at most"
+        raise InputError(f"{self.where}: {key} is {_excerpt(value)}; it must be a number{limits}")
+
+
+def _percent(found: _Object, default: tuple[float, ...]) -> tuple[float, float, float]:
+    """The uncertainty of volts, amps and watts that an object states, else `default`."""
+    stated = found.values.get(_PERCENT, {})
+    if isinstance(stated, dict):
+        each = _Object(f"{found.where}: {_PERCENT}", stated, *_QUANTITIES)
+        volts, amps, watts = (
+            each.number(key, 0, _MOST_PERCENT) if key in stated else percent
+            for key, percent in zip(_QUANTITIES, default)
+        )
+    else:
+        volts = amps = watts = found.number(_PERCENT, 0, _MOST_PERCENT)
+    return volts, amps, watts
+
+
+def _point(
+    folder: Path,
+    where: str,
+    entry: Any,
+    hertz: float | None,
+    percent: tuple[float, ...],
+    notes: list[str],
+) -> Point:
+    found = _Object(where, entry, "element", "board", "lines", "reference").values
+    element = found.get("element")
+    if not isinstance(element, int) or isinstance(element, bool) or element not in (1, 2):
+        raise InputError(f"{where}: element is {_excerpt(element)}; it must be 1 or 2")
+    where += f", element {element}"
+    if ("board" in found) == ("lines" in found):
+        raise InputError(f"{where}: it must have either board, readings, or lines, a file of them")
+    if "board" in found:
+        given = found["board"] if isinstance(found["board"], list) else [found["board"]]
+        if not given:
+            raise InputError(f"{where}: board is []; it must be readings, or a list of them")
+        rows = [_row(f"{where}: board[{n}]", row) for n, row in enumerate(given)]
+    else:
+        rows, hertz = _lines(folder, where, found["lines"], element, hertz, notes)
+    if hertz is None:
+        raise InputError(f"{where}: the file's hertz is missing; give the mains frequency")
+    reference = _Object(
+        f"{where}: reference",
+        found.get("reference"),
+        *_QUANTITIES,
+        "var",
+        "power_factor",
+        _PERCENT,
+    )
+    volts, amps, watts = (reference.number(key, above=0) for key in _QUANTITIES)
+    # Only their sign counts: volts, amps and watts say the rest.
+    signs = [reference.number(key) for key in ("var", "power_factor") if key in reference.values]
+    return Point(
+        name=where,
+        element=element,
+        hertz=hertz,
+        board=np.array(rows),
+        reference=(volts, amps, watts),
+        percent=_percent(reference, percent),
+        lags=signs[0] > 0 if signs and signs[0] else None,
+    )
+
+
+def _row(where: str, found: Any) -> list[float]:
+    readings = _Object(where, found)
+    return [
+        readings.number("volts", above=0),
+        readings.number("amps", above=0),
+        readings.number("watts"),
+        readings.number("var"),
+    ]
+
+
+def _lines(
+    folder: Path, where: str, name: Any, element: int, hertz: float | None, notes: list[str]
+) -> tuple[list[list[float]], float | None]:
+    """Readings, and their mean frequency if they have one, from a file of the board's lines.
+
+    What a terminal caught besides whole lines of readings is left out, and noted.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"{where}: lines is {_excerpt(name)}; it must be the name of a file")
+    file = folder / name
+    check_file(file, "file of the board's lines")
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read ({reason(error)}); check its permissions"
+        ) from None
+    rows, frequencies, others = [], [], 0
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or "elements" not in found:
+            others += bool(line.strip())
+            continue
+        here = f"{file}: line {number}"
+        elements = found["elements"]
+        if not isinstance(elements, list) or len(elements) < element:
+            raise InputError(f"{here}: elements is {_excerpt(elements)}; it must be a list of two")
+        rows.append(_row(f"{here}, element {element}", elements[element - 1]))
+        if "hertz" in found:
+            frequencies.append(_Object(here, found).number("hertz", _LEAST_HZ, _MOST_HZ))
+    if not rows:
+        raise InputError(
+            f"{file}: holds no readings; expected JSON objects with elements, one a line, as the "
+            "board sends them and tools.replay --json prints them"
+        )
+    if others:
+        notes.append(f"{file}: {others} of {others + len(rows)} lines are no readings: left out")
+    return rows, float(np.mean(frequencies)) if frequencies else hertz

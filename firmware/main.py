@@ -9,13 +9,13 @@ import board
 import machine
 import micropython
 
-from threewire.layout import Layout
+from threewire.metering.layout import Layout
 
 # Each sampler needs modules that other ports do not have.
 if board.SAMPLER["kind"] == "dma":
-    from threewire.dma_sampler import DmaSampler as Sampler
+    from threewire.chip.dma_sampler import DmaSampler as Sampler
 else:
-    from threewire.timer_sampler import TimerSampler as Sampler
+    from threewire.chip.timer_sampler import TimerSampler as Sampler
 
 micropython.alloc_emergency_exception_buf(100)
 # Rubbish is collected before it is all over the heap, where what lives among it would leave no
@@ -27,28 +27,28 @@ layout = Layout(board)
 # would leave holes in the heap.
 sampler = Sampler(board, layout)
 
-from threewire import record  # noqa: E402
-from threewire.calibration import from_dict, nominal  # noqa: E402
-from threewire.commands import Commands  # noqa: E402
-from threewire.console import Console  # noqa: E402
-from threewire.desk import Desk  # noqa: E402
-from threewire.event_log import EventLog  # noqa: E402
-from threewire.faults import ClockWatch, Faults, FaultWatch  # noqa: E402
-from threewire.keeper import Keeper  # noqa: E402
-from threewire.lamps import Lamps  # noqa: E402
-from threewire.meter import Meter  # noqa: E402
-from threewire.port import Port, cause, is_sealed  # noqa: E402
-from threewire.restarts import Restarts  # noqa: E402
-from threewire.sag import Sag  # noqa: E402
-from threewire.service import Service  # noqa: E402
-from threewire.store import Store, made_for  # noqa: E402
+from threewire.storage import record  # noqa: E402
+from threewire.metering.calibration import from_dict, nominal  # noqa: E402
+from threewire.operation.commands import Commands  # noqa: E402
+from threewire.operation.console import Console  # noqa: E402
+from threewire.operation.desk import Desk  # noqa: E402
+from threewire.storage.event_log import EventLog  # noqa: E402
+from threewire.operation.faults import ClockWatch, Faults, FaultWatch  # noqa: E402
+from threewire.storage.keeper import Keeper  # noqa: E402
+from threewire.chip.leds import Lamps  # noqa: E402
+from threewire.metering.meter import Meter  # noqa: E402
+from threewire.chip.serial_port import Port, cause, is_sealed  # noqa: E402
+from threewire.storage.restarts import Restarts  # noqa: E402
+from threewire.metering.sag import Sag  # noqa: E402
+from threewire.operation.loop import Service  # noqa: E402
+from threewire.storage.store import Store, made_for  # noqa: E402
 from threewire.version import VERSION  # noqa: E402
 
 # RP2040 and RP2350 have the kernel in assembler, the others in viper.
 if board.MPY_ARCH.startswith("arm"):
-    from threewire.kernel_thumb import scan
+    from threewire.metering.kernel_thumb import scan
 else:
-    from threewire.kernel import scan
+    from threewire.metering.kernel import scan
 
 # Long enough that looking for new frames costs little, short beside a mains cycle: the lamps
 # follow by as much.

@@ -47,7 +47,8 @@ CAPTURE_SECONDS = 1.0
 # Runs on the chip: the kernels on 167 frames, a mains cycle at 10 kHz.
 KERNELS = """
 import time, array, math
-from threewire import kernel, kernel_thumb
+from threewire.metering import kernel
+from threewire.metering import kernel_thumb
 N = 167
 codes = array.array("H", [2048 + int(1500 * math.sin(k * 0.0376)) for k in range(4 * N)])
 for scan, table in ((kernel_thumb.scan, 0), (kernel_thumb.scan, 1), (kernel.scan, 0)):
@@ -113,7 +114,7 @@ def default_rate(where: str) -> list[Figure]:
         free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
         lines = board.execute(
             "import time\n"
-            "from threewire.telemetry import line\n"
+            "from threewire.operation.telemetry import line\n"
             "t = time.ticks_us()\n"
             "for k in range(5): line(meter)\n"
             "print(time.ticks_diff(time.ticks_us(), t) / 5)\n"

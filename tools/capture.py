@@ -2,7 +2,7 @@
 
 Flow: the board's `capture` command -> CAPTURE -> .npz -> replay, which must come to that very
 energy, to the last bit; that is tried at once.  The lines are described in
-firmware/threewire/capture.py.
+firmware/threewire/operation/capture.py.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from threewire.layout import Layout
+from threewire.metering.layout import Layout
 from tools.common import boards
 from tools.engines import process as engine_process
 from tools.linearity import __main__ as linearity

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import serial
 
-from threewire.console import shown
+from threewire.operation.console import shown
 from tools.cable import port as board_port
 from tools.cable.port import PortError, Whereabouts
 

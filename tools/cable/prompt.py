@@ -92,9 +92,9 @@ for _p, _q in {!r}:
 _NOTE = """
 try:
     import os
-    from threewire import record
-    from threewire.store import Store
-    from threewire.restarts import Restarts
+    from threewire.storage import record
+    from threewire.storage.store import Store
+    from threewire.storage.restarts import Restarts
     Restarts(Store(os, open, "restarts", "restarts", record.REGISTERS)).about_to_restart("command")
 except Exception:
     pass

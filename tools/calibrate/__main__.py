@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from threewire.calibration import from_dict
+from threewire.metering.calibration import from_dict
 from tools.cable import port as board_port
 from tools.common import boards
 from tools.calibrate import questions as calibrate_ask

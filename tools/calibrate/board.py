@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from threewire.calibration import CalibrationError, from_dict
-from threewire.console import LONGEST
-from threewire.layout import Layout
+from threewire.metering.calibration import CalibrationError, from_dict
+from threewire.operation.console import LONGEST
+from threewire.metering.layout import Layout
 from tools.cable import port as board_port
 from tools.common import boards
 from tools.cable.console import BoardConsole, Refused, started

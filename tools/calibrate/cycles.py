@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from threewire.calibration import from_dict
+from threewire.metering.calibration import from_dict
 from tools.cable.port import PortError, say
 from tools.calibrate.questions import SAFETY, ask
 from tools.calibrate.board import Board

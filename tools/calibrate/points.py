@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from threewire.calibration import from_dict
+from threewire.metering.calibration import from_dict
 from tools.calibrate.board import Board, Reading
 from tools.common.errors import InputError
 from tools.common.output_files import write_constants

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from threewire.layout import Layout, LayoutError
+from threewire.metering.layout import Layout, LayoutError
 from tools.common.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent

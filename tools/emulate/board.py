@@ -20,7 +20,7 @@ from rp2040py.execute_batch import execute_batch
 from rp2040py.gpio_pin import GPIOPinState
 from rp2040py.memory_map import FLASH_START_ADDRESS
 
-from threewire.layout import Layout
+from threewire.metering.layout import Layout
 from tools.common import boards
 from tools.engines import __main__ as engines
 from tools.emulate import quirks as rp2040_quirks
@@ -36,7 +36,7 @@ _PINS = 30
 # Conversions further apart than this belong to different runs of the sampler.
 _PAUSE_NS = 1e6
 _INTERRUPT = b"\x03"
-# The firmware takes a Ctrl-C for one only after silence (threewire.console), of which it knows by
+# The firmware takes a Ctrl-C for one only after silence (threewire.operation.console), of which it knows by
 # looking; and this is how long it may take to see it.
 _SILENCE_S = 0.15
 _SEEN_S = 0.2

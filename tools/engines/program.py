@@ -34,11 +34,11 @@ else:
 
 from engine_result import result  # noqa: E402
 
-from threewire.calibration import from_dict  # noqa: E402
-from threewire.layout import Layout  # noqa: E402
-from threewire.meter import Meter  # noqa: E402
-from threewire.readings import watts_uw  # noqa: E402
-from threewire.window import Window  # noqa: E402
+from threewire.metering.calibration import from_dict  # noqa: E402
+from threewire.metering.layout import Layout  # noqa: E402
+from threewire.metering.meter import Meter  # noqa: E402
+from threewire.metering.readings import watts_uw  # noqa: E402
+from threewire.metering.window import Window  # noqa: E402
 
 
 def as_bytes(codes):

@@ -4,7 +4,7 @@ Plain data of plain Python: runs inside engine_main.py on every engine, and is s
 the emulated board's prompt.
 """
 
-from threewire.readings import Total
+from threewire.metering.readings import Total
 
 
 def _register(r):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from threewire.layout import Layout
+from threewire.metering.layout import Layout
 from tools.front_end.interpolation import Evaluator, make_spline
 from tools.front_end.looping import Source
 from tools.recordings.types import INPUTS

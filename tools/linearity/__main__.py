@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from threewire.adc_table import table
+from threewire.metering.adc_table import table
 from tools.linearity.code_edges import FULL, MAX_QUADRATURE, MID, STRAIGHT, CodeEdges
 from tools.common.errors import InputError
 from tools.common.files import read_json

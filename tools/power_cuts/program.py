@@ -26,8 +26,8 @@ sys.path.insert(0, root + "/firmware")
 from flash_model import TEARS, Chip, Supply  # noqa: E402
 from vfs import VfsLfs2  # noqa: E402
 
-from threewire.record import CALIBRATION, REGISTERS  # noqa: E402
-from threewire.store import Store, made_for  # noqa: E402
+from threewire.storage.record import CALIBRATION, REGISTERS  # noqa: E402
+from threewire.storage.store import Store, made_for  # noqa: E402
 
 _FOLDER = 0x4000
 # Operations until a random cut: some 15 saves at most, so that a day has many.

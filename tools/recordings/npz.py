@@ -284,7 +284,7 @@ def _json_text(path: Path, archive: zipfile.ZipFile, name: str) -> str:
 
 
 def _is_energy(found: Any) -> bool:
-    """Whether it is what firmware/threewire/capture.py ends a capture with."""
+    """Whether it is what firmware/threewire/operation/capture.py ends a capture with."""
     if not isinstance(found, dict):
         return False
     exact = found.get("exact")

@@ -139,7 +139,7 @@ class Capture:
     spans       (frames, frame_ticks) of each run of frames of one length, where they are not all
                 of the one above: a timer's are as long as they have been; else empty
     energy      what the board's own meter has made of the frames, JSON text as
-                firmware/threewire/capture.py writes it, or None
+                firmware/threewire/operation/capture.py writes it, or None
     """
 
     path: Path

@@ -70,7 +70,7 @@ def long_life(short: bool) -> list[Row]:
     }
     found = []
     for what, names in list(chosen.items())[: 1 if short else None]:
-        found.append(row(what, *_tests("host_tests/test_long_life.py", names)))
+        found.append(row(what, *_tests("host_tests/whole/test_long_life.py", names)))
     return found
 
 

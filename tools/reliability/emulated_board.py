@@ -14,8 +14,8 @@ from typing import Any
 
 from littlefs import LittleFSError
 
-from threewire import record
-from threewire.store import Store
+from threewire.storage import record
+from threewire.storage.store import Store
 from tools import image
 from tools.common import boards
 from tools.engines import __main__ as engines

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from threewire.calibration import CalibrationError, from_dict
-from threewire.layout import Layout
+from threewire.metering.calibration import CalibrationError, from_dict
+from threewire.metering.layout import Layout
 from tools.common import boards
 from tools.engines import process as engine_process
 from tools.engines import __main__ as engines
@@ -51,7 +51,7 @@ class Replay:
     wall_seconds: float
     captured: dict[str, Any] | None = None
     """What the board's own meter made of the same frames, when all of a capture was replayed with
-    the constants it was made with: the object that firmware/threewire/capture.py ends with."""
+    the constants it was made with: the object that firmware/threewire/operation/capture.py ends with."""
 
     @property
     def is_identical(self) -> bool | None:

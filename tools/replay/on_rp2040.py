@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from threewire.calibration import from_dict, nominal
-from threewire.layout import Layout
+from threewire.metering.calibration import from_dict, nominal
+from threewire.metering.layout import Layout
 from tools import image
 from tools.common import boards
 from tools.engines import process as engine_process

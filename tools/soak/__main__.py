@@ -26,7 +26,7 @@ from tools.common.errors import InputError
 from tools.soak.judge import CAPTURE_S, CHECKS, Check, Event, Judge, sent
 from tools.soak.loads import Reference, codes
 
-from threewire.commands import _TABLE as COMMANDS  # isort: skip
+from threewire.operation.commands import _TABLE as COMMANDS  # isort: skip
 
 # The clocks of a chip wrap at 2**30: in the soak soon after it has begun.
 _TICKS = 1 << 30

@@ -16,8 +16,8 @@ import numpy as np
 from tools.common import boards
 from tools.soak.loads import HERTZ, LOADS, VOLTS, Reference
 
-from threewire.commands import _TABLE as COMMANDS  # isort: skip
-from threewire.faults import NAMES as FAULTS  # isort: skip
+from threewire.operation.commands import _TABLE as COMMANDS  # isort: skip
+from threewire.operation.faults import NAMES as FAULTS  # isort: skip
 
 PPM = 1e-6
 # Length of the captures that are asked for: short beside the second between two lines.

@@ -14,7 +14,7 @@ from tools.common.errors import InputError
 from tools.front_end.model import FrontEnd
 from tools.front_end.looping import ArrayRecording, Source
 
-from threewire.keeper import NAMES as REGISTERS  # isort: skip
+from threewire.storage.keeper import NAMES as REGISTERS  # isort: skip
 
 # Amperes of the elements and lag in degrees: 48 kW, and 3 A against 1 A that flows back.
 LOADS = (((200.0, 200.0), 0.0), ((3.0, -1.0), 30.0))

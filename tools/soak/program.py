@@ -347,7 +347,7 @@ class Modules:
 
 
 def port_for(world, cause):
-    """The module threewire.port: what is typed comes from the events, what is said goes out."""
+    """The module threewire.chip.serial_port: what is typed comes from the events, what is said goes out."""
 
     class Port:
         def __init__(self, board):
@@ -395,10 +395,10 @@ def install(world, cause):
     modules["micropython"] = Modules(
         const=lambda value: value, alloc_emergency_exception_buf=lambda size: None
     )
-    modules["threewire.port"] = port_for(world, cause)
-    modules["threewire.dma_sampler"] = Modules(DmaSampler=world.sampler)
+    modules["threewire.chip.serial_port"] = port_for(world, cause)
+    modules["threewire.chip.dma_sampler"] = Modules(DmaSampler=world.sampler)
     # The assembler of Thumb compiles on no PC.
-    modules["threewire.kernel_thumb"] = Modules(scan=__import__("threewire.kernel").kernel.scan)
+    modules["threewire.metering.kernel_thumb"] = Modules(scan=__import__("threewire.metering.kernel").kernel.scan)
 
 
 def main():

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from threewire.calibration import CalibrationError, from_dict
-from threewire.layout import Layout
+from threewire.metering.calibration import CalibrationError, from_dict
+from threewire.metering.layout import Layout
 from tools.solve.changes import changes, errors
 from tools.common.errors import InputError
 from tools.common.files import read_json

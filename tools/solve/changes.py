@@ -6,8 +6,8 @@ Flow: solver's solution -> CALIBRATION CHANGES -> solve, calibrate.
 from collections.abc import Sequence
 from typing import Any
 
-from threewire.calibration import from_dict
-from threewire.layout import Layout
+from threewire.metering.calibration import from_dict
+from threewire.metering.layout import Layout
 from tools.solve.solver import Residual
 
 QUANTITIES = ("volts", "amps", "watts")

@@ -5,8 +5,8 @@ Flow: points -> SOLVER CHECKS -> tools.solver.
 
 import math
 
-from threewire.calibration import Calibration
-from threewire.layout import Layout
+from threewire.metering.calibration import Calibration
+from threewire.metering.layout import Layout
 from tools.common.errors import InputError
 from tools.solve.fit import Point
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from threewire.calibration import Calibration
+from threewire.metering.calibration import Calibration
 
 Floats = NDArray[np.float64]
 

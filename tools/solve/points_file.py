@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from threewire.layout import Layout
+from threewire.metering.layout import Layout
 from tools.common import boards
 from tools.common.errors import InputError
 from tools.common.files import check_file, read_json, reason

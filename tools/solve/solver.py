@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from threewire.calibration import MAX_PHASE_NS, Calibration, CalibrationError, from_dict
-from threewire.layout import Layout
+from threewire.metering.calibration import MAX_PHASE_NS, Calibration, CalibrationError, from_dict
+from threewire.metering.layout import Layout
 from tools.common.errors import InputError
 from tools.solve.checks import MOST_PHASE_PF, UNITY_PF, check_points
 from tools.solve.fit import Fit, Floats, Observed, Point, Unsettled

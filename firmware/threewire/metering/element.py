@@ -1,0 +1,91 @@
+"""One element's part in the kernel's sums: which input is delayed, by how much, with what gain.
+
+Flow: layout, calibration -> ELEMENT -> accumulator, readings.
+"""
+
+import micropython
+
+from threewire.metering import phasors
+from threewire.metering.intmath import nearest, shift_weight_q24, sin_q30
+
+_QUARTER_TURN_Q30 = 1686629713
+
+
+class Element:
+    """x is the input that is delayed, y the other; offsets are in 1/16 count.
+
+    v_nv, i_na   size of a count, positive
+    power_gain   their product, with the sign of the wiring
+    v_sign       -1 for a voltage that is wired or derived as minus another
+    x_is_i       whether x is the current
+    """
+
+    def __init__(self, layout, calibration, k):
+        v, i = ("v1", "i1") if k == 0 else ("v2", "i2")
+        v_nv = calibration.v_nv[k] * layout.sign[v]
+        i_na = calibration.i_na[k] * layout.sign[i]
+        self.power_gain = v_nv * i_na
+        self.v_nv = abs(v_nv)
+        self.i_na = abs(i_na)
+        self.v_sign = 1 if v_nv > 0 else -1
+        self._k = k
+        self._calibration = calibration
+        self._skew_ns = layout.slot_ns[i] - layout.slot_ns[v]
+        ahead_ns = self._skew_ns + calibration.phase_at(k, 0)
+        self.x_is_i = ahead_ns >= 0
+        self._delay_ns = abs(ahead_ns)
+        self.v_slot = layout.slot[v]
+        self.i_slot = layout.slot[i]
+        self.x_slot, self.y_slot = self.i_slot, self.v_slot
+        if not self.x_is_i:
+            self.x_slot, self.y_slot = self.v_slot, self.i_slot
+        self.offsets = (0, 0)
+
+    def carry(self, amps_ua):
+        """Takes the phase that the calibration gives for this current; whether it has changed.
+
+        The current is converted later than the voltage by the slots between, and the front end
+        shows it earlier than it is: both make its samples run ahead.  What is delayed stays
+        delayed, so a table that crosses zero makes the delay negative.
+        """
+        ahead_ns = self._skew_ns + self._calibration.phase_at(self._k, amps_ua)
+        delay_ns = ahead_ns if self.x_is_i else -ahead_ns
+        changed = delay_ns != self._delay_ns
+        self._delay_ns = delay_ns
+        return changed
+
+    def weigh(self, angle_q32, angle2_q32, frame_ticks, tick_hz):
+        """Sets the weights for the phase that a frame spans (and its square) and frame time."""
+        f = nearest((self._delay_ns * tick_hz) << 24, frame_ticks * 1000000000)
+        self._w1 = shift_weight_q24(f, angle2_q32)
+        self._w01 = self._w1 + shift_weight_q24((1 << 24) - f, angle2_q32)
+        self._gain = self.power_gain * frame_ticks
+        delay_q30 = (f * angle_q32) >> 26
+        self._turn = (sin_q30(_QUARTER_TURN_Q30 - delay_q30), sin_q30(delay_q30))
+
+    @micropython.native
+    def central(self, n, sum_x, sum_y, s0, step, slip):
+        """(S0, S1 - S0) about the offsets, in counts**2 / 256, from n frames' raw sums: of x, y,
+        x[n] y[n], (x[n-1] - x[n]) y[n] and x[n-1] - x[n]."""
+        a, b = self.offsets
+        return (
+            (s0 << 8) - ((b * sum_x + a * sum_y) << 4) + n * a * b,
+            (step << 8) - (b * slip << 4),
+        )
+
+    @micropython.native
+    def energy(self, same, step):
+        """Raw energy of what `central` gave."""
+        return (self._w01 * same + self._w1 * step) * self._gain
+
+    def fundamental(self, sums):
+        """V * conj(I) of the mains frequency from Phasors.take, without the gains but with the
+        wiring's sign: real and imaginary part in the units of phasors.power."""
+        x = 2 * self._k
+        re, im = phasors.power(sums, x, x + 1, self.offsets)
+        # Delay x, whose conjugate this has; then it is y that is the current, if x is not.
+        cos, sin = self._turn
+        re, im = (re * cos - im * sin) >> 30, (re * sin + im * cos) >> 30
+        if not self.x_is_i:
+            im = -im
+        return (re, im) if self.power_gain > 0 else (-re, -im)

@@ -1,0 +1,229 @@
+"""The metering module: codes in; registers, indicators and readings out.
+
+Flow: sampler -> kernel -> accumulator -> METER's creep gates -> registers -> indicators; windows
+-> reverse rule, readings.  Board and host run this very module; it knows no clock, pin or file.
+"""
+
+import micropython
+
+from threewire.metering.accumulator import Accumulator, raw_per_wh
+from threewire.metering.creep import CreepGate
+from threewire.metering.demand import Demand
+from threewire.metering.doctor import diagnose
+from threewire.metering.indicators import ReverseRule, before_edge, kwh_lit, ten_lit
+from threewire.metering.intmath import nearest
+from threewire.metering.kernel import scan
+from threewire.metering.reactive import Reactive
+from threewire.metering.readings import Reading, hertz_mhz
+from threewire.metering.registers import Registers
+from threewire.metering.window import Window
+
+
+class Meter:
+    """A two-element meter.
+
+    layout, calibration  what is measured, and with which constants; the latter is kept
+    on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh",
+                         "ten", "reverse"); ticks since the first frame
+    scan                 the kernel, where the chip has a faster twin of it
+    like                 a Meter with the same layout and calibration, to be made quickly
+    on_window            called as on_window(window) after each window (10 or 12 mains cycles)
+
+    registers Registers; reactive: Reactive, registers of varh; demand: Demand
+    ticks     time metered so far
+    lit       indicator name -> whether it is on
+    lost_frames  frames that gaps have swallowed
+    estimated    Registers of the energy estimated for them, which `registers` includes
+    """
+
+    def __init__(self, layout, calibration, on_edge=None, on_window=None, scan=scan, like=None):
+        self.tick_hz = layout.tick_hz
+        self.calibration = calibration
+        self._on_edge = on_edge
+        self._on_window = on_window
+        self._accumulator = Accumulator(
+            layout, calibration, self, scan, like._accumulator if like else None
+        )
+        self.feed = self._accumulator.feed
+        unit = raw_per_wh(layout.tick_hz)
+        # One second at the starting power: P / 1000 W * 1 s / 3600 s/h, in raw units.
+        starting = unit * layout.starting_mw // 3600000
+        self.gates = (CreepGate(starting, layout.tick_hz), CreepGate(starting, layout.tick_hz))
+        self.rules = (ReverseRule(starting, layout.tick_hz), ReverseRule(starting, layout.tick_hz))
+        self.registers = Registers(unit)
+        self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
+        self.demand = Demand(layout.tick_hz)
+        self._nominal_volts = layout.nominal_volts
+        self.ticks = 0
+        self._recent = []  # the fewest windows that make a second
+        self._is_second = False  # they do
+        self._second = None  # their sum, made when it is asked for
+        self.lit = {"kwh": True, "ten": True, "reverse": False}
+        self._shown_wh = 0
+        self.lost_frames = 0
+        self.estimated = Registers(unit)
+        self._gap_ticks = 0  # lost and not yet estimated
+        self._steady = None  # the latest window of whole cycles
+
+    # ---- called by the accumulator
+
+    @micropython.native
+    def cycle(self, raw1, raw2, ticks):
+        self.ticks += ticks
+        one, two = self.gates
+        return self._register(one.passed(raw1, ticks), two.passed(raw2, ticks))
+
+    def half(self, raw1, raw2, ticks):
+        """Half a cycle that is expected to bring the green lamps' next edge: shows it if it has.
+
+        The registers wait for the cycle's net.  Counted from a zero crossing, half a cycle has
+        half the cycle's energy whatever the power factor, so edges come within half a cycle and
+        the register confirms them.  Where it does not, because the flow has turned since, the
+        lamps go back to it.
+        """
+        one, two = self.gates
+        net = (raw1 if one.is_open else 0) + (raw2 if two.is_open else 0)
+        if net > 0:
+            self._show_wh(self.registers.delivered.wh_with(net), self.ticks + ticks)
+
+    def window(self, window):
+        if window.whole:
+            if self._gap_ticks:
+                self._bridge(self._steady or window, window)
+            self._steady = window
+        self.reactive.add(window, self._accumulator.elements)
+        self.demand.window(window.energy[0] + window.energy[1], window.ticks, self.ticks)
+        recent = self._recent
+        # Windows cut short by gaps join the one before, so that only so many are kept.
+        if recent and recent[-1].ticks * 16 < self.tick_hz:
+            joined = Window()
+            joined.add(recent[-1])
+            joined.add(window)
+            recent[-1] = joined
+        else:
+            recent.append(window)
+        self._second = None
+        ticks = raw1 = raw2 = 0
+        k = len(recent)
+        while k and ticks < self.tick_hz:
+            k -= 1
+            w = recent[k]
+            ticks += w.ticks
+            raw1 += w.energy[0]
+            raw2 += w.energy[1]
+        if ticks >= self.tick_hz:
+            self._is_second = True
+            if k:
+                self._recent = recent[k:]
+            for k, raw in enumerate((raw1, raw2)):
+                self.rules[k].judge(raw, ticks)
+                self.gates[k].judge(raw, ticks)
+            red = self.rules[0].reversed or self.rules[1].reversed
+            self._show("reverse", red, self.ticks)
+        if self._on_window:
+            self._on_window(window)
+
+    # ---- called by whoever runs the meter
+
+    def pause(self):
+        """What is fed next does not follow on what was fed last, and nothing was lost between."""
+        self._accumulator.interrupt()
+
+    def show_registers(self):
+        """Shows what the registers and reverse rules say, after they have been set from outside:
+        the red lamp is on at once if it was when they were stored."""
+        self._show_wh(self.registers.delivered.wh, self.ticks)
+        red = self.rules[0].reversed or self.rules[1].reversed
+        self._show("reverse", red, self.ticks)
+
+    def gap(self, frames, ticks):
+        """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.
+        What flowed meanwhile is estimated from the power before and after, once that is known."""
+        self._accumulator.interrupt()
+        self.lost_frames += frames
+        self.ticks += ticks
+        self._gap_ticks += ticks
+
+    def finish(self):
+        """Accounts for what is still under way: the frames since the last crossing, a gap with
+        nothing after it, and a starting decision cut short.  Metering ends here."""
+        self._accumulator.finish()
+        self.reactive.finish()
+        if self._gap_ticks and self._steady:
+            self._bridge(self._steady, self._steady)
+        one, two = self.gates
+        self._register(one.finish(), two.finish())
+
+    @property
+    def second(self):
+        """The windows of the last second, joined; None while there has been less."""
+        if self._second is None and self._is_second:
+            self._second = Window()
+            for window in self._recent:
+                self._second.add(window)
+        return self._second
+
+    def reading(self, window, k):
+        """Reading of element k + 1 over a window."""
+        return Reading(window, self._accumulator.elements[k], k)
+
+    def readings(self, window):
+        """(Reading of element 1, Reading of element 2, millihertz) over a window."""
+        return self.reading(window, 0), self.reading(window, 1), self.hertz_mhz(window)
+
+    @property
+    def elements(self):
+        """The accumulator's two Elements."""
+        return self._accumulator.elements
+
+    def diagnosis(self, window, one, two):
+        """The doctor's Diagnosis of a window, given its two Readings."""
+        elements = self._accumulator.elements
+        return diagnose(
+            (one.volts_uv, two.volts_uv),
+            (one.amps_ua, two.amps_ua),
+            tuple([(window.active[k], window.reactive[k]) for k in range(len(elements))]),
+            tuple(window.across),
+            self._nominal_volts,
+        )
+
+    def hertz_mhz(self, window):
+        """Mains frequency over a window in millihertz, 0 when no zero crossings bounded it."""
+        return hertz_mhz(window, self.tick_hz)
+
+    # ----
+
+    @micropython.native
+    def _register(self, raw1, raw2):
+        """Registers a cycle.  Returns whether another like it may take the lamps to an edge."""
+        self.registers.add(raw1, raw2)
+        delivered = self.registers.delivered
+        if delivered.wh != self._shown_wh:
+            self._show_wh(delivered.wh, self.ticks)
+        return before_edge(delivered.wh) and delivered.wh_with(raw1 + raw2) > delivered.wh
+
+    def _show_wh(self, wh, ticks):
+        """Shows the green lamps as they are at `wh` watt-hours."""
+        self._shown_wh = wh
+        self._show("ten", ten_lit(wh), ticks)
+        self._show("kwh", kwh_lit(wh), ticks)
+
+    def _bridge(self, before, after):
+        """Registers the gap's energy: its length at the mean of the powers before and after."""
+        ticks = self._gap_ticks
+        self._gap_ticks = 0
+        passed = []
+        for k, gate in enumerate(self.gates):
+            twice = before.energy[k] * after.ticks + after.energy[k] * before.ticks
+            # Rounded to a raw unit, 1e-30 of a watt-hour or less: an estimate has no remainder to
+            # keep.
+            raw = nearest(twice * ticks, 2 * before.ticks * after.ticks)
+            passed.append(gate.passed(raw, ticks))
+        self.estimated.add(*passed)
+        self._register(*passed)
+
+    def _show(self, name, lit, ticks):
+        if self.lit[name] != lit:
+            self.lit[name] = lit
+            if self._on_edge:
+                self._on_edge(name, lit, ticks)

@@ -1,0 +1,57 @@
+"""Reactive energy by quadrant: varh of the mains frequency, per element and of their sum.
+
+Flow: windows -> REACTIVE -> telemetry.  Quadrants are those of IEC 62053-23: I delivers watts and
+lags, II receives and lags, III receives and leads, IV delivers and leads.
+"""
+
+from threewire.metering.readings import raw_vars
+from threewire.metering.registers import Register
+
+
+def raw_per_varh(tick_hz):
+    """Raw units in a varh: nV * nA * ticks."""
+    return 3600 * 10**18 * tick_hz
+
+
+class Reactive:
+    """quadrants: for element 1, element 2 and the total a list of four Registers, I to IV."""
+
+    def __init__(self, starting_mw, tick_hz):
+        unit = raw_per_varh(tick_hz)
+        # Below half the starting power it is noise, as for the watts.
+        self._least = starting_mw * 10**15 // 2
+        self.quadrants = [[Register(unit) for _ in range(4)] for _ in range(3)]
+        self._most = tick_hz  # more than this is not waited for: the voltage is missing
+        self._ticks = 0  # of windows that await one whose phasors are known
+        self._latest = None
+
+    def add(self, window, elements):
+        """Adds a window: what it lacks in phasors is taken to be like the next that has them."""
+        self._ticks += window.ticks
+        if not window.points:
+            if self._ticks > self._most:
+                self._ticks = self._most
+            return
+        flows = [(window.energy[k], raw_vars(window, e, k)) for k, e in enumerate(elements)]
+        flows.append((flows[0][0] + flows[1][0], flows[0][1] + flows[1][1]))
+        self._latest = flows
+        self.finish()
+
+    def finish(self):
+        """Books what still awaits its phasors as the latest there were."""
+        ticks, self._ticks = self._ticks, 0
+        for which, (watts, var) in enumerate(self._latest or ()):
+            self._book(which, watts, var, ticks)
+
+    def copy(self):
+        """The quadrants as they stand."""
+        return [[r.copy() for r in registers] for registers in self.quadrants]
+
+    def _book(self, which, watts, var, ticks):
+        if var >= self._least:
+            quadrant = 0 if watts >= 0 else 1
+        elif var <= -self._least:
+            quadrant = 3 if watts >= 0 else 2
+        else:
+            return
+        self.quadrants[which][quadrant].add(abs(var) * ticks)

@@ -1,0 +1,101 @@
+"""What the meter publishes of a window: volts, amperes, watts and so on, as integers.
+
+Flow: window -> READINGS -> telemetry, host.  Integer all through (micro- and milli-units), so
+every port publishes the same digits; only whoever shows them to people makes decimals of them.
+"""
+
+from threewire.metering.intmath import isqrt, nearest
+
+# Below this angle between voltage and current (0.5 degree: sin in 1/1000) a load counts as neither
+# leading nor lagging.
+_UNITY_PER_MILLE = 9
+
+
+class Reading:
+    """One element over one window.
+
+    volts_uv, amps_ua   rms; converter noise is taken out of the amperes
+    watts_uw            active power, positive from line to load
+    vars_uw             reactive power of the mains frequency (Q1 of IEEE 1459), positive where the
+                        current lags
+    va_uva              volts times amperes
+    power_factor_ppm    |W| / VA in millionths, 0..1000000: positive lagging, negative where the
+                        current leads by more than half a degree; 0 without current or voltage
+    """
+
+    def __init__(self, window, element, k):
+        # Sums of squares are in counts**2 / 256, sizes of a count in nano-units.
+        squares = window.volts2[k]
+        if window.whole:
+            squares = squares * (window.ticks << 12) // window.span_q12
+        self.volts_uv = rms_micro(squares, element.v_nv, window.frames)
+        amps2 = max(0, window.amps2[k] - window.noise2[k])
+        self.amps_ua = rms_micro(amps2, element.i_na, window.frames)
+        self.watts_uw = watts_uw(window, k)
+        self.vars_uw = vars_uw(window, element, k)
+        self.va_uva = self.volts_uv * self.amps_ua // 1000000
+        self.power_factor_ppm = _power_factor_ppm(self)
+
+
+class Total:
+    """Both elements together: sums of watts, vars and (arithmetically) VA, and what power factor
+    they make."""
+
+    def __init__(self, one, two):
+        self.watts_uw = one.watts_uw + two.watts_uw
+        self.vars_uw = one.vars_uw + two.vars_uw
+        self.va_uva = one.va_uva + two.va_uva
+        self.power_factor_ppm = _power_factor_ppm(self)
+
+
+def _power_factor_ppm(reading):
+    if not reading.va_uva:
+        return 0
+    pf = min(1000000, abs(reading.watts_uw) * 1000000 // reading.va_uva)
+    leads = (reading.vars_uw < 0) != (reading.watts_uw < 0)
+    if leads and abs(reading.vars_uw) * 1000 > _UNITY_PER_MILLE * reading.va_uva:
+        return -pf
+    return pf
+
+
+def rms_micro(squares, nano, frames):
+    """Rms in micro-units of `frames` frames' sum of squares (counts**2 / 256), `nano` a count."""
+    return isqrt(squares * nano**2 // frames) // 16000
+
+
+def watts_uw(window, k):
+    """Mean active power of element k + 1 over a window, microwatts."""
+    # A window ends with a whole frame but its cycles end within one: over the time between
+    # crossings, where the voltage is nothing, the mean does not depend on where the frames happen
+    # to be.
+    return mean_uw(window.energy[k], window.span_q12 if window.whole else window.ticks << 12)
+
+
+def mean_uw(raw, ticks_q12):
+    """Mean power of a raw energy (Q32, nV * nA * ticks) over ticks / 4096, microwatts."""
+    return toward_zero(raw, ticks_q12 * 10**12 << 20)
+
+
+def vars_uw(window, element, k):
+    """Reactive power of the mains frequency of element k + 1 over a window, microvars; 0 where the
+    frequency was not known."""
+    return toward_zero(raw_vars(window, element, k), 10**12)
+
+
+def raw_vars(window, element, k):
+    """As vars_uw, in nV * nA.  Rounded: unlike watts they rest on a model of the wave anyhow."""
+    if not window.points:
+        return 0
+    return toward_zero(window.reactive[k] * abs(element.power_gain), window.points << 17)
+
+
+def toward_zero(a, b):
+    """a / b for b > 0, without its fraction."""
+    return a // b if a >= 0 else -(-a // b)
+
+
+def hertz_mhz(window, tick_hz):
+    """Mains frequency in millihertz, 0 when the window was not bounded by zero crossings."""
+    if not window.span_q12:
+        return 0
+    return nearest(window.cycles * tick_hz * 1000 << 12, window.span_q12)

@@ -1,0 +1,164 @@
+"""Owns the kernel's state: tells it what to add and where to stop, and takes the sums out.
+
+Flow: sampler -> kernel -> SUMS -> accumulator.
+"""
+
+import micropython
+from micropython import const
+
+from threewire.metering import kernel
+from threewire.metering.adc_table import entries
+from threewire.metering.intmath import nearest
+from threewire.metering.kernel import (
+    FRESH,
+    MID,
+    PREV_X1,
+    PREV_X2,
+    PREV_Z,
+    PY1,
+    PY2,
+    SX1,
+    SX2,
+    SY1,
+    SY2,
+    TABLE,
+    XX1,
+    XY1,
+    XY2,
+    correlate,
+)
+from threewire.metering.phasors import Phasors
+
+# An upward zero crossing counts once the voltage has been this far below zero, as a part of the
+# nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
+_ARM_PART = const(4)
+# Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is the
+# load's own high harmonics that are seen.
+_NOISE_FRAMES = const(32)
+_NOISE_LIMIT_Q8 = const(1024)
+
+
+class Sums:
+    """The kernel's sums over a run of frames.
+
+    scan       kernel.scan, or a twin of it for the chip at hand
+    like       Sums of the same layout and adc, whose tables are taken over; or None
+    frames     in the sums so far
+    reference  0 or 1: whose voltage bounds the cycles
+    phasors    Phasors of the same frames, which run on until they are taken
+    """
+
+    def __init__(self, layout, elements, adc, scan, like=None):
+        self._scan = scan
+        self._elements = elements
+        self._stride = layout.stride
+        self._arm_depth = [
+            layout.nominal_volts * 1000000000 // (_ARM_PART * e.v_nv) for e in elements
+        ]
+        if like:
+            st = kernel.renewed(like._st)
+        else:
+            st = kernel.state(entries(adc) if adc else None)
+        self._st = st
+        st[kernel.STRIDE] = layout.stride
+        st[kernel.X1] = elements[0].x_slot
+        st[kernel.Y1] = elements[0].y_slot
+        st[kernel.X2] = elements[1].x_slot
+        st[kernel.Y2] = elements[1].y_slot
+        self.phasors = Phasors(st, layout.tick_hz // layout.frame_ticks)
+        self._raw = [0] * 11
+        self._rise = 0  # in the frame of the latest crossing, in counts
+        self.watch(0)
+        self.restart()
+
+    def watch(self, reference):
+        """Bounds the cycles by the upward zero crossings of this element's voltage.  Returns by
+        how much later (1/4096 frame) the latest crossing would have been where zero is now."""
+        st = self._st
+        self.reference = reference
+        e = self._elements[reference]
+        if st[kernel.Z] != e.v_slot:
+            st[kernel.Z] = e.v_slot
+            st[kernel.ARMED] = 0
+            self._rise = 0
+        zero = MID + nearest(e.offsets[1 if e.x_is_i else 0], 16)
+        moved = zero - st[kernel.FIRE]
+        st[kernel.FIRE] = zero
+        st[kernel.ARM] = zero - self._arm_depth[reference]
+        return (moved << 12) // self._rise if self._rise > 0 else 0
+
+    def disconnect(self, codes, pos):
+        """The frame at codes[pos] follows on no other: the one before is taken to be like it."""
+        st = self._st
+        self._before_x1 = st[PREV_X1] = kernel.table_entry(st, codes[pos + st[kernel.X1]])
+        self._before_x2 = st[PREV_X2] = kernel.table_entry(st, codes[pos + st[kernel.X2]])
+        st[PREV_Z] = codes[pos + st[kernel.Z]]
+        st[kernel.ARMED] = 0
+
+    @micropython.native
+    def add(self, codes, pos, end):
+        """Adds the frames at codes[pos:end], or those in front of a crossing; returns where it
+        stopped."""
+        st = self._st
+        stop = self._scan(codes, pos, end, st)
+        self.frames += (stop - pos) // self._stride
+        correlate(codes, pos, stop, st)
+        return stop
+
+    def fraction(self, codes, pos):
+        """How far the crossing that ended `add` at pos is behind the frame before: 0..4096."""
+        st = self._st
+        before = st[PREV_Z]
+        self._rise = rise = codes[pos + st[kernel.Z]] - before
+        # The threshold may have moved since the frame before: stay within the frame.
+        part = ((st[kernel.FIRE] - before) << 12) // rise if rise > 0 else 4096
+        return min(max(part, 0), 4096)
+
+    def restart(self):
+        """The sums begin anew with the next frame; squares run on until they are taken."""
+        st = self._st
+        st[FRESH] = 1
+        self.frames = 0
+        self._before_x1 = st[PREV_X1]
+        self._before_x2 = st[PREV_X2]
+
+    @micropython.native
+    def raw(self):
+        """[frames, then for each element the sums that Element.central takes]; the same list each
+        time."""
+        st = self._st
+        # Into a list that is kept: on a small heap an allocation of several blocks costs more
+        # than the arithmetic.
+        raw = self._raw
+        raw[0] = self.frames
+        raw[1] = st[SX1]
+        raw[2] = st[SY1]
+        raw[3] = s = (st[XY1] << 12) + st[XY1 + 1]
+        raw[4] = (st[PY1] << 12) + st[PY1 + 1] - s
+        raw[5] = self._before_x1 - st[PREV_X1]
+        raw[6] = st[SX2]
+        raw[7] = st[SY2]
+        raw[8] = s = (st[XY2] << 12) + st[XY2 + 1]
+        raw[9] = (st[PY2] << 12) + st[PY2 + 1] - s
+        raw[10] = self._before_x2 - st[PREV_X2]
+        return raw
+
+    def take_squares(self):
+        """Takes out [sum x**2, sum y**2] of element 1, then of element 2."""
+        st = self._st
+        squares = [(st[k] << 12) + st[k + 1] for k in range(XX1, TABLE, 2)]
+        for k in range(XX1, TABLE):
+            st[k] = 0
+        return squares
+
+    def noise(self, codes, pos, frames):
+        """Variance (counts**2, Q8) of the converter's noise in each element's current, from up to
+        32 of these frames.  A mains wave's third differences are tiny, those of white noise have
+        20 times its variance.
+        """
+        m = min(frames, _NOISE_FRAMES) - 3
+        noise = []
+        for e in self._elements:
+            total = kernel.third_differences(codes, pos + e.i_slot, m, self._stride)
+            noise.append(min(_NOISE_LIMIT_Q8, (total << 8) // (20 * m)))
+        return noise

@@ -1,0 +1,137 @@
+"""Keeps what the meter has counted: makes a list of integers of it, saves that, and takes it up.
+
+Flow: meter, faults -> KEEPER -> store; and back at start.  Watt-hours are kept with their
+residues, so that an orderly restart loses nothing; reactive energy to the microvarh.
+"""
+
+from micropython import const
+
+from threewire.storage.save_policy import SavePolicy
+
+# The record's integers, in this order; a later firmware appends.
+#   tick_hz, flags (bit 0, 1: element is reversed; bit 2: the peak demand is negative), lost
+#   frames, peak demand in uW + 1 (0: none yet),
+#   eight registers, each watt-hours and residue: delivered, received, those of element 1 and of
+#   element 2, estimated delivered and received,
+#   twelve of reactive energy in uvarh: element 1, 2 and total, quadrants I to IV,
+#   the faults' counts.
+_FIXED = const(4)
+_REGISTERS = const(8)
+_QUADRANTS = const(12)
+_LEAST = const(32)  # _FIXED + 2 * _REGISTERS + _QUADRANTS
+_MICRO = const(1000000)
+
+NAMES = ("delivered", "received", "delivered1", "received1", "delivered2", "received2")
+
+
+class Keeper:
+    """Saves a meter's registers and the faults in a Store, when the policy says so.
+
+    problem  one line on why the last save failed; "" when it did not
+    """
+
+    def __init__(self, meter, faults, store):
+        self._meter = meter
+        self._faults = faults
+        self._store = store
+        totals = meter.registers
+        one, two = totals.elements
+        self._registers = (totals.delivered, totals.received) + one + two
+        estimated = meter.estimated
+        self._all = self._registers + (estimated.delivered, estimated.received)
+        self._quadrants = [r for of in meter.reactive.quadrants for r in of]
+        self._policy = SavePolicy(meter.tick_hz, meter.ticks, self._moved())
+
+    @property
+    def problem(self):
+        return self._store.problem
+
+    def restore(self):
+        """Takes up the newest record; returns a line for every one that is of no use.
+
+        Without a record the registers stay at zero.
+        """
+        values, sequence, problems = self._store.load()
+        if values and (len(values) < _LEAST or not values[0]):
+            problems.append("record {}: {} values, clock first".format(sequence, len(values)))
+            values = None
+        if values:
+            self._take(values)
+        self._policy = SavePolicy(self._meter.tick_hz, self._meter.ticks, self._moved())
+        return problems
+
+    def values(self):
+        """The record's integers."""
+        meter = self._meter
+        peak = meter.demand.peak_uw
+        flags = 0
+        for k, rule in enumerate(meter.rules):
+            flags |= rule.reversed << k
+        if peak is not None and peak < 0:
+            flags |= 4
+        values = [meter.tick_hz, flags, meter.lost_frames, 0 if peak is None else abs(peak) + 1]
+        for register in self._all:
+            values.append(register.wh)
+            values.append(register.residue)
+        for register in self._quadrants:
+            values.append(register.micro_wh())
+        return values + self._faults.to_list()
+
+    def save(self):
+        """Saves now; returns whether that worked."""
+        saved = self._store.save(self.values())
+        self._policy.tried(self._meter.ticks, self._moved(), saved)
+        self._faults.changed = self._faults.changed and not saved
+        if not saved:
+            self._faults.count("save_failed")
+        return saved
+
+    def gasp(self):
+        """The voltage has collapsed: the next `tick` saves."""
+        self._policy.gasp()
+
+    def tick(self):
+        """Saves if it is time to."""
+        if self._policy.due(self._meter.ticks, self._moved(), self._faults.changed):
+            self.save()
+
+    def preset(self, name, wh):
+        """Raises the register `name` (of NAMES) to `wh` whole watt-hours.  Raises ValueError for a
+        name that there is not, and for no more than there is."""
+        if name not in NAMES:
+            raise ValueError("no register {!r}; there are {}".format(name, ", ".join(NAMES)))
+        register = self._registers[NAMES.index(name)]
+        if not register.wh < wh < 10**12:
+            raise ValueError(
+                "{} is {} Wh; it can only be raised, to less than 10**12".format(
+                    name, register.text()
+                )
+            )
+        register.wh = wh
+        register.residue = 0
+        self._meter.show_registers()
+
+    def _moved(self):
+        total = self._meter.registers
+        return total.delivered.wh + total.received.wh
+
+    def _take(self, values):
+        meter = self._meter
+        tick_hz, flags, lost_frames, peak = values[:_FIXED]
+        at = _FIXED
+        for register in self._all:
+            register.wh = values[at]
+            # Of another clock: its unit is to this one's as the clocks are.
+            register.residue = values[at + 1] * meter.tick_hz // tick_hz
+            register.add(0)
+            at += 2
+        for register in self._quadrants:
+            register.set_micro_wh(values[at])
+            at += 1
+        meter.lost_frames = lost_frames
+        if peak:
+            meter.demand.peak_uw = (peak - 1) * (-1 if flags & 4 else 1)
+        for k, rule in enumerate(meter.rules):
+            rule.reversed = bool(flags >> k & 1)
+        self._faults.from_list(values[at:])
+        meter.show_registers()

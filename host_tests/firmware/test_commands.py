@@ -1,0 +1,666 @@
+"""The console's commands over stand-in desks, typed into the console; then over the real one."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from decimal import ROUND_DOWN, Decimal
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from host_tests.rigs import meter_runs
+from host_tests.conftest import need_engine
+from tools.common import boards
+from tools.common.boards import ROOT
+from tools.reliability.hostile_input import LAYOUT, Desk, Terminal
+
+from threewire.operation import desk as real  # isort: skip
+from threewire.metering.calibration import nominal  # isort: skip
+from threewire.operation.commands import Commands  # isort: skip
+from threewire.storage.event_log import EventLog  # isort: skip
+from threewire.operation.faults import NAMES, Faults, FaultWatch  # isort: skip
+from threewire.storage.keeper import Keeper  # isort: skip
+from threewire.metering.meter import Meter  # isort: skip
+from threewire.storage.record import CALIBRATION, REGISTERS  # isort: skip
+from threewire.storage.restarts import Restarts  # isort: skip
+from threewire.storage.store import Store, made_for  # isort: skip
+from threewire.operation.telemetry import line  # isort: skip
+
+quick = settings(derandomize=True, deadline=None, max_examples=200)
+
+ALL = {
+    "help",
+    "version",
+    "readings",
+    "registers",
+    "faults",
+    "clear faults",
+    "calibration",
+    "calibrate",
+    "preset",
+    "seal",
+    "log",
+    "traceback",
+    "save",
+    "capture",
+    "restart",
+}
+CHANGING = ("clear faults", 'calibrate {"v1_nv":111000000}', "preset delivered 99999")
+GAINS = {
+    "v1_nv": LAYOUT.nv_per_count,
+    "i1_na": LAYOUT.na_per_count,
+    "v2_nv": LAYOUT.nv_per_count,
+    "i2_na": LAYOUT.na_per_count,
+    "phase1_ns": 0,
+    "phase2_ns": 0,
+}
+
+
+def ask(desk: Any, text: str) -> dict[str, Any]:
+    """The one answer to a line, typed and read."""
+    terminal = Terminal(Commands(desk).answer)
+    terminal.send(text.encode() + b"\r\n")
+    assert terminal.crashes == []
+    (answer,) = terminal.answers
+    return answer
+
+
+def refused(desk: Desk, text: str) -> str:
+    """The error to a line that has changed nothing."""
+
+    def state() -> Any:
+        registers = {name: r.text() for name, r in desk.registers.items()}
+        return registers, desk.faults.to_list(), dict(desk.calibration), list(desk.done)
+
+    before = state()
+    answer = ask(desk, text)
+    assert answer.keys() == {"reply", "error"}
+    assert state() == before
+    return answer["error"]
+
+
+# ---- what each shows
+
+
+def test_help_has_every_command_and_each_is_one() -> None:
+    answer = ask(Desk(), "help")
+    assert answer.keys() == {"reply", "note", "commands"} and answer["reply"] == "help"
+    names = {usage.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ{} ") for usage in answer["commands"]}
+    assert names == ALL and len(answer["commands"]) == len(ALL)
+    assert "no echo" in answer["note"] and "Ctrl-C" in answer["note"]
+    for usage, text in answer["commands"].items():
+        assert text
+        # Those that a sealed board refuses are marked.
+        error = ask(Desk(sealed=True), usage).get("error", "")
+        assert error.startswith("sealed") == text.endswith("unsealed"), usage
+        assert "unknown" not in error
+
+
+def test_version() -> None:
+    assert ask(Desk(), "version") == {"reply": "version", "version": "1.2.3", "board": LAYOUT.name}
+
+
+def test_all_registers_with_nine_places() -> None:
+    desk = Desk()
+    answer = ask(desk, "registers")
+
+    def text(name: str) -> str:
+        register = desk.registers[name]
+        exact = register.wh + Fraction(register.residue, 3600 * 10**18 * LAYOUT.tick_hz << 32)
+        digits = Decimal(exact.numerator * 10**9 // exact.denominator).scaleb(-9)
+        return str(digits.quantize(Decimal("1e-9"), ROUND_DOWN))
+
+    def varh(first: int) -> list[str]:
+        return [f"{11 * (first + k)}.000000000" for k in (1, 2, 3, 4)]
+
+    assert answer == {
+        "reply": "registers",
+        "delivered_wh": text("delivered"),
+        "received_wh": text("received"),
+        "varh": varh(8),
+        "elements": [
+            {
+                "delivered_wh": text(f"delivered{k}"),
+                "received_wh": text(f"received{k}"),
+                "varh": varh(4 * k - 4),
+            }
+            for k in (1, 2)
+        ],
+    }
+    assert answer["delivered_wh"] == "100.999999999"
+
+
+def test_registers_are_those_of_one_moment() -> None:
+    """However much is metered between the steps in which the answer is made."""
+    desk = Desk()
+    whole = ask(desk, "registers")
+    terminal = Terminal(Commands(desk).answer)
+    terminal.send(b"registers\n", steps=2)
+    while terminal.console.step():
+        for register in desk.registers.values():
+            register.wh += 1
+    assert terminal.answers == [whole]
+
+
+@pytest.fixture(scope="module")
+def metering() -> meter_runs.Run:
+    layout = boards.load(meter_runs.BOARD)
+    waves = meter_runs.split_phase((40, -75), lag_deg=30)
+    return meter_runs.Run(layout).feed(meter_runs.convert(waves, 2.5, layout))
+
+
+def test_readings_are_the_line_of_telemetry(metering: meter_runs.Run) -> None:
+    desk = Desk()
+    desk.meter = metering.meter
+    answer = ask(desk, "readings")
+    assert answer.pop("reply") == "readings"
+    faults = answer["faults"]
+    assert faults.pop("overrun") == 3 and faults.pop("active") == ["no_voltage 2"]
+    assert answer == json.loads(line(metering.meter))
+    assert answer["elements"][0]["amps"] == pytest.approx(40, rel=2e-3)
+    assert answer["t"] == pytest.approx(2.5, abs=0.1)
+
+
+def test_readings_before_the_first_second_are_refused() -> None:
+    assert refused(Desk(), "readings") == "no second metered yet"
+
+
+def test_faults() -> None:
+    counts = {name: 3 if name == "overrun" else 0 for name in NAMES}
+    assert ask(Desk(), "faults") == {
+        "reply": "faults",
+        "counts": counts,
+        "active": ["no_voltage 2"],
+    }
+
+
+def test_calibration() -> None:
+    assert ask(Desk(), "calibration") == {"reply": "calibration", "calibration": GAINS}
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_seal(sealed: bool) -> None:
+    assert ask(Desk(sealed), "seal") == {"reply": "seal", "sealed": sealed}
+
+
+def test_log_has_all_entries() -> None:
+    desk = Desk()
+    assert ask(desk, "log") == {"reply": "log", "entries": []}
+    desk.done = ["one", 'two "quoted"', "three"]
+    assert ask(desk, "log") == {
+        "reply": "log",
+        "entries": [{"n": k, "what": repr(what)} for k, what in enumerate(desk.done)],
+    }
+
+
+def test_traceback_is_one_line_of_json() -> None:
+    assert ask(Desk(), "traceback") == {
+        "reply": "traceback",
+        "traceback": 'Traceback:\n  File "main.py"\n',
+    }
+
+
+def test_save() -> None:
+    desk = Desk()
+    assert ask(desk, "save") == {"reply": "save", "saved": True}
+    assert desk.done == ["save"]
+    desk.saves = False
+    assert ask(desk, "save") == {"reply": "save", "error": "it failed; see faults"}
+
+
+def test_restart_comes_after_its_answer() -> None:
+    desk = Desk()
+    terminal = Terminal(Commands(desk).answer)
+    terminal.send(b"restart\n", steps=0)
+    while not terminal.text.endswith("\n"):
+        assert desk.done == []
+        terminal.console.step()
+    terminal.work()
+    assert desk.done == ["restart"]
+    assert terminal.answers == [{"reply": "restart", "restarting": True}]
+
+
+def test_a_restart_that_fails_is_told() -> None:
+    class Broken(Desk):
+        def restart(self) -> None:
+            raise OSError(5)
+
+    terminal = Terminal(Commands(Broken()).answer)
+    terminal.send(b"restart\n")
+    assert [answer["reply"] for answer in terminal.answers] == ["restart", ""]
+    assert "OSError" in terminal.answers[1]["error"] and len(terminal.crashes) == 1
+
+
+# ---- what changes the meter
+
+
+@pytest.mark.parametrize("text", CHANGING)
+def test_a_sealed_board_changes_nothing(text: str) -> None:
+    error = refused(Desk(sealed=True), text)
+    assert error == "sealed: connect the board's seal pin to ground and restart"
+    assert "error" not in ask(Desk(), text)
+
+
+def test_clear_faults() -> None:
+    desk = Desk()
+    answer = ask(desk, "clear faults")
+    assert answer == {
+        "reply": "clear faults",
+        "counts": dict.fromkeys(NAMES, 0),
+        "active": ["no_voltage 2"],
+    }
+    old = {name: 3 if name == "overrun" else 0 for name in NAMES}
+    assert desk.done == [("log", "clear faults", old, 0)]
+    assert desk.faults.counts == [0] * len(NAMES)
+
+
+def test_calibrate() -> None:
+    desk = Desk()
+    new = {"v1_nv": 111000000, "i2_na": -149000000, "phase1_by_ma": [[100, 5000], [9000, 4000]]}
+    assert ask(desk, "calibrate " + json.dumps(new)) == {"reply": "calibrate", "calibration": new}
+    assert desk.done == [("write_calibration", new), ("log", "calibrate", GAINS, new)]
+
+
+def test_the_largest_calibration_fits_a_line() -> None:
+    rows = [[50_000 * k + 10_000, -499_999 + k] for k in range(8)]
+    constants: dict[str, Any] = {name: -1_999_999_999 for name in GAINS if "phase" not in name}
+    constants["board"] = LAYOUT.name
+    constants["phase1_by_ma"] = constants["phase2_by_ma"] = rows
+    constants["adc"] = {"steps": [[4000 + k, 512] for k in range(8)], "bow_q4": [-256] * 17}
+    desk = Desk()
+    assert ask(desk, "calibrate " + json.dumps(constants))["calibration"] == constants
+    assert desk.done[0] == ("write_calibration", constants)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("{}}", "no JSON"),
+        ("v1_nv=5", "no JSON"),
+        ("{'v1_nv': 110000000}", "no JSON"),
+        ('{"v1_nv": 110000000', "no JSON"),
+        ("[" * 1000, "no JSON"),
+        ('{"a":' * 180, "no JSON"),
+        ("5", "the constants is 5; it must be one JSON object"),
+        ("[]", "the constants is []"),
+        ("null", "the constants is None"),
+        ("[" * 500 + "]" * 500, "the constants is"),
+        ('{"v1": 5}', "a key is 'v1'; it must be one of"),
+        ('{"v1_nv": 1.5}', "v1_nv is 1.5"),
+        ('{"v1_nv": NaN}', ""),
+        ('{"v1_nv": 1e999}', "v1_nv is inf"),
+        ('{"v1_nv": ' + "9" * 1000 + "}", "v1_nv is 9999"),
+        ('{"v1_nv": true}', "v1_nv is True"),
+        ('{"board": "another"}', "board is 'another'"),
+        ('{"v1_nv": "\\ud800\\u0000"}', "v1_nv is "),
+    ],
+)
+def test_constants_that_are_refused(given: str, says: str) -> None:
+    error = refused(Desk(), "calibrate " + given)
+    assert error.startswith(says) and len(error) < 200
+    assert "; it must be " in error or error == 'no JSON; it is like {"v1_nv":110000000}'
+
+
+def test_json_too_deep_or_too_long_for_any_line() -> None:
+    for text in ("[" * 10**6, '{"a":' * 10**5, "[" + "9," * 10**5 + "9]", '"' + "x" * 10**6):
+        pieces = list(Commands(Desk()).answer("calibrate " + text))
+        answer = json.loads("".join(pieces))
+        assert answer["reply"] == "calibrate" and len(answer["error"]) < 300
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda some: (
+        st.lists(some, max_size=4)
+        | st.dictionaries(
+            st.sampled_from([*GAINS, "phase1_by_ma", "adc", "steps", "board"]) | st.text(), some
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@quick
+@given(JSON)
+def test_any_json(constants: Any) -> None:
+    desk = Desk()
+    terminal = Terminal(Commands(desk).answer)
+    terminal.send(f"calibrate {json.dumps(constants)}\n".encode())
+    (answer,) = terminal.answers
+    assert terminal.crashes == []
+    assert ("error" in answer) == (desk.done == [])
+
+
+@pytest.mark.parametrize(
+    "name", ["delivered", "received", "delivered1", "received1", "delivered2", "received2"]
+)
+def test_preset_raises_a_register(name: str) -> None:
+    desk = Desk()
+    old = desk.registers[name].text()
+    others = {other: r.text() for other, r in desk.registers.items() if other != name}
+    answer = ask(desk, f"preset {name}  43000000000")
+    assert answer == {"reply": "preset", "register": name, "wh": 43_000_000_000}
+    assert desk.registers[name].text() == "43000000000.000000000"
+    assert {other: r.text() for other, r in desk.registers.items() if other != name} == others
+    assert desk.done == [
+        ("preset", name, 43_000_000_000),
+        ("log", f"preset {name}", old, 43_000_000_000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("delivered", "WH must be whole watt-hours"),
+        ("delivered -5", "WH must be whole watt-hours"),
+        ("delivered 5.5", "WH must be whole watt-hours"),
+        ("delivered 1e9", "WH must be whole watt-hours"),
+        ("delivered 0x10", "WH must be whole watt-hours"),
+        ("delivered 5 6", "WH must be whole watt-hours"),
+        ("delivered 1_000", "WH must be whole watt-hours"),
+        ("delivered ²", ""),
+        ("999", "WH must be whole watt-hours"),
+        ("delivered 0", "delivered can only be raised"),
+        ("delivered 100", "delivered can only be raised"),
+        ("received2 599", "received2 can only be raised"),
+        ("delivered3 700", "no register 'delivered3'"),
+        ("Delivered 700", "no register 'Delivered'"),
+        ("\u0000 700", ""),
+    ],
+)
+def test_presets_that_are_refused(given: str, says: str) -> None:
+    assert refused(Desk(), "preset " + given).startswith(says)
+
+
+# ---- what is no command
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_what_is_given_is_what_the_command_takes(name: str) -> None:
+    usage = {"calibrate": " {JSON}", "preset": " NAME WH", "capture": " SECONDS"}.get(name, "")
+    error = refused(Desk(), name if usage else name + " now")
+    assert error == f"it is: {name}{usage}"
+    # Blanks at the end are nothing.
+    assert ask(Desk(), name + "  \t")["reply"] == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["foo", "Help", "hel", "helpme", "help,", "clear", "clear  faults", "clearfaults", "{}", "-"],
+)
+def test_an_unknown_command_names_help(text: str) -> None:
+    answer = ask(Desk(), text)
+    assert answer == {"reply": text, "error": "unknown; see help"}
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 1000, "é" * 500, "\u202e\U0001f600" * 90, "\xa0", "a\x85b"]
+)
+def test_little_of_an_unknown_command_is_shown(text: str) -> None:
+    answer = ask(Desk(), text)
+    assert answer["error"] == "unknown; see help"
+    assert 0 < len(answer["reply"]) <= 40 and answer["reply"].isascii()
+    assert answer["reply"].isprintable()
+
+
+@quick
+@given(
+    st.sampled_from(sorted(ALL)),
+    st.text(max_size=50).filter(lambda text: not set(text) & set("\r\n\b\x7f")),
+    st.booleans(),
+)
+def test_any_text_behind_a_command(name: str, text: str, sealed: bool) -> None:
+    desk = Desk(sealed)
+    terminal = Terminal(Commands(desk).answer)
+    terminal.send(f"{name}{text}\n".encode(errors="surrogatepass"))
+    (answer,) = terminal.answers
+    assert terminal.crashes == []
+    assert not sealed or all(done in ("save", "restart") for done in desk.done)
+    assert "error" in answer or answer["reply"] == name
+
+
+# ---- when the desk fails
+
+
+class Failing(Desk):
+    """Everything it does fails, with what is no ValueError."""
+
+    def write_calibration(self, constants: Any) -> None:
+        raise MemoryError
+
+    def preset(self, name: str, wh: int) -> None:
+        raise OSError(28, "no space")
+
+    def save(self) -> bool:
+        raise OSError(5, "broken")
+
+    def log_lines(self) -> Iterator[str]:
+        yield '{"n":1}'
+        raise RuntimeError("half way")
+
+    def traceback(self) -> str:
+        raise UnicodeError("bad")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("calibrate {}", "MemoryError"),
+        ("preset delivered 999", "OSError: [Errno 28] no space"),
+        ("save", "OSError: [Errno 5] broken"),
+        ("log", "RuntimeError: half way"),
+        ("readings", "AttributeError"),
+    ],
+)
+def test_a_desk_that_fails_is_a_crash_with_an_answer(text: str, says: str) -> None:
+    desk = Failing()
+    desk.meter.second = object()
+    desk.meter.tick_hz = None
+    terminal = Terminal(Commands(desk).answer)
+    terminal.send(text.encode() + b"\nversion\n")
+    answer, last = terminal.answers
+    assert answer["reply"] == text.split()[0] and answer["error"].startswith("it crashed: " + says)
+    assert answer.keys() == {"reply", "error"} and len(terminal.crashes) == 1
+    assert last["reply"] == "version"
+
+
+# ---- the real desk
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Any:
+    """A desk of the firmware's own parts, on files here."""
+
+    def store(name: str, kind: int, check: Any = None) -> Store:
+        return Store(os, open, str(tmp_path / name), name, kind, check)
+
+    faults, meter = Faults(), Meter(LAYOUT, nominal(LAYOUT))
+    keeper = Keeper(meter, faults, store("registers", REGISTERS))
+    restarts = Restarts(store("restarts", REGISTERS))
+    log = EventLog(os, open, str(tmp_path / "log"), json.dumps)
+    constants = store("constants", CALIBRATION, made_for(LAYOUT.name))
+    watch = FaultWatch(faults, LAYOUT)
+    port = SimpleNamespace(write_bytes=lambda data: None, is_ready=lambda: True, most=64)
+    desk = real.Desk(
+        "1.2.3",
+        LAYOUT,
+        False,
+        meter,
+        keeper,
+        faults,
+        watch,
+        restarts,
+        log,
+        constants,
+        lambda: Meter(LAYOUT, meter.calibration),
+        port,
+    )
+    return SimpleNamespace(desk=desk, meter=meter, keeper=keeper, constants=constants)
+
+
+def test_on_the_real_desk_every_change_is_kept_and_logged_once(board: Any) -> None:
+    board.desk.faults.count("overrun", 5)
+    board.meter.registers.elements[1][0].residue = 1
+    texts = [
+        "preset delivered2 750",
+        "preset delivered2 749",
+        'calibrate {"v1_nv":111000000}',
+        'calibrate {"v1_nv":1}',
+        "clear faults",
+        "nonsense",
+    ]
+    errors = ["error" in ask(board.desk, text) for text in texts]
+    assert errors == [False, True, False, True, False, True]
+    entries = ask(board.desk, "log")["entries"]
+    cleared = {name: 5 if name == "overrun" else 0 for name in NAMES}
+    assert [(e["what"], e["old"], e["new"]) for e in entries] == [
+        ("preset delivered2", "0.000000000", 750),
+        ("calibrate", GAINS, {"v1_nv": 111000000}),
+        ("clear faults", cleared, 0),
+    ]
+    assert ask(board.desk, "registers")["elements"][1]["delivered_wh"] == "750.000000000"
+    assert board.constants.load()[0] == (LAYOUT.name, b'{"v1_nv": 111000000}')
+    assert ask(board.desk, "faults")["counts"] == dict.fromkeys(NAMES, 0)
+
+
+def test_on_the_real_desk_every_command_is_answered(board: Any) -> None:
+    for name in sorted(ALL - {"calibrate", "preset", "readings", "capture"}):
+        answer = ask(board.desk, name)
+        assert answer["reply"] == name and "error" not in answer
+    assert board.desk.restart_wanted
+    assert ask(board.desk, "traceback")["traceback"] == ""
+
+
+# ---- on MicroPython
+
+_ON_ENGINE = """\
+import gc, json, sys
+sys.path.insert(0, {firmware!r})
+from threewire.metering.calibration import from_dict, nominal
+from threewire.operation.commands import Commands
+from threewire.operation.console import Console
+from threewire.operation.faults import Faults
+from threewire.metering.layout import Layout
+from threewire.metering.meter import Meter
+sys.path.insert(0, {boards!r})
+import {board} as board
+
+layout = Layout(board)
+
+class Desk:
+    version = "1.2.3"
+    board = layout.name
+    sealed = False
+    active = ["no_voltage 2"]
+    calibration = nominal(layout).to_dict()
+    def __init__(self):
+        self.meter = Meter(layout, nominal(layout))
+        self.faults = Faults()
+    def write_calibration(self, constants):
+        from_dict(constants, layout)
+    def preset(self, name, wh):
+        if wh != 2**40:
+            raise ValueError("not this")
+    def log(self, what, old, new):
+        sys.stderr.write(json.dumps([what, old, new]) + "\\n")
+    def log_lines(self):
+        yield "1"
+        yield '{{"a": 2}}'
+    def traceback(self):
+        return "line\\nline \\x01"
+    def save(self):
+        return True
+    def prepare_capture(self, seconds):
+        if seconds == "x":
+            raise ValueError("no number")
+        return {{"seconds": seconds}}
+    def begin_capture(self):
+        sys.stderr.write('["capture"]\\n')
+    def restart(self):
+        sys.stderr.write('["restart"]\\n')
+
+def crashed(problem):
+    sys.print_exception(problem, sys.stderr)
+    sys.exit(3)
+
+console = Console(Commands(Desk()).answer, sys.stdout.write, crashed)
+console.take(b" ", 0)
+for text in {texts}:
+    console.take(text, 0)
+    while console.step():
+        pass
+"""
+
+
+@pytest.mark.parametrize("engine", ["micropython", "i386", "armhf"])
+def test_on_micropython(engine: str, tmp_path: Path) -> None:
+    """Every command is answered, and every constant that is refused, as on CPython."""
+    texts = sorted(ALL - {"calibrate", "preset", "restart", "capture"}) + [
+        "capture 2.5",
+        'calibrate {"i1_na": 151000000}',
+        "preset received 1099511627776",
+        "preset received 5",
+        "preset received 5.5",
+        "restart",
+        "unknown\u20ac'\"",
+        "calibrate " + "[" * 1000,
+        "calibrate " + "[" * 500 + "]" * 500,
+        'calibrate {"v1_nv": ' + "9" * 1000 + "}",
+        'calibrate {"a": ' * 60,
+        'calibrate {"v1_nv": 1e999}',
+        "calibrate nothing",
+        "capture x",
+    ]
+    script = tmp_path / "commands.py"
+    script.write_text(
+        _ON_ENGINE.format(
+            firmware=str(ROOT / "firmware"),
+            boards=str(boards.BOARDS),
+            board=boards.DEFAULT,
+            texts=[text.encode() + b"\n" for text in texts],
+        )
+    )
+    done = subprocess.run(
+        [*need_engine(engine, "256k"), str(script)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(text) for text in done.stdout.splitlines()]
+    assert len(answers) == len(texts) and done.stdout.isascii()
+    by_text = dict(zip(texts, answers))
+    for text, answer in by_text.items():
+        name = next((name for name in sorted(ALL)[::-1] if text.startswith(name)), None)
+        assert answer["reply"] == (name or "unknown\\xe2\\x82\\xac\\'\"")
+    told = {text for text, answer in by_text.items() if "error" in answer}
+    assert told == {"readings", *texts[texts.index("preset received 5") :]} - {"restart"}
+    assert by_text["calibrate " + "[" * 1000]["error"].startswith("no JSON")
+    assert by_text["calibrate " + "[" * 500 + "]" * 500]["error"].startswith("the constants is")
+    assert by_text["preset received 5"]["error"] == "not this"
+    assert by_text["capture 2.5"] == {"reply": "capture", "seconds": "2.5"}
+    for name in ("version", "registers", "faults", "help", "calibration", "seal"):
+        desk = Desk()
+        for register in desk.registers.values():
+            register.wh = register.residue = 0
+        expected = ask(desk, name)
+        if name == "faults":
+            expected["counts"]["overrun"] = 0
+        if name == "registers":
+            zero = ["0.000000000"] * 4
+            expected["varh"] = expected["elements"][0]["varh"] = zero
+            expected["elements"][1]["varh"] = zero
+        assert by_text[name] == expected
+    assert by_text["traceback"]["traceback"] == "line\nline \x01"
+    assert by_text["log"]["entries"] == [1, {"a": 2}]
+    logged = [json.loads(text) for text in done.stderr.splitlines()]
+    assert logged == [
+        ["clear faults", dict.fromkeys(NAMES, 0), 0],
+        ["capture"],
+        ["calibrate", GAINS, {"i1_na": 151000000}],
+        ["preset received", "0.000000000", 2**40],
+        ["restart"],
+    ]

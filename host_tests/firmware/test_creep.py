@@ -1,0 +1,157 @@
+"""The no-load gate in exact integers: what opens it, what passes, what is dropped."""
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from host_tests.rigs import meter_runs
+from threewire.metering.creep import CreepGate
+
+HZ = 6000
+CYCLE = HZ // 60
+# Energy of a second at the starting power; a cycle at that power is a whole number, and even.
+STARTING = 240 * 10**6
+PER_CYCLE = STARTING // 60
+
+
+def gate() -> CreepGate:
+    return CreepGate(STARTING, HZ)
+
+
+def passed(of: CreepGate, cycles: Iterable[int]) -> list[int]:
+    return [of.passed(raw, CYCLE) for raw in cycles]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    "share", [Fraction(1, 2), Fraction(1, 2) + Fraction(1, 1000), Fraction(1)]
+)
+def test_a_load_from_half_the_starting_power_up_is_all_counted(sign: int, share: Fraction) -> None:
+    of = gate()
+    raw = int(sign * share * PER_CYCLE)
+    out = passed(of, [raw] * 200)
+    first = next(k for k, energy in enumerate(out) if energy)
+    assert first < 60  # within the first second
+    assert out[first] == raw * (first + 1)  # with all there was before
+    assert sum(out) == 200 * raw
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_below_half_the_starting_power_nothing_passes(sign: int) -> None:
+    of = gate()
+    raw = sign * (PER_CYCLE // 2 - 1)
+    assert not any(passed(of, [raw] * 6000))
+    assert of.finish() == 0
+
+
+def test_a_big_load_opens_at_once() -> None:
+    # 24 times the starting power: half a second's worth at the starting power in 1/48 s.
+    of = gate()
+    out = passed(of, [24 * PER_CYCLE] * 3)
+    assert out == [0, 48 * PER_CYCLE, 24 * PER_CYCLE]
+    assert passed(gate(), [30 * PER_CYCLE]) == [30 * PER_CYCLE]
+
+
+@pytest.mark.parametrize("idle", [0, 1, 30, 59, 60, 61, 119, 250])
+def test_a_load_keeps_its_first_second_whenever_it_is_switched_on(idle: int) -> None:
+    of = gate()
+    raw = PER_CYCLE * 6 // 10
+    out = passed(of, [0] * idle + [raw] * 130)
+    assert sum(out) == 130 * raw
+    assert any(out[: idle + 120])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32))
+def test_noise_never_opens_it(seed: int) -> None:
+    # Ten minutes of a converter's noise at 120 V, in watts averaged over a cycle: 0.15 A a count
+    # times 1.2 counts over 133 frames are 1.9 W, against 12 W that open the gate. The mean wanders
+    # as much again.
+    watt = PER_CYCLE / 24
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 2 * watt, 36000) + 2 * watt * np.sin(np.arange(36000) / 700)
+    of = gate()
+    assert not any(passed(of, noise.astype(int).tolist()))
+    assert of.is_open is False
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("ticks", [HZ, HZ * 6 // 5])
+def test_a_gate_shuts_below_a_quarter_and_not_above(ticks: int, sign: int) -> None:
+    of = gate()
+    passed(of, [sign * PER_CYCLE] * 60)
+    quarter = STARTING * ticks // HZ // 4
+    of.judge(sign * quarter, ticks)
+    assert of.is_open and of.passed(sign, CYCLE) == sign
+    of.judge(sign * (quarter - 1), ticks)
+    assert not of.is_open
+    # What comes while it is shut is lost, but for the last two seconds.
+    small = sign * (PER_CYCLE // 4)
+    assert not any(passed(of, [small] * 600))
+    late = passed(of, [sign * PER_CYCLE] * 60)
+    assert 60 * PER_CYCLE <= abs(sum(late)) <= 60 * PER_CYCLE + 119 * abs(small)
+
+
+def test_judging_does_not_open_it() -> None:
+    of = gate()
+    of.judge(100 * STARTING, HZ)
+    assert not of.is_open and of.passed(1, CYCLE) == 0
+
+
+def test_hysteresis_holds_a_load_between_the_thresholds() -> None:
+    shut = gate()
+    between = PER_CYCLE * 3 // 8
+    assert not any(passed(shut, [between] * 300))
+    opened = gate()
+    passed(opened, [PER_CYCLE] * 60)
+    assert passed(opened, [between] * 300) == [between] * 300
+
+
+@pytest.mark.parametrize("cycles", [1, 2, 30, 59])
+def test_finish_decides_on_what_there_is(cycles: int) -> None:
+    of = gate()
+    raw = PER_CYCLE // 2
+    assert not any(passed(of, [raw] * cycles))
+    assert of.finish() == raw * cycles
+    assert of.finish() == 0
+    below = gate()
+    passed(below, [raw - 1] * cycles)
+    assert below.finish() == 0
+    assert gate().finish() == 0
+
+
+stretches = st.lists(
+    st.tuples(
+        st.integers(-3 * STARTING, 3 * STARTING) | st.integers(-40, 40), st.integers(1, 150)
+    ),
+    max_size=200,
+)
+
+
+@given(stretches)
+def test_what_passes_is_what_came_less_whole_dropped_stretches(
+    steps: list[tuple[int, int]],
+) -> None:
+    """While open all passes; on opening, the last so many stretches pass together, and only what
+    came before them, while shut, is dropped."""
+    of = gate()
+    pending: list[int] = []
+    for raw, ticks in steps:
+        was_open = of.is_open
+        out = of.passed(raw, ticks)
+        if was_open:
+            assert out == raw
+            continue
+        pending.append(raw)
+        if of.is_open:
+            tails = [sum(pending[k:]) for k in range(len(pending))]
+            assert out in tails
+            pending = []
+        else:
+            assert out == 0
+    if pending:
+        assert of.finish() in [0, *(sum(pending[k:]) for k in range(len(pending)))]

@@ -1,0 +1,276 @@
+"""Reactive energy: varh in the right one of four quadrants, as much as the fundamental's Q makes.
+
+Against Q * t of closed formulas, and against sums of made-up windows in Fractions.
+"""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host_tests.rigs.meter_runs import (
+    I_NA,
+    V_NV,
+    Codes,
+    Run,
+    board,
+    convert,
+    default_board,
+    front_end,
+    on_engine,
+    split_phase,
+)
+from threewire.metering.reactive import Reactive, raw_per_varh
+from threewire.metering.window import Window
+from tools.front_end.looping import ArrayRecording, Source
+
+TICK_HZ = 64_000_000
+# 0.1 % of 200 A at 120 V; half of it in var is the least that is booked.
+STARTING_MW = 24_000
+LEAST_VAR = 12
+QUADRANTS = "I", "II", "III", "IV"
+# Angle by which the current lags -> quadrant (IEC 62053-23): delivers and lags, receives and lags
+# and so on, where "lags" is the sign of Q.
+ANGLES = {30: "I", 75: "I", 100: "II", 150: "II", 200: "III", 260: "III", 290: "IV", 330: "IV"}
+
+
+def varh(of: Run, which: int) -> list[float]:
+    """The four registers of element 1, element 2 or (index 2) the total, I to IV."""
+    return [float(register.text()) for register in of.meter.reactive.quadrants[which]]
+
+
+def booked_s(of: Run) -> float:
+    """The time until the end of the last window with phasors: what is booked by then."""
+    ticks = known = 0
+    for window in of.windows:
+        ticks += window.ticks
+        if window.points:
+            known = ticks
+    return known / of.layout.tick_hz
+
+
+def only(quadrant: str, amount: float) -> list[float]:
+    return [amount if name == quadrant else 0 for name in QUADRANTS]
+
+
+# ---- of a meter
+
+
+@pytest.mark.parametrize(("lag_deg", "quadrant"), ANGLES.items())
+@pytest.mark.parametrize("hertz", [50.0, 60.0])
+def test_a_load_books_its_q_in_its_quadrant(hertz: float, lag_deg: int, quadrant: str) -> None:
+    of = Run().feed(convert(split_phase((40, 15), lag_deg, hertz), 5))
+    seconds = booked_s(of)
+    assert seconds > 4.7
+    for which, amps in enumerate((40, 15, 55)):
+        q_varh = 120 * amps * abs(math.sin(math.radians(lag_deg))) * seconds / 3600
+        assert varh(of, which) == pytest.approx(only(quadrant, q_varh), rel=5e-3)
+
+
+def test_the_total_has_the_quadrant_of_the_sums() -> None:
+    # Element 1 delivers 3.6 kW and lags by 3 kvar, element 2 receives 4.8 kW and leads by 2 kvar.
+    pairs = ((3600, 3000), (-4800, -2000))
+    waves = {}
+    for k, (p, q) in enumerate(pairs, 1):
+        amps, lag = math.hypot(p, q) / 120, math.degrees(math.atan2(q, p))
+        sign = 1 if k == 1 else -1
+        waves |= {
+            f"{name}{k}": wave
+            for name, wave in (
+                ("v", split_phase((1, 1))["v1" if sign > 0 else "v2"]),
+                ("i", split_phase((amps, amps), lag)["i1" if sign > 0 else "i2"]),
+            )
+        }
+    of = Run().feed(convert(waves, 5))
+    hours = booked_s(of) / 3600
+    assert varh(of, 0) == pytest.approx(only("I", 3000 * hours), rel=5e-3)
+    assert varh(of, 1) == pytest.approx(only("III", 2000 * hours), rel=5e-3)
+    # In all -1.2 kW and 1 kvar.
+    assert varh(of, 2) == pytest.approx(only("II", 1000 * hours), rel=1e-2)
+
+
+@pytest.mark.parametrize("amps", [2.0, 30.0, 200.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_load_of_unity_power_factor_books_nothing(amps: float, sign: int) -> None:
+    # 24 kVA: 12 var would be 0.03 degrees.
+    for hertz in (50, 59.93, 60.0):
+        of = Run().feed(convert(split_phase((sign * amps, amps), hertz=hertz), 4))
+        assert [varh(of, which) for which in range(3)] == [[0] * 4] * 3
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.4])
+def test_no_load_books_nothing(noise: float) -> None:
+    of = Run().feed(convert(split_phase((0, 0)), 30, noise=noise))
+    assert [varh(of, which) for which in range(3)] == [[0] * 4] * 3
+
+
+def test_no_voltage_books_nothing() -> None:
+    waves = split_phase((50, 50), lag_deg=60)
+    of = Run().feed(convert({name: waves[name] for name in ("i1", "i2")}, 5))
+    assert [varh(of, which) for which in range(3)] == [[0] * 4] * 3
+
+
+@pytest.mark.parametrize("lag_deg", [60.0, -60.0])
+def test_time_without_voltage_is_no_reactive_energy_once_it_is_back(lag_deg: float) -> None:
+    # Fuses of the voltage leads are out for a minute: no voltage, no vars, whatever flows after.
+    full = split_phase((50, 20), lag_deg)
+    without = {name: wave for name, wave in full.items() if name[0] == "i"}
+    of = Run()
+    of.feed(convert(full, 3)).feed(convert(without, 60, start_s=3))
+    of.feed(convert(full, 3, start_s=63))
+    for which, amps in enumerate((50, 20, 70)):
+        q_varh = 120 * amps * math.sin(math.radians(60)) * 6 / 3600
+        # Either end of the break may cost a window, and so does what is still under way.
+        assert sum(varh(of, which)) == pytest.approx(q_varh, rel=0.15)
+
+
+def test_a_voltage_that_is_missing_on_one_element_books_nothing_there() -> None:
+    waves = split_phase((50, 20), lag_deg=60)
+    del waves["v1"]
+    of = Run().feed(convert(waves, 8))
+    assert varh(of, 0) == [0] * 4
+    # Found by the other element's crossings, after 25 ms without one.
+    q_varh = 120 * 20 * math.sin(math.radians(60)) * booked_s(of) / 3600
+    assert varh(of, 1) == pytest.approx(only("I", q_varh), rel=0.02)
+
+
+def test_a_turned_ct_books_in_the_opposite_quadrant() -> None:
+    of = Run().feed(convert(split_phase((-40, 15), lag_deg=50), 4))
+    hours = booked_s(of) / 3600
+    q = 120 * math.sin(math.radians(50))
+    assert varh(of, 0) == pytest.approx(only("III", 40 * q * hours), rel=5e-3)
+    assert varh(of, 1) == pytest.approx(only("I", 15 * q * hours), rel=5e-3)
+
+
+def recording(amps: Sequence[float], lag_deg: float, seconds: float) -> list[Codes]:
+    """A second of sines, looped, as the default board's converter sees it."""
+    rate = 24000
+    t = np.arange(rate) / rate
+    signals = {name: wave(t) for name, wave in split_phase(amps, lag_deg).items()}
+    source = Source(ArrayRecording(rate, signals), seconds)
+    return list(front_end(default_board()).codes(source))
+
+
+@pytest.mark.parametrize(("lag_deg", "quadrant"), [(60, "I"), (-60, "IV"), (120, "II")])
+def test_a_finished_replay_has_the_reactive_energy_of_all_its_frames(
+    lag_deg: float, quadrant: str
+) -> None:
+    # As for the watt-hours: what is under way at the end counts too. 20 s of 100 A and 3 A.
+    result = on_engine("micropython", recording((100, 3), lag_deg, 20)).result
+    for amps, found in zip((100, 3, 103), (*result["elements"], result)):
+        q_varh = 120 * amps * abs(math.sin(math.radians(lag_deg))) * 20 / 3600
+        assert [float(text) for text in found["varh"]] == pytest.approx(
+            only(quadrant, q_varh), rel=5e-3
+        )
+
+
+# ---- of made-up windows
+
+GAIN = V_NV * I_NA
+ELEMENTS = (SimpleNamespace(power_gain=GAIN), SimpleNamespace(power_gain=-GAIN))
+
+
+def window(watts: Sequence[float], var: Sequence[float], ticks: int, points: int = 250) -> Window:
+    """A window of about these powers; without points it tells no var."""
+    made = Window()
+    made.ticks = ticks
+    made.points = points
+    for k in (0, 1):
+        made.energy[k] = round(watts[k] * 1e18) * ticks << 32
+        if points:
+            made.reactive[k] = round(var[k] * 1e18 / GAIN * 2**17 * points)
+    return made
+
+
+def exact_var(made: Window, k: int) -> Fraction:
+    return Fraction(made.reactive[k] * GAIN, made.points * 2**17 * 10**18)
+
+
+def totals(of: Reactive) -> list[list[Fraction]]:
+    """All registers in varh, exactly."""
+    unit = 3600 * 10**18 * TICK_HZ
+    return [[r.wh + Fraction(r.residue, unit) for r in registers] for registers in of.quadrants]
+
+
+powers = st.integers(-24_000, 24_000)
+windows = st.lists(
+    st.tuples(powers, powers, powers, powers, st.integers(1, TICK_HZ // 5), st.booleans()),
+    max_size=12,
+)
+
+
+@given(windows)
+def test_quadrants_are_those_of_the_signs(
+    rows: list[tuple[int, int, int, int, int, bool]],
+) -> None:
+    of = Reactive(STARTING_MW, TICK_HZ)
+    expected = [[Fraction(0)] * 4 for _ in range(3)]
+    waiting = 0
+    for p1, q1, p2, q2, ticks, is_known in rows:
+        made = window((p1, p2), (q1, q2), ticks, 250 if is_known else 0)
+        of.add(made, ELEMENTS)
+        # What has no phasors counts as the next that has: for how long is another question.
+        waiting += ticks
+        if waiting > TICK_HZ:
+            return
+        if not is_known:
+            continue
+        var = [exact_var(made, 0), exact_var(made, 1)]
+        for which, (p, q) in enumerate(((p1, var[0]), (p2, var[1]), (p1 + p2, var[0] + var[1]))):
+            if abs(q) >= LEAST_VAR:
+                lags, delivers = q > 0, p >= 0
+                quadrant = {(1, 1): 0, (1, 0): 1, (0, 0): 2, (0, 1): 3}[lags, delivers]
+                expected[which][quadrant] += abs(q) * Fraction(waiting, 3600 * TICK_HZ)
+        waiting = 0
+    found = totals(of)
+    for which in range(3):
+        for quadrant in range(4):
+            # An attovar of rounding, each window.
+            assert found[which][quadrant] == pytest.approx(expected[which][quadrant], abs=1e-15)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_half_the_starting_power_is_the_least_that_counts(sign: int) -> None:
+    for var, counts in ((LEAST_VAR - 0.01, False), (LEAST_VAR + 0.01, True)):
+        of = Reactive(STARTING_MW, TICK_HZ)
+        of.add(window((100, -100), (sign * var, sign * var), TICK_HZ), ELEMENTS)
+        assert [any(registers) for registers in totals(of)[:2]] == [counts, counts]
+
+
+def test_a_copy_stands_still() -> None:
+    of = Reactive(STARTING_MW, TICK_HZ)
+    of.add(window((100, 100), (500, -500), TICK_HZ), ELEMENTS)
+    before = [[r.text() for r in registers] for registers in of.copy()]
+    kept: Any = of.copy()
+    of.add(window((100, 100), (500, -500), TICK_HZ), ELEMENTS)
+    assert [[r.text() for r in registers] for registers in kept] == before
+    assert totals(of)[0][0] == pytest.approx(2 * float(before[0][0]))
+
+
+def test_after_a_century_at_full_load_a_window_still_counts_in_full() -> None:
+    of = Reactive(STARTING_MW, TICK_HZ)
+    century_s = 100 * 365 * 86400
+    for registers in of.quadrants:
+        registers[0].add(raw_per_varh(TICK_HZ) * 20_000 * century_s // 3600)
+    before = totals(of)[0][0]
+    assert before == Fraction(20_000 * century_s, 3600)
+    of.add(window((24000, 24000), (20, 20), TICK_HZ // 5), ELEMENTS)
+    assert totals(of)[0][0] - before == pytest.approx(20 * 0.2 / 3600, rel=1e-9)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.15])
+def test_what_is_cut_short_books_no_more_than_there_was(seconds: float) -> None:
+    # Runs too short for a window of whole cycles have no phasors, and gaps between them no time.
+    of = Run(board(slot_ns=0))
+    for k in range(20):
+        of.feed(convert(split_phase((50, 50), lag_deg=60), seconds, start_s=k))
+        of.meter.pause()
+    of.feed(convert(split_phase((50, 50), lag_deg=60), 2, start_s=20)).finish()
+    most = 6000 * math.sin(math.radians(60)) * (20 * seconds + 2) / 3600
+    assert sum(varh(of, 0)) <= 1.005 * most

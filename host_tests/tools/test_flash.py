@@ -1,0 +1,694 @@
+"""tools.flash: what it decides, then on a prompt of real MicroPython with a real littlefs, then on
+the emulated board.  What a flash holds is read with the host's littlefs.
+"""
+
+import hashlib
+import json
+import math
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mpremote.transport_serial import SerialTransport
+
+from host_tests.rigs import prompt_board as bench_prompt
+from host_tests.rigs.prompt_board import Board, report
+from host_tests.rigs.console_server import ConsoleServer
+from tools import flash, image
+from tools.cable import prompt as board_prompt
+from tools.common import boards
+from tools.cable.console import started
+from tools.cable.port import Whereabouts
+from tools.cable.prompt import Found, Prompt
+from tools.common.errors import InputError
+from tools.emulate.board import EmulatedBoard
+from tools.emulate.inputs import Periodic
+from tools.emulate.port import EmulatedPort
+
+BOARD = boards.DEFAULT
+ROOM = 1 << 20
+quick = settings(derandomize=True, deadline=None, max_examples=100)
+contents = cache(image.contents)
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def found(files: Mapping[str, bytes], free: int = ROOM, **others: Any) -> Found:
+    """A board with these files, of those that the probe looks at."""
+    told: dict[str, Any] = {
+        "version": (1, 26, 0),
+        "machine": "Raspberry Pi Pico with RP2040",
+        "arch": 4,
+        "board": "",
+        **others,
+    }
+    return Found(free=free, files={path: sha(data) for path, data in files.items()}, **told)
+
+
+# ---- what is to be done
+
+
+OURS = {
+    "board.mpy": b"board",
+    "main.py": b"main",
+    "threewire/a.mpy": b"a" * 5000,
+    "threewire/b.mpy": b"b",
+}
+
+
+def test_nothing_to_do() -> None:
+    plan = flash.make_plan(found(OURS, free=0), OURS)
+    assert (plan.fresh, plan.stale, plan.kept) == ({}, (), ())
+
+
+def test_an_empty_board() -> None:
+    plan = flash.make_plan(found({}), OURS)
+    assert (plan.fresh, plan.stale, plan.kept) == (OURS, (), ())
+
+
+def test_what_differs_is_copied_and_what_is_no_more_is_removed() -> None:
+    there = {
+        **OURS,
+        "threewire/a.mpy": b"another",
+        "threewire/gone.mpy": b"of an earlier release",
+        # MicroPython would take the source in the place of the .mpy.
+        "threewire/b.py": b"shadows",
+        "board.py": b"shadows",
+        "main.mpy": b"",
+        "main.py.new": b"of a copy that was broken off",
+        "board.mpy.new": b"",
+        "threewire/gone.mpy.new": b"",
+        # Not ours.
+        "board.txt": b"",
+        "main.before.py": b"",
+        "main_old.py": b"",
+        "board.json": b"",
+    }
+    plan = flash.make_plan(found(there), OURS)
+    assert plan.fresh == {"threewire/a.mpy": OURS["threewire/a.mpy"]}
+    assert set(plan.stale) == {
+        "threewire/gone.mpy",
+        "threewire/b.py",
+        "board.py",
+        "main.mpy",
+        "main.py.new",
+        "board.mpy.new",
+        "threewire/gone.mpy.new",
+    }
+    assert plan.kept == ()
+
+
+def test_what_a_broken_copy_left_of_a_file_that_is_copied_anew() -> None:
+    """It is written over and moved, so there is nothing to remove."""
+    plan = flash.make_plan(
+        found({**OURS, "threewire/b.mpy": b"", "threewire/b.mpy.new": b""}), OURS
+    )
+    assert (set(plan.fresh), plan.stale) == ({"threewire/b.mpy"}, ())
+    plan = flash.make_plan(found({**OURS, "threewire/b.mpy.new": b""}), OURS)
+    assert (plan.fresh, plan.stale) == ({}, ("threewire/b.mpy.new",))
+
+
+# What may be somebody else's, and what it is then called.
+THEIRS = {
+    "main.py": "main.before.py",
+    "main.mpy": "main.before.mpy",
+    "board.py": "board.before.py",
+    "board.mpy": "board.before.mpy",
+}
+
+
+@pytest.mark.parametrize("path", THEIRS)
+def test_what_is_not_ours_is_kept(path: str) -> None:
+    kept = ((path, THEIRS[path]),)
+    plan = flash.make_plan(found({path: b"somebody's"}), OURS)
+    assert (plan.kept, plan.fresh, plan.stale) == (kept, OURS, ())
+    # Nor is it ours where a first copy was broken off.
+    broken = {path: b"somebody's", "threewire/a.mpy.new": OURS["threewire/a.mpy"]}
+    assert flash.make_plan(found(broken), OURS).kept == kept
+    # Ours of an earlier release is not kept.
+    plan = flash.make_plan(found({path: b"older", "threewire/a.mpy": b""}), OURS)
+    assert plan.kept == () and (path in plan.fresh or path in plan.stale)
+    with pytest.raises(InputError, match=rf"a {path} that .*, and a {THEIRS[path]} as well: take"):
+        flash.make_plan(found({path: b"somebody's", THEIRS[path]: b"older"}), OURS)
+
+
+def test_all_of_somebodys_are_kept() -> None:
+    plan = flash.make_plan(found(dict.fromkeys(THEIRS, b"somebody's")), OURS)
+    assert (dict(plan.kept), plan.stale) == (THEIRS, ())
+    # What is the same as ours needs no other name.
+    plan = flash.make_plan(found({"board.mpy": OURS["board.mpy"]}), OURS)
+    assert plan.kept == () and "board.mpy" not in plan.fresh
+
+
+def test_room() -> None:
+    """Blocks of 4096: 1 + 1 + 2 + 1 for these, 4 for littlefs."""
+    assert flash.make_plan(found({}, free=9 * 4096), OURS).fresh == OURS
+    with pytest.raises(InputError, match=r"has 36863 bytes free, 20480 are needed"):
+        flash.make_plan(found({}, free=9 * 4096 - 1), OURS)
+    # Removing needs none.
+    there = {**OURS, "threewire/gone.mpy": b""}
+    assert flash.make_plan(found(there, free=0), OURS).stale == ("threewire/gone.mpy",)
+
+
+PATHS = st.sampled_from(
+    [
+        *OURS,
+        *(f"{path}.new" for path in OURS),
+        *("board.py", "main.mpy", "main.before.py", "board.before.mpy", "board.txt"),
+        *("threewire/a.py", "threewire/c.mpy", "threewire/c.mpy.new"),
+    ]
+)
+
+
+@quick
+@given(st.dictionaries(PATHS, st.sampled_from([b"board", b"main", b"a" * 5000, b"b", b"other"])))
+def test_any_board_ends_up_with_ours_alone(there: dict[str, bytes]) -> None:
+    """Carried out as the prompt does it: written aside, all moved, others removed."""
+    try:
+        plan = flash.make_plan(found(there), OURS)
+    except InputError:
+        assert any(
+            path in there and there[path] != OURS.get(path) and new in there
+            for path, new in THEIRS.items()
+        )
+        return
+    files = {**there, **{path + ".new": data for path, data in plan.fresh.items()}}
+    for path, new in plan.kept:
+        files[new] = files.pop(path)
+    for path in plan.fresh:
+        files[path] = files.pop(path + ".new")
+    for path in plan.stale:
+        del files[path]
+    others = ("board.txt", *THEIRS.values())
+    kept = {path for path in there if path in others} | {new for _, new in plan.kept}
+    assert files.keys() == OURS.keys() | kept
+    assert {path: files[path] for path in OURS} == OURS
+    assert flash.make_plan(found(files), OURS).fresh == {}
+    assert flash.make_plan(found(files), OURS).stale == ()
+
+
+# ---- which boards
+
+
+MACHINES = {
+    "feather_rp2040": "Adafruit Feather RP2040 with RP2040",
+    "pico": "Raspberry Pi Pico W with RP2040",
+    "pico2": "Raspberry Pi Pico2 with RP2350",
+    "xiao_rp2040": "Seeed XIAO RP2040 with RP2040",
+    "esp32_devkitc": "Generic ESP32 module with ESP32",
+}
+# MP_NATIVE_ARCH_... of MicroPython's py/persistentcode.h.
+ARCH = {"rp2040": 4, "rp2350": 7, "esp32": 10}
+RISC_V = 11
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_each_board_is_itself_and_no_other_chip(name: str) -> None:
+    chip = boards.module(name).CHIP
+    flash.check(found({}, machine=MACHINES[name], arch=ARCH[chip]), name)
+    for other in boards.names():
+        if chip != boards.module(other).CHIP:
+            with pytest.raises(InputError, match=f"board file {other} is for .*: another BOARD="):
+                flash.check(found({}, machine=MACHINES[name], arch=ARCH[chip]), other)
+
+
+@pytest.mark.parametrize(
+    ("machine", "fits"),
+    [
+        ("ESP32 module with ESP32-D0WDQ6", True),
+        ("ESP32 module (spiram) with ESP32", True),
+        ("Generic ESP32S3 module with ESP32S3", False),
+        ("Generic ESP32C3 module with ESP32C3", False),
+        ("Generic ESP32 module with ESP8266", False),
+        ("ESP32", True),
+        ("", False),
+        ("linux [GCC 14.2.0] version", False),
+    ],
+)
+def test_the_chips_own_name(machine: str, fits: bool) -> None:
+    if fits:
+        flash.check(found({}, machine=machine, arch=10), "esp32_devkitc")
+    else:
+        with pytest.raises(InputError, match="is for esp32"):
+            flash.check(found({}, machine=machine, arch=10), "esp32_devkitc")
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [((1, 26, 0), True), ((1, 29, 2), True), ((2, 0, 0), True), ((1, 25, 9), False)],
+)
+def test_the_least_version(version: tuple[int, ...], fits: bool) -> None:
+    if fits:
+        flash.check(found({}, version=version), BOARD)
+    else:
+        with pytest.raises(InputError, match=r"has MicroPython 1.25.9, 1.26 is the least: get"):
+            flash.check(found({}, version=version), BOARD)
+
+
+def test_the_architecture_is_told_without_its_flags(tmp_path: Path) -> None:
+    """Flags of an architecture stand above its number (py/persistentcode.h)."""
+    told = 6 | 3 << 8 | 4 << 10 | 1 << 16
+    with Board(tmp_path, {}, _mpy=told) as board, Prompt(board.url, 5) as prompt:
+        assert prompt.look().arch == 4
+
+
+def test_another_instruction_set() -> None:
+    machine = MACHINES["pico2"]
+    flash.check(found({}, machine=machine, arch=7), "pico2")
+    for arch in (RISC_V, 4, 0):
+        with pytest.raises(InputError, match=r"takes no armv7emsp code.*/RPI_PICO2/"):
+            flash.check(found({}, machine=machine, arch=arch), "pico2")
+
+
+# ---- on a prompt
+
+
+@pytest.fixture(autouse=True)
+def _compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "contents", lambda board: dict(contents(board)))
+
+
+def run(capsys: pytest.CaptureFixture[str], url: str, *options: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of the tool."""
+    status = flash.main(["--timeout", "5", *options, "--port", url])
+    said, told = capsys.readouterr()
+    return status, said, told
+
+
+def flashed(capsys: pytest.CaptureFixture[str], board: Board, *options: str) -> str:
+    """What it says when it has flashed the board, which then meters."""
+    resets = board.resets
+    status, said, told = run(capsys, board.url, *options)
+    assert status == 0, told
+    assert json.loads(said) == json.loads(report())
+    assert board.meters and board.resets == resets + 1
+    return told
+
+
+def error(told: str) -> str:
+    """The one error, at the end."""
+    lines = told.splitlines()
+    assert [line for line in lines if "rror" in line] == lines[-1:]
+    assert lines[-1].startswith("error: ")
+    return lines[-1].removeprefix("error: ")
+
+
+# What a board has beside the firmware.
+KEPT = {
+    "registers/registers.0": b"registers",
+    "registers/registers.1": b"more of them",
+    "calibration/constants.0": b"constants",
+    "log/log.0": b"a log",
+    "my own/main.py": b"print('mine')",
+    "notes.txt": b"",
+    "lib/threewire.py": b"",
+}
+
+
+@cache
+def old() -> Mapping[str, bytes]:
+    """The firmware of an earlier release, which differs little, with all that a board has."""
+    files = contents(BOARD)
+    return {
+        **files,
+        **KEPT,
+        "main.py": b"print('an older main')",
+        "threewire/metering/sag.mpy": b"an older one",
+        "threewire/no_more.mpy": b"",
+        "threewire/metering/meter.py": b"",
+    }
+
+
+def after(board: Board) -> dict[str, bytes]:
+    """Its files, without the note of the restart, which must be there."""
+    files = board.files
+    notes = [path for path in files if path.startswith("restarts/")]
+    assert notes
+    for path in notes:
+        del files[path]
+    return files
+
+
+def test_only_what_differs_is_copied_and_the_rest_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Board(tmp_path, old()) as board:
+        assert board.meters
+        told = flashed(capsys, board)
+        # Which board it is the firmware there has said.
+        assert "2 files copied, 2 removed; starting" in told and BOARD not in told
+        assert "Raspberry Pi Pico with RP2040, MicroPython 1.26.1" in told
+        assert after(board) == {**contents(BOARD), **KEPT}
+        told = flashed(capsys, board, "--board", BOARD)
+        assert "0 files copied, 0 removed; starting" in told
+        assert after(board) == {**contents(BOARD), **KEPT}
+
+
+def test_another_board_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Board(tmp_path, {**contents(BOARD), **KEPT}) as board:
+        told = flashed(capsys, board, "--board", "pico")
+        assert "1 files copied, 0 removed" in told
+        assert f"it was flashed as {BOARD}: constants calibrated for that are not used" in told
+        assert after(board) == {**contents("pico"), **KEPT}
+
+
+@pytest.mark.slow
+def test_an_empty_board_gets_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Board(tmp_path, {}) as board:
+        told = flashed(capsys, board, "--board", BOARD)
+        assert f"{len(contents(BOARD))} files copied, 0 removed" in told
+        assert after(board) == contents(BOARD)
+
+
+FEW = 3
+# Neither is to be run.
+MINE = {"main.py": b"while True:\n    pass\n", "board.py": b"while 1:\n    pass\n"}
+
+
+def test_somebodys_program_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = dict([*contents(BOARD).items()][:FEW])
+    with Board(tmp_path, MINE) as board:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(image, "contents", lambda name: few)
+            told = flashed(capsys, board, "--board", BOARD)
+        for name in ("main", "board"):
+            assert f"the {name}.py there is not ours: it is kept as {name}.before.py" in told
+        # board.py would have been imported in the place of board.mpy.
+        kept = {"main.before.py": MINE["main.py"], "board.before.py": MINE["board.py"]}
+        assert board.files == {**few, **kept}
+
+
+@pytest.mark.parametrize("done", [1, 3, 1 + FEW])
+def test_a_cable_pulled_out_while_files_are_put_in_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], done: int
+) -> None:
+    """After so many of the steps, of which two keep what is not ours."""
+    few = dict([*contents(BOARD).items()][:FEW])
+    kept = {"main.before.py": MINE["main.py"], "board.before.py": MINE["board.py"]}
+    cut = board_prompt._PUT_IN_PLACE.replace("{!r}:", f"{{!r}}[:{done}]:")
+    assert cut != board_prompt._PUT_IN_PLACE
+    with Board(tmp_path, MINE) as board, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "contents", lambda name: few)
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(board_prompt, "_PUT_IN_PLACE", cut)
+            status, said, told = run(capsys, board.url, "--board", BOARD)
+        assert (status, said) == (1, "") and "flash again" in error(told)
+        # With main.py it would start: that is the last.
+        assert board.files.get("main.py") in (None, MINE["main.py"])
+        flashed(capsys, board, "--board", BOARD)
+        assert board.files == {**few, **kept}
+
+
+def test_a_copy_broken_off_leaves_what_was_there_and_the_next_tidies_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = dict(old())
+    for name in ("accumulator", "service", "window"):
+        files[f"threewire/{name}.mpy"] = b"older"
+    with Board(tmp_path, files) as board:
+
+        def pull(data: bytes) -> None:
+            if b"service.mpy.new" in data:
+                board.on_typed = lambda data: None
+                # In the server's thread, which must not wait for itself.
+                threading.Timer(0.15, board.unplug).start()
+
+        board.on_typed = pull
+        status, said, told = run(capsys, board.url)
+        assert status == 1 and said == ""
+        assert "the connection is gone" in error(told)
+        # The old firmware, whole, and what has come aside.
+        left = board.files
+        news = {path for path in left if path.endswith(".new")}
+        assert {path: data for path, data in left.items() if path not in news} == files
+        assert {"main.py.new", "threewire/metering/accumulator.mpy.new"} <= news
+        board.plug()
+        told = flashed(capsys, board)
+        assert "5 files copied, 2 removed" in told
+        assert after(board) == {**contents(BOARD), **KEPT}
+
+
+def test_ctrl_c_in_the_midst_of_it_leaves_a_board_that_meters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Board(tmp_path, old()) as board:
+
+        def interrupt(data: bytes) -> None:
+            if b"sag.mpy.new" in data:
+                board.on_typed = lambda data: None
+                signal.raise_signal(signal.SIGINT)
+
+        board.on_typed = interrupt
+        status, said, told = run(capsys, board.url)
+        assert (status, said) == (130, "") and told.endswith("stopped\n")
+        assert board.meters and board.resets == 1
+        left = after(board)
+        assert {path: left[path] for path in old()} == old()
+        assert "1 files copied" not in told
+
+
+def test_a_flash_that_is_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    big = {**old(), "photo.jpg": b"\xff" * 1_150_000}
+    with Board(tmp_path, big) as board:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(image, "contents", lambda name: {"threewire/huge.mpy": b"x" * 100_000})
+            status, said, told = run(capsys, board.url)
+        assert (status, said) == (2, "")
+        assert "bytes free" in error(told) and "are needed" in told
+        assert board.meters and board.resets == 1
+        assert after(board) == big
+        # And where the file system itself refuses.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(image, "contents", lambda name: {"threewire/huge.mpy": b"x" * 100_000})
+            patch.setattr(flash, "_SPARE_BLOCKS", -20)
+            status, said, told = run(capsys, board.url)
+        assert (status, said) == (2, "")
+        assert error(told) == (
+            "threewire/huge.mpy: the board cannot write it (No space left on device); the "
+            "firmware there is as it was"
+        )
+        assert board.meters
+        left = after(board)
+        assert {path: left[path] for path in big} == big
+
+
+REFUSED: list[tuple[dict[str, Any], list[str], str]] = [
+    (
+        {"_machine": "Raspberry Pi Pico2 with RP2350"},
+        [],
+        "board file feather_rp2040 is for rp2040",
+    ),
+    ({}, ["--board", "pico2"], "board file pico2 is for rp2350"),
+    ({"version": [1, 24, 1, ""]}, [], "has MicroPython 1.24.1, 1.26 is the least"),
+    ({"_mpy": 6 | 3 << 8 | 11 << 10}, [], "takes no armv6m code"),
+]
+
+
+@pytest.mark.parametrize(("said", "options", "says"), REFUSED)
+def test_a_board_that_it_is_not_for_goes_on_metering(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    said: dict[str, Any],
+    options: list[str],
+    says: str,
+) -> None:
+    with Board(tmp_path, old(), **said) as board:
+        status, out, told = run(capsys, board.url, *options)
+        assert (status, out) == (2, "") and says in error(told)
+        assert board.meters and board.resets == 1
+        assert after(board) == old()
+
+
+def test_an_empty_board_must_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Board(tmp_path, {}) as board:
+        status, said, told = run(capsys, board.url)
+        assert (status, said) == (2, "")
+        assert error(told).startswith("which board is it? BOARD= (--board) one of esp32_devkitc, ")
+        assert board.files == {}
+
+
+def test_a_board_file_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with ConsoleServer() as untouched:
+        status, said, told = run(capsys, untouched.url, "--board", "nano")
+        assert (status, said) == (2, "") and "board 'nano' is unknown" in error(told)
+        assert untouched.connected == 0
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        b"\x03",
+        pytest.param(b"\x01", marks=pytest.mark.slow),  # mpremote waits for ten seconds
+        b"import os, sys, json",
+        b"w(b",
+        b"rename",
+    ],
+)
+def test_a_board_that_falls_silent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], when: bytes
+) -> None:
+    """Whatever was typed last."""
+    with Board(tmp_path, old()) as board:
+        seen = bytearray()
+
+        def watch(data: bytes) -> None:
+            seen.extend(data)
+            if when in seen:
+                board.hang()
+                board.on_typed = lambda data: None
+
+        board.on_typed = watch
+        with pytest.MonkeyPatch.context() as patch:
+            # mpremote's own, of its file commands.
+            patch.setattr(
+                "mpremote.transport_serial.SerialTransport.exec_raw.__defaults__", (1, None)
+            )
+            status, said, told = run(capsys, board.url, "--timeout", "1")
+        assert (status, said) == (1, "")
+        assert board.url in error(told)
+
+
+def test_a_prompt_at_which_something_else_speaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_prompt, "_PROBE", "print('temperature 21')\n" + board_prompt._PROBE)
+    with Board(tmp_path, old()) as board:
+        status, said, told = run(capsys, board.url)
+        assert (status, said) == (1, "")
+        assert "'temperature 21" in error(told) and "press the board's reset button" in told
+        assert board.meters
+
+
+def test_a_board_that_does_not_come_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Board(tmp_path, old()) as board:
+        monkeypatch.setattr(bench_prompt, "report", lambda: "")
+        status, said, told = run(capsys, board.url, "--timeout", "1")
+        assert (status, said) == (1, "")
+        assert "no telemetry within 1 s: is Threewire on the board?" in error(told)
+
+
+def test_what_is_no_prompt(capsys: pytest.CaptureFixture[str]) -> None:
+    with ConsoleServer() as deaf:
+        status, said, told = run(capsys, deaf.url, "--timeout", "0.6")
+        assert (status, said) == (1, "") and "MicroPython's prompt does not come" in error(told)
+        # It has been asked twice.
+        assert deaf.heard.count(b"\x03") == 2
+
+
+# ---- on the emulated board
+
+
+def load() -> Periodic:
+    """120 V on both lines, 30 A and 20 A."""
+
+    def wave(peak: float) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda t: peak * math.sqrt(2) * np.sin(2 * math.pi * 60 * t)
+
+    waves = {"v1": wave(120), "i1": wave(30), "v2": wave(-120), "i2": wave(-20)}
+    return Periodic(waves, 3 / 60, BOARD)
+
+
+def energies(line: Mapping[str, Any]) -> list[Fraction]:
+    """Delivered and received, of both and of each."""
+    return [
+        Fraction(of[key])
+        for of in (line, *line["elements"])
+        for key in ("delivered_wh", "received_wh")
+    ]
+
+
+def heard(port: EmulatedPort) -> list[dict[str, Any]]:
+    """The lines of telemetry so far."""
+    lines = port.on_board(lambda board: [line.text for line in board.lines])
+    told = [json.loads(text) for text in lines if text.startswith("{")]
+    return [line for line in told if "t" in line]
+
+
+def stored_files(port: EmulatedPort) -> dict[str, bytes]:
+    """What the flash holds, but for what the meter itself keeps."""
+    files = image.unpack(port.on_board(lambda board: board.file_system), bench_prompt.FLASH)
+    own = ("registers/", "restarts/", "log/")
+    return {path: data for path, data in files.items() if not path.startswith(own)}
+
+
+@pytest.mark.rp2040
+def test_on_the_board(
+    uf2: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board that does not start for want of two files is mended; one that meters loses nothing
+    by being flashed again, nor by a copy that is broken off."""
+    ours = dict(contents(BOARD))
+    there = {**ours, "threewire/no_more.mpy": b"", "notes.txt": b"mine"}
+    for name in ("lamps", "version"):
+        del there[f"threewire/{name}.mpy"]
+    options = ("--board", BOARD, "--timeout", "120")
+    emulated = EmulatedBoard(image.pack(there, bench_prompt.FLASH), BOARD, load(), uf2)
+    with emulated, EmulatedPort(emulated) as port:
+        status, said, told = run(capsys, port.url, *options)
+        assert status == 0, told
+        assert "2 files copied, 1 removed; starting" in told
+        first = json.loads(said)
+        watts = [element["watts"] for element in first["elements"]]
+        assert watts == pytest.approx([3600, 2400], rel=5e-3)
+        assert stored_files(port) == {**ours, "notes.txt": b"mine"}
+
+        # Again, of files one of which is another; but the cable is pulled out while that comes.
+        other = {**ours, "threewire/chip/leds.mpy": ours["threewire/chip/leds.mpy"] + bytes(3000)}
+        execute = SerialTransport.exec
+        chunks = 0
+
+        def pulled_out(transport: SerialTransport, command: str, **given: Any) -> Any:
+            nonlocal chunks
+            chunks += str(command).startswith("w(")
+            if chunks == 2:
+                port.unplug()
+            return execute(transport, command, **given)
+
+        before = heard(port)[-1]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(image, "contents", lambda board: other)
+            patch.setattr(SerialTransport, "exec", pulled_out)
+            status, said, told = run(capsys, port.url, *options)
+        assert (status, said, chunks) == (1, "", 2) and "the connection is gone" in error(told)
+        port.on_board(lambda board: board.power_cycle())
+        port.plug()
+        left = stored_files(port)
+        assert left.keys() - ours.keys() == {"threewire/chip/leds.mpy.new", "notes.txt"}
+        assert {path: left[path] for path in ours} == ours
+        console, resumed = started(Whereabouts(port.url), 120)
+        console.close()
+        assert resumed["t"] < 3
+        # All that was metered until the prompt came has been saved.
+        assert all(a >= b for a, b in zip(energies(resumed), energies(before)))
+        assert energies(before)[0] > 0
+
+        # What it leaves is taken away, and the meter goes on.
+        status, said, told = run(capsys, port.url, *options)
+        assert status == 0, told
+        assert "0 files copied, 1 removed; starting" in told
+        assert stored_files(port) == {**ours, "notes.txt": b"mine"}
+        last = json.loads(said)
+        assert all(a >= b for a, b in zip(energies(last), energies(resumed)))
+        assert last["faults"].keys() <= {
+            *("lost_frames", "estimated_delivered_wh", "estimated_received_wh", "active")
+        }
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        flash.main(["--help"])
+    said, _ = capsys.readouterr()
+    assert done.value.code == 0 and "example: python -m tools.flash --board" in said
+    assert all(name in said for name in boards.names())

@@ -1,0 +1,102 @@
+"""The flash image: what is on the board, the same bytes each time, errors that say what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from tools import image
+from tools.common import boards
+from tools.common.errors import InputError
+
+ROOT = boards.ROOT
+FIRMWARE = ROOT / "firmware"
+
+
+@pytest.fixture(scope="module")
+def feather() -> dict[str, bytes]:
+    return image.contents("feather_rp2040")
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_every_board_has_a_flash(name: str) -> None:
+    flash = image.geometry(name)
+    # 1 MB at least, and no more than the largest chip of these boards.
+    assert 1 << 20 <= flash.size <= 8 << 20 and flash.prog_size in (32, 256)
+
+
+def test_the_pico_has_1408_kilobytes() -> None:
+    assert image.geometry("pico").size == 1408 * 1024
+
+
+def test_what_is_read_back_is_what_went_in(feather: dict[str, bytes]) -> None:
+    flash = image.geometry("pico")
+    packed = image.pack(feather, flash)
+    assert len(packed) == flash.size
+    assert image.unpack(packed, flash) == feather
+
+
+@pytest.mark.parametrize("board", boards.names())
+def test_every_board_has_its_image_in_its_own_flash(board: str) -> None:
+    flash = image.geometry(board)
+    files = image.unpack(image.build(board), flash)
+    assert "main.py" in files
+    # Magic and version of the format that MicroPython loads from 1.23 on.
+    assert files["board.mpy"][:2] == b"M\x06"
+
+
+def test_main_is_source_and_the_rest_is_compiled(feather: dict[str, bytes]) -> None:
+    assert feather["main.py"] == (FIRMWARE / "main.py").read_bytes()
+    others = {name for name in feather if name != "main.py"}
+    assert others == {"board.mpy"} | {
+        f"threewire/{path.stem}.mpy" for path in (FIRMWARE / "threewire").glob("*.py")
+    }
+
+
+def test_modules_for_hardware_that_a_chip_lacks_are_left_out() -> None:
+    files = image.contents("esp32_devkitc")
+    assert "threewire/chip/dma_sampler.mpy" not in files
+    assert "threewire/chip/timer_sampler.mpy" in files
+
+
+def test_the_same_bytes_twice(feather: dict[str, bytes]) -> None:
+    flash = image.geometry("pico")
+    assert image.pack(feather, flash) == image.pack(image.contents("feather_rp2040"), flash)
+
+
+def test_the_command_writes_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "f.littlefs"
+    assert image.main(["--board", "feather_rp2040", "--flash", "pico", "--out", str(out)]) == 0
+    listed = capsys.readouterr().out
+    files = image.unpack(out.read_bytes(), image.geometry("pico"))
+    for name, data in files.items():
+        assert f"{len(data):8}  {name}\n" in listed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--board", "feather"], "feather_rp2040"),
+        (["--flash", "picos"], "pico2"),
+        (["--out", "/nowhere/at/all/f.littlefs"], "/nowhere/at/all/f.littlefs"),
+    ],
+)
+def test_bad_arguments_are_one_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert image.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+    assert says in captured.err
+
+
+def test_files_that_do_not_fit_are_an_error() -> None:
+    with pytest.raises(InputError, match="room for"):
+        image.pack({"big": bytes(100_000)}, image.Geometry(blocks=16, prog_size=256))
+
+
+def test_a_module_that_does_not_compile_is_an_error(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text("def f(:\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"bad\.py.*SyntaxError"):
+        image.compile_module(bad, "bad.py", "armv6m", tmp_path / "bad.mpy")

@@ -1,0 +1,109 @@
+"""The timer sampler on the emulated RP2040, the ADC's limit by DMA, and memory over a long run."""
+
+import json
+
+import pytest
+
+from host_tests.rigs.machine import BY_TIMER
+from tools import bench, image
+from tools.emulate import board as rp2040_board
+from tools.emulate.board import EmulatedBoard
+
+pytestmark = [pytest.mark.rp2040, pytest.mark.usefixtures("uf2")]
+
+WATTS = bench.VOLTS * bench.AMPS
+
+
+def test_the_timer_sampler_meters_without_a_frame_lost():
+    """Its hard interrupt runs with the heap locked: had it allocated, MicroPython would have ended
+    it after the first tick, with the traceback on the port."""
+    with EmulatedBoard(bench.image_with_sampler(BY_TIMER), inputs=bench.load()) as board:
+        reports = board.wait_reports(2, 30.0)
+        text = "\n".join(line.text for line in board.lines)
+        assert "Traceback" not in text and "MemoryError" not in text
+    last = reports[-1]
+    assert last["faults"]["lost_frames"] == 0
+    for element in last["elements"]:
+        assert element["volts"] == pytest.approx(bench.VOLTS, rel=2e-3)
+        assert element["amps"] == pytest.approx(bench.AMPS, rel=2e-3)
+        assert element["watts"] == pytest.approx(WATTS, rel=2e-3)
+    # All frames count, from the first: within a frame or two of block and cycle under way.
+    assert float(last["delivered_wh"]) == pytest.approx(2 * WATTS * last["t"] / 3600, rel=2e-3)
+    assert last["hertz"] == pytest.approx(bench.HERTZ, abs=0.05)
+
+
+FIFO_OVERFLOW = """
+import time
+meter.pause()
+sampler.start()
+lost = meter.lost_frames
+def metered(ms):
+    until = time.ticks_add(time.ticks_ms(), ms)
+    while time.ticks_diff(until, time.ticks_ms()) > 0:
+        sampler.pump(meter)
+        time.sleep_ms(5)
+metered(300)
+before = meter.ticks
+since = sampler._seen_us
+# The DMA stands still, the ADC goes on: its FIFO holds four conversions.
+sampler._data.active(0)
+time.sleep_ms(40)
+sampler.pump(meter)
+print(meter.lost_frames - lost, meter.ticks - before, time.ticks_diff(sampler._seen_us, since))
+metered(1300)
+sampler.stop()
+one, two, hertz_mhz = meter.readings(meter.second)
+print(one.watts_uw, two.watts_uw, hertz_mhz, meter.lost_frames - lost)
+"""
+
+
+def test_a_fifo_that_overflows_is_a_gap_and_sampling_starts_anew():
+    """Conversions that the FIFO dropped would shift every slot after them."""
+    file_system = image.build("feather_rp2040", rp2040_board.FLASH)
+    with EmulatedBoard(file_system, inputs=bench.load()) as board:
+        board.wait_reports(1, 5.0)
+        board.interrupt()
+        gap, last = board.execute(FIFO_OVERFLOW, 30.0).splitlines()
+    frame_us = 1e6 * board.layout.frame_ticks / board.layout.tick_hz
+    lost, ticks, passed_us = map(int, gap.split())
+    assert lost == pytest.approx(passed_us / frame_us, abs=1) and passed_us > 40_000
+    # Beside the gap only the cycle that it cut short has been accounted for.
+    assert 0 <= ticks / board.layout.frame_ticks - lost < 1e6 / bench.HERTZ / frame_us + 1
+    one_uw, two_uw, hertz_mhz, lost_in_all = map(int, last.split())
+    assert lost_in_all == lost
+    assert one_uw == pytest.approx(WATTS * 1e6, rel=2e-3)
+    assert two_uw == pytest.approx(WATTS * 1e6, rel=2e-3)
+    assert hertz_mhz == pytest.approx(1000 * bench.HERTZ, abs=50)
+
+
+@pytest.mark.slow
+def test_the_adc_at_its_limit_is_metered_without_a_gap():
+    (figure,) = bench.gapless("here")
+    assert figure.value == 125_000
+
+
+@pytest.mark.slow
+def test_memory_does_not_fall_over_a_minute_of_metering():
+    """Free memory after a collection, every 20 seconds, with a line of telemetry each second."""
+    files = image.contents("feather_rp2040")
+    # A line more in the loop: what is free goes out with the telemetry.
+    source = files["main.py"].decode()
+    spoken = source.replace(
+        "                report = pieces(meter)\n",
+        "                report = pieces(meter)\n"
+        "                if meter.ticks // meter.tick_hz % 20 == 2:\n"
+        "                    gc.collect()\n"
+        '                    print(\'{"free":\' + str(gc.mem_free()) + "}")\n',
+    )
+    assert spoken != source
+    files["main.py"] = ("import gc\n" + spoken).encode()
+    packed = image.pack(files, image.geometry(rp2040_board.FLASH))
+    with EmulatedBoard(packed, inputs=bench.load()) as board:
+        board.run(64.0)
+        lines = [json.loads(line.text) for line in board.lines if line.text.startswith("{")]
+    free = [line["free"] for line in lines if "free" in line]
+    reports = [line for line in lines if "t" in line]
+    assert len(free) >= 4 and len(reports) >= 60
+    assert reports[-1]["faults"]["lost_frames"] == 0
+    # A register's integers grow by a digit now and then.
+    assert free[0] - free[-1] < 200

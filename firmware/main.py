@@ -27,20 +27,20 @@ layout = Layout(board)
 # would leave holes in the heap.
 sampler = Sampler(board, layout)
 
-from threewire.storage import record  # noqa: E402
+from threewire.chip.leds import Lamps  # noqa: E402
+from threewire.chip.serial_port import Port, cause, is_sealed  # noqa: E402
 from threewire.metering.calibration import from_dict, nominal  # noqa: E402
+from threewire.metering.meter import Meter  # noqa: E402
+from threewire.metering.sag import Sag  # noqa: E402
 from threewire.operation.commands import Commands  # noqa: E402
 from threewire.operation.console import Console  # noqa: E402
 from threewire.operation.desk import Desk  # noqa: E402
-from threewire.storage.event_log import EventLog  # noqa: E402
 from threewire.operation.faults import ClockWatch, Faults, FaultWatch  # noqa: E402
-from threewire.storage.keeper import Keeper  # noqa: E402
-from threewire.chip.leds import Lamps  # noqa: E402
-from threewire.metering.meter import Meter  # noqa: E402
-from threewire.chip.serial_port import Port, cause, is_sealed  # noqa: E402
-from threewire.storage.restarts import Restarts  # noqa: E402
-from threewire.metering.sag import Sag  # noqa: E402
 from threewire.operation.loop import Service  # noqa: E402
+from threewire.storage import record  # noqa: E402
+from threewire.storage.event_log import EventLog  # noqa: E402
+from threewire.storage.keeper import Keeper  # noqa: E402
+from threewire.storage.restarts import Restarts  # noqa: E402
 from threewire.storage.store import Store, made_for  # noqa: E402
 from threewire.version import VERSION  # noqa: E402
 

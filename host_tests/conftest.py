@@ -13,11 +13,12 @@ from typing import NoReturn
 
 import pytest
 
-from tools.engines import __main__ as engines
+from tools.common.errors import Unavailable
 from tools.emulate import board as rp2040_board
+from tools.engines import interpreters as engines
 
 
-def engine_missing(problem: engines.Unavailable) -> NoReturn:
+def engine_missing(problem: Unavailable) -> NoReturn:
     """Skip the running test, or fail it under CI=true, saying what is missing."""
     if os.environ.get("CI", "").lower() in ("true", "1"):
         pytest.fail(str(problem), pytrace=False)
@@ -28,7 +29,7 @@ def need_engine(name: str, heap: str | None = None) -> list[str]:
     """The engine's argv as `tools.engines.command` gives it; without one the test ends here."""
     try:
         return engines.command(name, heap)
-    except engines.Unavailable as problem:
+    except Unavailable as problem:
         engine_missing(problem)
 
 
@@ -38,7 +39,7 @@ def uf2() -> Path:
     not the project's to give away, and not every machine can download it."""
     try:
         return rp2040_board.find_uf2()
-    except engines.Unavailable as problem:
+    except Unavailable as problem:
         pytest.skip(str(problem))
 
 
@@ -46,7 +47,7 @@ def pytest_report_header() -> str:
     """Says whether the emulated board's tests can run."""
     try:
         return f"emulated RP2040: {rp2040_board.find_uf2()}"
-    except engines.Unavailable as problem:
+    except Unavailable as problem:
         return f"emulated RP2040: its tests are skipped: {problem}"
 
 

@@ -18,14 +18,15 @@ import numpy as np
 
 from tools import image
 from tools.common import boards
-from tools.engines import process as engine_process
-from tools.engines import __main__ as engines
-from tools.emulate import board as rp2040_board
 from tools.common.boards import ROOT
-from tools.front_end.model import FrontEnd
-from tools.front_end.looping import ArrayRecording, Source
+from tools.common.errors import Unavailable
+from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
+from tools.engines import interpreters as engines
+from tools.engines import process as engine_process
+from tools.front_end.looping import ArrayRecording, Source
+from tools.front_end.model import FrontEnd
 
 OUT = ROOT / "build" / "bench.json"
 BOARD = boards.DEFAULT
@@ -231,7 +232,7 @@ def host_engines(seconds: float) -> list[Figure]:
                 ).cpu_seconds
                 for _ in range(3)
             )
-        except engines.Unavailable as problem:
+        except Unavailable as problem:
             print(problem, file=sys.stderr)
             continue
         per_frame[name] = best / (turns * len(second)) * 1e9
@@ -281,7 +282,7 @@ def main(argv: list[str] | None = None) -> int:
         where = f"emulated RP2040 at {CLOCK_HZ / 1e6:.0f} MHz (no flash wait states), {uf2.name}"
         print(f"on the {where}: about five minutes", file=sys.stderr)
         figures += default_rate(where) + gapless(where) + capturing(where)
-    except engines.Unavailable as problem:
+    except Unavailable as problem:
         print(f"without the emulated chip: {problem}", file=sys.stderr)
     except rp2040_board.BoardError as problem:
         print(f"error: {problem}", file=sys.stderr)

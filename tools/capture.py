@@ -22,16 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.cable import port as board_port
-from tools.common import boards
-from tools.engines import __main__ as engines
 from tools.cable.console import BoardConsole, Refused
-from tools.cable.port import PortError, say
-from tools.engines.process import EngineFailed
-from tools.common.errors import InputError
-from tools.common.files import reason
-from tools.common.output_files import check_writable, replacing
-from tools.replay.__main__ import Replay, choose_engine, replay
+from tools.common import boards, command
+from tools.common.command import say
+from tools.common.errors import EngineFailed, InputError, PortError, Unavailable
+from tools.common.files import check_writable, reason, replacing
+from tools.engines.interpreters import choose_engine
 from tools.replay.report import as_json
+from tools.replay.result import Replay
+from tools.replay.run import replay
 
 _LONGEST_S = 9999.0
 # How a board answers that has no such command.
@@ -246,7 +245,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--engine", metavar="NAME", help="of the replay (default micropython)")
     board_port.add_arguments(parser, 15.0)
     options = parser.parse_args(argv)
-    return board_port.run(lambda: _capture_and_replay(options))
+    return command.run(lambda: _capture_and_replay(options))
 
 
 def _capture_and_replay(options: argparse.Namespace) -> None:
@@ -263,7 +262,7 @@ def _capture_and_replay(options: argparse.Namespace) -> None:
     say(f"{path}: written; it took {rate / 1000:.1f} kB/s of the serial line")
     try:
         done = replay(path, engine=engine)
-    except (engines.Unavailable, EngineFailed) as problem:
+    except (Unavailable, EngineFailed) as problem:
         raise PortError(f"the capture is kept, but was not replayed: {problem}") from None
     _report(done, path)
     if not done.is_identical:

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from tools import house
-from tools.engines import process as engine_process
-from tools.engines import __main__ as engines
 from tools.common.boards import ROOT
-from tools.common.errors import InputError
-from tools.replay.__main__ import Replay, choose_engine, replay
+from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.engines.interpreters import choose_engine
 from tools.replay.plot import draw
 from tools.replay.report import as_json, as_text
+from tools.replay.result import Replay
+from tools.replay.run import replay
 
 PLOT = ROOT / "build" / "demo.png"
 STEPS_WH = {"kwh": 500.0, "ten": 5.0}
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
-    except (engines.Unavailable, engine_process.EngineFailed) as problem:
+    except (Unavailable, EngineFailed) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     lines, agree = led_table(done)

@@ -15,9 +15,10 @@ from typing import Any
 from tools import image
 from tools.cable import console as board_console
 from tools.cable import port as board_port
-from tools.common import boards
-from tools.cable.port import Whereabouts, say
+from tools.cable.port import Whereabouts
 from tools.cable.prompt import ASIDE, Found, Prompt
+from tools.common import boards, command
+from tools.common.command import say
 from tools.common.errors import InputError
 
 # From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
@@ -165,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     board_port.add_arguments(parser, 30.0)
     options = parser.parse_args(argv)
-    return board_port.run(lambda: _flash_and_show(options))
+    return command.run(lambda: _flash_and_show(options))
 
 
 def _flash_and_show(options: argparse.Namespace) -> None:

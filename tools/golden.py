@@ -19,15 +19,13 @@ import numpy as np
 
 from tools import house
 from tools.common import boards
-from tools.engines import process as engine_process
-from tools.engines import __main__ as engines
 from tools.common.boards import ROOT
-from tools.common.errors import InputError
-from tools.common.files import reason
+from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common.files import reason, replacing
+from tools.engines.interpreters import choose_engine
 from tools.front_end.looping import ArrayRecording, Floats, Recording
-from tools.common.output_files import replacing
-from tools.replay.__main__ import choose_engine, replay
 from tools.replay.report import as_json
+from tools.replay.run import replay
 
 FOLDER = ROOT / "host_tests" / "golden"
 # Recordings of real mains, beside the project and no part of it.
@@ -349,7 +347,7 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
-    except (engines.Unavailable, engine_process.EngineFailed) as problem:
+    except (Unavailable, EngineFailed) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
 

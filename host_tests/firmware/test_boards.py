@@ -9,7 +9,7 @@ import pytest
 from threewire.metering.layout import INPUTS, Layout, LayoutError
 from tools.common import boards
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = [ROOT / "firmware" / "main.py", *sorted((ROOT / "firmware/threewire").glob("*.py"))]
 WANTED = {"feather_rp2040", "xiao_rp2040", "pico", "pico2", "esp32_devkitc"}
 ARCHES = {"rp2040": "armv6m", "rp2350": "armv7emsp", "esp32": "xtensawin"}

@@ -16,7 +16,7 @@ from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import I_NA, V_NV, board
 from threewire.metering.calibration import Calibration, CalibrationError, from_dict, nominal
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GAINS = ("v1_nv", "i1_na", "v2_nv", "i2_na")
 PHASES = ("phase1_ns", "phase2_ns")
 TABLES = ("phase1_by_ma", "phase2_by_ma")

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host_tests.rigs import meter_runs
 from host_tests.conftest import need_engine
+from host_tests.rigs import meter_runs
 from tools.common import boards
 from tools.common.boards import ROOT
 from tools.reliability.hostile_input import LAYOUT, Desk, Terminal

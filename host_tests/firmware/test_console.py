@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
 from tools import image
-from tools.reliability import hostile_input as fuzz_console
 from tools.common.boards import ROOT
+from tools.reliability import hostile_input as fuzz_console
 from tools.reliability.hostile_input import Terminal
 
 LONGEST = 1100

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host_tests.rigs import meter_runs
 from threewire.metering.creep import CreepGate
 
 HZ = 6000

@@ -20,7 +20,7 @@ from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import default_board
 from threewire.metering.doctor import Diagnosis, diagnose
 
-FIRMWARE = Path(__file__).resolve().parents[1] / "firmware"
+FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 NOMINAL = default_board().nominal_volts
 # The second line's angle from the first.  208Y/120 has either sequence.
 SERVICES = {"split phase": (180,), "208Y/120": (-120, 120)}

@@ -499,7 +499,9 @@ print(json.dumps(one.traceback()))
 def on_engine(engine: str, tmp_path: Path, program: str, prog_size: int = 256) -> list[str]:
     script = tmp_path / "event_log.py"
     head = _HEAD.format(
-        firmware=str(ROOT / "firmware"), tools=str(ROOT / "tools"), prog_size=prog_size
+        firmware=str(ROOT / "firmware"),
+        tools=str(ROOT / "tools" / "power_cuts"),
+        prog_size=prog_size,
     )
     script.write_text(head + program, encoding="utf-8")
     done = subprocess.run(

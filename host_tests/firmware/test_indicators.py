@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host_tests.rigs import meter_runs
 from threewire.metering.indicators import ReverseRule, kwh_lit, ten_lit
 
 SECOND = 64_000_000

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host_tests.rigs import meter_runs
 from threewire.metering.intmath import (
     FOUR_PI2_Q32,
     TWO_PI_Q32,

@@ -19,7 +19,7 @@ import pytest
 from host_tests.rigs.machine import Machine, PowerOff, installed, mains, timer_board
 from tools.common import boards
 
-MAIN = Path(__file__).resolve().parents[1] / "firmware" / "main.py"
+MAIN = Path(__file__).resolve().parents[2] / "firmware" / "main.py"
 CYCLE_US = 1_000_000 / 60
 WATTS = 2 * 120 * 200  # full load
 STEP_US = 5 * 3600 / WATTS * 1e6  # 5 Wh

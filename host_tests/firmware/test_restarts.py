@@ -349,7 +349,9 @@ def test_power_cuts(engine: str, prog_size: int, tmp_path: Path) -> None:
     script = tmp_path / "restarts.py"
     script.write_text(
         _ON_LITTLEFS.format(
-            firmware=str(ROOT / "firmware"), tools=str(ROOT / "tools"), prog_size=prog_size
+            firmware=str(ROOT / "firmware"),
+            tools=str(ROOT / "tools" / "power_cuts"),
+            prog_size=prog_size,
         )
     )
     done = subprocess.run(

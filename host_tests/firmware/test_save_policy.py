@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host_tests.rigs import meter_runs
 from threewire.storage.save_policy import SavePolicy
 
 HZ = 48_000_000

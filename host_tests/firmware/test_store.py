@@ -339,7 +339,7 @@ def test_a_full_littlefs_still_takes_saves(tmp_path: Path) -> None:
     script.write_text(
         _ON_LITTLEFS.format(
             firmware=str(ROOT / "firmware"),
-            tools=str(ROOT / "tools"),
+            tools=str(ROOT / "tools" / "power_cuts"),
             image=str(flash),
             blocks=geometry.blocks,
             prog_size=geometry.prog_size,

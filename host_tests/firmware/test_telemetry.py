@@ -22,7 +22,7 @@ from threewire.metering.meter import Meter
 from threewire.metering.registers import Register
 from threewire.operation.telemetry import decimal, line
 from tools.common import boards
-from tools.replay import __main__ as replay
+from tools.replay import cli as replay
 from tools.replay.report import as_json
 
 TICK_HZ = 64_000_000
@@ -153,7 +153,7 @@ def test_decimal_on_micropython(engine: str, tmp_path: Path) -> None:
     cases += [(2**70 + 5, 9, 0), (-(2**31), 3, 3), (48_000_000_000, 3, 3), (-999, 3, 3)]
     cases += [(10**15 + 7, 12, 2), (-(10**15), 1, 6), (2**30 - 1, 4, 2), (100_000_001, 4, 2)]
     script = tmp_path / "decimals.py"
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(root / 'firmware')!r})\n"
         "from threewire.operation.telemetry import decimal\n"

@@ -1,7 +1,7 @@
 """A board at the other end of a cable, for fast tests of flash: MicroPython's prompt with a
 littlefs of a Pico's, and when it is reset a meter that tells a line of telemetry.
 
-Flow: tools.flash -> TCP -> BENCH PROMPT -> bench_prompt_main.py on the host's MicroPython.
+Flow: tools.flash -> TCP -> BENCH PROMPT -> prompt_program.py on the host's MicroPython.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ PICO = {
     # .mpy of version 6.3 for ARMv6-M, MP_NATIVE_ARCH_ARMV6M = 4 (py/persistentcode.h).
     "_mpy": 6 | 3 << 8 | 4 << 10,
 }
-_PROGRAM = Path(__file__).with_name("bench_prompt_main.py")
+_PROGRAM = Path(__file__).with_name("prompt_program.py")
 _RESET = 3
 _TELLS_S = 0.05
 

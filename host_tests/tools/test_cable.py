@@ -21,13 +21,14 @@ from mpremote.transport_serial import SerialTransport
 
 from host_tests.rigs.console_server import ConsoleServer
 from tools.cable import port as board_port
-from tools.emulate import __main__ as emulate
 from tools.cable.console import BoardConsole, Refused
-from tools.cable.port import PortError, Whereabouts
+from tools.cable.port import Whereabouts
 from tools.cable.prompt import Prompt
-from tools.common.errors import InputError
-from tools.reliability.hostile_input import Desk
+from tools.common import command
+from tools.common.errors import InputError, PortError
+from tools.emulate import cli as emulate
 from tools.emulate.port import EmulatedPort
+from tools.reliability.hostile_input import Desk
 
 
 def plugged(device: str, number: str | None = None, vid: int | None = 0x2E8A) -> Any:
@@ -359,13 +360,13 @@ def fail(problem: BaseException) -> Callable[[], None]:
 
 
 def test_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
-    assert board_port.run(lambda: None) == 0
-    assert board_port.run(fail(PortError("gone"))) == 1
-    assert board_port.run(fail(InputError("wrong"))) == 2
-    assert board_port.run(fail(KeyboardInterrupt())) == 130
+    assert command.run(lambda: None) == 0
+    assert command.run(fail(PortError("gone"))) == 1
+    assert command.run(fail(InputError("wrong"))) == 2
+    assert command.run(fail(KeyboardInterrupt())) == 130
     assert capsys.readouterr() == ("", "error: gone\nerror: wrong\nstopped\n")
     with pytest.raises(ZeroDivisionError):
-        board_port.run(fail(ZeroDivisionError()))
+        command.run(fail(ZeroDivisionError()))
 
 
 # ---- the emulated board's port

@@ -21,23 +21,23 @@ import pytest
 
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.meter_runs import flat, front_end
-from threewire.operation import console
 from threewire.metering.calibration import from_dict, nominal
-from threewire.operation.desk import Desk
-from threewire.storage.event_log import EventLog
-from threewire.operation.faults import Faults, FaultWatch
-from threewire.storage.keeper import Keeper
 from threewire.metering.meter import Meter
+from threewire.operation import console
+from threewire.operation.desk import Desk
+from threewire.operation.faults import Faults, FaultWatch
+from threewire.operation.telemetry import pieces
+from threewire.storage.event_log import EventLog
+from threewire.storage.keeper import Keeper
 from threewire.storage.record import CALIBRATION, REGISTERS
 from threewire.storage.restarts import Restarts
 from threewire.storage.store import Store, made_for
-from threewire.operation.telemetry import pieces
-from tools.common import boards
-from tools.calibrate import __main__ as calibrate
 from tools.calibrate import board as calibrate_board
+from tools.calibrate import cli as calibrate
 from tools.calibrate.board import command_for
 from tools.calibrate.cycles import Count, Energy, parse_wh
 from tools.calibrate.points import parse_point
+from tools.common import boards
 from tools.common.errors import InputError
 from tools.front_end.looping import ArrayRecording, Source
 

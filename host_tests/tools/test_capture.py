@@ -13,23 +13,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from host_tests.conftest import need_engine
 from host_tests.rigs import capture_board as bench_capture
 from host_tests.rigs.capture_board import BoardOverTcp, Text, lines_of
-from host_tests.conftest import need_engine
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.machine import BY_TIMER
 from host_tests.rigs.meter_runs import Codes, convert, split_phase
 from host_tests.whole.test_engines_agree import TABLES
 from tools import capture, image
-from tools.common import boards
-from tools.engines import process as engine_process
-from tools.replay import __main__ as replay
-from tools.emulate import board as rp2040_board
 from tools.cable.console import BoardConsole
+from tools.common import boards
 from tools.common.errors import InputError
+from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
+from tools.engines import process as engine_process
+from tools.replay import cli as replay
 
 from threewire.storage import record  # isort: skip
 from threewire.metering.calibration import from_dict, nominal  # isort: skip

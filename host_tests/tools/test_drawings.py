@@ -16,12 +16,12 @@ import pytest
 from matplotlib.ft2font import FT2Font
 
 from tools.common import boards
-from tools.drawings import pinouts as drawing_boards
-from tools.drawings import __main__ as drawings
+from tools.drawings import cli as drawings
 from tools.drawings import parts as values
+from tools.drawings import pinouts as drawing_boards
 from tools.drawings.outlines import OUTLINES
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "boards" / "README.md").read_text(encoding="utf-8")
 FLOWING = " ".join(README.split())
 BOARDS = ("esp32_devkitc", "feather_rp2040", "pico", "pico2", "xiao_rp2040")

@@ -12,8 +12,9 @@ import pytest
 
 from host_tests import conftest
 from host_tests.conftest import need_engine
+from tools.common.errors import Unavailable
 from tools.engines import debian
-from tools.engines import __main__ as engines
+from tools.engines import interpreters as engines
 from tools.engines.debian import Source
 
 ONE_LINE = """\
@@ -197,7 +198,7 @@ def test_micropython_is_the_users_then_the_paths_then_the_unpacked_one(bare, mon
 def test_a_wrong_micropython_variable_is_not_passed_over(bare, monkeypatch):
     program(bare / "bin/micropython")
     monkeypatch.setenv("MICROPYTHON", "/nowhere/micropython")
-    with pytest.raises(engines.Unavailable, match=r"/nowhere/micropython.*unset MICROPYTHON"):
+    with pytest.raises(Unavailable, match=r"/nowhere/micropython.*unset MICROPYTHON"):
         engines.command("micropython")
 
 
@@ -209,7 +210,7 @@ def test_heap_is_given_to_micropython_and_not_to_cpython(bare):
 
 def test_armhf_runs_under_qemu_of_the_path_or_of_the_store(bare):
     tree = stored(bare / "store", "armhf")
-    with pytest.raises(engines.Unavailable, match="qemu-arm"):
+    with pytest.raises(Unavailable, match="qemu-arm"):
         engines.command("armhf")
     qemu = stored(bare / "store", "qemu")
     assert engines.command("armhf")[0] == str(qemu / "usr/bin/qemu-arm")
@@ -220,10 +221,10 @@ def test_armhf_runs_under_qemu_of_the_path_or_of_the_store(bare):
 
 def test_a_tree_without_its_stamp_or_of_another_recipe_does_not_count(bare):
     tree = stored(bare / "store", "i386", whole=False)
-    with pytest.raises(engines.Unavailable):
+    with pytest.raises(Unavailable):
         engines.command("i386")
     (tree / "engine.json").write_text('{"recipe": -1}')
-    with pytest.raises(engines.Unavailable):
+    with pytest.raises(Unavailable):
         engines.command("i386")
 
 
@@ -239,7 +240,7 @@ def test_an_unknown_engine_is_named_with_those_there_are():
 def test_unavailable_is_one_line_with_the_command_that_gets_it(bare, name):
     program(bare / "bin/apt-get")
     program(bare / "bin/dpkg-deb")
-    with pytest.raises(engines.Unavailable) as caught:
+    with pytest.raises(Unavailable) as caught:
         engines.command(name)
     assert str(caught.value).startswith(f"{name}: ")
     assert str(caught.value).endswith("; to get it: make engines")
@@ -310,7 +311,7 @@ def test_engine_runs_viper_with_its_word_size(name, engine_command):
     engine_command(name)
     try:
         bits = engines.probe(name).word_bits
-    except engines.Unavailable as problem:
+    except Unavailable as problem:
         conftest.engine_missing(problem)
     if name in ("i386", "armhf"):
         assert bits == 32

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from mpremote.transport_serial import SerialTransport
 
 from host_tests.rigs import prompt_board as bench_prompt
-from host_tests.rigs.prompt_board import Board, report
 from host_tests.rigs.console_server import ConsoleServer
+from host_tests.rigs.prompt_board import Board, report
 from tools import flash, image
 from tools.cable import prompt as board_prompt
-from tools.common import boards
 from tools.cable.console import started
 from tools.cable.port import Whereabouts
 from tools.cable.prompt import Found, Prompt
+from tools.common import boards
 from tools.common.errors import InputError
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tools.front_end.interpolation import Evaluator, LoopSpline, StreamSpline, make_spline
+from tools.front_end.looping import ArrayRecording, Floats, Source, loop_length, mains_frequency
 from tools.front_end.model import (
     GAIN_SPREAD,
     NOISE_COUNTS,
@@ -17,8 +19,6 @@ from tools.front_end.model import (
     FrontEnd,
     transfer_table,
 )
-from tools.front_end.interpolation import Evaluator, LoopSpline, StreamSpline, make_spline
-from tools.front_end.looping import ArrayRecording, Floats, Source, loop_length, mains_frequency
 from tools.replay.reference import Reference
 
 INPUTS = ("i1", "v1", "i2", "v2")

@@ -18,9 +18,9 @@ from host_tests.conftest import need_engine
 from tools import golden
 from tools.common import boards
 from tools.common.errors import InputError
+from tools.front_end.looping import ArrayRecording, Recording
 from tools.front_end.model import FrontEnd
 from tools.golden import Case
-from tools.front_end.looping import ArrayRecording, Recording
 
 CASES = {case.name: case for case in golden.cases()}
 NAMES = sorted({file.stem for file in golden.FOLDER.glob("*.json")} | set(CASES))

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.house import STORY_S, House, generate, main
 from tools.front_end.looping import Floats, Source, mains_frequency
+from tools.house import STORY_S, House, generate, main
 from tools.replay.reference import Reference
 
 RATE = 8000.0

@@ -23,9 +23,9 @@ from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import Codes, default_board, front_end
 from threewire.metering.adc_table import table
 from tools import image
-from tools.linearity import __main__ as linearity
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
+from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.model import (
     BOW_COUNTS,
     NOISE_COUNTS,
@@ -34,8 +34,8 @@ from tools.front_end.model import (
     WIDE_WIDTH,
     transfer_table,
 )
-from tools.linearity.__main__ import Linearity, learn
-from tools.front_end.looping import ArrayRecording, Source
+from tools.linearity import cli as linearity
+from tools.linearity.learn import Linearity, learn
 
 Floats = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
 from tools import image
-from tools.power_cuts import __main__ as power_cuts
-from tools.engines.process import EngineFailed
+from tools.common.errors import EngineFailed
+from tools.power_cuts import run as power_cuts
 from tools.power_cuts.flash_model import BLOCK, PAGE, TEARS, Chip, Supply
 
 BEFORE, PART, EARLY, LATE, AFTER = range(len(TEARS))
@@ -232,9 +232,9 @@ def test_wear_reaches_all_free_blocks() -> None:
 
 _CARELESS = """\
 import sys
-sys.path.insert(0, sys.argv[1] + "/tools")
-import power_cuts_main as main
-from power_cuts_main import TEARS, Chip, Store
+sys.path.insert(0, sys.argv[1] + "/tools/power_cuts")
+import program as main
+from program import TEARS, Chip, Store
 {change}
 main.main()
 """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tools.front_end.looping import ArrayRecording, Floats, Source
 from tools.replay.reference import Reference
 
-WAVES = Path(__file__).resolve().parents[2] / "shared" / "waves"
+WAVES = Path(__file__).resolve().parents[3] / "shared" / "waves"
 
 
 def run(

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from host_tests.conftest import need_engine
-from tools.engines import __main__ as engines
+from tools.common.errors import EngineFailed, Unavailable
+from tools.reliability import cli as reliability
 from tools.reliability import hostile_input as fuzz_console
-from tools.reliability import __main__ as reliability
-from tools.engines.process import EngineFailed
-from tools.reliability.__main__ import row
+from tools.reliability.cli import row
 
 KEYS = {"what", "tried", "lost", "pass"}
 
@@ -61,7 +60,7 @@ def test_without_an_emulated_board_there_are_no_rows_of_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def none(short: bool) -> list[reliability.Row]:
-        raise engines.Unavailable("rp2040", "there is no UF2", "put one there")
+        raise Unavailable("rp2040", "there is no UF2", "put one there")
 
     trials = SimpleNamespace(rows=none)
     monkeypatch.setattr(reliability.importlib, "import_module", lambda name: trials)

@@ -13,11 +13,11 @@ import pytest
 from host_tests.conftest import need_engine
 from tools.common import boards
 from tools.common.errors import InputError
-from tools.front_end.model import FrontEnd
+from tools.common.files import check_writable
 from tools.front_end.looping import ArrayRecording, Source
-from tools.common.output_files import check_writable
+from tools.front_end.model import FrontEnd
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RATE = 7680.0
 
 

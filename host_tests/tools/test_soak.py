@@ -10,10 +10,10 @@ import pytest
 
 from host_tests.conftest import need_engine
 from tools.common import boards
-from tools.soak import __main__ as soak
+from tools.common.errors import EngineFailed
 from tools.soak import judge as soak_judge
 from tools.soak import loads as soak_loads
-from tools.engines.process import EngineFailed
+from tools.soak import run as soak
 
 BOARD = boards.DEFAULT
 SHORT_S = 540.0
@@ -87,22 +87,22 @@ def test_the_reference_is_the_loads_energy() -> None:
 _CHANGED = """\
 import sys
 root = sys.argv[1]
-sys.path.insert(0, root + "/tools")
+sys.path.insert(0, root + "/tools/soak")
 sys.path.insert(0, root + "/firmware")
-import soak_main
-from soak_main import World
+import program
+from program import World
 boot = World.boot
 def changed(self, cause):
-    install = soak_main.install
+    install = program.install
     def also(world, cause):
         install(world, cause)
 {change}
-    soak_main.install = also
+    program.install = also
     how = boot(self, cause)
-    soak_main.install = install
+    program.install = install
     return how
 World.boot = changed
-soak_main.main()
+program.main()
 """
 
 

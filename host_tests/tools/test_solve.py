@@ -23,9 +23,9 @@ from threewire.operation.telemetry import line
 from tools.common import boards
 from tools.common.errors import InputError
 from tools.front_end.looping import ArrayRecording, Source
-from tools.solve.__main__ import main, merged
-from tools.solve.solver import NOMINAL_LEAD_DEG, NOMINAL_LEAD_U_DEG, Solution, solve
+from tools.solve.cli import main, merged
 from tools.solve.fit import Floats, Point
+from tools.solve.solver import NOMINAL_LEAD_DEG, NOMINAL_LEAD_U_DEG, Solution, solve
 
 BOARD = "feather_rp2040"
 V_NV, I_NA = 110_000_000, 150_000_000

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tools import image
+from tools.calibrate import cli as calibrate
 from tools.common import boards
-from tools.calibrate import __main__ as calibrate
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort

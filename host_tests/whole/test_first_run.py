@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from tools import image
-from tools.emulate import __main__ as emulate
 from tools.common.boards import ROOT
+from tools.emulate import cli as emulate
 from tools.emulate.board import FLASH, EmulatedBoard
 from tools.emulate.port import EmulatedPort
 

@@ -19,7 +19,16 @@ import pytest
 
 from host_tests.conftest import need_engine
 from host_tests.rigs.machine import WRAP, Machine, installed, mains, timer_board
-from host_tests.rigs.meter_runs import NANO_WH, Run, Sink, board, convert, default_board, flat, sine
+from host_tests.rigs.meter_runs import (
+    NANO_WH,
+    Run,
+    Sink,
+    board,
+    convert,
+    default_board,
+    flat,
+    sine,
+)
 from tools.common import boards
 
 from threewire.storage import record  # isort: skip
@@ -278,8 +287,8 @@ def by_timer(start_us: int) -> Recorder:
     )
     recorder = Recorder(4)
     with installed(machine, file):
-        from threewire.metering.layout import Layout
         from threewire.chip.timer_sampler import TimerSampler
+        from threewire.metering.layout import Layout
 
         sampler = TimerSampler(file, Layout(file))
         sampler.start()

@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from host_tests.conftest import need_engine
 from tools import image
 from tools.common import boards
-from tools.engines import process as engine_process
-from tools.engines import __main__ as engines
-from tools.replay import __main__ as replay
+from tools.common.errors import InputError, Unavailable
 from tools.emulate import board as rp2040_board
 from tools.emulate import quirks as rp2040_quirks
-from tools.replay import on_rp2040 as rp2040_replay
-from tools.common.errors import InputError
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
+from tools.engines import process as engine_process
+from tools.replay import cli as replay
+from tools.replay import on_rp2040 as rp2040_replay
 
 pytestmark = pytest.mark.rp2040
 
@@ -341,7 +340,7 @@ def test_a_repaired_emulator_is_told(
 
 def test_the_uf2_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THREEWIRE_UF2", "/nowhere/at/all.uf2")
-    with pytest.raises(engines.Unavailable, match="/nowhere/at/all"):
+    with pytest.raises(Unavailable, match="/nowhere/at/all"):
         rp2040_board.find_uf2()
 
 
@@ -365,7 +364,7 @@ def test_without_any_uf2_it_is_unavailable(
     monkeypatch.delenv("THREEWIRE_UF2", raising=False)
     monkeypatch.setattr(rp2040_board, "_CACHE", tmp_path)
     monkeypatch.setattr(rp2040_board, "resolve_firmware", fail)
-    with pytest.raises(engines.Unavailable, match="no network"):
+    with pytest.raises(Unavailable, match="no network"):
         rp2040_board.find_uf2()
 
 

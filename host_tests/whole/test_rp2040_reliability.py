@@ -22,9 +22,9 @@ import pytest
 from tools import image
 from tools.common import boards
 from tools.emulate import board as rp2040_board
-from tools.reliability import emulated_board as rp2040_trials
 from tools.emulate.board import BoardError, EmulatedBoard
 from tools.emulate.inputs import Inputs, Periodic, steady
+from tools.reliability import emulated_board as rp2040_trials
 from tools.reliability.emulated_board import Stored, stored
 
 pytestmark = pytest.mark.rp2040

@@ -8,9 +8,9 @@ import pytest
 from host_tests.conftest import need_engine
 from tools.common import boards
 from tools.front_end.model import FrontEnd
-from tools.replay.__main__ import replay
+from tools.replay.run import replay
 
-WAVES = Path(__file__).resolve().parents[2] / "shared" / "waves"
+WAVES = Path(__file__).resolve().parents[3] / "shared" / "waves"
 INDEX = WAVES / "INDEX.json"
 pytestmark = pytest.mark.skipif(not INDEX.exists(), reason=f"no recordings in {WAVES}")
 

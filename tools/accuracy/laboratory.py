@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from threewire.metering.layout import Layout
+from tools.accuracy.gates import TEST_AMPS, Load
 from tools.common import boards
 from tools.engines import process as engine_process
-from tools.linearity import __main__ as linearity
-from tools.solve import solver
-from tools.front_end.model import FrontEnd
-from tools.accuracy.gates import TEST_AMPS, Load
 from tools.front_end.looping import ArrayRecording, Source
+from tools.front_end.model import FrontEnd
+from tools.linearity import learn as linearity
+from tools.solve import solver
 
 # Errors of phase that calibration has to find, degrees at the mains frequency.
 CT_LEAD_DEG = 1.2

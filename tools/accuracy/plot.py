@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tools.common.output_files import save_plot
+from tools.common.files import save_plot
 
 _COLOURS = {1.0: "#1f77b4", 0.5: "#d62728", -0.8: "#2ca02c"}
 _NAMES = {1.0: "PF 1", 0.5: "PF 0.5 lagging", -0.8: "PF 0.8 leading"}

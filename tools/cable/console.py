@@ -14,7 +14,8 @@ import serial
 
 from threewire.operation.console import shown
 from tools.cable import port as board_port
-from tools.cable.port import PortError, Whereabouts
+from tools.cable.port import Whereabouts
+from tools.common.errors import PortError
 
 # How long to wait for a board's answer; it takes one some 50 ms, and a start five seconds.
 TIMEOUT_S = 15.0

@@ -6,11 +6,8 @@ quirks of boards and systems) -> flash, console.
 
 import argparse
 import errno
-import math
 import os
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import serial
@@ -18,15 +15,11 @@ from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 from serial.tools import list_ports
 
-from tools.common.errors import InputError
+from tools.common.command import seconds
+from tools.common.errors import InputError, PortError
 
 # Of a board with a serial chip, such as an ESP32's; USB takes no notice.
 BAUD = 115200
-
-
-class PortError(Exception):
-    """The board cannot be reached or does not answer: str() is one line, what, where, and what
-    would help."""
 
 
 def boards_there() -> list[tuple[str, str]]:
@@ -155,36 +148,3 @@ def add_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
         metavar="SECONDS",
         help=f"how long the board may take to answer (default {timeout:g})",
     )
-
-
-def seconds(text: str) -> float:
-    """An option's seconds. Raises argparse.ArgumentTypeError."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text}: expected seconds, more than 0")
-    return value
-
-
-def run(what: Callable[[], None]) -> int:
-    """Does what a command is for; returns its exit status: 0 done, 1 the board cannot be reached
-    or does not do it, 2 what is given cannot be used, 130 Ctrl-C."""
-    try:
-        what()
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except PortError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
-
-
-def say(text: str) -> None:
-    """Tells how it goes, beside the results."""
-    print(text, file=sys.stderr, flush=True)

@@ -21,8 +21,8 @@ from typing import Any, Self
 from mpremote.transport import TransportError, TransportExecError
 
 from tools.cable import port as board_port
-from tools.cable.port import PortError, say
-from tools.common.errors import InputError
+from tools.common.command import say
+from tools.common.errors import InputError, PortError
 
 # A name's end, while it is on its way.
 ASIDE = ".new"

@@ -15,13 +15,14 @@ from typing import Any, Self
 import numpy as np
 
 from threewire.metering.calibration import CalibrationError, from_dict
-from threewire.operation.console import LONGEST
 from threewire.metering.layout import Layout
+from threewire.operation.console import LONGEST
 from tools.cable import port as board_port
-from tools.common import boards
 from tools.cable.console import BoardConsole, Refused, started
-from tools.cable.port import PortError, Whereabouts, say
-from tools.common.errors import InputError
+from tools.cable.port import Whereabouts
+from tools.common import boards
+from tools.common.command import say
+from tools.common.errors import InputError, PortError
 from tools.solve.fit import Floats
 
 _QUANTITIES = ("volts", "amps", "watts", "var")

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from threewire.metering.calibration import from_dict
-from tools.cable.port import PortError, say
-from tools.calibrate.questions import SAFETY, ask
 from tools.calibrate.board import Board
-from tools.common.errors import InputError
+from tools.calibrate.questions import SAFETY, ask
+from tools.common.command import say
+from tools.common.errors import InputError, PortError
 from tools.solve.checks import UNITY_PF, check_points
 from tools.solve.fit import Point
 

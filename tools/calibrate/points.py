@@ -12,8 +12,8 @@ from typing import Any
 
 from threewire.metering.calibration import from_dict
 from tools.calibrate.board import Board, Reading
+from tools.common.constants import write_constants
 from tools.common.errors import InputError
-from tools.common.output_files import write_constants
 from tools.solve.checks import check_points
 from tools.solve.fit import Point
 

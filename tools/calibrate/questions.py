@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from tools.calibrate import text as calibrate_text
-from tools.cable.port import say
 from tools.calibrate.board import Board, Reading
 from tools.calibrate.points import Reference, keep_points, make_point, parse_number
+from tools.common.command import say
 from tools.common.errors import InputError
 from tools.solve.checks import LEAST_PF, MOST_PHASE_PF
 from tools.solve.fit import Point

@@ -11,7 +11,7 @@ from types import ModuleType
 from threewire.metering.layout import Layout, LayoutError
 from tools.common.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BOARDS = ROOT / "boards"
 DEFAULT = "feather_rp2040"
 

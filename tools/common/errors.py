@@ -1,8 +1,10 @@
-"""The one exception that means "what the user gave is unusable".
+"""What a command raises when it cannot do what was asked; each text is one line for the user.
 
-Everything under tools/ that reads a file or an option raises it; every command line catches it in
-its main, prints `error: ...` on stderr and exits with status 2.
+Every command line prints it as `error: ...` on stderr and ends with the status that
+tools/common/command.py has for it.
 """
+
+from __future__ import annotations
 
 
 class InputError(Exception):
@@ -14,3 +16,22 @@ class InputError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+
+
+class PortError(Exception):
+    """The board cannot be reached or does not answer: str() is one line, what, where, and what
+    would help."""
+
+
+class Unavailable(Exception):
+    """An engine cannot be had; the text is one line, with the one command that would get it."""
+
+    def __init__(self, name: str, reason: str, remedy: str):
+        super().__init__(f"{name}: {reason}; to get it: {remedy}")
+        self.name = name
+        self.reason = reason
+        self.remedy = remedy
+
+
+class EngineFailed(Exception):
+    """The engine ended without a result; the text holds the last of what it said."""

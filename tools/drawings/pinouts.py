@@ -6,10 +6,10 @@ Flow: board file + OUTLINES -> PINOUT -> boards/NAME.svg.
 from types import ModuleType
 
 from tools.common import boards
+from tools.common.errors import InputError
 from tools.drawings import parts as values
 from tools.drawings.outlines import OUTLINES, Outline, split
 from tools.drawings.svg import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, Drawing
-from tools.common.errors import InputError
 
 _WIDTH = 980.0
 _LEFT, _RIGHT = 380.0, 600.0  # the board's edges

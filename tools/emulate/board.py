@@ -22,9 +22,8 @@ from rp2040py.memory_map import FLASH_START_ADDRESS
 
 from threewire.metering.layout import Layout
 from tools.common import boards
-from tools.engines import __main__ as engines
+from tools.common.errors import InputError, Unavailable
 from tools.emulate import quirks as rp2040_quirks
-from tools.common.errors import InputError
 from tools.emulate.inputs import Inputs, steady
 
 ENGINE = "rp2040"
@@ -72,24 +71,26 @@ class Line:
 
 def find_uf2() -> Path:
     """The MicroPython to run: $THREEWIRE_UF2, else the newest in ~/.cache/threewire, else
-    rp2040py's own. Raises engines.Unavailable.
+    rp2040py's own. Raises Unavailable.
     """
     remedy = f"put MicroPython's .uf2 for the Pico into {_CACHE}, or name it in THREEWIRE_UF2"
     asked = os.environ.get("THREEWIRE_UF2")
     if asked:
         if Path(asked).is_file():
             return Path(asked)
-        raise engines.Unavailable(ENGINE, f"$THREEWIRE_UF2 is {asked}, which is no file", remedy)
-    found = sorted(_CACHE.glob("*.uf2"), key=lambda path: path.stat().st_mtime)
+        raise Unavailable(ENGINE, f"$THREEWIRE_UF2 is {asked}, which is no file", remedy)
+    # Those for the Pico W are other programs: their flash is laid out otherwise.
+    theirs = [path for path in _CACHE.glob("*.uf2") if "PICO_W" not in path.name.upper()]
+    found = sorted(theirs, key=lambda path: path.stat().st_mtime)
     if found:
         return found[-1]
     try:
         own = resolve_firmware(BOARDS[FLASH], "micropython").image
     except Exception as problem:  # whatever its download meets
         reason = f"there is no UF2 in {_CACHE}, and getting one failed: {problem}"
-        raise engines.Unavailable(ENGINE, reason, remedy) from None
+        raise Unavailable(ENGINE, reason, remedy) from None
     if own is None or not Path(own).is_file():
-        raise engines.Unavailable(ENGINE, f"there is no MicroPython UF2 in {_CACHE}", remedy)
+        raise Unavailable(ENGINE, f"there is no MicroPython UF2 in {_CACHE}", remedy)
     return Path(own)
 
 
@@ -448,9 +449,9 @@ class EmulatedBoard:
         return out.replace("\r\n", "\n")
 
     def result(self) -> dict[str, Any]:
-        """After `interrupt`: finishes main's meter and gets what engine_main.py's result holds,
+        """After `interrupt`: finishes main's meter and gets what program.py's result holds,
         with the readings of the last second."""
-        source = (boards.ROOT / "tools" / "engine_result.py").read_text(encoding="utf-8")
+        source = (boards.ROOT / "tools" / "engines" / "result.py").read_text(encoding="utf-8")
         tail = (
             "\nimport json\nmeter.finish()\n"
             "frames = meter.ticks // layout.frame_ticks - meter.lost_frames\n"

@@ -1,6 +1,6 @@
 """An engine as a child process: codes go in, edges, traces and the result come out.
 
-Flow: front end -> ENGINE PROCESS (engine_main.py on MicroPython or CPython) -> replay's result.
+Flow: front end -> ENGINE PROCESS (program.py on MicroPython or CPython) -> replay's result.
 """
 
 import json
@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.engines import __main__ as engines
 from tools.common.boards import ROOT
+from tools.common.errors import EngineFailed
+from tools.engines import interpreters as engines
 
 # MicroPython looks for free memory from the heap's start and marks all of it when it collects: a
 # small heap is the fast one.  Measured on the amd64 engine: 128 kB ran twice as fast as 1 MB.
@@ -26,15 +28,11 @@ BLOCK_FRAMES = 1024
 PIPE_BYTES = 1 << 20
 
 
-class EngineFailed(Exception):
-    """The engine ended without a result; the text holds the last of what it said."""
-
-
 @dataclass
 class Metered:
     """What the meter made of the codes.
 
-    result  the object described in engine_main.py
+    result  the object described in program.py
     edges   (indicator, lit, ticks) in order of time
     cpu_seconds  processor time of the engine, its start included; on Windows wall time
     trace   rows (ticks, uW element 1, uW element 2, delivered uWh, received uWh)
@@ -74,7 +72,7 @@ def meter(
     sampler  what the board file's SAMPLER is taken to be instead
     spans    (frames, ticks of each) one after the other, where frames are not all of frame_ticks
 
-    Raises engines.Unavailable, EngineFailed, and whatever `blocks` raises (the engine is then
+    Raises Unavailable, EngineFailed, and whatever `blocks` raises (the engine is then
     ended).
     """
     config = {
@@ -88,7 +86,7 @@ def meter(
         "spans": list(spans),
     }
     before = _children_seconds()
-    script = str(ROOT / "tools" / "engine_main.py")
+    script = str(Path(__file__).with_name("program.py"))
     child = subprocess.Popen(
         [*engines.command(engine, heap), script, str(ROOT)],
         stdin=subprocess.PIPE,

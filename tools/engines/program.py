@@ -1,7 +1,7 @@
 """The metering module at the end of a pipe: runs on MicroPython and CPython alike, host side.
 
 Flow: replay's front end -> codes on stdin -> ENGINE (the firmware's meter) -> JSON lines on
-stdout. Started as `micropython engine_main.py PROJECT_ROOT`.  The first line of stdin is a JSON
+stdout. Started as `micropython program.py PROJECT_ROOT`.  The first line of stdin is a JSON
 object:
 
     board         board file's name
@@ -32,7 +32,7 @@ else:
     sys.path.insert(0, root + "/tools/shim")
 
 
-from engine_result import result  # noqa: E402
+from result import result  # noqa: E402
 
 from threewire.metering.calibration import from_dict  # noqa: E402
 from threewire.metering.layout import Layout  # noqa: E402

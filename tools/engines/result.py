@@ -1,6 +1,6 @@
 """What an engine reports when it has metered: the meter's registers and readings as one object.
 
-Plain data of plain Python: runs inside engine_main.py on every engine, and is sent as it stands to
+Plain data of plain Python: runs inside program.py on every engine, and is sent as it stands to
 the emulated board's prompt.
 """
 
@@ -12,7 +12,7 @@ def _register(r):
 
 
 def result(meter, frames, window):
-    """The object described in engine_main.py; its readings are those of `window`."""
+    """The object described in program.py; its readings are those of `window`."""
     one, two, hertz_mhz = meter.readings(window)
     both = Total(one, two)
     total = meter.registers

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from tools.common.output_files import save_plot
+from tools.common.files import save_plot
 
 if TYPE_CHECKING:
-    from tools.linearity.__main__ import Linearity
+    from tools.linearity.learn import Linearity
 
 
 def draw(learnt: Linearity, title: str, path: str) -> None:

@@ -16,8 +16,8 @@ import serial
 
 from tools.cable import port as board_port
 from tools.cable.console import SAFE_MODE_TEXT, BoardConsole
-from tools.cable.port import PortError, Whereabouts
-from tools.common.errors import InputError
+from tools.cable.port import Whereabouts
+from tools.common.errors import InputError, PortError
 from tools.monitor.report import Report, from_line
 
 # How it stands.

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tools.common.files import save_plot
 from tools.monitor.history import History, Point
-from tools.common.output_files import save_plot
 
 # Lamps by name: what it says beside the lane, its colour when lit.
 _LANES = (

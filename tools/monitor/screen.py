@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tools.common.command import say
 from tools.monitor import table as monitor_table
 from tools.monitor import view as monitor_view
-from tools.cable.port import say
 from tools.monitor.link import Standing
 from tools.monitor.report import Report
 

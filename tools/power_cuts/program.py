@@ -1,7 +1,7 @@
 """Saves under power cuts, on MicroPython's own littlefs: the program behind power_cuts.py.
 
 Flow: power_cuts.py -> POWER CUTS' PROGRAM (the firmware's store -> littlefs -> flash model) ->
-JSON on stdout.  Started as `micropython power_cuts_main.py PROJECT_ROOT`; a JSON object on stdin:
+JSON on stdout.  Started as `micropython program.py PROJECT_ROOT`; a JSON object on stdin:
 
     image      path of the board's flash image
     blocks, prog_size   of its file system

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.recordings.comtrade_channels import choose_channels
 from tools.common.errors import InputError
 from tools.common.files import check_file, find_beside
+from tools.recordings.comtrade_channels import choose_channels
 from tools.recordings.csv_rows import shorten
 from tools.recordings.types import FloatArray, Recording
 

@@ -17,12 +17,12 @@ from littlefs import LittleFSError
 from threewire.storage import record
 from threewire.storage.store import Store
 from tools import image
-from tools.common import boards
-from tools.engines import __main__ as engines
-from tools.emulate import board as rp2040_board
 from tools.bench import load
-from tools.emulate.board import BoardError, EmulatedBoard
+from tools.common import boards
+from tools.common.errors import Unavailable
 from tools.common.rows import Row, show
+from tools.emulate import board as rp2040_board
+from tools.emulate.board import BoardError, EmulatedBoard
 
 BOARD = boards.DEFAULT
 # A save begins at most 20 ms after it has been asked for, and takes less than that here.
@@ -195,7 +195,7 @@ def rows(short: bool = False) -> list[Row]:
     """The table: the whole firmware on the official MicroPython, with 16 resets, or 4 in the
     short form, each of which takes about fifteen seconds.
 
-    Raises engines.Unavailable, BoardError.
+    Raises Unavailable, BoardError.
     """
     file_system = image.build(BOARD, rp2040_board.FLASH)
     with EmulatedBoard(file_system, BOARD, load(), rp2040_board.find_uf2()) as board:
@@ -215,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         table = rows(options.short)
-    except (engines.Unavailable, BoardError) as problem:
+    except (Unavailable, BoardError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
     return show(table, options.json)

@@ -15,19 +15,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from threewire.metering import calibration, registers
+from threewire.operation import commands, console, faults
+from threewire.storage import event_log, record, store
 from tools.common import boards
 from tools.common.boards import ROOT
-
-from threewire import (  # isort: skip
-    calibration,
-    commands,
-    console,
-    event_log,
-    faults,
-    record,
-    registers,
-    store,
-)
 
 LAYOUT = boards.load(boards.DEFAULT)
 _UNIT = 3600 * 10**18 * LAYOUT.tick_hz << 32

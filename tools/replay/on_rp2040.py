@@ -14,10 +14,10 @@ from threewire.metering.calibration import from_dict, nominal
 from threewire.metering.layout import Layout
 from tools import image
 from tools.common import boards
-from tools.engines import process as engine_process
-from tools.common.errors import InputError
+from tools.common.errors import EngineFailed, InputError
 from tools.emulate.board import ENGINE, FLASH, BoardError, EmulatedBoard
 from tools.emulate.inputs import Frames
+from tools.engines import process as engine_process
 
 # From the last conversion until the program has metered it: its sleep, a line, a window.
 _HANDED_OVER_S = 0.05
@@ -39,7 +39,7 @@ def meter(
     own main.py, to the last frame.  As engine_process.meter, but readings are those of the last
     second, and a trace has a row a second.
 
-    Raises engines.Unavailable, InputError, and engine_process.EngineFailed when the board
+    Raises Unavailable, InputError, and EngineFailed when the board
     misbehaves.
     """
     layout = boards.load(board)
@@ -65,7 +65,7 @@ def meter(
             emulated.interrupt()
             metered.result = emulated.result()
     except BoardError as problem:
-        raise engine_process.EngineFailed(f"engine {ENGINE}: {problem}") from None
+        raise EngineFailed(f"engine {ENGINE}: {problem}") from None
     metered.cpu_seconds = time.process_time() - began
     if trace:
         metered.trace = [_trace_row(report, layout) for _, report in reports]

@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tools.common.output_files import save_plot
+from tools.common.files import save_plot
 
 if TYPE_CHECKING:
-    from tools.replay.__main__ import Replay
+    from tools.replay.result import Replay
 
 # Lamps by name: what it says beside the lane, its colour when lit.
 _LANES = (

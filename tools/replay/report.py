@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tools.replay.__main__ import Replay
+    from tools.replay.result import Replay
 
 _LEDS = ("kwh", "ten", "reverse")
 

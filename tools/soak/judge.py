@@ -1,6 +1,6 @@
 """Judges a soak: every line and report of the firmware, against energies, lamps and promises.
 
-Flow: lines of soak_main.py -> SOAK JUDGE (with soak_loads' energies) -> checks of tools.soak.
+Flow: lines of program.py -> SOAK JUDGE (with soak_loads' energies) -> checks of tools.soak.
 """
 
 import json
@@ -33,7 +33,7 @@ _LONGEST_S, _SHORTEST_S, _STEP_WH, _LOOK_S = 60.0, 10.0, 12.0, 0.3
 _FLAT_BYTES = 2048
 _BOOTS_BYTES = 65536
 
-# (seconds, kind, value) of soak_main.py.
+# (seconds, kind, value) of program.py.
 Event = tuple[float, str, str]
 
 

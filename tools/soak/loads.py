@@ -1,6 +1,6 @@
 """What the soak puts on the meter: codes of two loads in turn, and their energy in float64.
 
-Flow: front end -> SOAK LOADS -> soak_main.py, judge.
+Flow: front end -> SOAK LOADS -> program.py, judge.
 """
 
 import math
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tools.common import boards
 from tools.common.errors import InputError
-from tools.front_end.model import FrontEnd
 from tools.front_end.looping import ArrayRecording, Source
+from tools.front_end.model import FrontEnd
 
 from threewire.storage.keeper import NAMES as REGISTERS  # isort: skip
 

@@ -2,7 +2,7 @@
 
 Flow: soak.py's codes and events -> SOAK'S PROGRAM (main.py -> littlefs) -> its lines and reports
 on stdout.  What only a chip has is stood in for: `machine`, the clock, the ring that DMA fills,
-the serial port.  Started as `micropython soak_main.py PROJECT_ROOT`; a JSON object on stdin:
+the serial port.  Started as `micropython program.py PROJECT_ROOT`; a JSON object on stdin:
 
     board        board file's name
     codes        path of the codes: one block for each load, uint16, interleaved
@@ -398,7 +398,9 @@ def install(world, cause):
     modules["threewire.chip.serial_port"] = port_for(world, cause)
     modules["threewire.chip.dma_sampler"] = Modules(DmaSampler=world.sampler)
     # The assembler of Thumb compiles on no PC.
-    modules["threewire.metering.kernel_thumb"] = Modules(scan=__import__("threewire.metering.kernel").kernel.scan)
+    modules["threewire.metering.kernel_thumb"] = Modules(
+        scan=__import__("threewire.metering.kernel").kernel.scan
+    )
 
 
 def main():

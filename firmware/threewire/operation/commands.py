@@ -8,8 +8,8 @@ from json import dumps, loads
 
 from threewire.operation.console import shown
 from threewire.operation.faults import NAMES
-from threewire.storage.keeper import NAMES as REGISTERS
 from threewire.operation.telemetry import pieces
+from threewire.storage.keeper import NAMES as REGISTERS
 
 
 class Commands:

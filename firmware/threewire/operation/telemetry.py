@@ -4,8 +4,8 @@ Flow: meter -> TELEMETRY -> serial port.  Keys are those of the host's replay; n
 from integers, digit by digit, so that no port's float rounding shows.
 """
 
-from threewire.operation.faults import NAMES
 from threewire.metering.readings import Total
+from threewire.operation.faults import NAMES
 
 
 def decimal(value, places, drop=0):

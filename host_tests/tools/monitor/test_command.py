@@ -24,12 +24,12 @@ from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.telemetry_lines import telemetry
 from tools import image
 from tools.cable import port as board_port
-from tools.monitor import __main__ as monitor
-from tools.emulate import board as rp2040_board
 from tools.common.boards import DEFAULT, ROOT
+from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
+from tools.monitor import cli as monitor
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
 

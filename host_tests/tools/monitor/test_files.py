@@ -13,8 +13,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from host_tests.rigs.telemetry_lines import line, report, telemetry
-from tools.monitor import plot as monitor_plot
 from tools.common.errors import InputError
+from tools.monitor import plot as monitor_plot
 from tools.monitor.csv_file import COLUMNS, CsvFile
 from tools.monitor.history import History
 from tools.monitor.report import from_line

@@ -12,8 +12,8 @@ import pytest
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.telemetry_lines import telemetry
 from tools.cable import port as board_port
-from tools.monitor import link as monitor_link
 from tools.common.errors import InputError
+from tools.monitor import link as monitor_link
 from tools.monitor.link import LIVE, OPEN, PROMPT, SAFE_MODE, WAITING, Link
 from tools.monitor.report import Report
 

@@ -33,7 +33,7 @@ from host_tests.rigs.recording_files import (
 from tools.common.errors import InputError
 from tools.recordings.open import INPUTS, Capture, check_rate, open_recording
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 WAVES = ROOT.parent / "shared" / "waves"
 
 

@@ -1,0 +1,79 @@
+"""Calibration constants as the host reads and writes them: JSON files, checked for their board.
+
+Flow: file -> CONSTANTS -> replay, solve, calibrate, linearity -> file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from threewire.metering.calibration import CalibrationError, from_dict
+from threewire.metering.layout import Layout
+from tools.common.errors import InputError
+from tools.common.files import read_json, replacing
+
+
+def load_calibration(path: str | Path | None, layout: Layout) -> dict[str, Any]:
+    """The constants in a JSON file, checked for this board; {} without a file. Raises
+    InputError.
+    """
+    if path is None:
+        return {}
+    try:
+        constants = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise InputError(f"{path}: {problem.strerror}; expected a calibration file") from None
+    except ValueError as problem:
+        raise InputError(
+            f"{path}: not JSON ({problem}); expected an object like "
+            '{"v1_nv": 110000000, "i1_na": 150000000}'
+        ) from None
+    check_calibration(constants, layout, path)
+    return constants
+
+
+def check_calibration(constants: Any, layout: Layout, path: str | Path) -> None:
+    """InputError, naming `path`, unless the constants suit the board."""
+    try:
+        from_dict(constants, layout)
+    except CalibrationError as problem:
+        raise InputError(f"{path}: {problem}") from None
+
+
+def read_constants(path: str | Path, layout: Layout) -> dict[str, Any]:
+    """The constants in a file, checked for this board. Raises InputError."""
+    found = read_json(Path(path), "calibration")
+    try:
+        from_dict(found, layout)
+    except CalibrationError as problem:
+        raise InputError(f"{path}: {problem}") from None
+    return found
+
+
+def write_constants(path: Path, constants: dict[str, Any]) -> None:
+    """Writes a calibration file, a constant a line, and waits until it is on the disk. Raises
+    InputError.
+    """
+    rows = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in constants.items()]
+    with replacing(path) as aside, aside.open("w", encoding="utf-8") as file:
+        file.write("{\n" + ",\n".join(rows) + "\n}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def constants_to_keep(path: str, board: str) -> dict[str, Any]:
+    """The constants that are to be kept: those in the file, if there is one for this board."""
+    file = Path(path)
+    if not file.exists():
+        if not file.parent.is_dir():
+            raise InputError(f"{path}: there is no folder {file.parent}")
+        return {}
+    constants = read_json(file, "calibration")
+    if constants.get("board", board) != board:
+        raise InputError(
+            f"{path}: made for board {constants['board']!r}, the capture by {board!r}"
+        )
+    return constants

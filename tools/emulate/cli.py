@@ -1,0 +1,89 @@
+"""An emulated board to try the tools on: serves its serial port at socket://127.0.0.1:N.
+
+Flow: mains that are made up -> EMULATE (the emulated RP2040 with MicroPython) -> flash, monitor,
+capture, calibrate, with that PORT=.
+"""
+
+import argparse
+import sys
+import time
+
+import numpy as np
+
+from tools import image
+from tools.common import boards
+from tools.common.command import say
+from tools.common.errors import InputError, Unavailable
+from tools.emulate.board import ENGINE, FLASH, EmulatedBoard
+from tools.emulate.inputs import Inputs, Periodic
+from tools.emulate.port import EmulatedPort
+
+_HZ = 60
+_VOLTS = 120.0
+# Amperes, and by how much of a turn they lag, of each element.
+_LOADS = ((30.0, 0.0), (12.0, 0.09))
+
+
+def house(board: str) -> Inputs:
+    """What the ADC of a board sees: 120/240 V, a heater on line 1 and a motor on line 2."""
+
+    def wave(peak: float, turns: float):
+        return lambda t: peak * np.sin(2 * np.pi * (_HZ * t - turns))
+
+    waves = {}
+    for k, (amps, lag) in enumerate(_LOADS):
+        waves[f"v{k + 1}"] = wave(_VOLTS * 2**0.5, k / 2)
+        waves[f"i{k + 1}"] = wave(amps * 2**0.5, k / 2 + lag)
+    return Periodic(waves, 1 / _HZ, board)
+
+
+def _tcp_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 0 to 65535")
+    return int(text)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 ended by Ctrl-C, 1 there is no MicroPython to run, or the emulator has
+    failed, 2 what is given cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.emulate",
+        description="Run an emulated RP2040 with 30 A on line 1 and 12 A at PF 0.84 on line 2. "
+        "It is ten to twenty times slower than a board: give the tools a --timeout of 120.",
+        epilog="example: python -m tools.emulate --tcp-port 4000 &  then  "
+        "make monitor PORT=socket://127.0.0.1:4000",
+    )
+    parser.add_argument("--board", metavar="NAME", default=boards.DEFAULT, help="board file")
+    parser.add_argument("--empty", action="store_true", help="no firmware on it yet")
+    parser.add_argument("--unsealed", action="store_true", help="its seal pin at ground")
+    parser.add_argument(
+        "--tcp-port", type=_tcp_port, default=0, metavar="N", help="default: one that is free"
+    )
+    options = parser.parse_args(argv)
+    try:
+        module = boards.module(options.board)
+        if module.CHIP != ENGINE:
+            raise InputError(f"board {options.board}: what is emulated is an {ENGINE}")
+        files = {} if options.empty else image.contents(options.board)
+        flash = image.pack(files, image.geometry(FLASH))
+        with EmulatedBoard(flash, options.board, house(options.board)) as board:
+            if options.unsealed:
+                board.drive(module.SEAL, 0)
+            with EmulatedPort(board, options.tcp_port) as port:
+                print(f"PORT={port.url}", flush=True)
+                say("Ctrl-C ends it")
+                while port.failed is None:
+                    time.sleep(0.2)
+                raise Unavailable(ENGINE, f"the emulator failed: {port.failed}", "")
+    except InputError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    except (Unavailable, OSError) as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

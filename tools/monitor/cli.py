@@ -1,0 +1,84 @@
+"""Watches a board: make monitor [PORT=…].  A live view, or a line a report where it is piped.
+
+Flow: monitor_link -> MONITOR -> monitor_screen, monitor_csv, monitor_history and its plot.  It
+ends when it is asked to and not before: a board that is gone may come back.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from tools.cable import port as board_port
+from tools.cable.console import TIMEOUT_S
+from tools.common import command
+from tools.monitor.watch import Watch
+
+
+def _signalled(number: int, frame: FrameType | None) -> None:
+    """Ends in good order: the terminal as it was, the plot drawn."""
+    if number != signal.SIGTERM:
+        # The terminal is gone, and writing to it would fail.
+        _silence(1, 2)
+    sys.exit(128 + number)
+
+
+def _silence(*descriptors: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """A kill, or a terminal's end, is a way to be asked to end; but not under nohup."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, _signalled)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(options: argparse.Namespace) -> None:
+    with _signals():
+        try:
+            Watch(options).run()
+        except BrokenPipeError:
+            # Who reads has seen enough. What Python writes at its end must not fail again.
+            _silence(1)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 asked to end, 2 what is given cannot be used, 130 Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.monitor",
+        description="Watch a board's readings, registers, lamps and faults. q or Ctrl-C ends it.",
+        epilog="example: python -m tools.monitor --port /dev/ttyACM0 --csv house.csv "
+        "--plot house.png",
+    )
+    board_port.add_arguments(parser, TIMEOUT_S)
+    parser.add_argument("--csv", metavar="FILE", help="add a row a report to this file")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw what was watched, at the end (.png, .svg, .pdf)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=command.seconds,
+        metavar="N",
+        help="end after so many (default: never)",
+    )
+    options = parser.parse_args(argv)
+    return command.run(lambda: _watch(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""What is tried to make the meter lose something, and what it lost: the table of reliability.
+
+Flow: power cuts, soak, long life, hostile input, emulated board -> RELIABILITY -> table on stdout,
+build/reliability.json.  A row passes when nothing was lost.
+"""
+
+import argparse
+import importlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.common.boards import ROOT
+from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.power_cuts import run as power_cuts
+from tools.reliability import hostile_input as fuzz_console
+from tools.soak import run as soak
+
+RESULT = ROOT / "build" / "reliability.json"
+
+# Of the short form, and of the whole.
+_CUTS = (100, power_cuts.CUTS)
+_SAVES = (200, None)
+_SOAK_S = (540.0, 86400.0)
+_HOSTILE = (300, 20_000)
+_SEED = 1
+
+Row = dict[str, Any]
+
+
+def row(what: str, tried: int, lost: int) -> Row:
+    """A line of the table; what was not tried has not passed."""
+    return {"what": what, "tried": tried, "lost": lost, "pass": tried > 0 and lost == 0}
+
+
+def kept(found: Iterable[Row]) -> list[Row]:
+    """Rows of other tables as this one has them: one that has failed for anything has lost."""
+    return [row(of["what"], of["tried"], of["lost"] or (0 if of["pass"] else 1)) for of in found]
+
+
+def power(short: bool) -> list[Row]:
+    """The register store under power cuts, and how long the flash lasts.
+
+    The short form leaves out the latter: few saves make wear look worse than it is.
+    """
+    found = power_cuts.rows(cuts=_CUTS[not short], saves=_SAVES[not short])
+    return kept(dict(of) for of in found if not (short and of["what"].startswith("wear")))
+
+
+def whole_firmware(short: bool) -> list[Row]:
+    """A day of main.py in simulated time."""
+    done = soak.run(_SOAK_S[not short])
+    print(done.text(), file=sys.stderr)
+    return done.rows()
+
+
+def long_life(short: bool) -> list[Row]:
+    """A hundred years of registers, and clocks that wrap: the tests of these."""
+    chosen = {
+        "a hundred years at 48 kW: exact to the last bit": "hundred_years or old_meter",
+        "clocks that wrap: nothing notices": "wrap",
+    }
+    found = []
+    for what, names in list(chosen.items())[: 1 if short else None]:
+        found.append(row(what, *_tests("host_tests/whole/test_long_life.py", names)))
+    return found
+
+
+def _tests(path: str, names: str) -> tuple[int, int]:
+    """(how many ran, how many failed) of the tests with these names."""
+    with tempfile.TemporaryDirectory(prefix="reliability") as folder:
+        report = Path(folder) / "report.xml"
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+            + ["-k", names, f"--junitxml={report}", path],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not report.exists():
+            raise EngineFailed(f"pytest ended with {done.returncode}: {done.stderr[-500:]}")
+        suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+    lost = count["failures"] + count["errors"]
+    if lost:
+        print(done.stdout[-2000:], file=sys.stderr)
+    return count["tests"] - count["skipped"], lost
+
+
+def hostile(data: bytes, draw: random.Random) -> bytes:
+    """Input made worse: bits turned, pieces cut out, doubled, put elsewhere or made up."""
+    worse = bytearray(data)
+    for _ in range(draw.randrange(1, 6)):
+        at = draw.randrange(len(worse) + 1)
+        size = draw.choice((1, 2, 4, 16, 64, 1200))
+        way = draw.randrange(5)
+        if way == 0 and at < len(worse):
+            worse[at] ^= 1 << draw.randrange(8)
+        elif way == 1:
+            del worse[at : at + size]
+        elif way == 2:
+            worse[at:at] = worse[at : at + size]
+        elif way == 3:
+            worse[at : at + size] = draw.randbytes(size)
+        else:
+            worse[at:at] = draw.choice((b"\r\n", b"\x03", b"\b\b\b", b"\xff\xfe", b"{[[", b"\x00"))
+    return bytes(worse)
+
+
+def hostile_input(short: bool) -> list[Row]:
+    """Bytes typed at the console, and stored files that are damaged."""
+    draw = random.Random(_SEED)
+    seeds = fuzz_console.seeds()
+    targets = fuzz_console.TARGETS
+    counts = {True: [0, 0], False: [0, 0]}
+    for _ in range(_HOSTILE[not short]):
+        kind = draw.randrange(len(targets))
+        seed = draw.choice([seed for seed in seeds if seed[0] == kind])
+        target = targets[kind]
+        data = hostile(seed[1:], draw)
+        count = counts[target is fuzz_console.fuzz_console]
+        count[0] += 1
+        try:
+            target(data)
+        except Exception as problem:
+            count[1] += 1
+            print(f"{target.__name__}({data[:200]!r}): {problem!r}", file=sys.stderr)
+    return [
+        row("hostile input typed at the console", *counts[True]),
+        row("stored files that are damaged, and constants that are wrong", *counts[False]),
+    ]
+
+
+def emulated(short: bool) -> list[Row]:
+    """The whole firmware on the emulated RP2040; nothing where there is no MicroPython for it."""
+    try:
+        trials = importlib.import_module("tools.rp2040_trials")
+        return kept(trials.rows(short))
+    except (Unavailable, ModuleNotFoundError) as problem:
+        print(f"skipped: the emulated RP2040: {problem}", file=sys.stderr)
+        return []
+
+
+PARTS: tuple[Callable[[bool], list[Row]], ...] = (
+    power,
+    whole_firmware,
+    long_life,
+    hostile_input,
+    emulated,
+)
+
+
+def rows(short: bool) -> list[Row]:
+    """All rows; a part that cannot be tried at all is one that has failed."""
+    found = []
+    for part in PARTS:
+        if sys.stderr.isatty():
+            print(f"{part.__name__.replace('_', ' ')} ...", file=sys.stderr)
+        try:
+            found += part(short)
+        except (InputError, Unavailable, EngineFailed) as problem:
+            print(f"error: {problem}", file=sys.stderr)
+            found.append(row(part.__name__.replace("_", " "), 0, 1))
+    return found
+
+
+def table(found: Sequence[Row]) -> str:
+    """The rows as a table of text."""
+    wide = max(len(of["what"]) for of in found)
+    lines = [f"{'what':{wide}} | {'tried':>8} | {'lost':>6} | pass"]
+    lines.append("-" * wide + "-|-" + "-" * 8 + "-|-" + "-" * 6 + "-|-----")
+    for of in found:
+        verdict = "yes" if of["pass"] else "NO"
+        lines.append(f"{of['what']:{wide}} | {of['tried']:>8} | {of['lost']:>6} | {verdict}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 all passed, 1 something did not, 2 bad options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.reliability",
+        description="Try to make the meter lose something: power cuts, a day of the whole "
+        "firmware, a hundred years, hostile input, the emulated board. It takes twenty minutes.",
+        epilog="example: python -m tools.reliability --short",
+    )
+    parser.add_argument("--short", action="store_true", help="a little of each, in half a minute")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        default=RESULT,
+        help="where the rows go as JSON (build/reliability.json)",
+    )
+    options = parser.parse_args(argv)
+    output: Path = options.output
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.touch()
+    except OSError as problem:
+        print(f"error: {output} cannot be written: {problem.strerror}", file=sys.stderr)
+        return 2
+    found = rows(options.short)
+    print(table(found))
+    output.write_text(json.dumps(found, indent=1) + "\n")
+    return 0 if all(of["pass"] for of in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Replays a recording through the firmware's metering module: energies, readings, LED edges.
+
+Flow: recording -> front end and ADC model -> engine (the meter) -> report; beside it the float64
+reference sees the same samples.  `python -m tools.replay --help` tells the options.
+"""
+
+import argparse
+import json
+import sys
+
+from tools.common import boards
+from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common.files import check_plot_path
+from tools.engines.interpreters import ENGINES
+from tools.replay.report import as_json, as_text
+from tools.replay.run import replay
+
+_EPILOG = """\
+examples:
+  python -m tools.replay kettle.npz
+  python -m tools.replay kettle.npz --duration 20 --json
+  python -m tools.replay house.csv --board pico --adc real --seed 3 --plot build/house.png
+"""
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.replay",
+        description="Replay recorded volts and amperes, or a board's codes, through the meter.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "recording", help=".npz, .csv, .wav (with .json), COMTRADE .cfg, or a capture (.npz)"
+    )
+    parser.add_argument("--board", metavar="NAME", help=f"board file (default {boards.DEFAULT})")
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help=f"{', '.join(ENGINES)} (default micropython, else cpython)",
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="loop over whole cycles, or cut, to this"
+    )
+    parser.add_argument(
+        "--swap-ct", type=int, choices=(1, 2), metavar="N", help="turn CT 1 or 2 round"
+    )
+    parser.add_argument(
+        "--adc",
+        choices=("ideal", "real"),
+        default="ideal",
+        help="12 bits with dither (default), or the RP2040's noise and nonlinearity",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the ADC (default 0)")
+    parser.add_argument("--calibration", metavar="FILE", help="JSON file of constants")
+    parser.add_argument("--plot", metavar="FILE", help="draw powers, registers and LEDs over time")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 1 the engine cannot be had or failed, 2 the input is unusable."""
+    options = _arguments(argv)
+    try:
+        if options.plot is not None:
+            check_plot_path(options.plot)
+        done = replay(
+            options.recording,
+            options.board,
+            options.engine,
+            options.duration,
+            options.swap_ct,
+            options.adc,
+            options.seed,
+            options.calibration,
+            trace=options.plot is not None,
+        )
+        if options.plot is not None:
+            from tools.replay.plot import draw  # matplotlib takes a second to import
+
+            draw(done, options.plot)
+    except InputError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    except (Unavailable, EngineFailed) as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    if done.clipped:
+        counts = ", ".join(f"{name} {n} times" for name, n in done.clipped.items())
+        print(f"warning: {done.path}: beyond the front end's range: {counts}", file=sys.stderr)
+    print(json.dumps(as_json(done)) if options.json else as_text(done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""Replays a recording or a capture through an engine, with the float64 reference beside it.
+
+Flow: recording -> front end and ADC model -> engine (the meter) -> RESULT; beside it the float64
+reference sees the same samples.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from threewire.metering.layout import Layout
+from tools.common import boards
+from tools.common.command import Progress
+from tools.common.constants import check_calibration, load_calibration
+from tools.common.errors import InputError
+from tools.engines import process as engine_process
+from tools.engines.interpreters import choose_engine
+from tools.front_end.looping import Recording, Source
+from tools.front_end.model import FrontEnd
+from tools.recordings.open import Capture, check_rate, open_recording
+from tools.replay.reference import Reference
+from tools.replay.result import Replay
+
+# Rows of the trace that a plot is drawn from, at most about this many.
+_TRACE_ROWS = 1500
+
+
+def replay(
+    path: str | Path,
+    board: str | None = None,
+    engine: str | None = None,
+    duration: float | None = None,
+    swap_ct: int | None = None,
+    adc: str = "ideal",
+    seed: int = 0,
+    calibration: str | Path | None = None,
+    trace: bool = False,
+    recording: Recording | None = None,
+) -> Replay:
+    """Replays the recording or capture at `path` (or the `recording` given in its place).
+
+    duration  seconds to loop or cut to; None: all of it, once
+    swap_ct   1 or 2: that CT is mounted the wrong way round
+    trace     keep power and registers over time, for a plot
+
+    Raises InputError, Unavailable, EngineFailed.
+    """
+    start = time.monotonic()
+    if duration is not None and not (math.isfinite(duration) and duration > 0):
+        raise InputError(f"duration {duration:g} s: expected more than 0")
+    if seed < 0:
+        raise InputError(f"seed {seed}: expected an integer from 0 up")
+    if board is not None:
+        boards.load(board)
+    engine = choose_engine(engine)
+    opened = open_recording(path) if recording is None else recording
+    if isinstance(opened, Capture):
+        return _replay_capture(opened, board, engine, duration, swap_ct, calibration, trace, start)
+    layout = boards.load(board or boards.DEFAULT)
+    constants = load_calibration(calibration, layout)
+    source = Source(
+        opened, None if duration is None else Fraction(duration).limit_denominator(10**9)
+    )
+    if source.mains_hz is not None:
+        check_rate(opened.path, opened.rate_hz, source.mains_hz)
+    period = Fraction(layout.frame_ticks, layout.tick_hz)
+    front_end = FrontEnd.of(layout, adc=adc, seed=seed, swap_ct=(swap_ct == 1, swap_ct == 2))
+    frames = front_end.frames(source)
+    if not frames:
+        raise InputError(
+            f"{opened.path}: {float(source.duration):g} s are less than a frame of board "
+            f"{layout.name} ({float(period):g} s)"
+        )
+    metered = _meter(
+        front_end.codes(source, 4 * engine_process.BLOCK_FRAMES),
+        float(source.duration),
+        engine,
+        layout,
+        constants,
+        trace,
+    )
+    signs = np.array([1, -1 if swap_ct == 1 else 1, 1, -1 if swap_ct == 2 else 1])[:, None]
+    until = frames * period
+    reference = Reference(source.rate_hz, until)
+    for block in source.blocks(until=until):
+        reference.add(block * signs)
+    return Replay(
+        opened.path,
+        layout.name,
+        engine,
+        layout,
+        metered,
+        reference,
+        {name: n for name, n in front_end.clipped.items() if n},
+        time.monotonic() - start,
+    )
+
+
+def _replay_capture(
+    capture: Capture,
+    board: str | None,
+    engine: str,
+    duration: float | None,
+    swap_ct: int | None,
+    calibration: str | Path | None,
+    trace: bool,
+    start: float,
+) -> Replay:
+    """A capture's codes go to the meter as they are: no front end, so nothing to turn or to
+    loop.
+    """
+    if board not in (None, capture.board):
+        raise InputError(
+            f"{capture.path}: made on board {capture.board!r}, asked for is {board!r}"
+        )
+    try:
+        layout = boards.load(capture.board)
+    except InputError as problem:
+        raise InputError(f"{capture.path}: made on another board: {problem}") from None
+    if capture.slots != layout.slots:
+        raise InputError(
+            f"{capture.path}: its slots are {' '.join(capture.slots)}, those of board "
+            f"{layout.name} are {' '.join(layout.slots)}"
+        )
+    if swap_ct is not None:
+        raise InputError(f"{capture.path}: a capture's CTs are as they were: leave out --swap-ct")
+    layout.tick_hz = capture.tick_hz
+    layout.frame_ticks = capture.frame_ticks
+    left = capture.frames
+    if duration is not None:
+        left = round(duration * capture.rate_hz)
+        if not 0 < left <= capture.frames:
+            raise InputError(
+                f"{capture.path}: holds {capture.seconds:g} s, and a capture is not looped: "
+                f"--duration {duration:g} must be less"
+            )
+    if calibration is None and capture.calibration is not None:
+        try:
+            constants = json.loads(capture.calibration)
+        except ValueError as problem:
+            raise InputError(f"{capture.path}: its calibration is not JSON ({problem})") from None
+        check_calibration(constants, layout, capture.path)
+    else:
+        constants = load_calibration(calibration, layout)
+
+    def codes() -> Iterator[NDArray[np.uint16]]:
+        rest = left
+        for block in capture.blocks():
+            yield block[:rest]
+            rest -= len(block)
+            if rest <= 0:
+                return
+
+    seconds = left / capture.rate_hz
+    metered = _meter(codes(), seconds, engine, layout, constants, trace, capture.spans)
+    captured = None
+    if capture.energy is not None and left == capture.frames and calibration is None:
+        captured = json.loads(capture.energy)
+    elapsed = time.monotonic() - start
+    return Replay(capture.path, layout.name, engine, layout, metered, None, {}, elapsed, captured)
+
+
+def _meter(
+    codes: Iterator[NDArray[np.uint16]],
+    seconds: float,
+    engine: str,
+    layout: Layout,
+    constants: dict[str, Any],
+    trace: bool,
+    spans: Sequence[tuple[int, int]] = (),
+) -> engine_process.Metered:
+    progress = Progress(seconds)
+    period = layout.frame_ticks / layout.tick_hz
+
+    def counted() -> Iterator[NDArray[np.uint16]]:
+        frames = 0
+        for block in codes:
+            yield block
+            frames += len(block)
+            progress.at(frames * period)
+
+    try:
+        if engine == "rp2040":
+            if spans:
+                raise InputError(f"engine {engine} samples at one rate, these frames vary")
+            from tools.replay import (
+                on_rp2040 as rp2040_replay,  # the emulator takes half a second to import
+            )
+
+            return rp2040_replay.meter(
+                counted(),
+                seconds,
+                layout.name,
+                constants,
+                layout.frame_ticks,
+                layout.tick_hz,
+                trace,
+            )
+        return engine_process.meter(
+            engine,
+            counted(),
+            layout.name,
+            constants,
+            layout.frame_ticks,
+            layout.tick_hz,
+            spans=spans,
+            trace_ticks=max(1, round(seconds / _TRACE_ROWS * layout.tick_hz)) if trace else 0,
+        )
+    finally:
+        progress.done()

@@ -1,0 +1,152 @@
+"""Makes calibration constants of readings of the board beside those of a reference instrument.
+
+Flow: points file, constants in force -> SOLVE (tools.solver) -> table, calibration file.
+`python -m tools.solve --help` shows a points file.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from threewire.metering.layout import Layout
+from tools.common.constants import read_constants, write_constants
+from tools.common.errors import InputError
+from tools.solve.changes import changes, errors
+from tools.solve.checks import LEAST_PF, MOST_PHASE_PF
+from tools.solve.points_file import DEFAULT_PERCENT, read_points
+from tools.solve.solver import NOMINAL_LEAD_DEG, NOMINAL_LEAD_U_DEG, Solution, solve
+
+# The constants of each element, which go together.
+_KEYS = tuple((f"v{n}_nv", f"i{n}_na", f"phase{n}_ns", f"phase{n}_by_ma") for n in (1, 2))
+_MOST_LEAD_U_DEG = 10
+
+
+def merged(
+    there: dict[str, Any], in_force: dict[str, Any], solution: Solution, layout: Layout
+) -> dict[str, Any]:
+    """The constants to write where `there` stand by now (none: an empty dict): new ones for the
+    elements solved for, and all else as it is there, or as in force where it is not there.
+    """
+    made = {"board": layout.name}
+    of_elements = {key for keys in _KEYS for key in keys}
+    for source in (in_force, there):
+        made |= {key: value for key, value in source.items() if key not in of_elements}
+    for keys in _KEYS:
+        source = in_force
+        if any(key in there for key in keys):
+            source = there
+        if keys[0] in solution.uncertainty:
+            source = solution.constants
+        made |= {key: source[key] for key in keys if key in source}
+    return made
+
+
+def as_text(solution: Solution, in_force: dict[str, Any], layout: Layout) -> str:
+    """Constants old and new with standard uncertainties, errors before and after."""
+    return "\n\n".join(
+        (
+            layout.name,
+            changes(in_force, solution.constants, solution.uncertainty, layout),
+            errors(solution.residuals),
+        )
+    )
+
+
+_EPILOG = f"""\
+A points file, with two loads on element 1: a heater, and a motor of power factor about 0.5:
+
+  {{"board": "feather_rp2040", "hertz": 60, "uncertainty_percent": 0.1,
+   "points": [
+    {{"element": 1, "board": {{"volts": 118.9, "amps": 30.31, "watts": 3601.9, "var": -118.2}},
+     "reference": {{"volts": 120.1, "amps": 30.02, "watts": 3605.3}}}},
+    {{"element": 1, "lines": "motor.jsonl",
+     "reference": {{"volts": 120.0, "amps": 29.9, "watts": 1790.0, "var": 3110.0}}}}]}}
+
+board    readings of the board, or a list of them, second by second
+lines    or a file of the board's lines, or of what tools.replay --json printed
+var, power_factor of a reference: may be left out; of the first only the sign counts, positive
+         where the current lags
+uncertainty_percent (default {DEFAULT_PERCENT:g}): of the reference's readings, one standard
+         uncertainty: a number, or an object of volts, amps and watts; a reference may have its own
+
+Every load gives the gains, and one of power factor {LEAST_PF:g} to {MOST_PHASE_PF:g} the phase
+as well; such loads at several currents give a table of phases by current where they differ. A
+heater's watts prove the gains. What is a fault of the wiring is refused, not calibrated away.
+
+examples:
+  python -m tools.solve points.json
+  python -m tools.solve points.json --calibration calibration.json --out calibration.json
+"""
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.solve",
+        description="Make calibration constants of the board's readings and a reference's.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("points", help="JSON file of points, see below")
+    parser.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="constants in force while the board was read (default the board file's)",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", help="write the new constants there; what else it holds stays"
+    )
+    parser.add_argument(
+        "--nominal-ct-lead",
+        type=float,
+        metavar="DEG",
+        help="phase lead of a CT, for an element without a load of low power factor (default its "
+        f"phase in force, else {NOMINAL_LEAD_DEG:g}, an assumption for split-core CTs)",
+    )
+    parser.add_argument(
+        "--ct-lead-uncertainty",
+        type=float,
+        default=NOMINAL_LEAD_U_DEG,
+        metavar="DEG",
+        help="standard uncertainty of that lead (default %(default)g)",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 2 the input is unusable, or nothing a calibration should mend."""
+    options = _arguments(argv)
+    try:
+        lead_deg, lead_u_deg = options.nominal_ct_lead, options.ct_lead_uncertainty
+        if lead_deg is not None and not math.isfinite(lead_deg):
+            raise InputError(f"--nominal-ct-lead is {lead_deg:g}; it must be degrees")
+        if not 0 <= lead_u_deg <= _MOST_LEAD_U_DEG:
+            raise InputError(
+                f"--ct-lead-uncertainty is {lead_u_deg:g}; it must be 0 to {_MOST_LEAD_U_DEG} "
+                "degrees"
+            )
+        layout, points, notes = read_points(options.points)
+        in_force = read_constants(options.calibration, layout) if options.calibration else {}
+        solution = solve(in_force, layout, points, lead_deg, lead_u_deg)
+        notes += solution.notes
+        if options.out:
+            out = Path(options.out)
+            there = read_constants(out, layout) if out.exists() else {}
+            constants = merged(there, in_force, solution, layout)
+            write_constants(out, constants)
+            notes.append(f"written to {out}")
+            if constants.get("adc") != in_force.get("adc"):
+                notes.append(
+                    f"{out}: its adc was not in force for these readings: read and solve again "
+                    "with it"
+                )
+    except InputError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    print("\n".join([as_text(solution, in_force, layout), "", *notes]).rstrip())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,6 +14,7 @@ from host_tests import conftest
 from host_tests.conftest import need_engine
 from tools.common.errors import Unavailable
 from tools.engines import debian
+from tools.engines import cli
 from tools.engines import interpreters as engines
 from tools.engines.debian import Source
 
@@ -297,7 +298,7 @@ def test_a_missing_engine_skips_on_a_laptop_and_fails_in_ci(bare, monkeypatch):
 
 
 def test_the_list_has_a_line_for_each_engine(capsys):
-    status = engines.main([])
+    status = cli.main([])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(engines.NAMES)
     assert status == int(any("not available" in line for line in lines))

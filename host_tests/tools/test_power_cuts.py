@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from host_tests.conftest import need_engine
 from tools import image
 from tools.common.errors import EngineFailed
+from tools.power_cuts import cli
 from tools.power_cuts import run as power_cuts
 from tools.power_cuts.flash_model import BLOCK, PAGE, TEARS, Chip, Supply
 
@@ -346,20 +347,20 @@ def test_losses_fail_their_row_and_the_command(
     assert (row["tried"], row["lost"], row["pass"]) == (500, 3, False)
     assert row["found"] == "damaged: 1, older: 2"
     assert Counter(row["pass"] for row in table.values()) == {True: len(table) - 1, False: 1}
-    assert power_cuts.main(["--json"]) == 1
+    assert cli.main(["--json"]) == 1
     assert json.loads(capsys.readouterr().out)[3] == row
     monkeypatch.setattr(power_cuts, "run", lambda *arguments: made_up(100, {}))
-    assert power_cuts.main([]) == 0
+    assert cli.main([]) == 0
     assert "FAIL" not in capsys.readouterr().out
 
 
 def test_bad_arguments_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert power_cuts.main(["--board", "picos"]) == 2
+    assert cli.main(["--board", "picos"]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
     for number in ("0", "-3", "many", "1.5"):
         with pytest.raises(SystemExit) as ended:
-            power_cuts.main(["--cuts", number])
+            cli.main(["--cuts", number])
         assert ended.value.code == 2
         assert f"invalid number value: '{number}'" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from tools.common import boards
 from tools.common.errors import EngineFailed
 from tools.soak import judge as soak_judge
 from tools.soak import loads as soak_loads
+from tools.soak import cli
 from tools.soak import run as soak
 
 BOARD = boards.DEFAULT
@@ -226,11 +227,11 @@ def test_bad_options_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         ["--engine", "cpython"],
         ["--seed", "-1"],
     ):
-        assert soak.main(options) == 2
+        assert cli.main(options) == 2
         said = capsys.readouterr()
         assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
     for hours in ("0", "-1", "many", "nan"):
         with pytest.raises(SystemExit) as ended:
-            soak.main(["--hours", hours])
+            cli.main(["--hours", hours])
         assert ended.value.code == 2
         assert "--hours" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 NAME = "esp32_devkitc"
 CHIP = "esp32"
-MPY_ARCH = "xtensawin"
 # MicroPython's name of its build for this board.
 MICROPYTHON = "ESP32_GENERIC"
 

@@ -2,7 +2,6 @@
 
 NAME = "feather_rp2040"
 CHIP = "rp2040"
-MPY_ARCH = "armv6m"
 # MicroPython's name of its build for this board.
 MICROPYTHON = "ADAFRUIT_FEATHER_RP2040"
 

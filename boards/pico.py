@@ -2,7 +2,6 @@
 
 NAME = "pico"
 CHIP = "rp2040"
-MPY_ARCH = "armv6m"
 # MicroPython's name of its build for this board.
 MICROPYTHON = "RPI_PICO"
 

@@ -2,7 +2,6 @@
 
 NAME = "pico2"
 CHIP = "rp2350"
-MPY_ARCH = "armv7emsp"
 # MicroPython's name of its build for this board.
 MICROPYTHON = "RPI_PICO2"
 

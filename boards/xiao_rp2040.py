@@ -2,7 +2,6 @@
 
 NAME = "xiao_rp2040"
 CHIP = "rp2040"
-MPY_ARCH = "armv6m"
 # MicroPython's name of its build for this board.
 MICROPYTHON = "SEEED_XIAO_RP2040"
 

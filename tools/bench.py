@@ -117,7 +117,7 @@ def default_rate(where: str) -> list[Figure]:
             "import time\n"
             "from threewire.operation.telemetry import line\n"
             "t = time.ticks_us()\n"
-            "for k in range(5): line(meter)\n"
+            "for k in range(5): line(assembly.meter)\n"
             "print(time.ticks_diff(time.ticks_us(), t) / 5)\n"
         )
     files = image.contents(BOARD)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from threewire.chip.chips import CHIPS
 from tools import image
 from tools.cable import console as board_console
 from tools.cable import port as board_port
@@ -23,8 +24,6 @@ from tools.common.errors import InputError
 
 # From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
 LEAST = (1, 26)
-# .mpy's numbers of architectures (py/persistentcode.h), as in sys.implementation._mpy >> 10.
-_ARCH = {"armv6m": 4, "armv7emsp": 7, "xtensawin": 10}
 _BLOCK = 4096
 # Blocks that littlefs needs for itself when files come and go.
 _SPARE_BLOCKS = 4
@@ -62,9 +61,10 @@ def check(found: Found, board: str) -> None:
         raise InputError(
             f"the board has MicroPython {told}, {least} is the least: get one at {page}"
         )
-    if found.arch != _ARCH[module.MPY_ARCH]:
+    row = CHIPS[module.CHIP]
+    if found.arch != row["mpy_arch_number"]:
         raise InputError(
-            f"the board's MicroPython {told} takes no {module.MPY_ARCH} code: it is another "
+            f"the board's MicroPython {told} takes no {row['mpy_arch']} code: it is another "
             f"build for {found.machine!r}; get the one at {page}"
         )
 

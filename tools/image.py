@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from littlefs import LittleFS, LittleFSError, UserContext
 
+from threewire.chip.chips import CHIPS
 from tools.common import boards
 from tools.common.errors import InputError
 
@@ -22,8 +23,12 @@ _BLOCK = 4096
 # write, those up to 1.21 know no other.
 _DISK_VERSION = 0x00020000
 
-# What a chip has no hardware or no instructions for.
-_LEFT_OUT = {"esp32": ("dma_sampler.py", "kernel_thumb.py")}
+
+# What a chip must have for a module: others are left out.
+_NEEDS = {
+    "threewire/chip/dma_sampler.py": ("adc_base",),
+    "threewire/metering/kernel_thumb.py": ("has_thumb",),
+}
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,14 @@ def contents(board: str) -> dict[str, bytes]:
     # MicroPython runs main.py at boot, and only as source.
     files = {"main.py": (firmware / "main.py").read_bytes()}
     sources = {"board.py": boards.BOARDS / f"{board}.py"}
+    chip = CHIPS[module.CHIP]
     for path in (firmware / "threewire").rglob("*.py"):
-        if path.name not in _LEFT_OUT.get(module.CHIP, ()):
-            sources[path.relative_to(firmware).as_posix()] = path
+        name = path.relative_to(firmware).as_posix()
+        if all(chip[needed] for needed in _NEEDS.get(name, ())):
+            sources[name] = path
     with tempfile.TemporaryDirectory() as scratch:
         for name, path in sources.items():
-            compiled = compile_module(path, name, module.MPY_ARCH, Path(scratch) / "module.mpy")
+            compiled = compile_module(path, name, chip["mpy_arch"], Path(scratch) / "module.mpy")
             files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled
     return dict(sorted(files.items()))
 

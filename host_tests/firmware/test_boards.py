@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from threewire.chip.chips import CHIPS
 from threewire.metering.layout import INPUTS, Layout, LayoutError
 from tools.common import boards
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRMWARE = [ROOT / "firmware" / "main.py", *sorted((ROOT / "firmware/threewire").glob("*.py"))]
+FIRMWARE = [ROOT / "firmware" / "main.py", *sorted((ROOT / "firmware/threewire").rglob("*.py"))]
 WANTED = {"feather_rp2040", "xiao_rp2040", "pico", "pico2", "esp32_devkitc"}
 ARCHES = {"rp2040": "armv6m", "rp2350": "armv7emsp", "esp32": "xtensawin"}
 # Analogue pins by chip: RP2040 and RP2350A 26..29, ESP32 those of ADC1.
@@ -40,7 +41,7 @@ def test_board_is_sound(name):
     board = boards.module(name)
     layout = boards.load(name)
     assert board.NAME == name == layout.name
-    assert ARCHES[board.CHIP] == board.MPY_ARCH
+    assert ARCHES[board.CHIP] == CHIPS[board.CHIP]["mpy_arch"]
     pins = [pin for _, pin in board.SLOTS]
     assert all(pin in ANALOGUE[board.CHIP] for pin in pins)
     pins += [pin for pin, _ in board.LEDS.values()]
@@ -99,7 +100,8 @@ def test_input_without_a_slot_is_refused():
 def test_firmware_compiles_for_the_board(name, tmp_path):
     board = boards.module(name)
     sources = [*FIRMWARE, boards.BOARDS / f"{name}.py"]
-    if not board.MPY_ARCH.startswith("arm"):
+    arch = CHIPS[board.CHIP]["mpy_arch"]
+    if not arch.startswith("arm"):
         sources = [source for source in sources if not source.stem.endswith("_thumb")]
-    total = sum(compiled(source, board.MPY_ARCH, tmp_path) for source in sources)
+    total = sum(compiled(source, arch, tmp_path) for source in sources)
     assert total < MOST_BYTES

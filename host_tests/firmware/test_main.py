@@ -64,7 +64,7 @@ class DmaStandIn:
 def port_stand_in(machine: Machine) -> SimpleNamespace:
     """The module threewire.chip.serial_port: nothing is typed, lines are printed, the seal is closed."""
 
-    class Port:
+    class SerialPort:
         def __init__(self, board: Any) -> None:
             pass
 
@@ -86,7 +86,7 @@ def port_stand_in(machine: Machine) -> SimpleNamespace:
         def write_bytes(self, data: bytes) -> None:
             print(data.decode(), end="")
 
-    return SimpleNamespace(Port=Port, cause=lambda: "power", is_sealed=lambda board: True)
+    return SimpleNamespace(SerialPort=SerialPort, cause=lambda: "power", is_sealed=lambda board: True)
 
 
 class Program:
@@ -162,7 +162,7 @@ class Program:
 
 def nearly_500_wh(program: ModuleType) -> None:
     # Both green lamps are on at 490 Wh, as at 0: main.py has shown them right.
-    program.meter.registers.delivered.wh = 490
+    program.assembly.meter.registers.delivered.wh = 490
 
 
 @every_board
@@ -257,4 +257,4 @@ def test_nothing_of_a_fake_stays_behind() -> None:
         sys.modules
     )
     assert not hasattr(time, "ticks_us") and not hasattr(time, "sleep_ms")
-    assert not hasattr(sys.modules["threewire"], "lamps")
+    assert not hasattr(sys.modules["threewire.chip"], "leds")

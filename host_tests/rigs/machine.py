@@ -19,7 +19,7 @@ from tools.common import boards
 
 WRAP = 1 << 30  # ticks_us counts modulo this
 # Modules that bind `machine` or the clock when they are imported: imported anew for every fake.
-HARDWARE = ("threewire.chip.timer_sampler", "threewire.chip.leds")
+HARDWARE = ("threewire.assembly", "threewire.chip.timer_sampler", "threewire.chip.leds")
 
 # How the files of boards with DMA say they may be sampled by timer instead.
 BY_TIMER = {
@@ -285,7 +285,7 @@ def installed(machine: Machine, board: Any = None) -> Iterator[None]:
 
 
 def _forget() -> None:
-    package = importlib.import_module("threewire")
+    package = importlib.import_module("threewire.chip")
     for name in HARDWARE:
         sys.modules.pop(name, None)
         vars(package).pop(name.rpartition(".")[2], None)

@@ -413,12 +413,12 @@ def test_a_copy_broken_off_leaves_what_was_there_and_the_next_tidies_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = dict(old())
-    for name in ("accumulator", "service", "window"):
+    for name in ("metering/accumulator", "metering/window", "operation/loop"):
         files[f"threewire/{name}.mpy"] = b"older"
     with Board(tmp_path, files) as board:
 
         def pull(data: bytes) -> None:
-            if b"service.mpy.new" in data:
+            if b"loop.mpy.new" in data:
                 board.on_typed = lambda data: None
                 # In the server's thread, which must not wait for itself.
                 threading.Timer(0.15, board.unplug).start()
@@ -631,7 +631,7 @@ def test_on_the_board(
     by being flashed again, nor by a copy that is broken off."""
     ours = dict(contents(BOARD))
     there = {**ours, "threewire/no_more.mpy": b"", "notes.txt": b"mine"}
-    for name in ("lamps", "version"):
+    for name in ("chip/leds", "version"):
         del there[f"threewire/{name}.mpy"]
     options = ("--board", BOARD, "--timeout", "120")
     emulated = EmulatedBoard(image.pack(there, bench_prompt.FLASH), BOARD, load(), uf2)

@@ -48,7 +48,8 @@ def test_main_is_source_and_the_rest_is_compiled(feather: dict[str, bytes]) -> N
     assert feather["main.py"] == (FIRMWARE / "main.py").read_bytes()
     others = {name for name in feather if name != "main.py"}
     assert others == {"board.mpy"} | {
-        f"threewire/{path.stem}.mpy" for path in (FIRMWARE / "threewire").glob("*.py")
+        path.relative_to(FIRMWARE).with_suffix(".mpy").as_posix()
+        for path in (FIRMWARE / "threewire").rglob("*.py")
     }
 
 

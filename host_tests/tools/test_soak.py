@@ -130,7 +130,7 @@ program.main()
         ),
         # Every third line is late.
         (
-            "import threewire.operation.loop as m\n"
+            "import threewire.operation.serial_line as m\n"
             "pieces = m.pieces\n"
             "m.pieces = lambda *given: iter(()) if given[0].ticks // 48000000 % 3 == 0 "
             "else pieces(*given)",
@@ -144,12 +144,12 @@ program.main()
         # A window's worth of garbage is kept for ever.
         (
             "import threewire.operation.faults as m\n"
-            "window = m.FaultWatch.window\n"
+            "window = m.FaultFinder.window\n"
             "kept = []\n"
             "def keep(self, *given):\n"
             "    kept.append(bytes(200))\n"
             "    window(self, *given)\n"
-            "m.FaultWatch.window = keep",
+            "m.FaultFinder.window = keep",
             "memory",
         ),
         # A crash that metering survives.

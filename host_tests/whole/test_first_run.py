@@ -57,8 +57,9 @@ def test_readme_knows_every_target() -> None:
 def test_mip_lists_the_firmware() -> None:
     """package.json, for `mpremote mip install`."""
     package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
-    modules = sorted((ROOT / "firmware" / "threewire").glob("*.py"))
-    there = {f"threewire/{path.name}": f"firmware/threewire/{path.name}" for path in modules}
+    modules = sorted((ROOT / "firmware" / "threewire").rglob("*.py"))
+    names = [path.relative_to(ROOT / "firmware").as_posix() for path in modules]
+    there = {name: f"firmware/{name}" for name in names}
     assert dict(package["urls"]) == {"main.py": "firmware/main.py", **there}
     assert len(package["urls"]) == len(there) + 1
     version = (ROOT / "firmware" / "threewire" / "version.py").read_text(encoding="utf-8")

@@ -195,13 +195,13 @@ def test_a_turned_ct_lights_the_red_led_while_it_is_turned(live: EmulatedBoard) 
 
 def test_ctrl_c_gives_the_prompt_and_run_goes_on(live: EmulatedBoard) -> None:
     live.interrupt()
-    ticks = int(live.execute("print(meter.ticks)"))
+    ticks = int(live.execute("print(assembly.meter.ticks)"))
     runs = len(live.starts)
     live.type("run()\r\n")
     live.run_until(lambda: len(live.starts) > runs, 0.5, "conversion")
     live.run(0.2)
     live.interrupt()
-    gained = int(live.execute("print(meter.ticks)")) - ticks
+    gained = int(live.execute("print(assembly.meter.ticks)")) - ticks
     assert 0.15 < gained / LAYOUT.tick_hz < 0.25
     runs = len(live.starts)
     live.type("run()\r\n")
@@ -231,7 +231,7 @@ def test_an_overrun_is_counted_and_its_energy_estimated(live: EmulatedBoard) -> 
     assert 0.6 <= lost * FRAME_S < 0.65
     # Not a frame more or less than there were: the sampler's place in the ring says so.
     ring = boards.module(BOARD).SAMPLER["ring_frames"]
-    assert (result["frames"] + lost) % ring == int(live.execute("print(sampler._at)"))
+    assert (result["frames"] + lost) % ring == int(live.execute("print(assembly.sampler._at)"))
     converted = (len(live.codes) - first) // LAYOUT.stride
     assert 0 <= converted - result["frames"] - lost < 200
     estimated = float(result["estimated_delivered_wh"])

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from threewire.chip.chips import CHIPS
 from tools import image
 from tools.common import boards
 from tools.emulate import board as rp2040_board
@@ -55,10 +56,10 @@ def at(name):
 """
 # Module, a line of it, what goes before that.
 CHANGES = (
-    ("service", "        self._sampler.pump(self._intake)\n", ("hang", "metering")),
-    ("telemetry", "    demand = meter.demand\n", ("telemetry",)),
-    ("keeper", "        if self._policy.due(", ("storage",)),
-    ("console", "        if self.stop or not data:\n", ("console",)),
+    ("operation/loop", "        self._sampler.pump(self._intake)\n", ("hang", "metering")),
+    ("operation/telemetry", "    demand = report.demand\n", ("telemetry",)),
+    ("storage/keeper", "        if self._policy.due(", ("storage",)),
+    ("operation/console", "        if self.stop or not data:\n", ("console",)),
 )
 
 
@@ -259,7 +260,7 @@ def test_ctrl_c_gives_the_prompt_and_ctrl_d_meters_on(live: EmulatedBoard) -> No
     live.run(0.1)
     assert live.execute("print(6 * 7)") == "42\n"
     kept = stored(live.file_system)
-    counted = live.execute("print(meter.registers.delivered.text())")
+    counted = live.execute("print(assembly.meter.registers.delivered.text())")
     assert counted.split() == [text(kept.registers[0])]
     runs = len(live.starts)
     live.soft_reset()
@@ -364,10 +365,10 @@ def provoked() -> bytes:
             source = re.sub(
                 r"(?m)^from \w[\w.]* import ", r"import provoker\n\g<0>", source, count=1
             )
-            (path / f"{module}.py").write_text(source.replace(line, calls + line))
+            (path / "module.py").write_text(source.replace(line, calls + line))
             name = f"threewire/{module}"
             files[f"{name}.mpy"] = image.compile_module(
-                path / f"{module}.py", f"{name}.py", MODULE.MPY_ARCH, path / "out.mpy"
+                path / "module.py", f"{name}.py", CHIPS[MODULE.CHIP]["mpy_arch"], path / "out.mpy"
             )
     return image.pack(files, FLASH)
 

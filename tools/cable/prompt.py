@@ -13,8 +13,9 @@ import math
 import os
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,14 +47,19 @@ def _sha(path):
             size = file.readinto(buffer)
     return binascii.hexlify(digest.digest()).decode()
 _files = {}
-for _f in ("", "threewire/"):
+_folders = ["", "threewire/"]
+for _f in _folders:
     try:
-        _names = [e[0] for e in os.ilistdir(_f[:-1] or "/") if not e[1] & 0x4000]
+        _entries = list(os.ilistdir(_f[:-1] or "/"))
     except OSError:
-        _names = ()
-    for _n in _names:
-        if _f or _n.split(".")[0] in ("main", "board"):
-            _files[_f + _n] = _sha(_f + _n)
+        _entries = ()
+    for _e in _entries:
+        _n = _f + _e[0]
+        if _e[1] & 0x4000:
+            if _f:
+                _folders.append(_n + "/")
+        elif _f or _n.split(".")[0] in ("main", "board"):
+            _files[_n] = _sha(_n)
 _n = ""
 # Somebody else's could run for ever.
 if any(_f.startswith("threewire/") and not _f.endswith("ASIDE") for _f in _files):
@@ -67,12 +73,22 @@ print(json.dumps({"version": list(sys.implementation.version)[:3],
     "arch": getattr(sys.implementation, "_mpy", 0) >> 10 & 15,
     "free": _s[0] * _s[3], "board": _n, "files": _files}))
 """.replace("ASIDE", ASIDE)
-_MAKE_FOLDER = """
+_MAKE_FOLDERS = """
 import os
-try:
-    os.mkdir("threewire")
-except OSError:
-    pass
+for _f in {!r}:
+    try:
+        os.mkdir(_f)
+    except OSError:
+        pass
+"""
+# A folder that holds anything stays.
+_REMOVE_FOLDERS = """
+import os
+for _f in {!r}:
+    try:
+        os.rmdir(_f)
+    except OSError:
+        pass
 """
 # Of each two the first takes the second's place, or goes where there is none.
 _PUT_IN_PLACE = """
@@ -92,9 +108,15 @@ for _p, _q in {!r}:
 _NOTE = """
 try:
     import os
-    from threewire.storage import record
-    from threewire.storage.store import Store
-    from threewire.storage.restarts import Restarts
+    try:
+        from threewire.storage import record
+        from threewire.storage.store import Store
+        from threewire.storage.restarts import Restarts
+    except ImportError:
+        # Up to 0.3.0 all modules were in one folder.
+        from threewire import record
+        from threewire.store import Store
+        from threewire.restarts import Restarts
     Restarts(Store(os, open, "restarts", "restarts", record.REGISTERS)).about_to_restart("command")
 except Exception:
     pass
@@ -122,6 +144,12 @@ class Found:
         return any(
             path.startswith("threewire/") and not path.endswith(ASIDE) for path in self.files
         )
+
+
+def _folders_of(paths: Iterable[str]) -> list[str]:
+    """All folders that these files are in, outer ones first."""
+    folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
+    return sorted(folders - {"."})
 
 
 class Prompt:
@@ -245,7 +273,7 @@ class Prompt:
         new names first, what is removed goes, and main.py, with which a board starts, is the last.
         Raises InputError when it cannot write them.
         """
-        self.run(_MAKE_FOLDER)
+        self.run(_MAKE_FOLDERS.format(_folders_of(files)))
         for path, data in files.items():
             say(f"{len(data):8}  {path}")
             aside = path + ASIDE
@@ -265,6 +293,7 @@ class Prompt:
         steps = [*kept, *((path + ASIDE, path) for path in files), *((p, "") for p in removed)]
         steps.sort(key=lambda step: step[1] == "main.py")
         self.run(_PUT_IN_PLACE.format(steps))
+        self.run(_REMOVE_FOLDERS.format(_folders_of(removed)[::-1]))
         self._verify(files)
 
     def _verify(self, files: Mapping[str, bytes]) -> None:

@@ -5,6 +5,7 @@ Flow: board file + OUTLINES -> PINOUT -> boards/NAME.svg.
 
 from types import ModuleType
 
+from threewire.chip.chips import CHIPS
 from tools.common import boards
 from tools.common.errors import InputError
 from tools.drawings import parts as values
@@ -105,7 +106,7 @@ def _notes(board: ModuleType, outline: Outline) -> list[str]:
             f"{_INPUTS[name][0].capitalize()} has no pin: "
             f"it is taken to be {minus}{_INPUTS[source][0]}."
         )
-    if board.CHIP == "esp32":
+    if not CHIPS[board.CHIP]["adc_base"]:
         notes.append(
             "Inputs are on ADC1 only. Their straight range ends at 2.45 V: "
             "the text says what to change."

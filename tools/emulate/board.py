@@ -453,7 +453,7 @@ class EmulatedBoard:
         with the readings of the last second."""
         source = (boards.ROOT / "tools" / "engines" / "result.py").read_text(encoding="utf-8")
         tail = (
-            "\nimport json\nmeter.finish()\n"
+            "\nimport json\nmeter, layout = assembly.meter, assembly.layout\nmeter.finish()\n"
             "frames = meter.ticks // layout.frame_ticks - meter.lost_frames\n"
             "print(json.dumps(result(meter, frames, meter.second)))\n"
         )

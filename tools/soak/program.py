@@ -213,25 +213,24 @@ class World:
             raise Off(kind)
 
     def report(self, what, **more):
-        """Tells the state of the meter, which is main's."""
-        main = self.main
+        """Tells the state of the meter that main.py has assembled."""
+        running = self.running
         gc.collect()
         more["memory"] = gc.mem_alloc()
-        meter = main.meter
+        meter = running.meter
         estimated = meter.estimated
-        one, two = meter.registers.elements
-        registers = (meter.registers.delivered, meter.registers.received) + one + two
-        registers += (estimated.delivered, estimated.received)
+        registers = [register for _, register in meter.registers.named()]
+        registers += [estimated.delivered, estimated.received]
         more["soak"] = what
         more["at_us"] = self.clock.now
         more["ticks"] = meter.ticks
         more["registers"] = [[r.wh, str(r.residue)] for r in registers]
         more["gaps"] = self.gaps
         more["lost_frames"] = meter.lost_frames
-        more["faults"] = main.faults.counts
-        more["active"] = main.watch.active
+        more["faults"] = running.faults.counts
+        more["active"] = running.fault_finder.active
         more["is_hung"] = self.is_hung
-        more["restart_wanted"] = main.desk.restart_wanted
+        more["restart_wanted"] = running.lifecycle.restart_wanted
         more["lit"] = meter.lit
         more["pins"] = {
             name: Pin.levels[pin] == level for name, (pin, level) in self.board.LEDS.items()
@@ -251,7 +250,7 @@ class World:
         medium.dead = self.is_hung = False
         self.gaps = []
         self.typed = b""
-        self.main = None
+        self.running = None
         Pin.levels.clear()
         os.mount(VfsLfs2(medium, progsize=self._prog_size), "/flash")
         os.chdir("/flash")
@@ -302,8 +301,8 @@ def sampler_for(world, loads):
             world.fed = world.clock.now
             self._at = world.clock.now * 48 // self._ticks
             # It is gone from there once it has raised.
-            world.main = sys.modules["main"]
-            world.report("begin", cause=world.main.restarts.cause, frame=self._at)
+            world.running = sys.modules["main"].assembly
+            world.report("begin", cause=world.running.restarts.cause, frame=self._at)
 
         def stop(self):
             pass
@@ -349,7 +348,7 @@ class Modules:
 def port_for(world, cause):
     """The module threewire.chip.serial_port: what is typed comes from the events, what is said goes out."""
 
-    class Port:
+    class SerialPort:
         def __init__(self, board):
             self.now_ms = world.clock.ticks_ms
 
@@ -382,7 +381,7 @@ def port_for(world, cause):
         def write_bytes(self, data):
             self.write(str(data, "utf-8"))
 
-    return Modules(Port=Port, cause=lambda: cause, is_sealed=lambda board: True)
+    return Modules(SerialPort=SerialPort, cause=lambda: cause, is_sealed=lambda board: True)
 
 
 def install(world, cause):
@@ -399,7 +398,7 @@ def install(world, cause):
     modules["threewire.chip.dma_sampler"] = Modules(DmaSampler=world.sampler)
     # The assembler of Thumb compiles on no PC.
     modules["threewire.metering.kernel_thumb"] = Modules(
-        scan=__import__("threewire.metering.kernel").kernel.scan
+        scan=__import__("threewire.metering.kernel").metering.kernel.scan
     )
 
 

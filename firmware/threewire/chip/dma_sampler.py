@@ -17,8 +17,8 @@ from machine import ADC, Pin, mem32
 from micropython import const
 from uctypes import addressof
 
-_BASE = {"rp2040": 0x4004C000, "rp2350": 0x400A0000}
-_DREQ_ADC = {"rp2040": 36, "rp2350": 48}
+from threewire.chip.chips import CHIPS
+
 _CS = const(0x00)
 _FCS = const(0x08)
 _FIFO = const(0x0C)
@@ -53,7 +53,8 @@ class DmaSampler:
     """
 
     def __init__(self, board, layout):
-        self._base = _BASE[board.CHIP]
+        chip = CHIPS[board.CHIP]
+        self._base = chip["adc_base"]
         pins = [pin for name, pin in board.SLOTS]
         self._inputs = [ADC(Pin(pin)) for pin in pins]  # sets up the pads
         mask = 0
@@ -78,7 +79,7 @@ class DmaSampler:
             size=1,
             inc_read=False,
             inc_write=True,
-            treq_sel=_DREQ_ADC[board.CHIP],
+            treq_sel=chip["dreq_adc"],
             chain_to=self._control.channel,
             irq_quiet=True,
         )

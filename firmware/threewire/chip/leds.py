@@ -1,9 +1,9 @@
-"""The three LEDs on their pins.  Flow: indicators -> LAMPS."""
+"""The three LEDs on their pins.  Flow: indicators -> LEDS."""
 
 from machine import Pin
 
 
-class Lamps:
+class Leds:
     """Board file's LEDS: indicator name -> (pin, level that lights it)."""
 
     def __init__(self, leds):

@@ -1,6 +1,6 @@
-"""The board's side of the service: serial port, clock, watchdog, why the board started, the seal.
+"""The chip's side of the loop: serial port, clock, watchdog, why the board started, the seal.
 
-Flow: SERVICE -> PORT -> chip.
+Flow: loop, serial line, console, capture -> SERIAL PORT -> chip.
 """
 
 import select
@@ -12,13 +12,14 @@ import micropython
 from machine import WDT, Pin, Timer, mem32
 from micropython import const
 
+from threewire.chip.chips import CHIPS
+
 # Under the 8388 ms that an RP2040's watchdog can wait; start-up takes another second.
 _WATCHDOG_MS = const(8000)
 _FEED_MS = const(1000)
-# WATCHDOG CTRL, its bit ENABLE (RP2040 datasheet 4.7.6, RP2350 12.9.7), and where writing a bit
-# clears it.
-_WATCHDOG_CTRL = {"rp2040": 0x40058000, "rp2350": 0x400D8000}
-_CLEAR = const(0x3000)
+# Of WATCHDOG CTRL: its bit ENABLE (RP2040 datasheet 4.7.6, RP2350 12.9.7), and the alias in which
+# writing a bit clears it (2.1.2, 2.1.3).
+_CLR_ALIAS = const(0x3000)
 _ENABLE = 1 << 30
 _CTRL_C = const(3)
 # A UART's FIFO, and what it sends in a millisecond at 115200 baud.
@@ -28,15 +29,15 @@ _PER_MS = const(11)
 _MOST = const(4300)
 
 
-class Port:
+class SerialPort:
     """The serial port that the prompt would be on, taken over from it.
 
     most  bytes to write at a time
     """
 
     def __init__(self, board):
-        self._chip = board.CHIP
-        self._is_usb = board.CHIP.startswith("rp")
+        self._chip = CHIPS[board.CHIP]
+        self._is_usb = self._chip["is_usb"]
         self.most = _MOST if self._is_usb else _FIFO
         self._out = select.poll()
         self._out.register(sys.stdout, select.POLLOUT)
@@ -57,9 +58,9 @@ class Port:
         """The prompt has the port again, on a line of its own, and needs no feeding."""
         self.write("\n")
         micropython.kbd_intr(_CTRL_C)
-        control = _WATCHDOG_CTRL.get(self._chip)
+        control = self._chip["watchdog_ctrl"]
         if control:
-            mem32[control + _CLEAR] = _ENABLE
+            mem32[control + _CLR_ALIAS] = _ENABLE
         elif self._watchdog:
             # This chip's watchdog cannot be stopped.
             self._timer = Timer(2)

@@ -8,6 +8,8 @@ integers do not wrap, and both stay small: 100 years at 48 kW are 4.3e10 Wh.
 
 import micropython
 
+NAMES = ("delivered", "received", "delivered1", "received1", "delivered2", "received2")
+
 
 class Register:
     """A stored, never-decreasing energy total: `wh` whole watt-hours and `residue` raw units."""
@@ -62,6 +64,11 @@ class Registers:
             (Register(raw_per_wh), Register(raw_per_wh)),
             (Register(raw_per_wh), Register(raw_per_wh)),
         )
+
+    def named(self):
+        """(name, Register) of each, in the order in which they are stored and sent."""
+        (in1, out1), (in2, out2) = self.elements
+        return zip(NAMES, (self.delivered, self.received, in1, out1, in2, out2))
 
     def copy(self):
         """All of them as they stand."""

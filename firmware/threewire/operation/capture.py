@@ -1,6 +1,6 @@
 """A capture: the raw codes of some seconds as text, and what a meter of their own makes of them.
 
-Flow: service's intake -> CAPTURE -> serial port.  Whoever has the codes can meter them again and
+Flow: loop's intake -> CAPTURE -> serial port.  Whoever has the codes can meter them again and
 must come to the same energy, to the last bit.  Lines of JSON:
 
     {"codes":"…","frame":0,"spans":[[500,4800]],"crc":1234567890}   codes as two characters each
@@ -52,7 +52,7 @@ class Capture:
 
     done       no more frames are taken: all have come, some were lost, or it was told to stop
     over       and all of it has been written
-    is_hurried  `step` is wanted in every turn
+    is_hurried  `step` is wanted in every round
     """
 
     def __init__(self, layout, meter, frames, port):
@@ -89,7 +89,7 @@ class Capture:
             spans = self._spans
             is_new = not spans or spans[-1][1] != frame_ticks
             if self._used == self._end or is_new and len(spans) == _SPANS:
-                # After a while without a turn there is much to take at once.
+                # After a while without a round there is much to take at once.
                 while self._out and self._port.is_ready():
                     self._write_some()
                 if self._out:
@@ -171,8 +171,7 @@ class Capture:
         )
         # Exactly: whole watt-hours, and the residue in the accumulator's units.
         start = '"received_wh":"' + total.received.text() + '","exact":['
-        for pair in ((total.delivered, total.received),) + total.elements:
-            for register in pair:
-                yield '{}["{}","{}"]'.format(start, register.wh, register.residue)
-                start = ","
+        for _, register in total.named():
+            yield '{}["{}","{}"]'.format(start, register.wh, register.residue)
+            start = ","
         yield "]}\n"

@@ -1,29 +1,29 @@
 """The commands of the serial console: what each answers and what it changes.
 
-Flow: console -> COMMANDS -> desk.  What changes the meter needs the board unsealed and is logged
-with what was and what is.
+Flow: console -> COMMANDS -> operator.  What changes the meter needs the board unsealed and is
+logged with what was and what is.
 """
 
 from json import dumps, loads
 
 from threewire.operation.console import shown
 from threewire.operation.faults import NAMES
+from threewire.operation.report import Report
 from threewire.operation.telemetry import pieces
-from threewire.storage.keeper import NAMES as REGISTERS
 
 
 class Commands:
-    """The commands over a Desk."""
+    """The commands over an Operator."""
 
-    def __init__(self, desk):
-        self._desk = desk
+    def __init__(self, operator):
+        self._operator = operator
 
     def answer(self, text):
         """Yields the answer to a line, as Console wants it: {"reply": its command, ...}, with
-        "error" when it is not done.  What the desk raises comes through, except for the
+        "error" when it is not done.  What the operator raises comes through, except for the
         ValueErrors that refuse a value.
         """
-        desk = self._desk
+        operator = self._operator
         line = text + " "
         function = None
         for row in _TABLE:
@@ -35,12 +35,12 @@ class Commands:
         try:
             if not function:
                 raise ValueError("unknown; see help")
-            if change and desk.sealed:
+            if change and operator.sealed:
                 raise ValueError("sealed: connect the board's seal pin to ground and restart")
             given = text[len(name) :].strip()
             if bool(given) != bool(usage):
                 raise ValueError("it is: " + name + usage)
-            found = function(desk, given)
+            found = function(operator, given)
         except ValueError as problem:
             found = {"error": str(problem)}
             function = None
@@ -53,13 +53,13 @@ class Commands:
             start = ""
         yield "\n"
         if function == _restart:
-            desk.restart()
+            operator.restart()
         elif function == _capture:
             # Its lines follow on this one.
-            desk.begin_capture()
+            operator.begin_capture()
 
 
-def _help(desk, given):
+def _help(operator, given):
     yield '{"note":"no echo; Ctrl-C after a pause stops metering","commands":{'
     start = ""
     for name, usage, change, _, text in _TABLE:
@@ -68,20 +68,20 @@ def _help(desk, given):
     yield "}}"
 
 
-def _version(desk, given):
-    return {"version": desk.version, "board": desk.board}
+def _version(operator, given):
+    return {"version": operator.version, "board": operator.board}
 
 
-def _readings(desk, given):
-    if not desk.meter.second:
+def _readings(operator, given):
+    if not operator.meter.second:
         raise ValueError("no second metered yet")
-    return pieces(desk.meter, desk.faults, desk.active)
+    return pieces(Report(operator.meter, operator.faults, operator.active))
 
 
-def _registers(desk, given):
+def _registers(operator, given):
     # As they stand now, however long the rest takes.
-    registers = desk.meter.registers.copy()
-    varh = desk.meter.reactive.copy()
+    registers = operator.meter.registers.copy()
+    varh = operator.meter.reactive.copy()
     yield "{" + _energies(registers.delivered, registers.received, varh[2])
     start = ',"elements":[{'
     for k, (delivered, received) in enumerate(registers.elements):
@@ -96,77 +96,75 @@ def _energies(delivered, received, varh):
     )
 
 
-def _faults(desk, given):
-    return {"counts": dict(zip(NAMES, desk.faults.counts)), "active": desk.active}
+def _faults(operator, given):
+    return {"counts": dict(zip(NAMES, operator.faults.counts)), "active": operator.active}
 
 
-def _clear_faults(desk, given):
-    old = _faults(desk, given)["counts"]
-    desk.faults.clear()
-    desk.log("clear faults", old, 0)
-    return _faults(desk, given)
+def _clear_faults(operator, given):
+    old = _faults(operator, given)["counts"]
+    operator.faults.clear()
+    operator.log("clear faults", old, 0)
+    return _faults(operator, given)
 
 
-def _calibration(desk, given):
-    return {"calibration": desk.calibration}
+def _calibration(operator, given):
+    return {"calibration": operator.calibration}
 
 
-def _calibrate(desk, given):
+def _calibrate(operator, given):
     try:
         constants = loads(given)
     except (ValueError, RuntimeError, MemoryError):
         # RuntimeError: nested too deep.
         raise ValueError('no JSON; it is like {"v1_nv":110000000}')
-    old = desk.calibration
-    desk.write_calibration(constants)
-    desk.log("calibrate", old, constants)
+    old = operator.calibration
+    operator.write_calibration(constants)
+    operator.log("calibrate", old, constants)
     return {"calibration": constants}
 
 
-def _preset(desk, given):
+def _preset(operator, given):
     name, _, wh = given.partition(" ")
     wh = wh.strip()
     if not wh.isdigit():
         raise ValueError("WH must be whole watt-hours")
     wh = int(wh)
-    registers = desk.meter.registers
-    one, two = registers.elements
-    named = zip(REGISTERS, (registers.delivered, registers.received) + one + two)
-    old = {other: register.text() for other, register in named}.get(name)
-    desk.preset(name, wh)
-    desk.log("preset " + name, old, wh)
+    registers = operator.meter.registers
+    old = {other: register.text() for other, register in registers.named()}.get(name)
+    operator.preset(name, wh)
+    operator.log("preset " + name, old, wh)
     return {"register": name, "wh": wh}
 
 
-def _seal(desk, given):
-    return {"sealed": desk.sealed}
+def _seal(operator, given):
+    return {"sealed": operator.sealed}
 
 
-def _log(desk, given):
+def _log(operator, given):
     yield '{"entries":['
     start = ""
-    for entry in desk.log_lines():
+    for entry in operator.log_lines():
         yield start + entry
         start = ","
     yield "]}"
 
 
-def _traceback(desk, given):
-    return {"traceback": desk.traceback()}
+def _traceback(operator, given):
+    return {"traceback": operator.traceback()}
 
 
-def _save(desk, given):
-    if not desk.save():
+def _save(operator, given):
+    if not operator.save():
         raise ValueError("it failed; see faults")
     return {"saved": True}
 
 
-def _capture(desk, given):
+def _capture(operator, given):
     # `answer` begins it, when this has been written.
-    return desk.prepare_capture(given)
+    return operator.prepare_capture(given)
 
 
-def _restart(desk, given):
+def _restart(operator, given):
     # `answer` does it, when this has been written.
     return {"restarting": True}
 

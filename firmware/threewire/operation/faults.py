@@ -75,7 +75,7 @@ class Faults:
         self.changed = True
 
 
-class FaultWatch:
+class FaultFinder:
     """Looks for what windows can tell, and counts a fault when it begins.
 
     faults   the Faults to count in
@@ -140,7 +140,7 @@ class FaultWatch:
                 self.active.remove(text)
 
 
-class ClockWatch:
+class ClockCheck:
     """Compares the metered time with a clock and counts when one of them has stepped by more than
     half a second against the other: sampling that has stopped, frames lost without notice.  A step
     that goes on is one, until the two have kept together for 5 s.

@@ -1,86 +1,105 @@
 """The main loop: meters, and beside that reports, answers and saves, a little at a time.
 
-Flow: sampler -> SERVICE's intake -> meter, sag; SERVICE -> serial line, console, keeper.  Metering
-comes first, and that registers advance is what feeds the watchdog.  The rest runs between pumps in
-pieces of a few milliseconds; when a part of it crashes that is counted, and metering goes on.
+Flow: sampler -> LOOP's intake -> meter, sag, captures; LOOP -> report -> outlets; console, keeper.
+Metering comes first, and that registers advance is what feeds the watchdog.  The rest runs between
+pumps in pieces of a few milliseconds; when a part of it crashes that is counted, and metering goes
+on.
 """
 
 import micropython
 from micropython import const
 
-from threewire.operation.telemetry import pieces
-
-# Turns of some 5 ms between two looks at what else there is to do; a lamp is never waited for.
-_CHORE_TURNS = const(4)
+# Rounds of some 5 ms between two looks at what else there is to do; an LED is never waited for.
+_CHORE_ROUNDS = const(4)
 # Looks between two comparisons of the clocks: a few a second.
 _COMPARE_CHORES = const(16)
-_MINUTE_S = const(60)
 
 
 class Intake:
-    """What the sampler pumps into: meter, sag and the desk's capture, while there is one, get the
-    same blocks.  gaps: how many came; break_off() ends a line that is half written."""
+    """What the sampler pumps into: meter, sag and the capture that is under way get the same
+    blocks.
 
-    def __init__(self, desk, sag, break_off):
-        self._break_off = break_off
-        self._desk = desk
-        self._meter = desk.meter
+    on_crash   called with what the capture has raised
+    gaps       how many came
+    """
+
+    def __init__(self, meter, sag, captures, on_crash):
+        self._meter = meter
         self._sag = sag
+        self._captures = captures
+        self._on_crash = on_crash
         self.gaps = 0
 
     @micropython.native
     def feed(self, codes, frames, frame_ticks, first=0):
         self._meter.feed(codes, frames, frame_ticks, first)
         self._sag.feed(codes, frames, frame_ticks, first)
-        if self._desk.capture:
+        if self._captures.on:
             self._capture(codes, frames, frame_ticks, first)
 
     def _capture(self, codes, frames, frame_ticks, first):
-        desk = self._desk
         try:
-            desk.capture.feed(codes, frames, frame_ticks, first)
+            self._captures.on.feed(codes, frames, frame_ticks, first)
         except Exception as problem:
-            desk.capture = None
-            desk.survived(problem)
-            self._break_off()
+            self._on_crash(problem)
 
     def gap(self, frames, ticks):
         self.gaps += 1
         self._meter.gap(frames, ticks)
-        if self._desk.capture:
-            self._desk.capture.gap(frames, ticks)
+        if self._captures.on:
+            self._captures.on.gap(frames, ticks)
 
 
-class Service:
-    """Runs a meter, one `turn` after the other, until `stopped`.
+class Loop:
+    """Runs a meter, one round after the other, until it is `stopped`.
 
-    sampler   pump(intake) hands over the frames there are
-    sag       Sag
-    desk      Desk
-    console   Console
-    clocks    ClockWatch
-    port      read(most) -> bytes that have arrived, perhaps none; write(text) when it is_ready();
-              now_ms(); feed_watchdog()
+    sampler       pump(intake) hands over the frames there are
+    meter, sag, captures, keeper, faults, lifecycle, clock_check, console   as their classes
+    port          read(most) -> bytes that have arrived, perhaps none; now_ms(); feed_watchdog()
+    take_report   called once a second for the report that all outlets are offered
+    serial_line   SerialLine, the outlet that answers and captures share
+    outlets       the others.  Each has offer(report); step() -> whether there is more, None while
+                  it can do nothing; break_off() after a crash of its own.  They are stepped in
+                  turn, so that one that waits, or crashes, silences no other
     """
 
-    def __init__(self, sampler, sag, desk, console, clocks, port):
+    def __init__(
+        self,
+        sampler,
+        meter,
+        sag,
+        captures,
+        keeper,
+        faults,
+        lifecycle,
+        clock_check,
+        console,
+        port,
+        take_report,
+        serial_line,
+        outlets=(),
+    ):
         self._sampler = sampler
+        self._meter = meter
         self._sag = sag
-        self._desk = desk
+        self._captures = captures
+        self._keeper = keeper
+        self._faults = faults
+        self._lifecycle = lifecycle
+        self._clock_check = clock_check
         self._console = console
-        self._clocks = clocks
         self._port = port
-        self._meter = meter = desk.meter
-        self._intake = Intake(desk, sag, self._break_off)
+        self._take_report = take_report
+        self._serial_line = serial_line
+        self._outlets = (serial_line,) + tuple(outlets)
+        self._intake = Intake(meter, sag, captures, self._capture_crashed)
         self._gaps = 0
         self._fed = meter.ticks
         self._due = meter.ticks + meter.tick_hz
-        self._minute = meter.ticks + _MINUTE_S * meter.tick_hz
-        self._report = None
-        self._turns = 0
-        self._is_talking = False
+        self._rounds = 0
+        self._is_busy = False  # an outlet has more to do, or waits
         # Each by itself: the crash of one does not silence the others.
-        self._chores = (self._keep, self._listen, self._report_due, self._look_after)
+        self._chores = (self._keep, self._listen, self._report, self._look_after)
 
     @property
     def stopped(self):
@@ -88,11 +107,11 @@ class Service:
         return self._console.stop
 
     @micropython.native
-    def turn(self):
+    def run_round(self):
         """One round; returns whether there is more to do at once.  Raises what metering raises."""
         self._sampler.pump(self._intake)
-        self._turns += 1
-        if self._turns % _CHORE_TURNS and not self._is_talking:
+        self._rounds += 1
+        if self._rounds % _CHORE_ROUNDS and not self._is_busy:
             return False
         meter = self._meter
         if meter.ticks != self._fed:
@@ -102,76 +121,52 @@ class Service:
 
     def _beside(self):
         """What there is to do beside metering, which survives its crashes."""
-        if not self._turns % _CHORE_TURNS:
+        if not self._rounds % _CHORE_ROUNDS:
             for chore in self._chores:
                 try:
                     chore()
                 except Exception as problem:
-                    self._desk.survived(problem)
-        try:
-            if not self._port.is_ready():
-                # A write would wait until frames are lost.  What there is to say waits instead.
-                return False
-            if self._desk.capture:
-                self._is_talking = self._go_on(self._desk.capture)
-            else:
-                self._is_talking = self._talk()
-        except Exception as problem:
-            self._desk.capture = None
-            self._desk.survived(problem)
-            self._break_off()
-        return self._is_talking
+                    self._lifecycle.survived(problem)
+        has_more = is_busy = False
+        for outlet in self._outlets:
+            try:
+                more = outlet.step()
+                has_more = has_more or bool(more)
+                is_busy = is_busy or more is not False
+            except Exception as problem:
+                self._lifecycle.survived(problem)
+                outlet.break_off()
+        self._is_busy = is_busy
+        return has_more
 
-    def _go_on(self, capture):
-        """Writes a piece of a capture, whose lines no other may cut: none is begun meanwhile.
-        Returns whether there is more, or soon will be."""
-        more = capture.step()
-        if capture.over:
-            self._desk.capture = None
-        return more or capture.is_hurried
-
-    def _break_off(self):
-        """Ends a line that a crash has left half written."""
-        self._report = None
-        self._is_talking = False
-        try:
-            self._port.write("\n")
-        except Exception:
-            pass  # it was the port itself: there is no line to end
+    def _capture_crashed(self, problem):
+        self._lifecycle.survived(problem)
+        self._serial_line.break_off()
 
     def _keep(self):
         if self._sag.collapsed():
-            self._desk.keeper.gasp()
-        self._desk.keeper.tick()
+            self._keeper.gasp()
+        self._keeper.tick()
 
-    def _report_due(self):
+    def _report(self):
         meter = self._meter
-        if self._desk.capture:
-            return
-        if self._report is None and meter.ticks >= self._due and meter.second:
-            # One line, however many seconds a gap has taken.
+        if meter.ticks >= self._due and meter.second:
+            # One report, however many seconds a gap has taken.
             self._due += meter.tick_hz * (1 + (meter.ticks - self._due) // meter.tick_hz)
-            self._report = pieces(meter, self._desk.faults, self._desk.active)
-
-    def _talk(self):
-        """Writes a piece of a line: of telemetry, or of an answer that has begun before it.
-        Returns whether there is more."""
-        if self._report is None or self._console.busy:
-            return self._console.step() or self._report is not None
-        piece = next(self._report, None)
-        if piece is None:
-            self._report = None
-            piece = "\n"
-        self._port.write(piece)
-        return True
+            report = self._take_report()
+            for outlet in self._outlets:
+                try:
+                    outlet.offer(report)
+                except Exception as problem:
+                    self._lifecycle.survived(problem)
 
     def _listen(self):
         console = self._console
         port = self._port
         data = port.read(console.at_most)
-        if data and self._desk.capture:
-            # Whoever types wants something else; who had asked for it may be gone.
-            self._desk.capture.stop()
+        if data and self._captures.on:
+            # Any typed byte ends a capture: whoever asked for it may be gone.
+            self._captures.on.stop()
         console.take(data, port.now_ms())
         # At the beginning of input bytes come singly, for the sake of what follows a Ctrl-C.
         while data and not console.stop:
@@ -182,14 +177,11 @@ class Service:
                     return
 
     def _look_after(self):
-        if self._turns % (_CHORE_TURNS * _COMPARE_CHORES):
+        if self._rounds % (_CHORE_ROUNDS * _COMPARE_CHORES):
             return
-        desk = self._desk
         gaps = self._intake.gaps
         if gaps != self._gaps:
-            desk.faults.count("overrun", gaps - self._gaps)
+            self._faults.count("overrun", gaps - self._gaps)
             self._gaps = gaps
-        self._clocks.compare(self._meter.ticks, self._port.now_ms())
-        if self._minute and self._meter.ticks >= self._minute:
-            self._minute = 0
-            desk.restarts.minute_passed()
+        self._clock_check.compare(self._meter.ticks, self._port.now_ms())
+        self._lifecycle.look_after()

@@ -1,11 +1,18 @@
-"""The serial line: one JSON object a second with what the meter knows.
+"""A report as text: one JSON object, made a piece at a time.
 
-Flow: meter -> TELEMETRY -> serial port.  Keys are those of the host's replay; numbers are made
-from integers, digit by digit, so that no port's float rounding shows.
+Flow: report -> TELEMETRY -> serial line, console.  Numbers are made from integers, digit by digit,
+so that no port's float rounding shows.
 """
 
-from threewire.metering.readings import Total
 from threewire.operation.faults import NAMES
+from threewire.operation.report import DEMAND, ENERGIES, ESTIMATED, LEDS, POWERS, RMS, VARH, Report
+
+# On the chip str.format takes ten times as long as %, and putting strings together does too.
+_POWERS = '"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s' % POWERS
+_RMS = ',"%s":%%s,"%s":%%s,' % RMS
+_VARH = '"%s":["%%s","%%s","%%s","%%s"]' % VARH
+_LEDS = '"%s":%%s,"%s":%%s,"%s":%%s' % LEDS
+_DEMAND = ',"demand":{"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s}' % DEMAND
 
 
 def decimal(value, places, drop=0):
@@ -14,7 +21,6 @@ def decimal(value, places, drop=0):
     """
     size = abs(value) // 10**drop
     whole, part = divmod(size, 10**places)
-    # On the chip str.format takes ten times as long, and so does putting strings together.
     return "%s%d.%0*d" % ("-" if value < 0 and size else "", whole, places, part)
 
 
@@ -24,15 +30,15 @@ def _truth(flag):
 
 def _quoted(text):
     # What the firmware says of itself has neither quotes nor control characters.
-    return '"{}"'.format(text)
+    return '"%s"' % text
 
 
 def _quadrants(registers):
-    return '"varh":["%s","%s","%s","%s"]' % tuple([r.text() for r in registers])
+    return _VARH % tuple([r.text() for r in registers])
 
 
 def _powers(reading):
-    return '"watts":%s,"var":%s,"va":%s,"power_factor":%s' % (
+    return _POWERS % (
         decimal(reading.watts_uw, 3, 3),
         decimal(reading.vars_uw, 3, 3),
         decimal(reading.va_uva, 3, 3),
@@ -44,73 +50,61 @@ def _watts(microwatts):
     return "null" if microwatts is None else decimal(microwatts, 3, 3)
 
 
-def pieces(meter, faults=None, active=()):
-    """Yields the line of a meter that has a `second`, a few milliseconds of a chip's work at a
-    time, so that frames can be looked after in between.  Energies, lamps and "t", the metered
-    time in seconds, are those of the moment it begins.
-
-    faults  Faults, of which those that have happened are told; active: those there are, as text
-    """
-    tick_hz = meter.tick_hz
-    registers = meter.registers.copy()
-    estimated = meter.estimated.copy()
-    quadrants = meter.reactive.copy()
-    rules = [_truth(rule.reversed) for rule in meter.rules]
-    lamps = '"kwh":{},"ten":{},"reverse":{}'.format(
-        _truth(meter.lit["kwh"]), _truth(meter.lit["ten"]), _truth(meter.lit["reverse"])
-    )
-    lost = meter.lost_frames
-    yield '{{"t":{}'.format(decimal(meter.ticks * 1000 // tick_hz, 3))
-    window = meter.second
-    yield ',"delivered_wh":"{}"'.format(registers.delivered.text())
-    yield ',"received_wh":"{}",'.format(registers.received.text())
+def pieces(report):
+    """Yields a Report's object, a few milliseconds of a chip's work at a time, so that frames can
+    be looked after in between; "t" is the metered time in seconds."""
+    registers = report.registers
+    quadrants = report.quadrants
+    yield '{"t":' + decimal(report.ticks * 1000 // report.tick_hz, 3)
+    yield ',"%s":"%s"' % (ENERGIES[0], registers.delivered.text())
+    yield ',"%s":"%s",' % (ENERGIES[1], registers.received.text())
     yield _quadrants(quadrants[2]) + ',"elements":['
-    readings = []
     for k, (delivered, received) in enumerate(registers.elements):
-        yield '{}"delivered_wh":"{}",'.format(",{" if k else "{", delivered.text())
-        yield '"received_wh":"{}",'.format(received.text())
+        yield '%s"%s":"%s",' % (",{" if k else "{", ENERGIES[0], delivered.text())
+        yield '"%s":"%s",' % (ENERGIES[1], received.text())
         yield _quadrants(quadrants[k])
-        reading = meter.reading(window, k)
-        readings.append(reading)
-        yield ',"volts":{},"amps":{},'.format(
-            decimal(reading.volts_uv, 3, 3),
-            decimal(reading.amps_ua, 3, 3),
-        )
-        yield '{},"reversed":{}}}'.format(_powers(reading), rules[k])
-    yield '],{},"hertz":{},"leds":{{{}}}'.format(
-        _powers(Total(*readings)), decimal(meter.hertz_mhz(window), 3), lamps
+        reading = report.reading(k)
+        yield _RMS % (decimal(reading.volts_uv, 3, 3), decimal(reading.amps_ua, 3, 3))
+        yield '%s,"reversed":%s}' % (_powers(reading), _truth(report.reversed[k]))
+    yield '],%s,"hertz":%s,"leds":{%s}' % (
+        _powers(report.total()),
+        decimal(report.hertz_mhz(), 3),
+        _LEDS % tuple([_truth(report.leds[name]) for name in LEDS]),
     )
-    demand = meter.demand
-    yield ',"demand":{{"watts":{},"least":{},"most":{},"peak":{}}}'.format(
+    demand = report.demand
+    yield _DEMAND % (
         _watts(demand.mean_uw),
         _watts(demand.least_uw),
         _watts(demand.most_uw),
         _watts(demand.peak_uw),
     )
-    diagnosis = meter.diagnosis(window, *readings)
-    yield ',"doctor":{{"service":{},"elements":['.format(_quoted(diagnosis.service))
+    diagnosis = report.diagnosis()
+    yield ',"doctor":{"service":%s,"elements":[' % _quoted(diagnosis.service)
     for k, e in enumerate(diagnosis.elements):
-        yield '{}{{"verdict":{},"alike":[{}],"checks":[{}],'.format(
+        yield '%s{"verdict":%s,"alike":[%s],"checks":[%s],' % (
             "," if k else "",
             _quoted(e.verdict),
             ",".join([_quoted(word) for word in e.alike]),
             ",".join([str(check) for check in e.checks]),
         )
-        yield '"text":{}}}'.format(_quoted(e.text))
-    yield ']}},"faults":{{"lost_frames":{},"estimated_delivered_wh":"{}",'.format(
-        lost, estimated.delivered.text()
+        yield '"text":%s}' % _quoted(e.text)
+    yield ']},"faults":{"lost_frames":%d,"%s":"%s",' % (
+        report.lost_frames,
+        ESTIMATED[0],
+        report.estimated.delivered.text(),
     )
-    yield '"estimated_received_wh":"{}"'.format(estimated.received.text())
-    if faults:
+    yield '"%s":"%s"' % (ESTIMATED[1], report.estimated.received.text())
+    if report.faults:
         counts = [
-            ',"{}":{}'.format(name, count) for name, count in zip(NAMES, faults.counts) if count
+            ',"%s":%d' % (name, count) for name, count in zip(NAMES, report.faults.counts) if count
         ]
-        yield '{},"active":[{}]'.format(
-            "".join(counts), ",".join([_quoted(text) for text in active])
+        yield '%s,"active":[%s]' % (
+            "".join(counts),
+            ",".join([_quoted(text) for text in report.active]),
         )
     yield "}}"
 
 
 def line(meter):
-    """The whole line."""
-    return "".join(pieces(meter))
+    """The whole line of a meter that has a `second`."""
+    return "".join(pieces(Report(meter)))

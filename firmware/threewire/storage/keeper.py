@@ -6,6 +6,7 @@ residues, so that an orderly restart loses nothing; reactive energy to the micro
 
 from micropython import const
 
+from threewire.metering.registers import NAMES
 from threewire.storage.save_policy import SavePolicy
 
 # The record's integers, in this order; a later firmware appends.
@@ -21,8 +22,6 @@ _QUADRANTS = const(12)
 _LEAST = const(32)  # _FIXED + 2 * _REGISTERS + _QUADRANTS
 _MICRO = const(1000000)
 
-NAMES = ("delivered", "received", "delivered1", "received1", "delivered2", "received2")
-
 
 class Keeper:
     """Saves a meter's registers and the faults in a Store, when the policy says so.
@@ -34,11 +33,10 @@ class Keeper:
         self._meter = meter
         self._faults = faults
         self._store = store
-        totals = meter.registers
-        one, two = totals.elements
-        self._registers = (totals.delivered, totals.received) + one + two
+        self._registers = dict(meter.registers.named())
         estimated = meter.estimated
-        self._all = self._registers + (estimated.delivered, estimated.received)
+        self._all = [register for _, register in meter.registers.named()]
+        self._all += [estimated.delivered, estimated.received]
         self._quadrants = [r for of in meter.reactive.quadrants for r in of]
         self._policy = SavePolicy(meter.tick_hz, meter.ticks, self._moved())
 
@@ -96,11 +94,11 @@ class Keeper:
             self.save()
 
     def preset(self, name, wh):
-        """Raises the register `name` (of NAMES) to `wh` whole watt-hours.  Raises ValueError for a
-        name that there is not, and for no more than there is."""
-        if name not in NAMES:
+        """Raises the register `name` (of registers.NAMES) to `wh` whole watt-hours.  Raises
+        ValueError for a name that there is not, and for no more than there is."""
+        register = self._registers.get(name)
+        if not register:
             raise ValueError("no register {!r}; there are {}".format(name, ", ".join(NAMES)))
-        register = self._registers[NAMES.index(name)]
         if not register.wh < wh < 10**12:
             raise ValueError(
                 "{} is {} Wh; it can only be raised, to less than 10**12".format(

@@ -1,0 +1,61 @@
+"""A capture's whole life: made ready, begun, fed with what the meter gets, written, over.
+
+Flow: operator's command -> CAPTURES <- loop's intake; CAPTURES -> capture -> serial line.
+"""
+
+from threewire.operation.capture import Capture
+
+
+class Captures:
+    """At most one capture at a time.
+
+    layout      of the board
+    new_meter   called for a Meter that has metered nothing yet
+    port        as Capture's
+
+    on   the Capture that is under way, or None
+    """
+
+    def __init__(self, layout, new_meter, port):
+        self._layout = layout
+        self._new_meter = new_meter
+        self._port = port
+        self._next = None
+        self.on = None
+
+    def prepare(self, seconds):
+        """Makes the next capture ready, of "SECONDS" or "SECONDS.PART"; returns a mapping with its
+        "frames".  Raises ValueError for another text, one of less than a frame, and where there is
+        no memory for it."""
+        whole, _, part = seconds.partition(".")
+        part = (part + "000")[:3]
+        if not (whole.isdigit() and part.isdigit() and len(whole) < 5):
+            raise ValueError("SECONDS must be a number such as 2 or 0.5, less than 10000")
+        milliseconds = int(whole + part)
+        layout = self._layout
+        frames = milliseconds * layout.tick_hz // (1000 * layout.frame_ticks)
+        if not frames:
+            raise ValueError("less than a frame")
+        self._next = None
+        try:
+            self._next = Capture(layout, self._new_meter(), frames, self._port)
+        except MemoryError:
+            raise ValueError("no memory for a second meter; restart, then try again")
+        return {"frames": frames}
+
+    def begin(self):
+        """The capture that is ready gets what is metered from now on."""
+        self.on = self._next
+        self._next = None
+
+    def drop(self):
+        """There is none any more, neither under way nor ready."""
+        self.on = self._next = None
+
+    def step(self):
+        """Writes a piece of the one under way.  Returns whether there is more, or soon will be."""
+        capture = self.on
+        more = capture.step()
+        if capture.over:
+            self.on = None
+        return more or capture.is_hurried

@@ -1,0 +1,96 @@
+"""What an operator can see and change: meter, faults, log, calibration, registers, seal.
+
+Flow: console's commands -> OPERATOR -> keeper, stores, event log, captures, lifecycle.  What needs
+the seal open is refused by the commands, which also log it, before it comes here.
+"""
+
+import json
+
+from threewire.metering.calibration import from_dict
+
+
+class Operator:
+    """version, board   of the firmware and its board's name
+    sealed           False where the seal pin was at ground when the board started
+    meter, keeper, faults   as their classes
+    calibration      the constants in force, as a mapping
+
+    fault_finder, log, constants, captures, lifecycle   FaultFinder, EventLog, Store of the
+                     constants, Captures and Lifecycle
+    """
+
+    def __init__(
+        self,
+        version,
+        layout,
+        sealed,
+        meter,
+        keeper,
+        faults,
+        fault_finder,
+        log,
+        constants,
+        captures,
+        lifecycle,
+    ):
+        self.version = version
+        self.board = layout.name
+        self.sealed = sealed
+        self.meter = meter
+        self.keeper = keeper
+        self.faults = faults
+        self.calibration = meter.calibration.to_dict()
+        self._layout = layout
+        self._fault_finder = fault_finder
+        self._log = log
+        self._constants = constants
+        self._captures = captures
+        self._lifecycle = lifecycle
+
+    @property
+    def active(self):
+        """The faults there are now, as text."""
+        return self._fault_finder.active
+
+    def log(self, what, old=None, new=None):
+        return self._log.append(self.meter.ticks // self.meter.tick_hz, what, old, new)
+
+    def log_lines(self):
+        return self._log.lines()
+
+    def traceback(self):
+        return self._log.traceback()
+
+    def write_calibration(self, constants):
+        """Stores constants, in force from the next start.  Raises ValueError."""
+        from_dict(constants, self._layout)
+        if not self._constants.save((self.board, json.dumps(constants).encode())):
+            raise ValueError("not saved: " + self._constants.problem)
+
+    def prepare_capture(self, seconds):
+        """As Captures.prepare, with what there is to know of board and firmware."""
+        found = self._captures.prepare(seconds)
+        layout = self._layout
+        found["board"] = self.board
+        found["version"] = self.version
+        found["slots"] = layout.slots
+        found["tick_hz"] = layout.tick_hz
+        found["frame_ticks"] = layout.frame_ticks
+        found["calibration"] = self.calibration
+        return found
+
+    def begin_capture(self):
+        """The capture that is ready gets what is metered from now on."""
+        self._captures.begin()
+
+    def preset(self, name, wh):
+        """Raises a register (keeper.NAMES).  Raises ValueError."""
+        self.keeper.preset(name, wh)
+        self.keeper.save()
+
+    def save(self):
+        return self.keeper.save()
+
+    def restart(self):
+        """The board starts anew when this round is over."""
+        self._lifecycle.restart_wanted = True

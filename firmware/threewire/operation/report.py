@@ -1,0 +1,66 @@
+"""What the meter says once a second: one snapshot, and the names, units and places of what is in it.
+
+Flow: meter, faults -> REPORT -> outlets (serial line).  Names are those of the host's replay and
+monitor too, which take them from here.
+"""
+
+from threewire.metering.readings import Total
+
+# Decimal strings, Wh, nine places; varh: of quadrants I to IV.
+ENERGIES = ("delivered_wh", "received_wh")
+VARH = "varh"
+# Of an element and of the total: name -> places as published.
+POWERS = ("watts", "var", "va", "power_factor")
+# Of an element besides: volts and amps, three places as the powers have.
+RMS = ("volts", "amps")
+PLACES = {"power_factor": 4}  # the others have three
+LEDS = ("kwh", "ten", "reverse")
+# Watts, or null before there has been an interval.
+DEMAND = ("watts", "least", "most", "peak")
+ESTIMATED = ("estimated_delivered_wh", "estimated_received_wh")
+
+
+class Report:
+    """A meter that has a `second`, as it was when this was made; readings are those of its last
+    second.
+
+    faults  Faults, or None; active: those there are, as text
+
+    ticks, tick_hz   metered time
+    registers, estimated, quadrants   copies of the meter's
+    reversed         of each element
+    leds             name (LEDS) -> whether it is lit
+    lost_frames, faults, active, demand
+    """
+
+    def __init__(self, meter, faults=None, active=()):
+        self._meter = meter
+        self._window = meter.second
+        self._readings = [None, None]
+        self.ticks = meter.ticks
+        self.tick_hz = meter.tick_hz
+        self.registers = meter.registers.copy()
+        self.estimated = meter.estimated.copy()
+        self.quadrants = meter.reactive.copy()
+        self.reversed = [rule.reversed for rule in meter.rules]
+        self.leds = dict(meter.lit)
+        self.lost_frames = meter.lost_frames
+        self.demand = meter.demand
+        self.faults = faults
+        self.active = active
+
+    def reading(self, k):
+        """Reading of element k + 1; made when it is first asked for."""
+        if self._readings[k] is None:
+            self._readings[k] = self._meter.reading(self._window, k)
+        return self._readings[k]
+
+    def total(self):
+        """Total of both."""
+        return Total(self.reading(0), self.reading(1))
+
+    def hertz_mhz(self):
+        return self._meter.hertz_mhz(self._window)
+
+    def diagnosis(self):
+        return self._meter.diagnosis(self._window, self.reading(0), self.reading(1))

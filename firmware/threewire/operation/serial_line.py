@@ -1,0 +1,54 @@
+"""The serial line: the outlet that writes a report a second, between answers and captures.
+
+Flow: report, console, captures -> SERIAL LINE -> port.  A line that has begun is ended before
+another begins, whoever writes it; while a capture is under way, reports wait, of which the latest
+is written after it.
+"""
+
+from threewire.operation.telemetry import pieces
+
+
+class SerialLine:
+    """port       is_ready(), write(text)
+    console    Console, which writes to the same port
+    captures   Captures, likewise
+    """
+
+    def __init__(self, port, console, captures):
+        self._port = port
+        self._console = console
+        self._captures = captures
+        self._next = None  # the latest report, until its line begins
+        self._pieces = None
+
+    def offer(self, report):
+        """Takes the report that is now the latest."""
+        self._next = report
+
+    def step(self):
+        """Writes a piece.  Returns whether there is more; None: the port does not take any now."""
+        if not self._port.is_ready():
+            # A write would wait until frames are lost.  What there is to say waits instead.
+            return None
+        if self._captures.on:
+            return self._captures.step()
+        if self._pieces is None and self._next:
+            self._pieces = pieces(self._next)
+            self._next = None
+        if self._pieces is None or self._console.busy:
+            return self._console.step() or self._pieces is not None
+        piece = next(self._pieces, None)
+        if piece is None:
+            self._pieces = None
+            piece = "\n"
+        self._port.write(piece)
+        return True
+
+    def break_off(self):
+        """Ends a line that a crash has left half written, and the capture that wrote it."""
+        self._captures.on = None
+        self._pieces = None
+        try:
+            self._port.write("\n")
+        except Exception:
+            pass  # it was the port itself: there is no line to end

@@ -4,12 +4,9 @@ Flow: main.py -> ASSEMBLY -> everything.  The one module that knows all wings, a
 hands parts of one to another.
 """
 
-import gc
 import json
-import os
 import time
 
-import machine
 import micropython
 
 from threewire.chip.chips import CHIPS
@@ -23,6 +20,11 @@ _BLINK_MS = 500
 
 def on_board(board):
     """The Assembly of the board that this runs on."""
+    import gc
+    import os
+
+    import machine
+
     micropython.alloc_emergency_exception_buf(100)
     # Collect garbage early, so that the heap keeps one free block large enough for a capture's
     # second meter.
@@ -51,7 +53,11 @@ def on_board(board):
         cause=cause(),
         sealed=is_sealed(board),
         scan=scan,
+        machine=machine,
         timer=CHIPS[board.CHIP]["software_timer"],
+        fs=os,
+        open_file=open,
+        ticks_diff=time.ticks_diff,
     )
 
 
@@ -65,10 +71,27 @@ class Assembly:
     cause     why the board has started, of restarts.CAUSES
     sealed    False where operators may change registers and constants
     scan      the kernel
-    timer     of machine.Timer, for blinking
+    machine   reset(), Timer
+    timer     number of the machine.Timer that blinks
+    fs, open_file   the file system: os, and open
+    ticks_diff      of MicroPython's time
     """
 
-    def __init__(self, layout, sampler, leds, port, cause, sealed, scan, timer):
+    def __init__(
+        self,
+        layout,
+        sampler,
+        leds,
+        port,
+        cause,
+        sealed,
+        scan,
+        machine,
+        timer,
+        fs,
+        open_file,
+        ticks_diff,
+    ):
         # Here, not above: their code is loaded when the sampler has its ring.
         from threewire.metering.calibration import from_dict, nominal
         from threewire.metering.meter import Meter
@@ -92,11 +115,13 @@ class Assembly:
         self.leds = leds
         self.port = port
         self.layout = layout
+        self._machine = machine
         self._timer = timer
-        self.restarts = Restarts(Store(os, open, "restarts", "restarts", record.REGISTERS))
+        self._ticks_diff = ticks_diff
+        self.restarts = Restarts(Store(fs, open_file, "restarts", "restarts", record.REGISTERS))
         self.is_safe_mode = self.restarts.begin(cause)
         constants = Store(
-            os, open, "calibration", "constants", record.CALIBRATION, check_constants
+            fs, open_file, "calibration", "constants", record.CALIBRATION, check_constants
         )
         stored, _, problems = constants.load()
         calibration = from_dict(json.loads(stored[1]), layout) if stored else nominal(layout)
@@ -107,16 +132,14 @@ class Assembly:
             layout,
             calibration,
             on_edge=lambda name, lit, ticks: leds.show(name, lit),
-            on_window=lambda window: self.fault_finder.window(
-                window, meter.elements, meter.hertz_mhz(window)
-            ),
+            on_window=self.fault_finder.window,
             scan=scan,
         )
         self.keeper = Keeper(
-            meter, self.faults, Store(os, open, "registers", "registers", record.REGISTERS)
+            meter, self.faults, Store(fs, open_file, "registers", "registers", record.REGISTERS)
         )
         problems += self.restarts.problems + self.keeper.restore()
-        log = EventLog(os, open, "log", json.dumps)
+        log = EventLog(fs, open_file, "log", json.dumps)
         self.captures = Captures(
             layout, lambda: Meter(layout, calibration, scan=scan, like=meter), port
         )
@@ -141,7 +164,7 @@ class Assembly:
             lifecycle=self.lifecycle,
         )
         self.lifecycle.note_start(problems)
-        for name, lit in meter.lit.items():
+        for name, lit in meter.indicators.lit.items():
             leds.show(name, lit)
 
     def start(self):
@@ -151,7 +174,7 @@ class Assembly:
         else:
             self.run()
 
-    def _new_loop(self):
+    def new_loop(self):
         """The loop from its beginning: no line is half written, nothing has been typed."""
         from threewire.metering.sag import Sag
         from threewire.operation.commands import Commands
@@ -172,7 +195,7 @@ class Assembly:
             keeper=self.keeper,
             faults=self.faults,
             lifecycle=self.lifecycle,
-            clock_check=ClockCheck(self.faults, layout.tick_hz, time.ticks_diff),
+            clock_check=ClockCheck(self.faults, layout.tick_hz, self._ticks_diff),
             console=console,
             port=self.port,
             take_report=lambda: Report(meter, self.faults, self.fault_finder.active),
@@ -187,7 +210,7 @@ class Assembly:
         lifecycle = self.lifecycle
         port.open()
         try:
-            loop = self._new_loop()
+            loop = self.new_loop()
             lifecycle.begin()
             self.captures.drop()
             self.meter.pause()
@@ -200,12 +223,12 @@ class Assembly:
             try:
                 lifecycle.crashed(problem)
             finally:
-                machine.reset()
+                self._machine.reset()
         finally:
             self.sampler.stop()
         lifecycle.end()
         if not loop.stopped:
-            machine.reset()
+            self._machine.reset()
         port.close()
 
     def _blink(self):
@@ -213,6 +236,6 @@ class Assembly:
         print('{"safe_mode":true,"restarts_in_a_row":%d}' % self.restarts.streak)
         # A reset from the safe-mode prompt is deliberate: do not count it as a crash.
         self.restarts.about_to_restart("command")
-        blinker = machine.Timer(self._timer)
+        blinker = self._machine.Timer(self._timer)
         self.leds.blink(False)
         blinker.init(period=_BLINK_MS, callback=self.leds.blink_on)

@@ -70,7 +70,8 @@ def random_codes(seed: int, frames: int) -> Codes:
 
 def sums_of(window: Window) -> dict[str, object]:
     """All of a window but the noise, which is estimated from one block of at least four frames."""
-    return {name: value for name, value in vars(window).items() if name != "noise2"}
+    seen = {name: value for name, value in vars(window).items() if name != "noise2"}
+    return {**seen, "scales": vars(window.scales)}
 
 
 def told(of: Run) -> tuple[object, ...]:

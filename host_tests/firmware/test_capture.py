@@ -364,9 +364,9 @@ def test_a_capture_changes_nothing_for_the_meter(
         told = rig.run(blocks[:8])
         rig.type(command)
         said.append(told + rig.run(blocks[8:]))
-        rig.desk.end()
-        kept.append(rig.desk.keeper.values())
-        assert rig.desk.capture is None
+        rig.lifecycle.end()
+        kept.append(rig.assembly.keeper.values())
+        assert rig.captures.on is None
     assert kept[0] == kept[1] and min(kept[0][k] for k in (7, 9, 15)) > 0
     reply, text, last = captured(said[1])
     assert not any("codes" in line for line in said[0])
@@ -408,7 +408,7 @@ def test_nothing_is_said_beside_it(tmp_path: Path) -> None:
     # The line that would have come in the meantime comes after it, once.
     assert kinds(told) == ["capture", "codes", "captured", "t", "t"]
     assert rig.meter.ticks / rig.meter.tick_hz > 6.5
-    assert not any(rig.faults.counts) and rig.desk.traceback() == ""
+    assert not any(rig.faults.counts) and rig.operator.traceback() == ""
     assert rig.port.fed > 100
 
 
@@ -445,7 +445,7 @@ def test_a_port_that_is_not_ready_holds_up_neither_metering_nor_lines(tmp_path: 
     before = len(rig.port.said)
     rig.sampler.waiting.extend(cut(codes[3000:], ticks))
     while rig.sampler.waiting:
-        rig.turn()
+        rig.round()
     assert len(rig.port.said) == before
     rig.port.ready = True
     rig.run()
@@ -476,7 +476,7 @@ def test_frames_that_are_lost_end_it(tmp_path: Path) -> None:
     meter.finish()
     check_end(last, meter, taken, 321)
     assert told.index(last) < next(k for k, line in enumerate(told) if "t" in line)
-    assert rig.desk.capture is None and rig.meter.lost_frames == 321 + 77
+    assert rig.captures.on is None and rig.meter.lost_frames == 321 + 77
 
 
 def test_what_is_lost_behind_the_last_frame_is_not_the_captures(tmp_path: Path) -> None:
@@ -484,10 +484,10 @@ def test_what_is_lost_behind_the_last_frame_is_not_the_captures(tmp_path: Path) 
     rig.type("capture 0.1")
     codes = second()
     told = rig.run(cut(codes[:200], FEATHER.frame_ticks))
-    assert rig.desk.capture
+    assert rig.captures.on
     # One after the other, before the service looks at it again.
-    while rig.service._turns % 4:
-        rig.turn()
+    while rig.loop._rounds % 4:
+        rig.round()
     told += rig.run([(codes[:2000], FEATHER.frame_ticks), 50])
     _, text, last = captured(told)
     assert last["captured"] == 1000 and last["lost"] == 0 and len(text.codes) == 4000
@@ -505,7 +505,7 @@ def test_without_memory_it_is_refused(tmp_path: Path) -> None:
         (reply,) = [line for line in told if "reply" in line]
         assert "no memory" in reply["error"] and "frames" not in reply
         assert not any("codes" in line or "captured" in line for line in told)
-    assert rig.desk.capture is None and not any(rig.faults.counts)
+    assert rig.captures.on is None and not any(rig.faults.counts)
     assert any("t" in line for line in told)
 
 
@@ -559,15 +559,15 @@ def test_its_crash_is_one_beside_metering(tmp_path: Path, where: str | int) -> N
     port.write_bytes = write  # type: ignore[method-assign]
     counts = ask_counts(rig)
     assert counts.pop("task") == 1 and not any(counts.values())
-    assert "Error" in rig.desk.traceback()
+    assert "Error" in rig.operator.traceback()
     total, other = rig.meter.registers, same.meter.registers
     assert (total.delivered.wh, total.delivered.residue) == (
         other.delivered.wh,
         other.delivered.residue,
     )
-    assert total.delivered.residue and rig.desk.capture is None
+    assert total.delivered.residue and rig.captures.on is None
     # And the next one is whole.
-    rig.desk._new_meter = lambda: Meter(FEATHER, nominal(FEATHER))
+    rig.captures.new_meter = lambda: Meter(FEATHER, nominal(FEATHER))
     rig.type("capture 0.3")
     _, text, last = captured(rig.run(cut(codes[:5000], ticks)))
     assert last["captured"] == 3000 and len(text.codes) == 12_000
@@ -585,17 +585,18 @@ def test_ctrl_c_ends_it_with_whole_lines(tmp_path: Path) -> None:
     rig.type("capture 2")
     codes = second()
     rig.run(cut(codes[:4321], FEATHER.frame_ticks))
-    assert rig.desk.capture
+    assert rig.captures.on
     rig.run(silent_ms=200)
     rig.port.typed += b"\x03"
     rig.port.ready = False
     rig.run(cut(codes[:2000], FEATHER.frame_ticks))
     # It has not come to its end, for nobody reads.
-    assert rig.service.stopped and rig.desk.capture
+    assert rig.loop.stopped and rig.captures.on
     assert not any("t" in line for line in lines_of(bytes(rig.port.said)))
-    rig.desk.end()
-    rig.desk.begin()
-    assert rig.desk.capture is None
+    rig.lifecycle.end()
+    rig.lifecycle.begin()
+    rig.captures.drop()
+    assert rig.captures.on is None
 
 
 # ---- what may be given
@@ -619,7 +620,7 @@ def test_seconds(tmp_path: Path, given: str, frames: int | None) -> None:
     rig.type("capture " + given)
     (reply,) = rig.run()
     assert reply["frames"] == (72_500 if frames is None else frames)
-    assert rig.desk.capture
+    assert rig.captures.on
 
 
 @pytest.mark.parametrize(
@@ -638,7 +639,7 @@ def test_what_is_no_seconds_is_refused(tmp_path: Path, given: str) -> None:
         return
     assert reply["reply"] == "capture" and reply.keys() == {"reply", "error"}
     assert len(reply["error"]) < 120
-    assert rig.desk.capture is None and not any(rig.faults.counts)
+    assert rig.captures.on is None and not any(rig.faults.counts)
     rig.type("capture")
     (reply,) = rig.run()
     assert reply["error"] == "it is: capture SECONDS"

@@ -16,20 +16,15 @@ from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
 from host_tests.rigs import meter_runs
+from host_tests.rigs.capture_board import assembled
 from tools.common import boards
 from tools.common.boards import ROOT
-from tools.reliability.hostile_input import LAYOUT, Desk, Terminal
+from tools.reliability.hostile_input import LAYOUT, StandIn, Terminal
 
-from threewire.operation import desk as real  # isort: skip
-from threewire.metering.calibration import nominal  # isort: skip
 from threewire.operation.commands import Commands  # isort: skip
-from threewire.storage.event_log import EventLog  # isort: skip
-from threewire.operation.faults import NAMES, Faults, FaultWatch  # isort: skip
-from threewire.storage.keeper import Keeper  # isort: skip
-from threewire.metering.meter import Meter  # isort: skip
-from threewire.storage.record import CALIBRATION, REGISTERS  # isort: skip
-from threewire.storage.restarts import Restarts  # isort: skip
-from threewire.storage.store import Store, made_for  # isort: skip
+from threewire.operation.faults import NAMES  # isort: skip
+from threewire.storage.record import CALIBRATION  # isort: skip
+from threewire.storage.store import Store  # isort: skip
 from threewire.operation.telemetry import line  # isort: skip
 
 quick = settings(derandomize=True, deadline=None, max_examples=200)
@@ -62,24 +57,29 @@ GAINS = {
 }
 
 
-def ask(desk: Any, text: str) -> dict[str, Any]:
+def ask(operator: Any, text: str) -> dict[str, Any]:
     """The one answer to a line, typed and read."""
-    terminal = Terminal(Commands(desk).answer)
+    terminal = Terminal(Commands(operator).answer)
     terminal.send(text.encode() + b"\r\n")
     assert terminal.crashes == []
     (answer,) = terminal.answers
     return answer
 
 
-def refused(desk: Desk, text: str) -> str:
+def refused(operator: StandIn, text: str) -> str:
     """The error to a line that has changed nothing."""
 
     def state() -> Any:
-        registers = {name: r.text() for name, r in desk.registers.items()}
-        return registers, desk.faults.to_list(), dict(desk.calibration), list(desk.done)
+        registers = {name: r.text() for name, r in operator.registers.items()}
+        return (
+            registers,
+            operator.faults.to_list(),
+            dict(operator.calibration),
+            list(operator.done),
+        )
 
     before = state()
-    answer = ask(desk, text)
+    answer = ask(operator, text)
     assert answer.keys() == {"reply", "error"}
     assert state() == before
     return answer["error"]
@@ -89,7 +89,7 @@ def refused(desk: Desk, text: str) -> str:
 
 
 def test_help_has_every_command_and_each_is_one() -> None:
-    answer = ask(Desk(), "help")
+    answer = ask(StandIn(), "help")
     assert answer.keys() == {"reply", "note", "commands"} and answer["reply"] == "help"
     names = {usage.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ{} ") for usage in answer["commands"]}
     assert names == ALL and len(answer["commands"]) == len(ALL)
@@ -97,21 +97,25 @@ def test_help_has_every_command_and_each_is_one() -> None:
     for usage, text in answer["commands"].items():
         assert text
         # Those that a sealed board refuses are marked.
-        error = ask(Desk(sealed=True), usage).get("error", "")
+        error = ask(StandIn(sealed=True), usage).get("error", "")
         assert error.startswith("sealed") == text.endswith("unsealed"), usage
         assert "unknown" not in error
 
 
 def test_version() -> None:
-    assert ask(Desk(), "version") == {"reply": "version", "version": "1.2.3", "board": LAYOUT.name}
+    assert ask(StandIn(), "version") == {
+        "reply": "version",
+        "version": "1.2.3",
+        "board": LAYOUT.name,
+    }
 
 
 def test_all_registers_with_nine_places() -> None:
-    desk = Desk()
-    answer = ask(desk, "registers")
+    operator = StandIn()
+    answer = ask(operator, "registers")
 
     def text(name: str) -> str:
-        register = desk.registers[name]
+        register = operator.registers[name]
         exact = register.wh + Fraction(register.residue, 3600 * 10**18 * LAYOUT.tick_hz << 32)
         digits = Decimal(exact.numerator * 10**9 // exact.denominator).scaleb(-9)
         return str(digits.quantize(Decimal("1e-9"), ROUND_DOWN))
@@ -138,12 +142,12 @@ def test_all_registers_with_nine_places() -> None:
 
 def test_registers_are_those_of_one_moment() -> None:
     """However much is metered between the steps in which the answer is made."""
-    desk = Desk()
-    whole = ask(desk, "registers")
-    terminal = Terminal(Commands(desk).answer)
+    operator = StandIn()
+    whole = ask(operator, "registers")
+    terminal = Terminal(Commands(operator).answer)
     terminal.send(b"registers\n", steps=2)
     while terminal.console.step():
-        for register in desk.registers.values():
+        for register in operator.registers.values():
             register.wh += 1
     assert terminal.answers == [whole]
 
@@ -156,9 +160,9 @@ def metering() -> meter_runs.Run:
 
 
 def test_readings_are_the_line_of_telemetry(metering: meter_runs.Run) -> None:
-    desk = Desk()
-    desk.meter = metering.meter
-    answer = ask(desk, "readings")
+    operator = StandIn()
+    operator.meter = metering.meter
+    answer = ask(operator, "readings")
     assert answer.pop("reply") == "readings"
     faults = answer["faults"]
     assert faults.pop("overrun") == 3 and faults.pop("active") == ["no_voltage 2"]
@@ -168,12 +172,12 @@ def test_readings_are_the_line_of_telemetry(metering: meter_runs.Run) -> None:
 
 
 def test_readings_before_the_first_second_are_refused() -> None:
-    assert refused(Desk(), "readings") == "no second metered yet"
+    assert refused(StandIn(), "readings") == "no second metered yet"
 
 
 def test_faults() -> None:
     counts = {name: 3 if name == "overrun" else 0 for name in NAMES}
-    assert ask(Desk(), "faults") == {
+    assert ask(StandIn(), "faults") == {
         "reply": "faults",
         "counts": counts,
         "active": ["no_voltage 2"],
@@ -181,53 +185,53 @@ def test_faults() -> None:
 
 
 def test_calibration() -> None:
-    assert ask(Desk(), "calibration") == {"reply": "calibration", "calibration": GAINS}
+    assert ask(StandIn(), "calibration") == {"reply": "calibration", "calibration": GAINS}
 
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_seal(sealed: bool) -> None:
-    assert ask(Desk(sealed), "seal") == {"reply": "seal", "sealed": sealed}
+    assert ask(StandIn(sealed), "seal") == {"reply": "seal", "sealed": sealed}
 
 
 def test_log_has_all_entries() -> None:
-    desk = Desk()
-    assert ask(desk, "log") == {"reply": "log", "entries": []}
-    desk.done = ["one", 'two "quoted"', "three"]
-    assert ask(desk, "log") == {
+    operator = StandIn()
+    assert ask(operator, "log") == {"reply": "log", "entries": []}
+    operator.done = ["one", 'two "quoted"', "three"]
+    assert ask(operator, "log") == {
         "reply": "log",
-        "entries": [{"n": k, "what": repr(what)} for k, what in enumerate(desk.done)],
+        "entries": [{"n": k, "what": repr(what)} for k, what in enumerate(operator.done)],
     }
 
 
 def test_traceback_is_one_line_of_json() -> None:
-    assert ask(Desk(), "traceback") == {
+    assert ask(StandIn(), "traceback") == {
         "reply": "traceback",
         "traceback": 'Traceback:\n  File "main.py"\n',
     }
 
 
 def test_save() -> None:
-    desk = Desk()
-    assert ask(desk, "save") == {"reply": "save", "saved": True}
-    assert desk.done == ["save"]
-    desk.saves = False
-    assert ask(desk, "save") == {"reply": "save", "error": "it failed; see faults"}
+    operator = StandIn()
+    assert ask(operator, "save") == {"reply": "save", "saved": True}
+    assert operator.done == ["save"]
+    operator.saves = False
+    assert ask(operator, "save") == {"reply": "save", "error": "it failed; see faults"}
 
 
 def test_restart_comes_after_its_answer() -> None:
-    desk = Desk()
-    terminal = Terminal(Commands(desk).answer)
+    operator = StandIn()
+    terminal = Terminal(Commands(operator).answer)
     terminal.send(b"restart\n", steps=0)
     while not terminal.text.endswith("\n"):
-        assert desk.done == []
+        assert operator.done == []
         terminal.console.step()
     terminal.work()
-    assert desk.done == ["restart"]
+    assert operator.done == ["restart"]
     assert terminal.answers == [{"reply": "restart", "restarting": True}]
 
 
 def test_a_restart_that_fails_is_told() -> None:
-    class Broken(Desk):
+    class Broken(StandIn):
         def restart(self) -> None:
             raise OSError(5)
 
@@ -242,29 +246,32 @@ def test_a_restart_that_fails_is_told() -> None:
 
 @pytest.mark.parametrize("text", CHANGING)
 def test_a_sealed_board_changes_nothing(text: str) -> None:
-    error = refused(Desk(sealed=True), text)
+    error = refused(StandIn(sealed=True), text)
     assert error == "sealed: connect the board's seal pin to ground and restart"
-    assert "error" not in ask(Desk(), text)
+    assert "error" not in ask(StandIn(), text)
 
 
 def test_clear_faults() -> None:
-    desk = Desk()
-    answer = ask(desk, "clear faults")
+    operator = StandIn()
+    answer = ask(operator, "clear faults")
     assert answer == {
         "reply": "clear faults",
         "counts": dict.fromkeys(NAMES, 0),
         "active": ["no_voltage 2"],
     }
     old = {name: 3 if name == "overrun" else 0 for name in NAMES}
-    assert desk.done == [("log", "clear faults", old, 0)]
-    assert desk.faults.counts == [0] * len(NAMES)
+    assert operator.done == [("log", "clear faults", old, 0)]
+    assert operator.faults.counts == [0] * len(NAMES)
 
 
 def test_calibrate() -> None:
-    desk = Desk()
+    operator = StandIn()
     new = {"v1_nv": 111000000, "i2_na": -149000000, "phase1_by_ma": [[100, 5000], [9000, 4000]]}
-    assert ask(desk, "calibrate " + json.dumps(new)) == {"reply": "calibrate", "calibration": new}
-    assert desk.done == [("write_calibration", new), ("log", "calibrate", GAINS, new)]
+    assert ask(operator, "calibrate " + json.dumps(new)) == {
+        "reply": "calibrate",
+        "calibration": new,
+    }
+    assert operator.done == [("write_calibration", new), ("log", "calibrate", GAINS, new)]
 
 
 def test_the_largest_calibration_fits_a_line() -> None:
@@ -273,9 +280,9 @@ def test_the_largest_calibration_fits_a_line() -> None:
     constants["board"] = LAYOUT.name
     constants["phase1_by_ma"] = constants["phase2_by_ma"] = rows
     constants["adc"] = {"steps": [[4000 + k, 512] for k in range(8)], "bow_q4": [-256] * 17}
-    desk = Desk()
-    assert ask(desk, "calibrate " + json.dumps(constants))["calibration"] == constants
-    assert desk.done[0] == ("write_calibration", constants)
+    operator = StandIn()
+    assert ask(operator, "calibrate " + json.dumps(constants))["calibration"] == constants
+    assert operator.done[0] == ("write_calibration", constants)
 
 
 @pytest.mark.parametrize(
@@ -302,14 +309,14 @@ def test_the_largest_calibration_fits_a_line() -> None:
     ],
 )
 def test_constants_that_are_refused(given: str, says: str) -> None:
-    error = refused(Desk(), "calibrate " + given)
+    error = refused(StandIn(), "calibrate " + given)
     assert error.startswith(says) and len(error) < 200
     assert "; it must be " in error or error == 'no JSON; it is like {"v1_nv":110000000}'
 
 
 def test_json_too_deep_or_too_long_for_any_line() -> None:
     for text in ("[" * 10**6, '{"a":' * 10**5, "[" + "9," * 10**5 + "9]", '"' + "x" * 10**6):
-        pieces = list(Commands(Desk()).answer("calibrate " + text))
+        pieces = list(Commands(StandIn()).answer("calibrate " + text))
         answer = json.loads("".join(pieces))
         assert answer["reply"] == "calibrate" and len(answer["error"]) < 300
 
@@ -329,26 +336,26 @@ JSON = st.recursive(
 @quick
 @given(JSON)
 def test_any_json(constants: Any) -> None:
-    desk = Desk()
-    terminal = Terminal(Commands(desk).answer)
+    operator = StandIn()
+    terminal = Terminal(Commands(operator).answer)
     terminal.send(f"calibrate {json.dumps(constants)}\n".encode())
     (answer,) = terminal.answers
     assert terminal.crashes == []
-    assert ("error" in answer) == (desk.done == [])
+    assert ("error" in answer) == (operator.done == [])
 
 
 @pytest.mark.parametrize(
     "name", ["delivered", "received", "delivered1", "received1", "delivered2", "received2"]
 )
 def test_preset_raises_a_register(name: str) -> None:
-    desk = Desk()
-    old = desk.registers[name].text()
-    others = {other: r.text() for other, r in desk.registers.items() if other != name}
-    answer = ask(desk, f"preset {name}  43000000000")
+    operator = StandIn()
+    old = operator.registers[name].text()
+    others = {other: r.text() for other, r in operator.registers.items() if other != name}
+    answer = ask(operator, f"preset {name}  43000000000")
     assert answer == {"reply": "preset", "register": name, "wh": 43_000_000_000}
-    assert desk.registers[name].text() == "43000000000.000000000"
-    assert {other: r.text() for other, r in desk.registers.items() if other != name} == others
-    assert desk.done == [
+    assert operator.registers[name].text() == "43000000000.000000000"
+    assert {other: r.text() for other, r in operator.registers.items() if other != name} == others
+    assert operator.done == [
         ("preset", name, 43_000_000_000),
         ("log", f"preset {name}", old, 43_000_000_000),
     ]
@@ -375,7 +382,7 @@ def test_preset_raises_a_register(name: str) -> None:
     ],
 )
 def test_presets_that_are_refused(given: str, says: str) -> None:
-    assert refused(Desk(), "preset " + given).startswith(says)
+    assert refused(StandIn(), "preset " + given).startswith(says)
 
 
 # ---- what is no command
@@ -384,10 +391,10 @@ def test_presets_that_are_refused(given: str, says: str) -> None:
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_what_is_given_is_what_the_command_takes(name: str) -> None:
     usage = {"calibrate": " {JSON}", "preset": " NAME WH", "capture": " SECONDS"}.get(name, "")
-    error = refused(Desk(), name if usage else name + " now")
+    error = refused(StandIn(), name if usage else name + " now")
     assert error == f"it is: {name}{usage}"
     # Blanks at the end are nothing.
-    assert ask(Desk(), name + "  \t")["reply"] == name
+    assert ask(StandIn(), name + "  \t")["reply"] == name
 
 
 @pytest.mark.parametrize(
@@ -395,7 +402,7 @@ def test_what_is_given_is_what_the_command_takes(name: str) -> None:
     ["foo", "Help", "hel", "helpme", "help,", "clear", "clear  faults", "clearfaults", "{}", "-"],
 )
 def test_an_unknown_command_names_help(text: str) -> None:
-    answer = ask(Desk(), text)
+    answer = ask(StandIn(), text)
     assert answer == {"reply": text, "error": "unknown; see help"}
 
 
@@ -403,7 +410,7 @@ def test_an_unknown_command_names_help(text: str) -> None:
     "text", ["x" * 1000, "é" * 500, "\u202e\U0001f600" * 90, "\xa0", "a\x85b"]
 )
 def test_little_of_an_unknown_command_is_shown(text: str) -> None:
-    answer = ask(Desk(), text)
+    answer = ask(StandIn(), text)
     assert answer["error"] == "unknown; see help"
     assert 0 < len(answer["reply"]) <= 40 and answer["reply"].isascii()
     assert answer["reply"].isprintable()
@@ -416,19 +423,19 @@ def test_little_of_an_unknown_command_is_shown(text: str) -> None:
     st.booleans(),
 )
 def test_any_text_behind_a_command(name: str, text: str, sealed: bool) -> None:
-    desk = Desk(sealed)
-    terminal = Terminal(Commands(desk).answer)
+    operator = StandIn(sealed)
+    terminal = Terminal(Commands(operator).answer)
     terminal.send(f"{name}{text}\n".encode(errors="surrogatepass"))
     (answer,) = terminal.answers
     assert terminal.crashes == []
-    assert not sealed or all(done in ("save", "restart") for done in desk.done)
+    assert not sealed or all(done in ("save", "restart") for done in operator.done)
     assert "error" in answer or answer["reply"] == name
 
 
-# ---- when the desk fails
+# ---- when the operator fails
 
 
-class Failing(Desk):
+class Failing(StandIn):
     """Everything it does fails, with what is no ValueError."""
 
     def write_calibration(self, constants: Any) -> None:
@@ -459,10 +466,10 @@ class Failing(Desk):
     ],
 )
 def test_a_desk_that_fails_is_a_crash_with_an_answer(text: str, says: str) -> None:
-    desk = Failing()
-    desk.meter.second = object()
-    desk.meter.tick_hz = None
-    terminal = Terminal(Commands(desk).answer)
+    operator = Failing()
+    operator.meter.second = object()
+    operator.meter.tick_hz = None
+    terminal = Terminal(Commands(operator).answer)
     terminal.send(text.encode() + b"\nversion\n")
     answer, last = terminal.answers
     assert answer["reply"] == text.split()[0] and answer["error"].startswith("it crashed: " + says)
@@ -470,42 +477,21 @@ def test_a_desk_that_fails_is_a_crash_with_an_answer(text: str, says: str) -> No
     assert last["reply"] == "version"
 
 
-# ---- the real desk
+# ---- the real operator
 
 
 @pytest.fixture
 def board(tmp_path: Path) -> Any:
-    """A desk of the firmware's own parts, on files here."""
+    """The firmware's own parts, on files here."""
 
-    def store(name: str, kind: int, check: Any = None) -> Store:
-        return Store(os, open, str(tmp_path / name), name, kind, check)
-
-    faults, meter = Faults(), Meter(LAYOUT, nominal(LAYOUT))
-    keeper = Keeper(meter, faults, store("registers", REGISTERS))
-    restarts = Restarts(store("restarts", REGISTERS))
-    log = EventLog(os, open, str(tmp_path / "log"), json.dumps)
-    constants = store("constants", CALIBRATION, made_for(LAYOUT.name))
-    watch = FaultWatch(faults, LAYOUT)
     port = SimpleNamespace(write_bytes=lambda data: None, is_ready=lambda: True, most=64)
-    desk = real.Desk(
-        "1.2.3",
-        LAYOUT,
-        False,
-        meter,
-        keeper,
-        faults,
-        watch,
-        restarts,
-        log,
-        constants,
-        lambda: Meter(LAYOUT, meter.calibration),
-        port,
-    )
-    return SimpleNamespace(desk=desk, meter=meter, keeper=keeper, constants=constants)
+    return assembled(tmp_path, LAYOUT, None, port, sealed=False)
 
 
-def test_on_the_real_desk_every_change_is_kept_and_logged_once(board: Any) -> None:
-    board.desk.faults.count("overrun", 5)
+def test_on_the_real_operator_every_change_is_kept_and_logged_once(
+    board: Any, tmp_path: Path
+) -> None:
+    board.faults.count("overrun", 5)
     board.meter.registers.elements[1][0].residue = 1
     texts = [
         "preset delivered2 750",
@@ -515,26 +501,29 @@ def test_on_the_real_desk_every_change_is_kept_and_logged_once(board: Any) -> No
         "clear faults",
         "nonsense",
     ]
-    errors = ["error" in ask(board.desk, text) for text in texts]
+    errors = ["error" in ask(board.operator, text) for text in texts]
     assert errors == [False, True, False, True, False, True]
-    entries = ask(board.desk, "log")["entries"]
+    entries = ask(board.operator, "log")["entries"]
     cleared = {name: 5 if name == "overrun" else 0 for name in NAMES}
     assert [(e["what"], e["old"], e["new"]) for e in entries] == [
         ("preset delivered2", "0.000000000", 750),
         ("calibrate", GAINS, {"v1_nv": 111000000}),
         ("clear faults", cleared, 0),
     ]
-    assert ask(board.desk, "registers")["elements"][1]["delivered_wh"] == "750.000000000"
-    assert board.constants.load()[0] == (LAYOUT.name, b'{"v1_nv": 111000000}')
-    assert ask(board.desk, "faults")["counts"] == dict.fromkeys(NAMES, 0)
+    assert ask(board.operator, "registers")["elements"][1]["delivered_wh"] == "750.000000000"
+    assert Store(os, open, str(tmp_path / "calibration"), "constants", CALIBRATION).load()[0] == (
+        LAYOUT.name,
+        b'{"v1_nv": 111000000}',
+    )
+    assert ask(board.operator, "faults")["counts"] == dict.fromkeys(NAMES, 0)
 
 
-def test_on_the_real_desk_every_command_is_answered(board: Any) -> None:
+def test_on_the_real_operator_every_command_is_answered(board: Any) -> None:
     for name in sorted(ALL - {"calibrate", "preset", "readings", "capture"}):
-        answer = ask(board.desk, name)
+        answer = ask(board.operator, name)
         assert answer["reply"] == name and "error" not in answer
-    assert board.desk.restart_wanted
-    assert ask(board.desk, "traceback")["traceback"] == ""
+    assert board.lifecycle.restart_wanted
+    assert ask(board.operator, "traceback")["traceback"] == ""
 
 
 # ---- on MicroPython
@@ -553,7 +542,7 @@ import {board} as board
 
 layout = Layout(board)
 
-class Desk:
+class StandIn:
     version = "1.2.3"
     board = layout.name
     sealed = False
@@ -589,7 +578,7 @@ def crashed(problem):
     sys.print_exception(problem, sys.stderr)
     sys.exit(3)
 
-console = Console(Commands(Desk()).answer, sys.stdout.write, crashed)
+console = Console(Commands(StandIn()).answer, sys.stdout.write, crashed)
 console.take(b" ", 0)
 for text in {texts}:
     console.take(text, 0)
@@ -643,10 +632,10 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
     assert by_text["preset received 5"]["error"] == "not this"
     assert by_text["capture 2.5"] == {"reply": "capture", "seconds": "2.5"}
     for name in ("version", "registers", "faults", "help", "calibration", "seal"):
-        desk = Desk()
-        for register in desk.registers.values():
+        operator = StandIn()
+        for register in operator.registers.values():
             register.wh = register.residue = 0
-        expected = ask(desk, name)
+        expected = ask(operator, name)
         if name == "faults":
             expected["counts"]["overrun"] = 0
         if name == "registers":

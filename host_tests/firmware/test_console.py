@@ -632,7 +632,13 @@ def fuzz(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     if importlib.util.find_spec("atheris") is None:
         pytest.skip("atheris is not installed: it has wheels for CPython 3.11 on Linux x86-64")
     return subprocess.run(
-        [sys.executable, "-m", "tools.fuzz_console", *options, str(folder / "corpus")],
+        [
+            sys.executable,
+            "-m",
+            "tools.reliability.hostile_input",
+            *options,
+            str(folder / "corpus"),
+        ],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -737,7 +743,7 @@ def test_on_micropython_the_same_answers_in_bounded_memory(engine: str, tmp_path
 def test_console_and_commands_are_small(tmp_path: Path) -> None:
     size = 0
     for name in ("console.py", "commands.py"):
-        source = ROOT / "firmware" / "threewire" / name
+        source = ROOT / "firmware" / "threewire" / "operation" / name
         size += len(image.compile_module(source, name, "armv6m", tmp_path / "m.mpy"))
     # 5 kB with the fourteen commands there were first; the fifteenth, capture, took 150 bytes.
     assert size < 5 * 1024 + 256

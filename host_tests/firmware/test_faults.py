@@ -27,7 +27,7 @@ from host_tests.rigs.meter_runs import (
 from tools.common import boards
 
 from threewire.metering.calibration import Calibration, nominal  # isort: skip
-from threewire.operation.faults import NAMES, ClockWatch, Faults, FaultWatch  # isort: skip
+from threewire.operation.faults import NAMES, ClockCheck, Faults, FaultFinder  # isort: skip
 from threewire.metering.layout import Layout  # isort: skip
 from threewire.metering.meter import Meter  # isort: skip
 
@@ -148,15 +148,14 @@ class Watched:
     def __init__(self, layout: Layout | None = None, calibration: Calibration | None = None):
         self.layout = layout or board()
         self.faults = Faults()
-        self.watch = FaultWatch(self.faults, self.layout)
+        self.watch = FaultFinder(self.faults, self.layout)
         self.history: list[tuple[float, list[str]]] = []
         self.meter = Meter(
             self.layout, calibration or nominal(self.layout), on_window=self._on_window
         )
 
     def _on_window(self, window: Any) -> None:
-        elements = self.meter._accumulator.elements
-        self.watch.window(window, elements, self.meter.hertz_mhz(window))
+        self.watch.window(window)
         seconds = self.meter.ticks / self.layout.tick_hz
         self.history.append((seconds, list(self.watch.active)))
 
@@ -403,16 +402,18 @@ def judged(
     layout = board()
     faults = Faults()
     window = SimpleNamespace(
-        ticks=layout.tick_hz // 5,
+        is_short=False,
         frames=1600,
         whole=whole,
         volts2=list(volts2),
         amps2=[12345, 12345],
+        means=[(0, 0), (0, 0)],
+        scales=SimpleNamespace(v_nv=(110_000_000, 110_000_000)),
     )
-    elements = [SimpleNamespace(offsets=(0, 0), x_is_i=False, v_nv=110_000_000) for _ in range(2)]
-    watch = FaultWatch(faults, layout)
+    watch = FaultFinder(faults, layout)
     for mhz in hertz_mhz:
-        watch.window(window, elements, mhz)
+        window.hertz_mhz = lambda mhz=mhz: mhz
+        watch.window(window)
     return {name: n for name, n in zip(NAMES, faults.counts) if n}
 
 
@@ -455,7 +456,7 @@ def steps(
 ) -> list[float]:
     """Seconds at which a step is counted, asking each_s, of clocks as functions of true time."""
     faults = Faults()
-    watch = ClockWatch(faults, HZ, ticks_diff)
+    watch = ClockCheck(faults, HZ, ticks_diff)
     k = NAMES.index("clock_step")
     found = []
     for n in range(round(seconds / each_s)):
@@ -523,7 +524,7 @@ def test_a_stop_that_is_made_up_for_is_still_one_step() -> None:
 def test_a_gap_reported_at_once_is_none() -> None:
     """The program was held up for 3 s: by the time it asks, the gap has been told."""
     faults = Faults()
-    watch = ClockWatch(faults, HZ, ticks_diff)
+    watch = ClockCheck(faults, HZ, ticks_diff)
     for second in (0, 1, 2, 5, 6, 9, 10, 11):
         watch.compare(second * HZ, second * 1000)
     assert faults.counts == [0] * len(NAMES)
@@ -546,7 +547,7 @@ def test_a_sampler_whose_ticks_us_wrapped_unnoticed() -> None:
         stall_us = round(stall_s * 1e6)
         assert max(0, ticks_diff((7 + stall_us) % PERIOD, 7)) * 1e-6 == pytest.approx(seen_s)
         faults = Faults()
-        watch = ClockWatch(faults, HZ, ticks_diff)
+        watch = ClockCheck(faults, HZ, ticks_diff)
         for second in range(20):
             watch.compare(second * HZ, second * 1000)
         for second in range(19, 40):
@@ -560,35 +561,37 @@ def test_a_sampler_whose_ticks_us_wrapped_unnoticed() -> None:
 _ON_ENGINE = """\
 import sys, time
 sys.path[:0] = [{firmware!r}, {boards!r}]
-from threewire.operation.faults import ClockWatch, Faults, FaultWatch
+from threewire.operation.faults import ClockCheck, Faults, FaultFinder
 from threewire.metering.layout import Layout
+from threewire.metering.window import Scales, Window
 import {board} as board
 
-class Window:
-    ticks = 9600000
-    frames = 2000
-    whole = True
-class Element:
-    offsets = (-3, 16390)
-    x_is_i = True
-    v_nv = 110000000
+class Seen(Window):
+    hertz = 45000
+    def hertz_mhz(self):
+        return self.hertz
 layout = Layout(board)
 faults = Faults()
 faults.from_list([2**31 - 2, 2**40])
 faults.count("overrun", 5)
-watch = FaultWatch(faults, layout)
-w = Window()
+watch = FaultFinder(faults, layout)
+w = Seen(Scales(layout.tick_hz, [110000000] * 2, [1] * 2))
+w.ticks = 9600000
+w.frames = 2000
+w.whole = True
+w.means = [(16390, -3)] * 2
 w.volts2 = [2 * 10**12, 10**11]
 w.amps2 = [2000, 10**12]
-watch.window(w, [Element(), Element()], 45000)
+watch.window(w)
 print(watch.active)
 w.amps2 = [2001, 0]
+w.hertz = 44999
 for n in range(4):
-    watch.window(w, [Element(), Element()], 44999)
+    watch.window(w)
 print(watch.active)
 print(faults.to_list())
 faults.clear()
-clock = ClockWatch(faults, 48000000, time.ticks_diff)
+clock = ClockCheck(faults, 48000000, time.ticks_diff)
 now = time.ticks_add(0, -20000)
 for second in range(10**7, 10**7 + 60):
     clock.compare(second * 48000000, now)

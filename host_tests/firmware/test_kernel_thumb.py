@@ -23,7 +23,7 @@ from threewire.metering.adc_table import table as adc_table
 from tools import image
 from tools.common.boards import ROOT
 
-SOURCE = ROOT / "firmware" / "threewire" / "kernel_thumb.py"
+SOURCE = ROOT / "firmware" / "threewire" / "metering" / "kernel_thumb.py"
 # A third of what the viper kernel takes.
 MOST_CYCLES = 130
 # And for looking codes up in a table.
@@ -100,9 +100,9 @@ class Chip:
         pytest.importorskip("rp2040py", reason=reason)
         from tools.emulate import board as rp2040_board
 
-        files = {"threewire/__init__.py": b""}
+        files = {"threewire/__init__.py": b"", "threewire/metering/__init__.py": b""}
         for name in ("kernel", "kernel_thumb"):
-            path = f"threewire/{name}.py"
+            path = f"threewire/metering/{name}.py"
             files[path.replace(".py", ".mpy")] = image.compile_module(
                 ROOT / "firmware" / path, path, "armv6m", folder / "module.mpy"
             )

@@ -86,7 +86,9 @@ def port_stand_in(machine: Machine) -> SimpleNamespace:
         def write_bytes(self, data: bytes) -> None:
             print(data.decode(), end="")
 
-    return SimpleNamespace(SerialPort=SerialPort, cause=lambda: "power", is_sealed=lambda board: True)
+    return SimpleNamespace(
+        SerialPort=SerialPort, cause=lambda: "power", is_sealed=lambda board: True
+    )
 
 
 class Program:

@@ -6,7 +6,6 @@ Against Q * t of closed formulas, and against sums of made-up windows in Fractio
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from host_tests.rigs.meter_runs import (
     split_phase,
 )
 from threewire.metering.reactive import Reactive, raw_per_varh
-from threewire.metering.window import Window
+from threewire.metering.window import Scales, Window
 from tools.front_end.looping import ArrayRecording, Source
 
 TICK_HZ = 64_000_000
@@ -173,12 +172,12 @@ def test_a_finished_replay_has_the_reactive_energy_of_all_its_frames(
 # ---- of made-up windows
 
 GAIN = V_NV * I_NA
-ELEMENTS = (SimpleNamespace(power_gain=GAIN), SimpleNamespace(power_gain=-GAIN))
+SCALES = Scales(TICK_HZ, (V_NV, V_NV), (I_NA, I_NA))
 
 
 def window(watts: Sequence[float], var: Sequence[float], ticks: int, points: int = 250) -> Window:
     """A window of about these powers; without points it tells no var."""
-    made = Window()
+    made = Window(SCALES)
     made.ticks = ticks
     made.points = points
     for k in (0, 1):
@@ -214,7 +213,7 @@ def test_quadrants_are_those_of_the_signs(
     waiting = 0
     for p1, q1, p2, q2, ticks, is_known in rows:
         made = window((p1, p2), (q1, q2), ticks, 250 if is_known else 0)
-        of.add(made, ELEMENTS)
+        of.add(made)
         # What has no phasors counts as the next that has: for how long is another question.
         waiting += ticks
         if waiting > TICK_HZ:
@@ -239,16 +238,16 @@ def test_quadrants_are_those_of_the_signs(
 def test_half_the_starting_power_is_the_least_that_counts(sign: int) -> None:
     for var, counts in ((LEAST_VAR - 0.01, False), (LEAST_VAR + 0.01, True)):
         of = Reactive(STARTING_MW, TICK_HZ)
-        of.add(window((100, -100), (sign * var, sign * var), TICK_HZ), ELEMENTS)
+        of.add(window((100, -100), (sign * var, sign * var), TICK_HZ))
         assert [any(registers) for registers in totals(of)[:2]] == [counts, counts]
 
 
 def test_a_copy_stands_still() -> None:
     of = Reactive(STARTING_MW, TICK_HZ)
-    of.add(window((100, 100), (500, -500), TICK_HZ), ELEMENTS)
+    of.add(window((100, 100), (500, -500), TICK_HZ))
     before = [[r.text() for r in registers] for registers in of.copy()]
     kept: Any = of.copy()
-    of.add(window((100, 100), (500, -500), TICK_HZ), ELEMENTS)
+    of.add(window((100, 100), (500, -500), TICK_HZ))
     assert [[r.text() for r in registers] for registers in kept] == before
     assert totals(of)[0][0] == pytest.approx(2 * float(before[0][0]))
 
@@ -260,7 +259,7 @@ def test_after_a_century_at_full_load_a_window_still_counts_in_full() -> None:
         registers[0].add(raw_per_varh(TICK_HZ) * 20_000 * century_s // 3600)
     before = totals(of)[0][0]
     assert before == Fraction(20_000 * century_s, 3600)
-    of.add(window((24000, 24000), (20, 20), TICK_HZ // 5), ELEMENTS)
+    of.add(window((24000, 24000), (20, 20), TICK_HZ // 5))
     assert totals(of)[0][0] - before == pytest.approx(20 * 0.2 / 3600, rel=1e-9)
 
 

@@ -20,7 +20,8 @@ from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import BOARD, NANO_WH, Run, convert, split_phase
 from threewire.metering.meter import Meter
 from threewire.metering.registers import Register
-from threewire.operation.telemetry import decimal, line
+from threewire.operation.report import Report
+from threewire.operation.telemetry import decimal, pieces
 from tools.common import boards
 from tools.replay import cli as replay
 from tools.replay.report import as_json
@@ -96,13 +97,35 @@ def meter_like(
             "registers": totals,
             "estimated": totals,
             "rules": (SimpleNamespace(reversed=False),) * 2,
-            "lit": {"kwh": True, "ten": True, "reverse": False},
+            "indicators": SimpleNamespace(lit={"kwh": True, "ten": True, "reverse": False}),
             "lost_frames": 0,
             "ticks": ticks,
             "tick_hz": TICK_HZ,
             **replaced,
         }
     )
+
+
+class ReportLike(Report):
+    """A report of what `meter_like` gives, with its readings."""
+
+    def __init__(self, meter: Any) -> None:
+        super().__init__(meter)
+        self.meter = meter
+
+    def reading(self, k: int) -> Any:
+        return self.meter.reading(self._window, k)
+
+    def hertz_mhz(self) -> int:
+        return self.meter.hertz_mhz(self._window)
+
+    def diagnosis(self) -> Any:
+        return self.meter.diagnosis(self._window, self.reading(0), self.reading(1))
+
+
+def line(meter: Any) -> str:
+    """The line of a Meter, or of what stands in for one."""
+    return "".join(pieces(Report(meter) if isinstance(meter, Meter) else ReportLike(meter)))
 
 
 def assert_last_digit(said: Decimal, exact: Decimal, places: int) -> None:
@@ -252,7 +275,7 @@ def test_every_value_is_in_its_own_place() -> None:
         registers=totals,
         estimated=registers_like(delivered=register(7, 10**8), received=register(8)),
         rules=(SimpleNamespace(reversed=False), SimpleNamespace(reversed=True)),
-        lit={"kwh": False, "ten": True, "reverse": True},
+        indicators=SimpleNamespace(lit={"kwh": False, "ten": True, "reverse": True}),
         lost_frames=400,
         reactive=reactive_like(*range(60, 72)),
         demand=SimpleNamespace(mean_uw=31_000, least_uw=32_000, most_uw=33_000, peak_uw=34_000),
@@ -373,7 +396,7 @@ def test_a_line_says_what_the_meter_holds(metered: Run) -> None:
     assert Decimal(said["delivered_wh"]) == wh_of(metered, registers.delivered)
     assert Decimal(said["received_wh"]) == wh_of(metered, registers.received)
     assert said["hertz"] == Decimal(hertz_mhz).scaleb(-3)
-    assert said["leds"] == meter.lit
+    assert said["leds"] == meter.indicators.lit
     assert said["faults"]["lost_frames"] == 800
     assert Decimal(said["faults"]["estimated_received_wh"]) == wh_of(
         metered, meter.estimated.received

@@ -14,26 +14,18 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.meter_runs import Codes, flat
-
-from threewire.metering.calibration import Calibration, nominal  # isort: skip
-from threewire.operation.commands import Commands  # isort: skip
-from threewire.operation.console import Console  # isort: skip
-from threewire.operation.desk import Desk  # isort: skip
-from threewire.storage.event_log import EventLog  # isort: skip
-from threewire.operation.faults import ClockWatch, Faults, FaultWatch  # isort: skip
-from threewire.storage.keeper import Keeper  # isort: skip
-from threewire.metering.layout import Layout  # isort: skip
-from threewire.metering.meter import Meter  # isort: skip
-from threewire.storage.record import CALIBRATION, REGISTERS  # isort: skip
-from threewire.storage.restarts import Restarts  # isort: skip
-from threewire.metering.sag import Sag  # isort: skip
-from threewire.operation.loop import Service  # isort: skip
-from threewire.storage.store import Store, made_for  # isort: skip
+from threewire.assembly import Assembly
+from threewire.metering.calibration import Calibration
+from threewire.metering.kernel import scan
+from threewire.metering.layout import Layout
+from threewire.metering.meter import Meter
+from threewire.storage.record import CALIBRATION
+from threewire.storage.store import Store, made_for
 
 # Of each frame that is lost.
 LOST_TICKS = 4800
@@ -154,6 +146,40 @@ class Port:
         self.fed += 1
 
 
+class InFolder:
+    """A file system whose paths begin in a folder: os's mkdir, and open."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def mkdir(self, path: str) -> None:
+        os.mkdir(self._folder / path)
+
+    def open(self, path: str, mode: str) -> Any:
+        return open(self._folder / path, mode)
+
+
+def assembled(
+    folder: Path, layout: Layout, sampler: Any, port: Any, sealed: bool = True
+) -> Assembly:
+    """The firmware's own assembly of its parts, on files in a folder, without LEDs."""
+    files = InFolder(folder)
+    return Assembly(
+        layout=layout,
+        sampler=sampler,
+        leds=SimpleNamespace(show=lambda name, lit: None),
+        port=port,
+        cause="power",
+        sealed=sealed,
+        scan=scan,
+        machine=None,
+        timer=-1,
+        fs=files,
+        open_file=files.open,
+        ticks_diff=lambda end, start: end - start,
+    )
+
+
 class Board:
     """main.py's parts on files in `folder`; time passes with what is sampled.
 
@@ -169,51 +195,33 @@ class Board:
         new_meter: Callable[[], Meter] | None = None,
         refill: Callable[[], tuple[Codes, int] | int | None] = lambda: None,
     ) -> None:
-        def store(name: str, kind: int, check: Any = None) -> Store:
-            return Store(os, open, str(folder / name), name, kind, check)
-
-        calibration = calibration or nominal(layout)
+        constants = Store(
+            os, open, str(folder / "calibration"), "constants", CALIBRATION, made_for(layout.name)
+        )
+        if calibration is not None:
+            values = json.dumps(calibration.to_dict()).encode()
+            assert constants.save((layout.name, values))
         self.layout = layout
         self.port = port or Port()
-        self.faults = Faults()
-        watch = FaultWatch(self.faults, layout)
-        self.meter = Meter(
-            layout,
-            calibration,
-            on_window=lambda w: watch.window(w, self.meter.elements, self.meter.hertz_mhz(w)),
-        )
-        self.desk = Desk(
-            "1.2.3",
-            layout,
-            True,
-            self.meter,
-            Keeper(self.meter, self.faults, store("registers", REGISTERS)),
-            self.faults,
-            watch,
-            Restarts(store("restarts", REGISTERS)),
-            EventLog(os, open, str(folder / "log"), json.dumps),
-            store("constants", CALIBRATION, made_for(layout.name)),
-            new_meter or (lambda: Meter(layout, calibration)),
-            self.port,
-        )
         self.sampler = Sampler(refill)
         self.silent_ms = 0  # in which nothing was sampled
-        self.service = Service(
-            self.sampler,
-            Sag(layout, calibration),
-            self.desk,
-            Console(Commands(self.desk).answer, self.port.write, self.desk.survived),
-            ClockWatch(self.faults, layout.tick_hz, lambda end, start: end - start),
-            self.port,
-        )
+        self.assembly = assembly = assembled(folder, layout, self.sampler, self.port)
+        self.meter = assembly.meter
+        self.faults = assembly.faults
+        self.captures = assembly.captures
+        self.lifecycle = assembly.lifecycle
+        self.operator = assembly.operator
+        if new_meter is not None:
+            self.captures.new_meter = new_meter
+        self.loop = assembly.new_loop()
 
     def type(self, line: str) -> None:
         self.port.typed += line.encode() + b"\n"
 
-    def turn(self) -> None:
+    def round(self) -> None:
         """Until there is no more to do at once, or for as long as a capture is in a hurry."""
         for _ in range(_AT_ONCE):
-            if not self.service.turn():
+            if not self.loop.run_round():
                 break
         self.port.now = self.silent_ms + 1000 * self.sampler.ticks // self.layout.tick_hz
 
@@ -226,7 +234,7 @@ class Board:
         quiet = 0
         while quiet < 12:
             said = len(self.port.said)
-            self.turn()
+            self.round()
             self.silent_ms += silent_ms // 12
             is_busy = self.sampler.waiting or self.port.typed or len(self.port.said) > said
             quiet = 0 if is_busy else quiet + 1
@@ -234,7 +242,7 @@ class Board:
 
 
 def print_exception(problem: BaseException, file: Any) -> None:
-    """MicroPython's sys.print_exception, which the desk keeps a traceback by."""
+    """MicroPython's sys.print_exception, by which tracebacks are kept."""
     traceback.print_exception(problem, file=file)
 
 
@@ -283,9 +291,9 @@ class BoardOverTcp:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                self.board.turn()
+                self.board.round()
                 # In its own time, but for a capture, which nothing waits for.
-                if not self.board.desk.capture:
+                if not self.board.captures.on:
                     self._stop.wait(_TURN_S)
         except BaseException as problem:
             self.failed = problem

@@ -2,7 +2,8 @@
 
 Flow: lines that a test feeds, answers of the firmware's own console -> CONSOLE SERVER -> TCP ->
 the tool under test.  No line's format is written down here: telemetry is made by the real
-threewire.operation.telemetry, answers by threewire.operation.commands over a desk that the test hands in.
+threewire.operation.telemetry, answers by threewire.operation.commands over an operator that the test
+hands in.
 """
 
 import select
@@ -27,7 +28,7 @@ _OPENING_S = 0.2
 class ConsoleServer:
     """Serves one client at a time; a second finds the port busy.  Use it as a context manager.
 
-    desk        answers the commands (tools.fuzz_console.Desk, threewire.operation.desk.Desk); None: nothing
+    operator    answers the commands (Operator, or a stand-in for it); None: nothing
                 is answered
 
     url         for --port
@@ -39,7 +40,7 @@ class ConsoleServer:
     on_heard    called in the server's thread with what has been typed; may be set
     """
 
-    def __init__(self, desk: Any = None) -> None:
+    def __init__(self, operator: Any = None) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.setblocking(False)
         self._address = self._server.getsockname()
@@ -49,7 +50,7 @@ class ConsoleServer:
         self.at_prompt = False
         self.crashes: list[Exception] = []
         self.on_heard: Callable[[bytes], object] = lambda data: None
-        self._answers = Commands(desk).answer if desk is not None else None
+        self._answers = Commands(operator).answer if operator is not None else None
         self._client: socket.socket | None = None
         self._plugged = True
         self._is_done = False

@@ -10,6 +10,8 @@ from tools.common import boards
 from tools.monitor.report import Report, from_line
 
 from threewire.operation.faults import Faults  # isort: skip
+from threewire.operation.report import Report as Snapshot
+
 from threewire.operation.telemetry import pieces  # isort: skip
 
 
@@ -36,7 +38,7 @@ def telemetry(
         if k == 1 and lost_frames:
             run.meter.gap(lost_frames, lost_frames * layout.frame_ticks)
         run.feed(codes[k * second + second // 10 : (k + 1) * second + second // 10])
-        found.append("".join(pieces(run.meter, faults, active)))
+        found.append("".join(pieces(Snapshot(run.meter, faults, active))))
     return tuple(found)
 
 

@@ -28,7 +28,7 @@ from tools.common import command
 from tools.common.errors import InputError, PortError
 from tools.emulate import cli as emulate
 from tools.emulate.port import EmulatedPort
-from tools.reliability.hostile_input import Desk
+from tools.reliability.hostile_input import StandIn
 
 
 def plugged(device: str, number: str | None = None, vid: int | None = 0x2E8A) -> Any:
@@ -276,7 +276,7 @@ def test_noise_is_dropped_and_counted() -> None:
 
 
 def test_answers_are_told_from_each_other() -> None:
-    with ConsoleServer(Desk(sealed=True)) as board, BoardConsole(board.url, 2) as console:
+    with ConsoleServer(StandIn(sealed=True)) as board, BoardConsole(board.url, 2) as console:
         board.wait_client()
         # What somebody may have typed there is ended first.
         assert console.ask("version")["version"] == "1.2.3"
@@ -297,7 +297,7 @@ def test_answers_are_told_from_each_other() -> None:
 
 
 def test_an_error_of_another_line_is_not_the_commands() -> None:
-    with ConsoleServer(Desk(sealed=True)) as board, BoardConsole(board.url, 2) as console:
+    with ConsoleServer(StandIn(sealed=True)) as board, BoardConsole(board.url, 2) as console:
         board.wait_client()
         for typed in (b"sea", b"preset delivered 5", b"calibration x"):
             # What somebody has left there is ended, answered, and no answer to this.

@@ -13,24 +13,20 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pytest
 
+from host_tests.rigs.capture_board import assembled
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.meter_runs import flat, front_end
 from threewire.metering.calibration import from_dict, nominal
-from threewire.metering.meter import Meter
 from threewire.operation import console
-from threewire.operation.desk import Desk
-from threewire.operation.faults import Faults, FaultWatch
+from threewire.operation.report import Report
 from threewire.operation.telemetry import pieces
-from threewire.storage.event_log import EventLog
-from threewire.storage.keeper import Keeper
-from threewire.storage.record import CALIBRATION, REGISTERS
-from threewire.storage.restarts import Restarts
+from threewire.storage.record import CALIBRATION
 from threewire.storage.store import Store, made_for
 from tools.calibrate import board as calibrate_board
 from tools.calibrate import cli as calibrate
@@ -116,8 +112,8 @@ class FakeBoard:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __getattr__(self, name: str) -> Any:
-        # What the commands want of a desk.
-        return getattr(self._desk, name)
+        # What the commands want of an operator.
+        return getattr(self._assembly.operator, name)
 
     def __enter__(self) -> Self:
         self.server.__enter__()
@@ -135,42 +131,16 @@ class FakeBoard:
         self.server.__exit__(kind, problem, trace)
         assert self.server.crashes == []
 
-    def _store(self, name: str, kind: int, check: Any = None) -> Store:
-        return Store(os, open, str(self._folder / name), name, kind, check)
-
     def _constants(self) -> Store:
-        return self._store("constants", CALIBRATION, made_for(BOARD))
+        folder = str(self._folder / "calibration")
+        return Store(os, open, folder, "constants", CALIBRATION, made_for(BOARD))
 
     def _start(self) -> None:
         """As main.py wires it."""
         self.starts += 1
-        constants = self._constants()
-        stored = constants.load()[0]
-        calibration = from_dict(json.loads(stored[1]), LAYOUT) if stored else nominal(LAYOUT)
-        faults = Faults()
-        watch = FaultWatch(faults, LAYOUT)
-        self.meter = meter = Meter(
-            LAYOUT,
-            calibration,
-            on_window=lambda window: watch.window(window, meter.elements, meter.hertz_mhz(window)),
-        )
-        restarts = Restarts(self._store("restarts", REGISTERS))
-        keeper = Keeper(meter, faults, self._store("registers", REGISTERS))
-        log = EventLog(os, open, str(self._folder / "log"), json.dumps)
-        self._desk = Desk(
-            "1.2.3",
-            LAYOUT,
-            self._sealed,
-            meter,
-            keeper,
-            faults,
-            watch,
-            restarts,
-            log,
-            constants,
-            new_meter=None,
-            port=None,
-        )
+        port = SimpleNamespace(write=self._say)
+        self._assembly = assembled(self._folder, LAYOUT, None, port, self._sealed)
+        self.meter = self._assembly.meter
 
     def restart(self) -> None:
         self._restart_wanted = True
@@ -188,7 +158,7 @@ class FakeBoard:
             for block in np.array_split(self._codes, 50):
                 meter.feed(flat(block), len(block), LAYOUT.frame_ticks)
             if meter.second:
-                self._say("".join(pieces(meter, self._desk.faults, self._desk.active)))
+                self._say("".join(pieces(Report(meter, self.faults, self.active))))
 
     def _say(self, line: str) -> None:
         """A line, but not into the middle of an answer."""
@@ -323,7 +293,7 @@ def test_by_questions_from_readings_to_constants_on_the_board(
     )
     assert "'nan': expected a number above 0" in err and "'': expected a number" in err
     assert "not taken: load 2, element 1: amps need" in err
-    in_force = board._desk.calibration
+    in_force = board._assembly.operator.calibration
     for key, true in TRUE.items():
         assert in_force[key] == pytest.approx(true, rel=3e-4, abs=400), key
     assert board.starts == 2
@@ -348,7 +318,7 @@ def test_by_questions_from_readings_to_constants_on_the_board(
     (points,) = folder.glob("*-points.json")
     assert [p["element"] for p in json.loads(points.read_text())["points"]] == [1, 2, 1, 2]
     # The log tells who has changed what.
-    entries = [json.loads(entry) for entry in board._desk.log_lines()]
+    entries = [json.loads(entry) for entry in board._assembly.operator.log_lines()]
     assert entries[-1]["what"] == "calibrate" and entries[-1]["old"] == NOMINAL
 
 
@@ -379,7 +349,7 @@ def test_element_2_alone_leaves_element_1_as_it_was(tmp_path: Path, run: Any) ->
         board.settled()
         status, _, err = run(board.url, "--point", point(2, 12), "--seconds", 2, "--yes")
         assert status == 0, err
-        found = board._desk.calibration
+        found = board._assembly.operator.calibration
         assert {key: found[key] for key in stored if key != "board"} == {
             key: value for key, value in stored.items() if key != "board"
         }
@@ -402,7 +372,9 @@ def test_a_points_file_needs_no_readings(
         if line.startswith(("v", "i")):
             assert line in out.splitlines()
     for key, true in TRUE.items():
-        assert board._desk.calibration[key] == pytest.approx(true, rel=4e-4, abs=400), key
+        assert board._assembly.operator.calibration[key] == pytest.approx(
+            true, rel=4e-4, abs=400
+        ), key
     kept = json.loads(file.read_text())
     assert kept["points"][1]["reference"]["power_factor"] == 0.5
     assert len(kept["points"][0]["board"]) == 2
@@ -417,13 +389,15 @@ def test_what_was_kept_is_restored(board: FakeBoard, run: Any, folder: Path) -> 
     board.load(30, 30)
     board.settled()
     assert run(board.url, "--point", point(1, 30), "--seconds", 2, "--yes")[0] == 0
-    made = board._desk.calibration
+    made = board._assembly.operator.calibration
     assert made != NOMINAL
     (kept,) = folder.iterdir()
     back = folder / "second.json"
     status, out, err = run(board.url, "--restore", kept, "--keep", back, answers=["y"])
     assert status == 0, err
-    assert board._desk.calibration == NOMINAL and "v1_nv" in out and "v2_nv" not in out
+    assert (
+        board._assembly.operator.calibration == NOMINAL and "v1_nv" in out and "v2_nv" not in out
+    )
     assert json.loads(back.read_text()) == {"board": BOARD, **made}
     assert board.starts == 3
     status, _, err = run(board.url, "--restore", kept, "--yes")
@@ -444,7 +418,7 @@ def test_a_sealed_board_is_told_before_anything_is_asked(tmp_path: Path, run: An
         assert run(board.url, *options, "--yes")[0] == 1
         # To look what would come of it, it need not be open.
         assert run(board.url, *options, "--dry-run")[0] == 0
-        assert board.starts == 1 and board._desk.calibration == NOMINAL
+        assert board.starts == 1 and board._assembly.operator.calibration == NOMINAL
 
 
 def test_what_no_calibration_should_mend(board: FakeBoard, run: Any, folder: Path) -> None:
@@ -717,7 +691,7 @@ def test_cycles_correct_the_gain_of_the_current(board: FakeBoard, run: Any) -> N
     status, out, err = run(board.url, *options)
     assert status == 0, err
     ratio = reference / 400
-    found = board._desk.calibration
+    found = board._assembly.operator.calibration
     assert found["i1_na"] == pytest.approx(LAYOUT.na_per_count * ratio, rel=2e-5)
     assert {key: found[key] for key in NOMINAL if key != "i1_na"} == {
         key: NOMINAL[key] for key in NOMINAL if key != "i1_na"
@@ -798,7 +772,7 @@ def test_the_register_is_watched(
     assert status == 0, err
     assert "expected more than at the start" in err and err.count("NOW") == 2
     ratio = TRUE_NV / LAYOUT.nv_per_count * TRUE_NA / LAYOUT.na_per_count
-    found = board._desk.calibration
+    found = board._assembly.operator.calibration
     assert found["i1_na"] == pytest.approx(LAYOUT.na_per_count * ratio, rel=1e-3)
     assert {key for key in NOMINAL if found[key] != NOMINAL[key]} == {"i1_na"}
     # Half a second at either end of the minute that 80 Wh take.

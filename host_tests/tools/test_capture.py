@@ -37,6 +37,8 @@ from threewire.metering.layout import Layout  # isort: skip
 from threewire.metering.meter import Meter  # isort: skip
 
 BOARD = boards.DEFAULT
+# Of package.json, which mip reads; the firmware has its own.
+VERSION = json.loads((boards.ROOT / "package.json").read_text(encoding="utf-8"))["version"]
 Refill = Callable[[], tuple[Codes, int] | int | None]
 
 
@@ -140,7 +142,7 @@ def test_what_the_board_has_metered_is_replayed_to_the_last_bit(
         assert kept["codes"].reshape(-1).tolist() == sent.codes
         assert kept["codes"].shape == (last["captured"], layout.stride)
         assert kept["slots"].tolist() == list(layout.slots)
-        assert (str(kept["board"]), str(kept["firmware"])) == (name, "1.2.3")
+        assert (str(kept["board"]), str(kept["firmware"])) == (name, VERSION)
         assert int(kept["tick_hz"]) == layout.tick_hz
         assert json.loads(str(kept["energy"])) == last
         assert json.loads(str(kept["calibration"])) == calibration.to_dict()

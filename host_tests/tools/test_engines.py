@@ -13,8 +13,7 @@ import pytest
 from host_tests import conftest
 from host_tests.conftest import need_engine
 from tools.common.errors import Unavailable
-from tools.engines import debian
-from tools.engines import cli
+from tools.engines import cli, debian
 from tools.engines import interpreters as engines
 from tools.engines.debian import Source
 

@@ -144,7 +144,7 @@ def test_a_loop_too_long_for_memory_reads_the_recording_again(
     kept = Source(recording, 3)
     expected = np.concatenate(list(kept.blocks()), axis=1)
     codes = all_codes(FrontEnd(), kept)
-    monkeypatch.setattr("tools.looping._LOOP_IN_MEMORY", 100)
+    monkeypatch.setattr("tools.front_end.looping._LOOP_IN_MEMORY", 100)
     recording.reads = 0
     source = Source(recording, 3)
     assert source.loop() is None

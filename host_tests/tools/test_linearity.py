@@ -224,7 +224,7 @@ def test_engines_make_the_same_tables(engine: str, tmp_path: Path) -> None:
 
 
 def test_the_module_is_small(tmp_path: Path) -> None:
-    source = ROOT / "firmware" / "threewire" / "adc_table.py"
+    source = ROOT / "firmware" / "threewire" / "metering" / "adc_table.py"
     assert len(image.compile_module(source, "adc_table.py", "armv6m", tmp_path / "t.mpy")) < 1000
 
 

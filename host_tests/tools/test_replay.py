@@ -389,7 +389,7 @@ def test_a_system_that_tells_no_processor_time(house):
     """As Windows does not."""
     code = (
         "import sys; sys.modules['resource'] = None\n"
-        "from tools.replay import main; sys.exit(main(sys.argv[1:]))"
+        "from tools.replay.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(house), "--duration", "1", "--engine", "cpython"],

@@ -11,9 +11,9 @@ import pytest
 from host_tests.conftest import need_engine
 from tools.common import boards
 from tools.common.errors import EngineFailed
+from tools.soak import cli
 from tools.soak import judge as soak_judge
 from tools.soak import loads as soak_loads
-from tools.soak import cli
 from tools.soak import run as soak
 
 BOARD = boards.DEFAULT
@@ -138,7 +138,7 @@ program.main()
         ),
         # The lamp is that of 10 Wh more than there are, half of the time.
         (
-            "import threewire.metering.meter as m\nm.ten_lit = lambda wh: wh // 7 % 2 == 0",
+            "import threewire.metering.indicators as m\nm.ten_lit = lambda wh: wh // 7 % 2 == 0",
             "lamps",
         ),
         # A window's worth of garbage is kept for ever.

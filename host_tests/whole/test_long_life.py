@@ -36,7 +36,7 @@ from threewire.metering.accumulator import Accumulator  # isort: skip
 from threewire.metering.calibration import nominal  # isort: skip
 from threewire.operation.console import Console  # isort: skip
 from threewire.metering.demand import Demand  # isort: skip
-from threewire.operation.faults import ClockWatch, Faults  # isort: skip
+from threewire.operation.faults import ClockCheck, Faults  # isort: skip
 from threewire.storage.keeper import Keeper  # isort: skip
 from threewire.metering.registers import Register, Registers  # isort: skip
 from threewire.operation.telemetry import pieces  # isort: skip
@@ -489,7 +489,7 @@ def watched(start_ms: int, metered: Callable[[int], float]) -> list[int]:
     """The steps counted after each look, three a second for a minute; metered(ms) is the metered
     time in ms."""
     faults = Faults()
-    watch = ClockWatch(faults, 48_000_000, ticks_diff)
+    watch = ClockCheck(faults, 48_000_000, ticks_diff)
     counts = []
     for ms in range(0, 60_000, 333):
         watch.compare(round(metered(ms) * 48_000), (start_ms + ms) % WRAP)

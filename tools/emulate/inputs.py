@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from threewire.metering.kernel import MID
 from tools.common import boards
 
-_MID = 2048
 _FULL = 4095
 _FIRST_ADC_PIN = 26
 
@@ -26,8 +26,8 @@ def _channels(board: str) -> dict[int, str]:
 
 def steady(levels: Mapping[str, int], board: str = boards.DEFAULT) -> Inputs:
     """The same code for ever on each input named; the others are at mid-scale."""
-    codes = {channel: levels.get(name, _MID) for channel, name in _channels(board).items()}
-    return lambda channel, nanos: codes.get(channel, _MID)
+    codes = {channel: levels.get(name, MID) for channel, name in _channels(board).items()}
+    return lambda channel, nanos: codes.get(channel, MID)
 
 
 class Periodic:
@@ -50,11 +50,11 @@ class Periodic:
         self._steps = round(period_s * 1e9 / step_ns)
         self._per_ns = self._steps / (period_s * 1e9)
         t = (np.arange(self._steps) + 0.5) / self._steps * period_s
-        self._tables = [[_MID] * self._steps for _ in range(5)]
+        self._tables = [[MID] * self._steps for _ in range(5)]
         for channel, name in _channels(board).items():
             if name in waves:
                 nano = layout.nv_per_count if name[0] == "v" else layout.na_per_count
-                codes = np.floor(waves[name](t) * (1e9 / nano) + _MID + 0.5)
+                codes = np.floor(waves[name](t) * (1e9 / nano) + MID + 0.5)
                 self._tables[channel] = codes.clip(0, _FULL).astype(int).tolist()
 
     def __call__(self, channel: int, nanos: float) -> int:

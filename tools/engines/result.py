@@ -51,7 +51,7 @@ def result(meter, frames, window):
             "peak_uw": demand.peak_uw,
         },
         "doctor": meter.diagnosis(window, one, two).to_dict(),
-        "lit": meter.lit,
+        "lit": meter.indicators.lit,
         "lost_frames": meter.lost_frames,
         "estimated_delivered_wh": meter.estimated.delivered.text(),
         "estimated_received_wh": meter.estimated.received.text(),

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from threewire.metering.kernel import MID
 from threewire.metering.layout import Layout
 from tools.front_end.interpolation import Evaluator, make_spline
 from tools.front_end.looping import Source
@@ -89,7 +90,7 @@ class FrontEnd:
         frame_period: Fraction = Fraction(1, 8000),
         nv_per_count: int = 110_000_000,
         na_per_count: int = 150_000_000,
-        mid: int = 2048,
+        mid: int = MID,
         bits: int = 12,
         adc: Literal["ideal", "real"] | str = "ideal",
         seed: int = 0,

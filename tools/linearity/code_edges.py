@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter1d, median_filter
 
+from threewire.metering.kernel import MID
 from tools.common.errors import InputError
 from tools.linearity.sine_fit import Floats, SineFit
 
 FULL = 4096
-MID = 2048
 KNOTS = np.arange(0, FULL + 1, 256)
 # The gain that stays as it is: the mean one of the codes within 512 of mid-scale.
 STRAIGHT = 512

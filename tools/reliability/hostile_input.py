@@ -16,18 +16,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from threewire.metering import calibration, registers
+from threewire.metering.accumulator import raw_per_wh
 from threewire.operation import commands, console, faults
 from threewire.storage import event_log, record, store
 from tools.common import boards
 from tools.common.boards import ROOT
 
 LAYOUT = boards.load(boards.DEFAULT)
-_UNIT = 3600 * 10**18 * LAYOUT.tick_hz << 32
+_UNIT = raw_per_wh(LAYOUT.tick_hz)
 _CORPUS = ROOT / "build" / "fuzz"
 
 
-class Desk:
-    """A desk as main.py's, of real parts where they are small; `done` tells what was asked of it.
+class StandIn:
+    """An operator as main.py's, of real parts where they are small; `done` tells what was asked of it.
 
     A meter of nothing but registers, each different.
     """
@@ -43,13 +44,7 @@ class Desk:
         self.saves = True
         self.done: list[Any] = []
         totals = registers.Registers(_UNIT)
-        one, two = totals.elements
-        self.registers: dict[str, Any] = dict(
-            zip(
-                ("delivered", "received", "delivered1", "received1", "delivered2", "received2"),
-                (totals.delivered, totals.received, *one, *two),
-            )
-        )
+        self.registers: dict[str, Any] = dict(totals.named())
         for k, register in enumerate(self.registers.values()):
             register.wh = 100 * (k + 1)
             register.residue = _UNIT // 2**k - 1
@@ -147,8 +142,8 @@ class Terminal:
 
 def fuzz_console(data: bytes) -> None:
     """Types the bytes in pieces that they choose themselves, with pauses and hurried work."""
-    desk = Desk(sealed=bool(data[:1] > b"\x7f"))
-    terminal = Terminal(commands.Commands(desk).answer)
+    operator = StandIn(sealed=bool(data[:1] > b"\x7f"))
+    terminal = Terminal(commands.Commands(operator).answer)
     cuts = itertools.cycle(data[1:9] or b"\x40")
     rest = data[9:]
     while rest and not terminal.console.stop:
@@ -165,9 +160,9 @@ def fuzz_console(data: bytes) -> None:
     assert len(terminal.answers) <= data.count(b"\r") + data.count(b"\n") + 1
     for answer in terminal.answers:
         assert len(answer["reply"]) <= 40 and len(answer.get("error", "")) < 300
-    for change in desk.done:
+    for change in operator.done:
         is_free = change in ("save", "restart", "begin_capture") or change[0] == "prepare_capture"
-        assert not desk.sealed or is_free, change
+        assert not operator.sealed or is_free, change
 
 
 def fuzz_record(data: bytes) -> None:

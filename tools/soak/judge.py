@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from threewire.metering.accumulator import raw_per_wh
 from tools.common import boards
 from tools.soak.loads import HERTZ, LOADS, VOLTS, Reference
 
@@ -73,7 +74,7 @@ class Judge:
         self._reference = reference
         self._frame_ticks = layout.frame_ticks
         self._tick_hz = layout.tick_hz
-        self._unit = 3600 * 10**18 * layout.tick_hz << 32
+        self._unit = raw_per_wh(layout.tick_hz)
         self._settle_s = settle_s
         self._sent = sent
         self._half_cycle_wh = sum(LOADS[0][0]) * VOLTS / HERTZ / 2 / 3600 * 1.1

@@ -9,12 +9,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from threewire.metering.registers import NAMES as REGISTERS
 from tools.common import boards
 from tools.common.errors import InputError
 from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.model import FrontEnd
-
-from threewire.storage.keeper import NAMES as REGISTERS  # isort: skip
 
 # Amperes of the elements and lag in degrees: 48 kW, and 3 A against 1 A that flows back.
 LOADS = (((200.0, 200.0), 0.0), ((3.0, -1.0), 30.0))

@@ -231,7 +231,7 @@ class World:
         more["active"] = running.fault_finder.active
         more["is_hung"] = self.is_hung
         more["restart_wanted"] = running.lifecycle.restart_wanted
-        more["lit"] = meter.lit
+        more["lit"] = meter.indicators.lit
         more["pins"] = {
             name: Pin.levels[pin] == level for name, (pin, level) in self.board.LEDS.items()
         }

@@ -68,6 +68,7 @@ class DmaSampler:
         )
         self._clocks = board.SAMPLER["clocks"]
         self._frame_ticks = layout.frame_ticks
+        self._ticks_a_us = layout.tick_hz // 1000000
         self._frames = frames = board.SAMPLER["ring_frames"]
         self._stride = layout.stride
         self._ring = array("H", bytes(2 * frames * layout.stride))
@@ -142,7 +143,7 @@ class DmaSampler:
             # The FIFO dropped conversions, so slots are no longer where they should be.
             before = self._seen_us
             self.start()
-            lost = ticks_diff(self._seen_us, before) * 48 // self._frame_ticks
+            lost = ticks_diff(self._seen_us, before) * self._ticks_a_us // self._frame_ticks
             meter.gap(lost, lost * self._frame_ticks)
             return 0
         now = ticks_us()
@@ -155,7 +156,7 @@ class DmaSampler:
         if fresh < 0:
             fresh += ring
         # What the ring's position cannot tell is how often it went round: the time does.
-        passed = ticks_diff(now, self._seen_us) * 48 // self._frame_ticks
+        passed = ticks_diff(now, self._seen_us) * self._ticks_a_us // self._frame_ticks
         laps = (passed - fresh + ring // 2) // ring
         self._seen_us = now
         self._at = at

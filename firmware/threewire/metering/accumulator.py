@@ -29,7 +29,7 @@ from threewire.metering.kernel import scan
 from threewire.metering.phasors import power
 from threewire.metering.readings import rms_micro
 from threewire.metering.sums import Sums
-from threewire.metering.window import Window
+from threewire.metering.window import Scales, Window
 
 # Mains slower than this has no cycles: 25 ms without a crossing closes the stretch as it stands.
 _SLOWEST_HZ = const(40)
@@ -77,6 +77,8 @@ class Accumulator:
         self._sums = Sums(
             layout, self.elements, calibration.adc, scan, like._sums if like else None
         )
+        one, two = self.elements
+        self._scales = Scales(layout.tick_hz, (one.v_nv, two.v_nv), (one.i_na, two.i_na))
         self._varying = any(calibration.phase_by_ma)
         self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
         self._target = _target(layout.nominal_hz)
@@ -304,7 +306,7 @@ class Accumulator:
     # ---- windows
 
     def _new_window(self, fraction):
-        self._window = Window()
+        self._window = Window(self._scales)
         self._raws = [0] * 11  # as Sums.raw, of the segments that have ended
         self._squares = [0] * 4
         self._stretches = 0
@@ -355,6 +357,7 @@ class Accumulator:
             if self._unbroken:
                 part = _OFFSET_PART if self._settled else 1
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
+        w.means = [e.means for e in self.elements]
         if known:
             w.points = fundamental[0]
             w.across = self._across(fundamental)

@@ -41,6 +41,12 @@ class Element:
             self.x_slot, self.y_slot = self.v_slot, self.i_slot
         self.offsets = (0, 0)
 
+    @property
+    def means(self):
+        """Offsets of the voltage and of the current."""
+        x, y = self.offsets
+        return (y, x) if self.x_is_i else (x, y)
+
     def carry(self, amps_ua):
         """Takes the phase that the calibration gives for this current; whether it has changed.
 

@@ -1,7 +1,7 @@
-"""The three lamps of the Series 1000: two green ones locked to the register, a red one for reverse
+"""The three LEDs of the Series 1000: two green ones locked to the register, a red one for reverse
 flow.
 
-Flow: registers, reverse rule -> INDICATORS -> pins.  The green lamps are functions of the
+Flow: registers, reverse rules -> INDICATORS -> pins.  The green LEDs are functions of the
 delivered register alone, so they show the same after any restart.
 """
 
@@ -12,18 +12,65 @@ _TEN_HALF_WH = const(5)  # 10 Wh a cycle: 5 on, 5 off
 
 
 def kwh_lit(delivered_wh):
-    """State of the left green lamp at this many whole watt-hours."""
+    """State of the left green LED at this many whole watt-hours."""
     return delivered_wh // _KWH_HALF_WH & 1 == 0
 
 
 def ten_lit(delivered_wh):
-    """State of the right green lamp at this many whole watt-hours."""
+    """State of the right green LED at this many whole watt-hours."""
     return delivered_wh // _TEN_HALF_WH & 1 == 0
 
 
-def before_edge(delivered_wh):
-    """Whether one watt-hour more makes an edge."""
-    return delivered_wh % _TEN_HALF_WH == _TEN_HALF_WH - 1
+class Indicators:
+    """What the LEDs show.
+
+    on_edge   called as on_edge(name, lit, ticks) when one changes ("kwh", "ten", "reverse"), or
+              None
+
+    lit       name -> whether it is on
+    """
+
+    def __init__(self, on_edge):
+        self._on_edge = on_edge
+        self._shown_wh = 0
+        self.lit = {"kwh": True, "ten": True, "reverse": False}
+
+    def show_register(self, delivered, ticks):
+        """Shows the delivered Register as it stands at `ticks`."""
+        if delivered.wh != self._shown_wh:
+            self._show_wh(delivered.wh, ticks)
+
+    def show_half(self, delivered, raw, ticks):
+        """Half a cycle has brought `raw` more, which the register takes with the other half.
+
+        The register waits for the cycle's net.  Counted from a zero crossing, half a cycle has
+        half the cycle's energy whatever the power factor, so edges come within half a cycle and
+        the register confirms them.  Where it does not, because the flow has turned since, the
+        LEDs go back to it.
+        """
+        if raw > 0:
+            self._show_wh(delivered.wh_with(raw), ticks)
+
+    @staticmethod
+    def is_edge_near(delivered, raw):
+        """Whether another cycle of `raw` may bring the green LEDs' next edge."""
+        is_last = delivered.wh % _TEN_HALF_WH == _TEN_HALF_WH - 1
+        return is_last and delivered.wh_with(raw) > delivered.wh
+
+    def show_reverse(self, rules, ticks):
+        """Shows whether any element's flow is reversed, of its ReverseRules."""
+        self._show("reverse", rules[0].reversed or rules[1].reversed, ticks)
+
+    def _show_wh(self, wh, ticks):
+        self._shown_wh = wh
+        self._show("ten", ten_lit(wh), ticks)
+        self._show("kwh", kwh_lit(wh), ticks)
+
+    def _show(self, name, lit, ticks):
+        if self.lit[name] != lit:
+            self.lit[name] = lit
+            if self._on_edge:
+                self._on_edge(name, lit, ticks)
 
 
 class ReverseRule:

@@ -5,6 +5,8 @@ read the same facts here, so a recording is converted at the very instants the s
 """
 
 INPUTS = ("v1", "i1", "v2", "i2")
+# The clock of the RP2040's and RP2350's ADC, which paces the conversions (clk_adc, from the USB PLL).
+ADC_HZ = 48000000
 
 
 class LayoutError(ValueError):
@@ -31,9 +33,9 @@ class Layout:
         sampler = board.SAMPLER
         if sampler["kind"] == "dma":
             # The ADC's own clock paces the conversions, all of them alike.
-            self.tick_hz = 48000000
+            self.tick_hz = ADC_HZ
             self.frame_ticks = sampler["clocks"] * self.stride
-            slot_ns = sampler["clocks"] * 1000 // 48
+            slot_ns = sampler["clocks"] * 1000000 // (ADC_HZ // 1000)
         elif sampler["kind"] == "timer":
             # The timer sampler times whole blocks in microseconds: a frame is then an integer
             # number of (1 us / frames in a block), the clock stated here.

@@ -10,11 +10,11 @@ from threewire.metering.accumulator import Accumulator, raw_per_wh
 from threewire.metering.creep import CreepGate
 from threewire.metering.demand import Demand
 from threewire.metering.doctor import diagnose
-from threewire.metering.indicators import ReverseRule, before_edge, kwh_lit, ten_lit
+from threewire.metering.indicators import Indicators, ReverseRule
 from threewire.metering.intmath import nearest
 from threewire.metering.kernel import scan
 from threewire.metering.reactive import Reactive
-from threewire.metering.readings import Reading, hertz_mhz
+from threewire.metering.readings import Reading
 from threewire.metering.registers import Registers
 from threewire.metering.window import Window
 
@@ -31,7 +31,7 @@ class Meter:
 
     registers Registers; reactive: Reactive, registers of varh; demand: Demand
     ticks     time metered so far
-    lit       indicator name -> whether it is on
+    indicators  Indicators: what the LEDs show
     lost_frames  frames that gaps have swallowed
     estimated    Registers of the energy estimated for them, which `registers` includes
     """
@@ -39,7 +39,6 @@ class Meter:
     def __init__(self, layout, calibration, on_edge=None, on_window=None, scan=scan, like=None):
         self.tick_hz = layout.tick_hz
         self.calibration = calibration
-        self._on_edge = on_edge
         self._on_window = on_window
         self._accumulator = Accumulator(
             layout, calibration, self, scan, like._accumulator if like else None
@@ -58,8 +57,7 @@ class Meter:
         self._recent = []  # the fewest windows that make a second
         self._is_second = False  # they do
         self._second = None  # their sum, made when it is asked for
-        self.lit = {"kwh": True, "ten": True, "reverse": False}
-        self._shown_wh = 0
+        self.indicators = Indicators(on_edge)
         self.lost_frames = 0
         self.estimated = Registers(unit)
         self._gap_ticks = 0  # lost and not yet estimated
@@ -74,28 +72,21 @@ class Meter:
         return self._register(one.passed(raw1, ticks), two.passed(raw2, ticks))
 
     def half(self, raw1, raw2, ticks):
-        """Half a cycle that is expected to bring the green lamps' next edge: shows it if it has.
-
-        The registers wait for the cycle's net.  Counted from a zero crossing, half a cycle has
-        half the cycle's energy whatever the power factor, so edges come within half a cycle and
-        the register confirms them.  Where it does not, because the flow has turned since, the
-        lamps go back to it.
-        """
+        """What half a cycle has brought that is expected to bring the green LEDs' next edge."""
         one, two = self.gates
         net = (raw1 if one.is_open else 0) + (raw2 if two.is_open else 0)
-        if net > 0:
-            self._show_wh(self.registers.delivered.wh_with(net), self.ticks + ticks)
+        self.indicators.show_half(self.registers.delivered, net, self.ticks + ticks)
 
     def window(self, window):
         if window.whole:
             if self._gap_ticks:
                 self._bridge(self._steady or window, window)
             self._steady = window
-        self.reactive.add(window, self._accumulator.elements)
+        self.reactive.add(window)
         self.demand.window(window.energy[0] + window.energy[1], window.ticks, self.ticks)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
-        if recent and recent[-1].ticks * 16 < self.tick_hz:
+        if recent and recent[-1].is_short:
             joined = Window()
             joined.add(recent[-1])
             joined.add(window)
@@ -118,8 +109,7 @@ class Meter:
             for k, raw in enumerate((raw1, raw2)):
                 self.rules[k].judge(raw, ticks)
                 self.gates[k].judge(raw, ticks)
-            red = self.rules[0].reversed or self.rules[1].reversed
-            self._show("reverse", red, self.ticks)
+            self.indicators.show_reverse(self.rules, self.ticks)
         if self._on_window:
             self._on_window(window)
 
@@ -131,10 +121,9 @@ class Meter:
 
     def show_registers(self):
         """Shows what the registers and reverse rules say, after they have been set from outside:
-        the red lamp is on at once if it was when they were stored."""
-        self._show_wh(self.registers.delivered.wh, self.ticks)
-        red = self.rules[0].reversed or self.rules[1].reversed
-        self._show("reverse", red, self.ticks)
+        the red LED is on at once if it was when they were stored."""
+        self.indicators.show_register(self.registers.delivered, self.ticks)
+        self.indicators.show_reverse(self.rules, self.ticks)
 
     def gap(self, frames, ticks):
         """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.
@@ -163,50 +152,29 @@ class Meter:
                 self._second.add(window)
         return self._second
 
-    def reading(self, window, k):
-        """Reading of element k + 1 over a window."""
-        return Reading(window, self._accumulator.elements[k], k)
-
     def readings(self, window):
         """(Reading of element 1, Reading of element 2, millihertz) over a window."""
-        return self.reading(window, 0), self.reading(window, 1), self.hertz_mhz(window)
-
-    @property
-    def elements(self):
-        """The accumulator's two Elements."""
-        return self._accumulator.elements
+        return Reading(window, 0), Reading(window, 1), window.hertz_mhz()
 
     def diagnosis(self, window, one, two):
         """The doctor's Diagnosis of a window, given its two Readings."""
-        elements = self._accumulator.elements
         return diagnose(
             (one.volts_uv, two.volts_uv),
             (one.amps_ua, two.amps_ua),
-            tuple([(window.active[k], window.reactive[k]) for k in range(len(elements))]),
+            tuple(zip(window.active, window.reactive)),
             tuple(window.across),
             self._nominal_volts,
         )
-
-    def hertz_mhz(self, window):
-        """Mains frequency over a window in millihertz, 0 when no zero crossings bounded it."""
-        return hertz_mhz(window, self.tick_hz)
 
     # ----
 
     @micropython.native
     def _register(self, raw1, raw2):
-        """Registers a cycle.  Returns whether another like it may take the lamps to an edge."""
+        """Registers a cycle.  Returns whether another like it may take the LEDs to an edge."""
         self.registers.add(raw1, raw2)
         delivered = self.registers.delivered
-        if delivered.wh != self._shown_wh:
-            self._show_wh(delivered.wh, self.ticks)
-        return before_edge(delivered.wh) and delivered.wh_with(raw1 + raw2) > delivered.wh
-
-    def _show_wh(self, wh, ticks):
-        """Shows the green lamps as they are at `wh` watt-hours."""
-        self._shown_wh = wh
-        self._show("ten", ten_lit(wh), ticks)
-        self._show("kwh", kwh_lit(wh), ticks)
+        self.indicators.show_register(delivered, self.ticks)
+        return self.indicators.is_edge_near(delivered, raw1 + raw2)
 
     def _bridge(self, before, after):
         """Registers the gap's energy: its length at the mean of the powers before and after."""
@@ -221,9 +189,3 @@ class Meter:
             passed.append(gate.passed(raw, ticks))
         self.estimated.add(*passed)
         self._register(*passed)
-
-    def _show(self, name, lit, ticks):
-        if self.lit[name] != lit:
-            self.lit[name] = lit
-            if self._on_edge:
-                self._on_edge(name, lit, ticks)

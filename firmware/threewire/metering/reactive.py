@@ -25,14 +25,14 @@ class Reactive:
         self._ticks = 0  # of windows that await one whose phasors are known
         self._latest = None
 
-    def add(self, window, elements):
+    def add(self, window):
         """Adds a window: what it lacks in phasors is taken to be like the next that has them."""
         self._ticks += window.ticks
         if not window.points:
             if self._ticks > self._most:
                 self._ticks = self._most
             return
-        flows = [(window.energy[k], raw_vars(window, e, k)) for k, e in enumerate(elements)]
+        flows = [(window.energy[k], raw_vars(window, k)) for k in (0, 1)]
         flows.append((flows[0][0] + flows[1][0], flows[0][1] + flows[1][1]))
         self._latest = flows
         self.finish()

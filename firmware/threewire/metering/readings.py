@@ -4,7 +4,7 @@ Flow: window -> READINGS -> telemetry, host.  Integer all through (micro- and mi
 every port publishes the same digits; only whoever shows them to people makes decimals of them.
 """
 
-from threewire.metering.intmath import isqrt, nearest
+from threewire.metering.intmath import isqrt
 
 # Below this angle between voltage and current (0.5 degree: sin in 1/1000) a load counts as neither
 # leading nor lagging.
@@ -12,7 +12,7 @@ _UNITY_PER_MILLE = 9
 
 
 class Reading:
-    """One element over one window.
+    """Element k + 1 over one window.
 
     volts_uv, amps_ua   rms; converter noise is taken out of the amperes
     watts_uw            active power, positive from line to load
@@ -23,16 +23,16 @@ class Reading:
                         current leads by more than half a degree; 0 without current or voltage
     """
 
-    def __init__(self, window, element, k):
+    def __init__(self, window, k):
         # Sums of squares are in counts**2 / 256, sizes of a count in nano-units.
         squares = window.volts2[k]
         if window.whole:
             squares = squares * (window.ticks << 12) // window.span_q12
-        self.volts_uv = rms_micro(squares, element.v_nv, window.frames)
+        self.volts_uv = rms_micro(squares, window.scales.v_nv[k], window.frames)
         amps2 = max(0, window.amps2[k] - window.noise2[k])
-        self.amps_ua = rms_micro(amps2, element.i_na, window.frames)
+        self.amps_ua = rms_micro(amps2, window.scales.i_na[k], window.frames)
         self.watts_uw = watts_uw(window, k)
-        self.vars_uw = vars_uw(window, element, k)
+        self.vars_uw = vars_uw(window, k)
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
         self.power_factor_ppm = _power_factor_ppm(self)
 
@@ -76,26 +76,19 @@ def mean_uw(raw, ticks_q12):
     return toward_zero(raw, ticks_q12 * 10**12 << 20)
 
 
-def vars_uw(window, element, k):
+def vars_uw(window, k):
     """Reactive power of the mains frequency of element k + 1 over a window, microvars; 0 where the
     frequency was not known."""
-    return toward_zero(raw_vars(window, element, k), 10**12)
+    return toward_zero(raw_vars(window, k), 10**12)
 
 
-def raw_vars(window, element, k):
+def raw_vars(window, k):
     """As vars_uw, in nV * nA.  Rounded: unlike watts they rest on a model of the wave anyhow."""
     if not window.points:
         return 0
-    return toward_zero(window.reactive[k] * abs(element.power_gain), window.points << 17)
+    return toward_zero(window.reactive[k] * window.scales.power_gain[k], window.points << 17)
 
 
 def toward_zero(a, b):
     """a / b for b > 0, without its fraction."""
     return a // b if a >= 0 else -(-a // b)
-
-
-def hertz_mhz(window, tick_hz):
-    """Mains frequency in millihertz, 0 when the window was not bounded by zero crossings."""
-    if not window.span_q12:
-        return 0
-    return nearest(window.cycles * tick_hz * 1000 << 12, window.span_q12)

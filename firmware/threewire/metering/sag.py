@@ -13,6 +13,8 @@ from array import array
 import micropython
 from micropython import const
 
+from threewire.metering.kernel import MID
+
 _DOWN_PERCENT = const(80)
 _UP_PERCENT = const(90)
 _PERSIST_MS = const(20)
@@ -21,7 +23,6 @@ _RECOVER_MS = const(1000)
 _TOGETHER_MS = const(100)
 # Half a cycle is judged by so many of its frames, or up to twice as many.
 _SAMPLES = const(16)
-_MID = const(2048)
 _MAX_WORD = const(0x7FFFFFFF)
 
 # Words of the state, none ever negative: a `ptr32` load extends with zeros on 64 bits.
@@ -82,7 +83,7 @@ class Sag:
         for k, name in enumerate(names):
             line = _LINES + k * _LINE_WORDS
             st[line + _SLOT] = layout.slot[name]
-            st[line + _OFFSET] = _MID
+            st[line + _OFFSET] = MID
             for word, percent in ((_DOWN, _DOWN_PERCENT), (_UP, _UP_PERCENT)):
                 volts = percent * layout.nominal_volts
                 squares = 4 * size * (volts * 10**7) ** 2 // calibration.v_nv[k] ** 2
@@ -93,7 +94,7 @@ class Sag:
         """Takes a block as Accumulator.feed does; what frame_ticks adds to the layout's is
         jitter."""
         pos = first * self._stride
-        if _watch(codes, pos, pos + frames * self._stride, self._st):
+        if _look(codes, pos, pos + frames * self._stride, self._st):
             self._happened = True
 
     def collapsed(self):
@@ -104,7 +105,7 @@ class Sag:
 
 
 @micropython.viper
-def _watch(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
+def _look(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
     """Looks at the frames at codes[pos:end], in codes; returns 1 if a line has collapsed."""
     event = 0
     step = st[_STEP]

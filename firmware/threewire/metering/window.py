@@ -4,6 +4,28 @@ Flow: accumulator -> WINDOW -> readings, meter.  A window is 10 or 12 cycles; wi
 longer ones, so a second, a demand period and a whole run are read by the same code.
 """
 
+from micropython import const
+
+from threewire.metering.intmath import nearest
+
+# Windows shorter than this part of a second, cut short by gaps, say little: too few codes.
+_SHORT_PART = const(16)
+
+
+class Scales:
+    """What a count of each element is worth, the same for all windows of a meter.
+
+    tick_hz      of the window's ticks
+    v_nv, i_na   size of a count in nV and nA, element 1 and 2
+    power_gain   their products
+    """
+
+    def __init__(self, tick_hz, v_nv, i_na):
+        self.tick_hz = tick_hz
+        self.v_nv = v_nv
+        self.i_na = i_na
+        self.power_gain = (v_nv[0] * i_na[0], v_nv[1] * i_na[1])
+
 
 class Window:
     """Sums of one or more windows; index k of a list is element k + 1.
@@ -20,9 +42,14 @@ class Window:
     active, reactive  V * conj(I) of the mains frequency, reactive positive where the current lags,
                       in counts**2 * 2**17 times points
     across            (real, imaginary) of V2 * conj(V1) of the mains frequency, likewise
+    scales            Scales of the counts; None before there is anything in it
+    means             (voltage's, current's) mean of the codes less mid-scale, in 1/16 count, as they
+                      are known at its end
     """
 
-    def __init__(self):
+    def __init__(self, scales=None):
+        self.scales = scales
+        self.means = None
         self.ticks = 0
         self.frames = 0
         self.cycles = 0
@@ -37,7 +64,20 @@ class Window:
         self.reactive = [0, 0]
         self.across = [0, 0]
 
+    @property
+    def is_short(self):
+        """Whether it is too short to be judged."""
+        return self.ticks * _SHORT_PART < self.scales.tick_hz
+
+    def hertz_mhz(self):
+        """Mains frequency in millihertz, 0 where it was not bounded by zero crossings."""
+        if not self.span_q12:
+            return 0
+        return nearest(self.cycles * self.scales.tick_hz * 1000 << 12, self.span_q12)
+
     def add(self, other):
+        self.scales = other.scales
+        self.means = other.means
         self.whole = other.whole and (self.whole or not self.ticks)
         self.ticks += other.ticks
         self.frames += other.frames

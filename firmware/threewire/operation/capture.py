@@ -1,6 +1,6 @@
 """A capture: the raw codes of some seconds as text, and what a meter of their own makes of them.
 
-Flow: loop's intake -> CAPTURE -> serial port.  Whoever has the codes can meter them again and
+Flow: loop -> CAPTURE -> serial port.  Whoever has the codes can meter them again and
 must come to the same energy, to the last bit.  Lines of JSON:
 
     {"codes":"…","frame":0,"spans":[[500,4800]],"crc":1234567890}   codes as two characters each

@@ -1,6 +1,6 @@
 """A capture's whole life: made ready, begun, fed with what the meter gets, written, over.
 
-Flow: operator's command -> CAPTURES <- loop's intake; CAPTURES -> capture -> serial line.
+Flow: operator's command -> CAPTURES <- loop; CAPTURES -> capture -> serial line.
 """
 
 from threewire.operation.capture import Capture
@@ -10,23 +10,23 @@ class Captures:
     """At most one capture at a time.
 
     layout      of the board
-    new_meter   called for a Meter that has metered nothing yet
     port        as Capture's
 
-    on   the Capture that is under way, or None
+    new_meter   called for a Meter that has metered nothing yet
+    on          the Capture that is under way, or None
     """
 
     def __init__(self, layout, new_meter, port):
         self._layout = layout
-        self._new_meter = new_meter
+        self.new_meter = new_meter
         self._port = port
         self._next = None
         self.on = None
 
     def prepare(self, seconds):
-        """Makes the next capture ready, of "SECONDS" or "SECONDS.PART"; returns a mapping with its
-        "frames".  Raises ValueError for another text, one of less than a frame, and where there is
-        no memory for it."""
+        """Makes the next capture ready, of "SECONDS" or "SECONDS.PART"; returns its frames.
+        Raises ValueError for another text, one of less than a frame, and where there is no memory
+        for it."""
         whole, _, part = seconds.partition(".")
         part = (part + "000")[:3]
         if not (whole.isdigit() and part.isdigit() and len(whole) < 5):
@@ -38,10 +38,10 @@ class Captures:
             raise ValueError("less than a frame")
         self._next = None
         try:
-            self._next = Capture(layout, self._new_meter(), frames, self._port)
+            self._next = Capture(layout, self.new_meter(), frames, self._port)
         except MemoryError:
             raise ValueError("no memory for a second meter; restart, then try again")
-        return {"frames": frames}
+        return frames
 
     def begin(self):
         """The capture that is ready gets what is metered from now on."""

@@ -30,8 +30,6 @@ _ODD_WINDOWS = const(3)
 # table of the converter's errors makes of its last codes.
 _RAILED_Q4 = const(16384)
 _PINNED_Q4 = const(32256)
-# Windows shorter than 1/16 s, cut short by gaps, have no rms and too few codes.
-_SHORT_PART = const(16)
 
 # What follows the name of a fault of each element.
 _WHERE = ((" 1", " v1", " i1"), (" 2", " v2", " i2"))
@@ -90,29 +88,24 @@ class FaultFinder:
     def __init__(self, faults, layout):
         self.active = []
         self._faults = faults
-        self._least_ticks = layout.tick_hz // _SHORT_PART
         # Half of nominal, squared, in the unit of volts2 / frames times the size of a count.
         self._least_square = (layout.nominal_volts * 8 * 10**9) ** 2
         self._derived = layout.slot["v1"] == layout.slot["v2"]
         self._odd = 0  # windows in a row whose frequency was bad
 
-    def window(self, window, elements, hertz_mhz):
-        """Judges a window, given the two Elements and its mains frequency (0: not known).
-
-        Means are the elements' offsets, which follow an input within seconds.
-        """
-        if window.ticks < self._least_ticks:
+    def window(self, window):
+        """Judges a Window, unless it is too short for that."""
+        if window.is_short:
             return
+        hertz_mhz = window.hertz_mhz()
         n = window.frames
-        for k, e in enumerate(elements):
-            x, y = e.offsets
-            v, i = (y, x) if e.x_is_i else (x, y)
+        for k, (v, i) in enumerate(window.means):
             number, v_name, i_name = _WHERE[k]
             self._input(i_name, i, window.amps2[k], n)
             if k and self._derived:
                 continue
             self._input(v_name, v, window.volts2[k], n)
-            low = window.volts2[k] * e.v_nv**2 < n * self._least_square
+            low = window.volts2[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
             self._judge("no_voltage", number, low)
         if window.whole and not _LOW_MHZ <= hertz_mhz <= _HIGH_MHZ:
             self._odd += 1

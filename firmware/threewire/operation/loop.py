@@ -1,6 +1,6 @@
 """The main loop: meters, and beside that reports, answers and saves, a little at a time.
 
-Flow: sampler -> LOOP's intake -> meter, sag, captures; LOOP -> report -> outlets; console, keeper.
+Flow: sampler -> LOOP -> meter, sag, captures; LOOP -> report -> outlets; console, keeper.
 Metering comes first, and that registers advance is what feeds the watchdog.  The rest runs between
 pumps in pieces of a few milliseconds; when a part of it crashes that is counted, and metering goes
 on.
@@ -13,41 +13,6 @@ from micropython import const
 _CHORE_ROUNDS = const(4)
 # Looks between two comparisons of the clocks: a few a second.
 _COMPARE_CHORES = const(16)
-
-
-class Intake:
-    """What the sampler pumps into: meter, sag and the capture that is under way get the same
-    blocks.
-
-    on_crash   called with what the capture has raised
-    gaps       how many came
-    """
-
-    def __init__(self, meter, sag, captures, on_crash):
-        self._meter = meter
-        self._sag = sag
-        self._captures = captures
-        self._on_crash = on_crash
-        self.gaps = 0
-
-    @micropython.native
-    def feed(self, codes, frames, frame_ticks, first=0):
-        self._meter.feed(codes, frames, frame_ticks, first)
-        self._sag.feed(codes, frames, frame_ticks, first)
-        if self._captures.on:
-            self._capture(codes, frames, frame_ticks, first)
-
-    def _capture(self, codes, frames, frame_ticks, first):
-        try:
-            self._captures.on.feed(codes, frames, frame_ticks, first)
-        except Exception as problem:
-            self._on_crash(problem)
-
-    def gap(self, frames, ticks):
-        self.gaps += 1
-        self._meter.gap(frames, ticks)
-        if self._captures.on:
-            self._captures.on.gap(frames, ticks)
 
 
 class Loop:
@@ -92,8 +57,7 @@ class Loop:
         self._take_report = take_report
         self._serial_line = serial_line
         self._outlets = (serial_line,) + tuple(outlets)
-        self._intake = Intake(meter, sag, captures, self._capture_crashed)
-        self._gaps = 0
+        self._gaps = 0  # that have come, since they were counted last
         self._fed = meter.ticks
         self._due = meter.ticks + meter.tick_hz
         self._rounds = 0
@@ -107,9 +71,31 @@ class Loop:
         return self._console.stop
 
     @micropython.native
+    def feed(self, codes, frames, frame_ticks, first=0):
+        """What the sampler hands over: meter, sag and the capture that is under way get the same
+        blocks."""
+        self._meter.feed(codes, frames, frame_ticks, first)
+        self._sag.feed(codes, frames, frame_ticks, first)
+        if self._captures.on:
+            self._capture(codes, frames, frame_ticks, first)
+
+    def _capture(self, codes, frames, frame_ticks, first):
+        try:
+            self._captures.on.feed(codes, frames, frame_ticks, first)
+        except Exception as problem:
+            self._lifecycle.survived(problem)
+            self._serial_line.break_off()
+
+    def gap(self, frames, ticks):
+        self._gaps += 1
+        self._meter.gap(frames, ticks)
+        if self._captures.on:
+            self._captures.on.gap(frames, ticks)
+
+    @micropython.native
     def run_round(self):
         """One round; returns whether there is more to do at once.  Raises what metering raises."""
-        self._sampler.pump(self._intake)
+        self._sampler.pump(self)
         self._rounds += 1
         if self._rounds % _CHORE_ROUNDS and not self._is_busy:
             return False
@@ -138,10 +124,6 @@ class Loop:
                 outlet.break_off()
         self._is_busy = is_busy
         return has_more
-
-    def _capture_crashed(self, problem):
-        self._lifecycle.survived(problem)
-        self._serial_line.break_off()
 
     def _keep(self):
         if self._sag.collapsed():
@@ -179,9 +161,7 @@ class Loop:
     def _look_after(self):
         if self._rounds % (_CHORE_ROUNDS * _COMPARE_CHORES):
             return
-        gaps = self._intake.gaps
-        if gaps != self._gaps:
-            self._faults.count("overrun", gaps - self._gaps)
-            self._gaps = gaps
+        self._faults.count("overrun", self._gaps)
+        self._gaps = 0
         self._clock_check.compare(self._meter.ticks, self._port.now_ms())
         self._lifecycle.look_after()

@@ -68,16 +68,17 @@ class Operator:
             raise ValueError("not saved: " + self._constants.problem)
 
     def prepare_capture(self, seconds):
-        """As Captures.prepare, with what there is to know of board and firmware."""
-        found = self._captures.prepare(seconds)
+        """As Captures.prepare; returns what there is to know of the capture, as a mapping."""
         layout = self._layout
-        found["board"] = self.board
-        found["version"] = self.version
-        found["slots"] = layout.slots
-        found["tick_hz"] = layout.tick_hz
-        found["frame_ticks"] = layout.frame_ticks
-        found["calibration"] = self.calibration
-        return found
+        return {
+            "frames": self._captures.prepare(seconds),
+            "board": self.board,
+            "version": self.version,
+            "slots": layout.slots,
+            "tick_hz": layout.tick_hz,
+            "frame_ticks": layout.frame_ticks,
+            "calibration": self.calibration,
+        }
 
     def begin_capture(self):
         """The capture that is ready gets what is metered from now on."""

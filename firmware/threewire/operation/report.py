@@ -4,7 +4,7 @@ Flow: meter, faults -> REPORT -> outlets (serial line).  Names are those of the 
 monitor too, which take them from here.
 """
 
-from threewire.metering.readings import Total
+from threewire.metering.readings import Reading, Total
 
 # Decimal strings, Wh, nine places; varh: of quadrants I to IV.
 ENERGIES = ("delivered_wh", "received_wh")
@@ -43,7 +43,7 @@ class Report:
         self.estimated = meter.estimated.copy()
         self.quadrants = meter.reactive.copy()
         self.reversed = [rule.reversed for rule in meter.rules]
-        self.leds = dict(meter.lit)
+        self.leds = dict(meter.indicators.lit)
         self.lost_frames = meter.lost_frames
         self.demand = meter.demand
         self.faults = faults
@@ -52,7 +52,7 @@ class Report:
     def reading(self, k):
         """Reading of element k + 1; made when it is first asked for."""
         if self._readings[k] is None:
-            self._readings[k] = self._meter.reading(self._window, k)
+            self._readings[k] = Reading(self._window, k)
         return self._readings[k]
 
     def total(self):
@@ -60,7 +60,7 @@ class Report:
         return Total(self.reading(0), self.reading(1))
 
     def hertz_mhz(self):
-        return self._meter.hertz_mhz(self._window)
+        return self._window.hertz_mhz()
 
     def diagnosis(self):
         return self._meter.diagnosis(self._window, self.reading(0), self.reading(1))

@@ -9,9 +9,9 @@ import binascii
 
 from micropython import const
 
-_ENOENT = const(2)
-# Of a file.
-_MOST = const(2048)
+from threewire.storage.folder import ENOENT, create
+
+_FILE_BYTES = const(2048)
 _TRACEBACK_MOST = const(1024)
 # Of what an entry says, as JSON: it has 1000 bytes at most, so that a file holds two.
 _WHAT_MOST = const(64)
@@ -61,7 +61,7 @@ class EventLog:
             body = body.encode()
             line = body + _tail(body) + b"\n"
             mode = "ab"
-            if self._size + len(line) > _MOST:
+            if self._size + len(line) > _FILE_BYTES:
                 self._newer = 1 - self._newer
                 self._size = 0
                 mode = "wb"
@@ -81,7 +81,7 @@ class EventLog:
         if self._n is None:
             self._find()
         for path in (self._paths[1 - self._newer], self._paths[self._newer]):
-            for _, text in _entries(self._read(path, _MOST)):
+            for _, text in _entries(self._read(path, _FILE_BYTES)):
                 yield text
 
     def keep_traceback(self, text):
@@ -112,11 +112,11 @@ class EventLog:
         last = [0, 0]
         full = [0, 0]
         for k, path in enumerate(self._paths):
-            data = self._read(path, _MOST)
+            data = self._read(path, _FILE_BYTES)
             for n, _ in _entries(data):
                 last[k] = n
             # Nothing is added to a file that cannot be read, or whose last line is cut short.
-            full[k] = _MOST if data is None or data[-1:] not in b"\n" else len(data)
+            full[k] = _FILE_BYTES if data is None or data[-1:] not in b"\n" else len(data)
         self._newer = 1 if last[1] > last[0] else 0
         self._size = full[self._newer]
         self._n = last[self._newer]
@@ -127,16 +127,10 @@ class EventLog:
             with self._open(path, "rb") as file:
                 return file.read(most)
         except OSError as problem:
-            return b"" if problem.errno == _ENOENT else None
+            return b"" if problem.errno == ENOENT else None
 
     def _create(self, path, mode):
-        try:
-            return self._open(path, mode)
-        except OSError as problem:
-            if problem.errno != _ENOENT:
-                raise
-        self._fs.mkdir(self._folder)
-        return self._open(path, mode)
+        return create(self._fs, self._open, self._folder, path, mode)
 
     def _json(self, value, most):
         """The value as JSON in ASCII, or its beginning as text, in `most` characters."""

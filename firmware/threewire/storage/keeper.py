@@ -6,7 +6,6 @@ residues, so that an orderly restart loses nothing; reactive energy to the micro
 
 from micropython import const
 
-from threewire.metering.registers import NAMES
 from threewire.storage.save_policy import SavePolicy
 
 # The record's integers, in this order; a later firmware appends.
@@ -33,9 +32,9 @@ class Keeper:
         self._meter = meter
         self._faults = faults
         self._store = store
-        self._registers = dict(meter.registers.named())
+        self._named = list(meter.registers.named())
         estimated = meter.estimated
-        self._all = [register for _, register in meter.registers.named()]
+        self._all = [register for _, register in self._named]
         self._all += [estimated.delivered, estimated.received]
         self._quadrants = [r for of in meter.reactive.quadrants for r in of]
         self._policy = SavePolicy(meter.tick_hz, meter.ticks, self._moved())
@@ -94,11 +93,12 @@ class Keeper:
             self.save()
 
     def preset(self, name, wh):
-        """Raises the register `name` (of registers.NAMES) to `wh` whole watt-hours.  Raises
+        """Raises the register of this name (Registers.named) to `wh` whole watt-hours.  Raises
         ValueError for a name that there is not, and for no more than there is."""
-        register = self._registers.get(name)
+        register = dict(self._named).get(name)
         if not register:
-            raise ValueError("no register {!r}; there are {}".format(name, ", ".join(NAMES)))
+            names = ", ".join([name for name, _ in self._named])
+            raise ValueError("no register {!r}; there are {}".format(name, names))
         if not register.wh < wh < 10**12:
             raise ValueError(
                 "{} is {} Wh; it can only be raised, to less than 10**12".format(

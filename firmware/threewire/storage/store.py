@@ -6,11 +6,8 @@ that does not hold the newest record; littlefs commits it when the file is close
 and reads back what it has programmed: there is nothing more to verify here.
 """
 
-from micropython import const
-
+from threewire.storage.folder import ENOENT, create
 from threewire.storage.record import MAX_BYTES, RecordError, pack, unpack
-
-_ENOENT = const(2)
 
 
 class Store:
@@ -59,7 +56,7 @@ class Store:
                 if self._check:
                     self._check(values)
             except OSError as problem:
-                if problem.errno != _ENOENT:
+                if problem.errno != ENOENT:
                     problems.append("{}: {}".format(path, problem))
             except ValueError as problem:
                 problems.append("{}: {}".format(path, problem))
@@ -81,7 +78,7 @@ class Store:
         path = self._paths[self._next]
         try:
             data = pack(self._kind, self.sequence + 1, values)
-            with self._create(path) as file:
+            with create(self._fs, self._open, self._folder, path, "wb") as file:
                 file.write(data)
         except (OSError, MemoryError, ValueError) as problem:
             self.problem = "{}: {}".format(path, problem)
@@ -90,15 +87,6 @@ class Store:
         self.sequence += 1
         self._next = 1 - self._next
         return True
-
-    def _create(self, path):
-        try:
-            return self._open(path, "wb")
-        except OSError as problem:
-            if problem.errno != _ENOENT:
-                raise
-        self._fs.mkdir(self._folder)
-        return self._open(path, "wb")
 
 
 def made_for(board):

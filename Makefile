@@ -33,11 +33,13 @@ if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then \
 fi
 endef
 
-# All requirements as pip reads them: the project is not a package to install, only its needs are.
+# All requirements as pip reads them, with what installs the project itself.
 define LIST_REQUIREMENTS
 import tomllib
-project = tomllib.load(open("pyproject.toml", "rb"))["project"]
-for group in (project["dependencies"], *project["optional-dependencies"].values()):
+found = tomllib.load(open("pyproject.toml", "rb"))
+project = found["project"]
+needs = (found["build-system"]["requires"], project["dependencies"])
+for group in (*needs, *project["optional-dependencies"].values()):
     print(*group, sep="\n")
 endef
 export LIST_REQUIREMENTS
@@ -52,6 +54,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PY) -c "$$LIST_REQUIREMENTS" >.venv/requirements.txt
 	@echo "Installing into .venv:" $$(cat .venv/requirements.txt)
 	@$(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt -c constraints.txt
+	@$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 engines: $(READY) ## get the MicroPython interpreters that run the firmware here, into build/
@@ -123,11 +126,12 @@ calibrate: $(READY) ## calibrate a board beside a reference: [PORT=…] [OPTIONS
 drawings: $(READY) ## make the drawings of boards, circuits and lamps anew
 	@$(PY) -m tools.drawings
 
-lint: $(READY) ## check style and types
+lint: $(READY) ## check style, types and who imports whom
 	@status=0; \
 	for check in "ruff check ." "ruff format --check ." pyright; do \
 		echo "$(PY) -m $$check"; $(PY) -m $$check || status=1; \
 	done; \
+	echo lint-imports; PYTHONPATH=firmware:tools/shim .venv/bin/lint-imports || status=1; \
 	exit $$status
 
 clean: ## remove build/

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tools import image
-from tools.common import boards
+from tools.common import boards, command
 from tools.common.boards import ROOT
 from tools.common.errors import Unavailable
 from tools.emulate import board as rp2040_board
@@ -262,10 +262,11 @@ def show(figure: Figure) -> str:
     return "\n".join(lines)
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 the emulated board misbehaved."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.bench",
+        prog=command.name("bench"),
         description="Measure speed on the emulated RP2040 and here; writes build/bench.json.",
         epilog="example: python -m tools.bench --seconds 300",
     )

@@ -230,11 +230,12 @@ def _report(done: Replay, path: Path) -> None:
         print(f"{name:12}{energy['delivered_wh']:>20}{energy['received_wh']:>20}")
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 captured, and the replay agrees to the last bit; 1 not; 2 what is given
     cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.capture",
+        prog=command.name("capture"),
         description="Get a board's raw ADC codes, and replay them here to the board's own energy.",
         epilog="example: python -m tools.capture --seconds 10 --out kettle.npz",
     )
@@ -245,7 +246,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--engine", metavar="NAME", help="of the replay (default micropython)")
     board_port.add_arguments(parser, 15.0)
     options = parser.parse_args(argv)
-    return command.run(lambda: _capture_and_replay(options))
+    _capture_and_replay(options)
+    return 0
 
 
 def _capture_and_replay(options: argparse.Namespace) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from tools import house
+from tools.common import command
 from tools.common.boards import ROOT
-from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common.errors import InputError
 from tools.engines.interpreters import choose_engine
 from tools.replay.plot import draw
 from tools.replay.report import as_json, as_text
@@ -54,37 +55,31 @@ def led_table(done: Replay) -> tuple[list[str], bool]:
     return lines, agree
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 the meter agrees with the reference, 1 it does not or no engine, 2 bad
     options.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m tools.demo",
+        prog=command.name("demo"),
         description="Meter a simulated house and show what registers and LEDs do.",
         epilog="example: python -m tools.demo --seconds 120",
     )
     parser.add_argument("--seconds", type=float, default=600.0, help="of house (default 600)")
     parser.add_argument("--engine", metavar="NAME", help="as for tools.replay")
     options = parser.parse_args(argv)
-    try:
-        engine = choose_engine(options.engine)
-        # At CPython's hundred times real time two minutes of house are over in seconds.
-        if engine == "cpython" and options.engine is None:
-            print("cpython: the first two minutes only", file=sys.stderr)
-            options.seconds = min(options.seconds, 120.0)
-        if not 1 <= options.seconds <= 86400:
-            raise InputError(f"--seconds {options.seconds:g}: expected 1 to 86400")
-        PLOT.parent.mkdir(exist_ok=True)
-        print(f"A house for {options.seconds:g} s: oven, fridge, supplies, dimmer, solar.")
-        home = house.generate(options.seconds)
-        done = replay(Path("house"), engine=engine, recording=home, trace=True)
-        draw(done, PLOT)
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except (Unavailable, EngineFailed) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
+    engine = choose_engine(options.engine)
+    # At CPython's hundred times real time two minutes of house are over in seconds.
+    if engine == "cpython" and options.engine is None:
+        print("cpython: the first two minutes only", file=sys.stderr)
+        options.seconds = min(options.seconds, 120.0)
+    if not 1 <= options.seconds <= 86400:
+        raise InputError(f"--seconds {options.seconds:g}: expected 1 to 86400")
+    PLOT.parent.mkdir(exist_ok=True)
+    print(f"A house for {options.seconds:g} s: oven, fridge, supplies, dimmer, solar.")
+    home = house.generate(options.seconds)
+    done = replay(Path("house"), engine=engine, recording=home, trace=True)
+    draw(done, PLOT)
     lines, agree = led_table(done)
     print(as_text(done), "", *lines, "", f"Plot: {PLOT.relative_to(ROOT)}", sep="\n")
     total_ppm = as_json(done)["error_ppm"]["total"]

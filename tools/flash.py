@@ -151,11 +151,12 @@ def _bring_up_to_date(prompt: Prompt, found: Found, board: str) -> None:
     say(f"{len(plan.fresh)} files copied, {len(plan.stale)} removed; starting")
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 the board meters, 1 it cannot be reached or does not answer, 2 it is not
     one that this can be put on, or what is given cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.flash",
+        prog=command.name("flash"),
         description="Put the firmware on a board, keeping its registers and calibration.",
         epilog="example: python -m tools.flash --board feather_rp2040 --port /dev/ttyACM0",
     )
@@ -166,7 +167,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     board_port.add_arguments(parser, 30.0)
     options = parser.parse_args(argv)
-    return command.run(lambda: _flash_and_show(options))
+    _flash_and_show(options)
+    return 0
 
 
 def _flash_and_show(options: argparse.Namespace) -> None:

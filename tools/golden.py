@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from tools import house
-from tools.common import boards
+from tools.common import boards, command
 from tools.common.boards import ROOT
-from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common.errors import InputError
 from tools.common.files import reason, replacing
 from tools.engines.interpreters import choose_engine
 from tools.front_end.looping import ArrayRecording, Floats, Recording
@@ -328,11 +328,12 @@ def update(run: Iterable[Case], folder: Path, engine: str, check: bool = False) 
     return 1 if wrong else 0
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, or nothing differs; 1 a file differs with --check, an energy is wrong,
     or there is no engine; 2 a recording or a golden file is unusable."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.golden",
+        prog=command.name("golden"),
         description="Replay every recording, show what has changed since its file in "
         "host_tests/golden was written, and rewrite that. Another machine's floating point may "
         "move a last digit; the tests allow for it.",
@@ -342,14 +343,7 @@ def main(argv: list[str] | None = None) -> int:
         "--check", action="store_true", help="write nothing; exit status 1 if a file would change"
     )
     options = parser.parse_args(argv)
-    try:
-        return update(cases(), FOLDER, choose_engine(None), options.check)
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except (Unavailable, EngineFailed) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
+    return update(cases(), FOLDER, choose_engine(None), options.check)
 
 
 if __name__ == "__main__":

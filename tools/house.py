@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.common import command
 from tools.front_end.looping import Floats
 from tools.recordings.types import INPUTS
 
@@ -312,9 +313,10 @@ def write(
             )
 
 
+@command.reporting()
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.house",
+        prog=command.name("house"),
         description="Write the recording of a 120/240 V house: ten minutes with an oven, motors, "
         "power supplies, a dimmer and a spell of export, over and over.",
         epilog="example: python -m tools.house build/house.npz --seconds 600",

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from littlefs import LittleFS, LittleFSError, UserContext
 
 from threewire.chip.chips import CHIPS
-from tools.common import boards
+from tools.common import boards, command
 from tools.common.errors import InputError
 
 _BLOCK = 4096
@@ -149,10 +149,11 @@ def build(board: str, flash: str | None = None) -> bytes:
     return pack(contents(board), geometry(flash or board))
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 2 the board is unknown or what is given cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.image",
+        prog=command.name("image"),
         description="Build the file system that a freshly flashed board has.",
         epilog="example: python -m tools.image --board feather_rp2040",
     )
@@ -165,20 +166,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", metavar="FILE", help="default: build/BOARD.littlefs")
     options = parser.parse_args(argv)
     out = Path(options.out or boards.ROOT / "build" / f"{options.board}.littlefs")
+    boards.module(options.board)
+    flash = geometry(options.flash or options.board)
+    files = contents(options.board)
+    image = pack(files, flash)
     try:
-        boards.module(options.board)
-        flash = geometry(options.flash or options.board)
-        files = contents(options.board)
-        image = pack(files, flash)
-        try:
-            if not options.out:
-                out.parent.mkdir(exist_ok=True)
-            out.write_bytes(image)
-        except OSError as problem:
-            raise InputError(f"{out}: {problem.strerror}; expected a file to write") from None
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
+        if not options.out:
+            out.parent.mkdir(exist_ok=True)
+        out.write_bytes(image)
+    except OSError as problem:
+        raise InputError(f"{out}: {problem.strerror}; expected a file to write") from None
     for name, data in files.items():
         print(f"{len(data):8}  {name}")
     print(f"{sum(map(len, files.values())):8}  in {len(files)} files")

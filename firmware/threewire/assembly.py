@@ -1,7 +1,7 @@
 """Wires a board's parts together: sampler -> meter -> LEDs, report -> outlets, registers -> store.
 
-Flow: main.py -> ASSEMBLY -> everything.  The one module that knows all wings, and the only one that
-hands parts of one to another.
+Flow: main.py -> ASSEMBLY -> everything.  The one module that knows all wings: it hands parts of
+one to another.
 """
 
 import json

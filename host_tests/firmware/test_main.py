@@ -62,7 +62,7 @@ class DmaStandIn:
 
 
 def port_stand_in(machine: Machine) -> SimpleNamespace:
-    """The module threewire.chip.serial_port: nothing is typed, lines are printed, the seal is closed."""
+    """The module serial_port: nothing is typed, lines are printed, the seal is closed."""
 
     class SerialPort:
         def __init__(self, board: Any) -> None:

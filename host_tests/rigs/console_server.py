@@ -1,9 +1,8 @@
 """A stand-in for a board's serial port, for fast tests of the host's tools: socket://127.0.0.1:N.
 
 Flow: lines that a test feeds, answers of the firmware's own console -> CONSOLE SERVER -> TCP ->
-the tool under test.  No line's format is written down here: telemetry is made by the real
-threewire.operation.telemetry, answers by threewire.operation.commands over an operator that the test
-hands in.
+the tool under test.  No line's format is written down here: telemetry is made by the firmware's
+own telemetry, answers by its commands over an operator that the test hands in.
 """
 
 import select

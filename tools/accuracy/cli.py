@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import statistics
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from tools.accuracy import gates
 from tools.accuracy import laboratory as virtual_bench
 from tools.accuracy.gates import Gate, Load
 from tools.accuracy.laboratory import Setup
-from tools.common import boards
+from tools.common import boards, command
 from tools.common.boards import ROOT
-from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common.errors import InputError
 from tools.common.files import replacing
 from tools.engines import interpreters as engines
 from tools.engines.interpreters import choose_engine
@@ -222,11 +221,12 @@ def _pf(power_factor: float) -> str:
     return f"{abs(power_factor):g} " + ("lag" if power_factor > 0 else "lead")
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 every gate passes, 1 one does not or there is no engine, 2 bad options or
     build/ cannot be written."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.accuracy",
+        prog=command.name("accuracy"),
         description="Meter every load of the accuracy gates and hold the errors against them.",
         epilog="example: python -m tools.accuracy --short --seeds 1",
     )
@@ -236,30 +236,19 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--engine", metavar="NAME", help="as for tools.replay")
     options = parser.parse_args(argv)
-    try:
-        if not 1 <= options.seeds <= 100:
-            raise InputError(f"--seeds {options.seeds}: expected 1 to 100")
-        engine = choose_engine(options.engine)
-        if engine not in engines.NAMES:
-            raise InputError(f"--engine {engine}: expected {', '.join(engines.NAMES)}")
-        made = rows(lanes(options.short), range(1, options.seeds + 1), engine, os.cpu_count() or 1)
-        print(table(made))
-        from tools.accuracy.plot import draw  # matplotlib takes a second to import
+    if not 1 <= options.seeds <= 100:
+        raise InputError(f"--seeds {options.seeds}: expected 1 to 100")
+    engine = choose_engine(options.engine)
+    if engine not in engines.NAMES:
+        raise InputError(f"--engine {engine}: expected {', '.join(engines.NAMES)}")
+    made = rows(lanes(options.short), range(1, options.seeds + 1), engine, os.cpu_count() or 1)
+    print(table(made))
+    from tools.accuracy.plot import draw  # matplotlib takes a second to import
 
-        with replacing(JSON) as aside:
-            JSON.parent.mkdir(exist_ok=True)
-            aside.write_text(json.dumps(made, indent=1) + "\n")
-        draw(made, PLOT)
-        print(f"\n{correction(engine)}")
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except (Unavailable, EngineFailed) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
+    with replacing(JSON) as aside:
+        JSON.parent.mkdir(exist_ok=True)
+        aside.write_text(json.dumps(made, indent=1) + "\n")
+    draw(made, PLOT)
+    print(f"\n{correction(engine)}")
     print(f"\nwritten: {JSON.relative_to(ROOT)}, {PLOT.relative_to(ROOT)}")
     return 0 if all(row["pass"] for row in made) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

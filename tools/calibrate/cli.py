@@ -7,7 +7,6 @@ Flow: the board's readings and the reference's (calibrate_ask, calibrate_points,
 
 import argparse
 import itertools
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -71,7 +70,7 @@ class Proposal:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.calibrate",
+        prog=command.name("calibrate"),
         description="Calibrate a board beside a reference instrument.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -259,12 +258,10 @@ def _by_cycles(board: Board, options: argparse.Namespace) -> Proposal:
     return Proposal(constants, uncertainty, (count.told(element),))
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 the board cannot be reached, is sealed or does not take them, 2 what
     is given cannot be used, or nothing that a calibration should mend, 130 Ctrl-C."""
     options = _arguments(argv)
-    return command.run(lambda: calibrate(options))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    calibrate(options)
+    return 0

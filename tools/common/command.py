@@ -4,12 +4,15 @@ Flow: a command's cli -> COMMAND -> the terminal.
 """
 
 import argparse
+import functools
 import math
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from tools.common.errors import InputError, PortError
+from tools.common.errors import EngineFailed, InputError, PortError, Unavailable
 
 
 class Progress:
@@ -44,21 +47,35 @@ def seconds(text: str) -> float:
     return value
 
 
-def run(what: Callable[[], None]) -> int:
-    """Does what a command is for; returns its exit status: 0 done, 1 the board cannot be reached
-    or does not do it, 2 what is given cannot be used, 130 Ctrl-C."""
-    try:
-        what()
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except PortError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
+def reporting(failed: int = 1) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Makes a main that tells its errors, one line each, and returns the exit status that goes
+    with them: what main returned; 2 what is given cannot be used; `failed` a board or an engine cannot
+    be had or has failed; 130 Ctrl-C."""
+
+    def told(main: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(main)
+        def reports(*arguments: Any) -> int:
+            try:
+                return main(*arguments)
+            except InputError as problem:
+                print(f"error: {problem}", file=sys.stderr)
+                return 2
+            except (PortError, Unavailable, EngineFailed) as problem:
+                print(f"error: {problem}", file=sys.stderr)
+                return failed
+            except KeyboardInterrupt:
+                print("stopped", file=sys.stderr)
+                return 130
+
+        return reports
+
+    return told
+
+
+def name(tool: str) -> str:
+    """How this command was called, for its usage line."""
+    is_threewire = Path(sys.argv[0]).stem == "threewire"
+    return f"threewire {tool}" if is_threewire else f"python -m tools.{tool}"
 
 
 def say(text: str) -> None:

@@ -4,11 +4,11 @@ Flow: board files, front_end_values -> DRAWINGS -> boards/*.svg, tools/front_pan
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.common.files import reason, replacing
@@ -78,10 +78,11 @@ def write(folder: Path) -> list[str]:
     return list(files)
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 files differ (--check), 2 bad options or an unusable board file."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.drawings",
+        prog=command.name("drawings"),
         description="Draw the pinouts, circuits, wiring and front panel, as .svg in their places.",
         epilog="example: python -m tools.drawings --check",
     )
@@ -96,19 +97,11 @@ def main(argv: list[str] | None = None) -> int:
         "--check", action="store_true", help="write nothing; name the files that differ"
     )
     options = parser.parse_args(argv)
-    try:
-        if options.check:
-            wrong = differing(options.out)
-            for path in wrong:
-                print(f"{path}: not as drawn now; run python -m tools.drawings")
-            return 1 if wrong else 0
-        for path in write(options.out):
-            print(path)
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
+    if options.check:
+        wrong = differing(options.out)
+        for path in wrong:
+            print(f"{path}: not as drawn now; run python -m tools.drawings")
+        return 1 if wrong else 0
+    for path in write(options.out):
+        print(path)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -35,8 +35,8 @@ _PINS = 30
 # Conversions further apart than this belong to different runs of the sampler.
 _PAUSE_NS = 1e6
 _INTERRUPT = b"\x03"
-# The firmware takes a Ctrl-C for one only after silence (threewire.operation.console), of which it knows by
-# looking; and this is how long it may take to see it.
+# The firmware takes a Ctrl-C for one only after silence (operation/console.py), of which it knows
+# by looking; and this is how long it may take to see it.
 _SILENCE_S = 0.15
 _SEEN_S = 0.2
 _RAW_REPL, _FRIENDLY_REPL, _GO = b"\x01", b"\x02", b"\x04"

@@ -5,15 +5,14 @@ capture, calibrate, with that PORT=.
 """
 
 import argparse
-import sys
 import time
 
 import numpy as np
 
 from tools import image
-from tools.common import boards
+from tools.common import boards, command
 from tools.common.command import say
-from tools.common.errors import InputError, Unavailable
+from tools.common.errors import InputError, PortError, Unavailable
 from tools.emulate.board import ENGINE, FLASH, EmulatedBoard
 from tools.emulate.inputs import Inputs, Periodic
 from tools.emulate.port import EmulatedPort
@@ -43,11 +42,12 @@ def _tcp_port(text: str) -> int:
     return int(text)
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 ended by Ctrl-C, 1 there is no MicroPython to run, or the emulator has
     failed, 2 what is given cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.emulate",
+        prog=command.name("emulate"),
         description="Run an emulated RP2040 with 30 A on line 1 and 12 A at PF 0.84 on line 2. "
         "It is ten to twenty times slower than a board: give the tools a --timeout of 120.",
         epilog="example: python -m tools.emulate --tcp-port 4000 &  then  "
@@ -75,15 +75,7 @@ def main(argv: list[str] | None = None) -> int:
                 while port.failed is None:
                     time.sleep(0.2)
                 raise Unavailable(ENGINE, f"the emulator failed: {port.failed}", "")
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except (Unavailable, OSError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
+    except OSError as problem:
+        raise PortError(str(problem)) from None
     except KeyboardInterrupt:
         return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

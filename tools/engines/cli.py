@@ -8,9 +8,9 @@ into build/engines, without root.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from tools.common import command as command_line
 from tools.engines.interpreters import NAMES, Unavailable, _shown, acquire, command, probe
 
 
@@ -20,9 +20,10 @@ def _where(name: str) -> str:
     return f"{_shown(own)} under {_shown(Path(argv[0]))}" if name == "armhf" else _shown(own)
 
 
+@command_line.reporting()
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.engines",
+        prog=command_line.name("engines"),
         description="List the interpreters that run the firmware on this machine, or get them.",
         epilog="example: python -m tools.engines --get i386 armhf",
     )
@@ -49,10 +50,3 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{name:12} not available: {problem.reason}; to get it: {problem.remedy}")
             status = 1
     return status
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("interrupted; what was complete is kept")

@@ -7,12 +7,12 @@ adc_table.  `python -m tools.linearity --help` tells the options.
 import argparse
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.common import command
 from tools.common.constants import constants_to_keep, write_constants
 from tools.common.errors import InputError
 from tools.common.files import check_plot_path
@@ -82,10 +82,11 @@ example:
 """
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 2 the input is unusable."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.linearity",
+        prog=command.name("linearity"),
         description="Find the ADC's wide codes and bow in a captured sine.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -99,29 +100,21 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--plot", metavar="FILE", help="draw widths and errors by code")
     options = parser.parse_args(argv)
+    if options.plot is not None:
+        check_plot_path(options.plot)
+    capture, codes = _column(options.capture, options.input)
+    constants = constants_to_keep(options.out, capture.board) if options.out else {}
+    name = f"{options.capture}, {options.input}"
     try:
-        if options.plot is not None:
-            check_plot_path(options.plot)
-        capture, codes = _column(options.capture, options.input)
-        constants = constants_to_keep(options.out, capture.board) if options.out else {}
-        name = f"{options.capture}, {options.input}"
-        try:
-            learnt = learn(codes)
-        except InputError as problem:
-            raise InputError(f"{name}: {problem}") from None
-        if options.plot is not None:
-            from tools.linearity.plot import draw  # matplotlib takes a second to import
-
-            draw(learnt, name, options.plot)
-        if options.out:
-            write_constants(Path(options.out), constants | {"adc": learnt.adc()})
+        learnt = learn(codes)
     except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
+        raise InputError(f"{name}: {problem}") from None
+    if options.plot is not None:
+        from tools.linearity.plot import draw  # matplotlib takes a second to import
+
+        draw(learnt, name, options.plot)
+    if options.out:
+        write_constants(Path(options.out), constants | {"adc": learnt.adc()})
     print(as_text(learnt))
     print(f"written: {options.out}" if options.out else json.dumps({"adc": learnt.adc()}))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -57,10 +57,11 @@ def _watch(options: argparse.Namespace) -> None:
             _silence(1)
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 asked to end, 2 what is given cannot be used, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.monitor",
+        prog=command.name("monitor"),
         description="Watch a board's readings, registers, lamps and faults. q or Ctrl-C ends it.",
         epilog="example: python -m tools.monitor --port /dev/ttyACM0 --csv house.csv "
         "--plot house.png",
@@ -77,8 +78,5 @@ def main(argv: list[str] | None = None) -> int:
         help="end after so many (default: never)",
     )
     options = parser.parse_args(argv)
-    return command.run(lambda: _watch(options))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    _watch(options)
+    return 0

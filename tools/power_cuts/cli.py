@@ -5,10 +5,9 @@ Flow: a board's flash image -> program.py on MicroPython -> POWER CUTS -> rows o
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common import command
 from tools.common.rows import show
 from tools.power_cuts.run import BOARD, CUTS, SAVES_A_BLOCK, rows
 
@@ -24,10 +23,11 @@ def _count(text: str) -> int:
 _count.__name__ = "number"  # as argparse names it in its complaint
 
 
+@command.reporting(failed=2)
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all passed, 1 something did not, 2 it could not be tried."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.power_cuts",
+        prog=command.name("power_cuts"),
         description="Cut the power in every operation of the register store on a simulated flash "
         "under MicroPython's littlefs, and measure the flash's wear.",
         epilog="example: python -m tools.power_cuts --board xiao_rp2040 --cuts 1000",
@@ -45,13 +45,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="(%(default)s)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args(argv)
-    try:
-        table = rows(options.board, options.cuts, options.saves, options.seed)
-    except (InputError, Unavailable, EngineFailed) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
+    table = rows(options.board, options.cuts, options.saves, options.seed)
     return show(table, options.json)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -46,6 +46,7 @@ PAGE_MS = (0.4, 3.0)
 
 
 # Cells of a few hundred blocks, and garbage enough between collections.
+PROGRAM = Path(__file__).with_name("program.py")
 _HEAP = "32M"
 
 
@@ -55,7 +56,7 @@ def run(
     cuts: int,
     saves: int,
     seed: int = 1,
-    program: Path = Path(__file__).with_name("program.py"),
+    program: Path = PROGRAM,
 ) -> dict[str, Any]:
     """Runs the program on a flash image; returns the object it describes.
 

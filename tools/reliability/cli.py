@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import EngineFailed, InputError, Unavailable
 from tools.power_cuts import run as power_cuts
@@ -183,10 +184,11 @@ def table(found: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+@command.reporting()
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all passed, 1 something did not, 2 bad options."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.reliability",
+        prog=command.name("reliability"),
         description="Try to make the meter lose something: power cuts, a day of the whole "
         "firmware, a hundred years, hostile input, the emulated board. It takes twenty minutes.",
         epilog="example: python -m tools.reliability --short",
@@ -211,7 +213,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(table(found))
     output.write_text(json.dumps(found, indent=1) + "\n")
     return 0 if all(of["pass"] for of in found) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

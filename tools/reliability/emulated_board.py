@@ -206,7 +206,7 @@ def rows(short: bool = False) -> list[Row]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all passed, 1 something did not, 2 it could not be tried."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.rp2040_trials",
+        prog="python -m tools.reliability.emulated_board",
         description="Reset the emulated RP2040 and take its power away while it saves.",
         epilog="example: python -m tools.rp2040_trials --short",
     )

@@ -28,7 +28,7 @@ _CORPUS = ROOT / "build" / "fuzz"
 
 
 class StandIn:
-    """An operator as main.py's, of real parts where they are small; `done` tells what was asked of it.
+    """An operator of real parts where they are small; `done` tells what was asked of it.
 
     A meter of nothing but registers, each different.
     """

@@ -8,8 +8,7 @@ import argparse
 import json
 import sys
 
-from tools.common import boards
-from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common import boards, command
 from tools.common.files import check_plot_path
 from tools.engines.interpreters import ENGINES
 from tools.replay.report import as_json, as_text
@@ -25,7 +24,7 @@ examples:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.replay",
+        prog=command.name("replay"),
         description="Replay recorded volts and amperes, or a board's codes, through the meter.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -58,39 +57,29 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 the engine cannot be had or failed, 2 the input is unusable."""
     options = _arguments(argv)
-    try:
-        if options.plot is not None:
-            check_plot_path(options.plot)
-        done = replay(
-            options.recording,
-            options.board,
-            options.engine,
-            options.duration,
-            options.swap_ct,
-            options.adc,
-            options.seed,
-            options.calibration,
-            trace=options.plot is not None,
-        )
-        if options.plot is not None:
-            from tools.replay.plot import draw  # matplotlib takes a second to import
+    if options.plot is not None:
+        check_plot_path(options.plot)
+    done = replay(
+        options.recording,
+        options.board,
+        options.engine,
+        options.duration,
+        options.swap_ct,
+        options.adc,
+        options.seed,
+        options.calibration,
+        trace=options.plot is not None,
+    )
+    if options.plot is not None:
+        from tools.replay.plot import draw  # matplotlib takes a second to import
 
-            draw(done, options.plot)
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except (Unavailable, EngineFailed) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
+        draw(done, options.plot)
     if done.clipped:
         counts = ", ".join(f"{name} {n} times" for name, n in done.clipped.items())
         print(f"warning: {done.path}: beyond the front end's range: {counts}", file=sys.stderr)
     print(json.dumps(as_json(done)) if options.json else as_text(done))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

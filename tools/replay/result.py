@@ -26,7 +26,7 @@ class Replay:
     wall_seconds: float
     captured: dict[str, Any] | None = None
     """What the board's own meter made of the same frames, when all of a capture was replayed with
-    the constants it was made with: the object that firmware/threewire/operation/capture.py ends with."""
+    the constants it was made with: the object that a capture ends with."""
 
     @property
     def is_identical(self) -> bool | None:

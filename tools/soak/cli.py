@@ -6,11 +6,10 @@ Flow: front end -> codes, events -> program.py on MicroPython (main.py on little
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from tools.common import boards
-from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common import boards, command
+from tools.common.errors import InputError
 from tools.soak.judge import CHECKS
 from tools.soak.run import run
 
@@ -27,10 +26,11 @@ def _hours(text: str) -> float:
 _hours.__name__ = "number of hours, 0.1 or more,"
 
 
+@command.reporting(failed=2)
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all is well, 1 something was lost, 2 it could not be tried."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.soak",
+        prog=command.name("soak"),
         description="Run the whole firmware for a day of simulated time, with power cuts, "
         "crashes, hangs and garbage typed, and check all it says against float64.",
         epilog="example: python -m tools.soak --hours 24",
@@ -42,15 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", metavar="NAME", default="micropython", help="(%(default)s)")
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="(%(default)s)")
     options = parser.parse_args(argv)
-    try:
-        if options.engine not in ("micropython", "i386", "armhf"):
-            raise InputError(f"engine {options.engine!r}: there are micropython, i386, armhf")
-        if options.seed < 0:
-            raise InputError(f"seed {options.seed}: it must be 0 or more")
-        soak = run(options.hours * 3600, options.board, options.engine, options.seed)
-    except (InputError, Unavailable, EngineFailed) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
+    if options.engine not in ("micropython", "i386", "armhf"):
+        raise InputError(f"engine {options.engine!r}: there are micropython, i386, armhf")
+    if options.seed < 0:
+        raise InputError(f"seed {options.seed}: it must be 0 or more")
+    soak = run(options.hours * 3600, options.board, options.engine, options.seed)
     print(soak.text())
     for name, check in soak.checks.items():
         verdict = "pass" if check.tried and not check.failures else "FAIL"
@@ -58,7 +54,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         for failure in check.failures[:_MOST_FAILURES]:
             print(f"      {failure}")
     return 0 if soak.passed else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

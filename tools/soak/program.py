@@ -346,7 +346,7 @@ class Modules:
 
 
 def port_for(world, cause):
-    """The module threewire.chip.serial_port: what is typed comes from the events, what is said goes out."""
+    """The module serial_port: what is typed comes from the events, what is said goes out."""
 
     class SerialPort:
         def __init__(self, board):

@@ -34,6 +34,7 @@ _BLOCKS = 64  # of the flash
 
 
 # Small heaps are fast (engine_process): 160 kB of codes, the firmware's source compiled, garbage.
+PROGRAM = Path(__file__).with_name("program.py")
 _HEAP = "1M"
 
 
@@ -141,7 +142,7 @@ def run(
     board: str = boards.DEFAULT,
     engine: str = "micropython",
     seed: int = 1,
-    program: Path = Path(__file__).with_name("program.py"),
+    program: Path = PROGRAM,
     happening: Sequence[Event] | None = None,
 ) -> Soak:
     """Soaks for so many simulated seconds, of which a 24th stands for an hour of a day.

@@ -6,11 +6,11 @@ Flow: points file, constants in force -> SOLVE (tools.solver) -> table, calibrat
 
 import argparse
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 from threewire.metering.layout import Layout
+from tools.common import command
 from tools.common.constants import read_constants, write_constants
 from tools.common.errors import InputError
 from tools.solve.changes import changes, errors
@@ -83,7 +83,7 @@ examples:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.solve",
+        prog=command.name("solve"),
         description="Make calibration constants of the board's readings and a reference's.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -114,39 +114,30 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 2 the input is unusable, or nothing a calibration should mend."""
     options = _arguments(argv)
-    try:
-        lead_deg, lead_u_deg = options.nominal_ct_lead, options.ct_lead_uncertainty
-        if lead_deg is not None and not math.isfinite(lead_deg):
-            raise InputError(f"--nominal-ct-lead is {lead_deg:g}; it must be degrees")
-        if not 0 <= lead_u_deg <= _MOST_LEAD_U_DEG:
-            raise InputError(
-                f"--ct-lead-uncertainty is {lead_u_deg:g}; it must be 0 to {_MOST_LEAD_U_DEG} "
-                "degrees"
+    lead_deg, lead_u_deg = options.nominal_ct_lead, options.ct_lead_uncertainty
+    if lead_deg is not None and not math.isfinite(lead_deg):
+        raise InputError(f"--nominal-ct-lead is {lead_deg:g}; it must be degrees")
+    if not 0 <= lead_u_deg <= _MOST_LEAD_U_DEG:
+        raise InputError(
+            f"--ct-lead-uncertainty is {lead_u_deg:g}; it must be 0 to {_MOST_LEAD_U_DEG} degrees"
+        )
+    layout, points, notes = read_points(options.points)
+    in_force = read_constants(options.calibration, layout) if options.calibration else {}
+    solution = solve(in_force, layout, points, lead_deg, lead_u_deg)
+    notes += solution.notes
+    if options.out:
+        out = Path(options.out)
+        there = read_constants(out, layout) if out.exists() else {}
+        constants = merged(there, in_force, solution, layout)
+        write_constants(out, constants)
+        notes.append(f"written to {out}")
+        if constants.get("adc") != in_force.get("adc"):
+            notes.append(
+                f"{out}: its adc was not in force for these readings: read and solve again with it"
             )
-        layout, points, notes = read_points(options.points)
-        in_force = read_constants(options.calibration, layout) if options.calibration else {}
-        solution = solve(in_force, layout, points, lead_deg, lead_u_deg)
-        notes += solution.notes
-        if options.out:
-            out = Path(options.out)
-            there = read_constants(out, layout) if out.exists() else {}
-            constants = merged(there, in_force, solution, layout)
-            write_constants(out, constants)
-            notes.append(f"written to {out}")
-            if constants.get("adc") != in_force.get("adc"):
-                notes.append(
-                    f"{out}: its adc was not in force for these readings: read and solve again "
-                    "with it"
-                )
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
     print("\n".join([as_text(solution, in_force, layout), "", *notes]).rstrip())
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,8 +3,8 @@
 Flow: CHIPS -> samplers, serial port, assembly; on the host also image, flash and drawings.  Plain
 data, which imports nothing.  Another chip is another row.
 
-    mpy_arch, mpy_arch_number   of native code in .mpy files: mpy-cross's name of it, and the number
-                       in sys.implementation._mpy >> 10 (py/persistentcode.h)
+    mpy_arch, mpy_arch_number   of native code in .mpy files: mpy-cross's name of it, and the
+                       number in sys.implementation._mpy >> 10 (py/persistentcode.h)
     has_thumb          runs kernel_thumb.py
     is_usb             the prompt is on the chip's own USB, else on a UART behind a serial chip
     software_timer     of machine.Timer: -1 is a software timer, which only rp2 has

@@ -5,7 +5,7 @@ read the same facts here, so a recording is converted at the very instants the s
 """
 
 INPUTS = ("v1", "i1", "v2", "i2")
-# The clock of the RP2040's and RP2350's ADC, which paces the conversions (clk_adc, from the USB PLL).
+# clk_adc of RP2040 and RP2350, from the USB PLL, which paces the conversions.
 ADC_HZ = 48000000
 
 

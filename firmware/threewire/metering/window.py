@@ -43,8 +43,8 @@ class Window:
                       in counts**2 * 2**17 times points
     across            (real, imaginary) of V2 * conj(V1) of the mains frequency, likewise
     scales            Scales of the counts; None before there is anything in it
-    means             (voltage's, current's) mean of the codes less mid-scale, in 1/16 count, as they
-                      are known at its end
+    means             (voltage's, current's) mean of the codes less mid-scale, in 1/16 count, as
+                      they are known at its end
     """
 
     def __init__(self, scales=None):

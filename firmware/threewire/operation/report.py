@@ -1,4 +1,4 @@
-"""What the meter says once a second: one snapshot, and the names, units and places of what is in it.
+"""What the meter says once a second: a snapshot, and names, units and places of what is in it.
 
 Flow: meter, faults -> REPORT -> outlets (serial line).  Names are those of the host's replay and
 monitor too, which take them from here.

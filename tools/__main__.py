@@ -1,0 +1,5 @@
+import sys
+
+from tools.common.threewire import main
+
+sys.exit(main())

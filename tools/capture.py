@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tools.cable import port as board_port
 from tools.cable.console import BoardConsole, Refused
 from tools.common import boards, command
-from tools.common.command import say
+from tools.common.command import Progress, say
 from tools.common.errors import EngineFailed, InputError, PortError, Unavailable
 from tools.common.files import check_writable, reason, replacing
 from tools.engines.interpreters import choose_engine
@@ -122,7 +122,8 @@ def capture(console: BoardConsole, seconds: float) -> Captured:
         remedy = ": put this firmware on it, `make flash`" if str(problem) == _UNKNOWN else ""
         raise InputError(f"{console.port}: the board refuses: {problem}{remedy}") from None
     lines = _Lines(console.port, len(facts["slots"]))
-    progress = _Progress(facts)
+    rate = facts["tick_hz"] / facts["frame_ticks"]
+    progress = Progress("capturing", facts["frames"] / rate, "s")
     try:
         energy = _receive(console, facts, lines, progress)
     except BaseException:
@@ -147,7 +148,7 @@ def capture(console: BoardConsole, seconds: float) -> Captured:
 
 
 def _receive(
-    console: BoardConsole, facts: dict[str, Any], lines: _Lines, progress: "_Progress"
+    console: BoardConsole, facts: dict[str, Any], lines: _Lines, progress: Progress
 ) -> dict[str, Any]:
     """Takes lines of codes; returns the one that ends them."""
     heard = time.monotonic()
@@ -169,24 +170,6 @@ def _receive(
                 f"{console.port}: no frames came for {console.timeout:g} s after "
                 f"{lines.frames} of {facts['frames']}; nothing is kept"
             )
-
-
-class _Progress:
-    """One line on stderr, rewritten while frames come, when that is a terminal."""
-
-    def __init__(self, facts: dict[str, Any]) -> None:
-        self._facts = facts
-        self._on = sys.stderr.isatty()
-
-    def at(self, frames: int) -> None:
-        if self._on:
-            rate = self._facts["tick_hz"] / self._facts["frame_ticks"]
-            text = f"\r{frames / rate:8.2f} of {self._facts['frames'] / rate:.2f} s"
-            print(text, end="", file=sys.stderr, flush=True)
-
-    def done(self) -> None:
-        if self._on:
-            print("\r" + " " * 40 + "\r", end="", file=sys.stderr, flush=True)
 
 
 def save(captured: Captured, path: Path) -> None:

@@ -25,7 +25,7 @@ from tools.cable.console import BoardConsole, Refused
 from tools.cable.port import Whereabouts
 from tools.cable.prompt import Prompt
 from tools.common import command
-from tools.common.errors import InputError, PortError
+from tools.common.errors import EngineFailed, InputError, PortError
 from tools.emulate import cli as emulate
 from tools.emulate.port import EmulatedPort
 from tools.reliability.hostile_input import StandIn
@@ -352,21 +352,22 @@ def test_seconds(given: str, value: float | None, capsys: pytest.CaptureFixture[
     assert told.endswith(f"argument --timeout: {given}: expected seconds, more than 0")
 
 
-def fail(problem: BaseException) -> Callable[[], None]:
-    def raise_it() -> None:
+def fail(problem: BaseException) -> Callable[[], int]:
+    def raise_it() -> int:
         raise problem
 
     return raise_it
 
 
 def test_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.run(lambda: None) == 0
-    assert command.run(fail(PortError("gone"))) == 1
-    assert command.run(fail(InputError("wrong"))) == 2
-    assert command.run(fail(KeyboardInterrupt())) == 130
-    assert capsys.readouterr() == ("", "error: gone\nerror: wrong\nstopped\n")
+    assert command.reporting()(lambda: 0)() == 0
+    assert command.reporting()(fail(PortError("gone")))() == 1
+    assert command.reporting()(fail(InputError("wrong")))() == 2
+    assert command.reporting()(fail(KeyboardInterrupt()))() == 130
+    assert command.reporting(failed=2)(fail(EngineFailed("ended")))() == 2
+    assert capsys.readouterr() == ("", "error: gone\nerror: wrong\nstopped\nerror: ended\n")
     with pytest.raises(ZeroDivisionError):
-        command.run(fail(ZeroDivisionError()))
+        command.reporting()(fail(ZeroDivisionError()))()
 
 
 # ---- the emulated board's port

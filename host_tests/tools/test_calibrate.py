@@ -23,6 +23,7 @@ from host_tests.rigs.capture_board import assembled
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.meter_runs import flat, front_end
 from threewire.metering.calibration import from_dict, nominal
+from threewire.metering.readings import Reading
 from threewire.operation import console
 from threewire.operation.report import Report
 from threewire.operation.telemetry import pieces
@@ -188,7 +189,7 @@ class FakeBoard:
         self.settled()
         found = []
         for k, amps in enumerate((one, two)):
-            reading = self.meter.reading(self.meter.second, k)
+            reading = Reading(self.meter.second, k)
             read = (reading.volts_uv, reading.amps_ua, reading.watts_uw)
             found += [100 * (r / 1e6 / t - 1) for r, t in zip(read, truth(amps, lag_deg))]
         return found

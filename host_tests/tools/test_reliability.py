@@ -22,11 +22,15 @@ def with_parts(patch: pytest.MonkeyPatch, *parts: Any) -> None:
 
 
 def test_nothing_lost_is_the_only_pass() -> None:
-    assert row("a", 10, 0) == {"what": "a", "tried": 10, "lost": 0, "pass": True}
+    assert row("a", 10, 0) == {
+        **{"what": "a", "tried": 10, "lost": 0, "pass": True},
+        "found": "",
+    }
     assert not row("a", 10, 1)["pass"]
     assert not row("a", 0, 0)["pass"]
     # A flash that does not last has lost, though every save was there.
-    worn = {"what": "wear", "tried": 9, "lost": 0, "pass": False, "found": "3 years"}
+    worn = row("wear", 9, 0, "3 years", holds=False)
+    assert not worn["pass"]
     assert reliability.kept([worn]) == [row("wear", 9, 1)]
 
 

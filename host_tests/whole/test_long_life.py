@@ -39,6 +39,7 @@ from threewire.metering.demand import Demand  # isort: skip
 from threewire.operation.faults import ClockCheck, Faults  # isort: skip
 from threewire.storage.keeper import Keeper  # isort: skip
 from threewire.metering.registers import Register, Registers  # isort: skip
+from threewire.operation.report import Report
 from threewire.operation.telemetry import pieces  # isort: skip
 
 YEARS = 100
@@ -141,7 +142,7 @@ def test_what_an_old_meter_says_has_all_its_digits() -> None:
     years = YEARS * 31557600
     codes = full_load(1.5)
     old = aged(Run(), FULL_WH, years * board().tick_hz).feed(codes)
-    text = "".join(pieces(old.meter))
+    text = "".join(pieces(Report(old.meter)))
     assert f'{{"t":{years + 1}.' in text
     wh = Fraction(old.meter.registers.delivered.residue, unit_of(board()))
     gained = old.meter.registers.delivered.wh - FULL_WH

@@ -7,7 +7,6 @@ import argparse
 import functools
 import math
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,24 +15,33 @@ from tools.common.errors import EngineFailed, InputError, PortError, Unavailable
 
 
 class Progress:
-    """One line on stderr, rewritten about ten times a second, when that is a terminal."""
+    """A bar on stderr, with what has been done of a `total` and the time left, when that is a
+    terminal; else nothing."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._on = sys.stderr.isatty()
-        self._start = self._shown = time.monotonic()
+    def __init__(self, what: str, total: float, unit: str) -> None:
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            from rich import progress  # it takes a while to import
+            from rich.console import Console
 
-    def at(self, seconds: float) -> None:
-        now = time.monotonic()
-        if self._on and now - self._shown > 0.1:
-            self._shown = now
-            speed = seconds / (now - self._start)
-            text = f"\rreplaying {seconds:8.1f} of {self._seconds:.1f} s, {speed:.0f} x real time"
-            print(text, end="", file=sys.stderr, flush=True)
+            self._bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.TextColumn(f"{{task.completed:.1f}} of {{task.total:.1f}} {unit}"),
+                progress.TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._bar.add_task(what, total=total)
+            self._bar.start()
+
+    def at(self, done: float) -> None:
+        if self._bar:
+            self._bar.update(self._task, completed=done)
 
     def done(self) -> None:
-        if self._on:
-            print("\r" + " " * 70 + "\r", end="", file=sys.stderr, flush=True)
+        if self._bar:
+            self._bar.stop()
 
 
 def seconds(text: str) -> float:
@@ -49,8 +57,8 @@ def seconds(text: str) -> float:
 
 def reporting(failed: int = 1) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Makes a main that tells its errors, one line each, and returns the exit status that goes
-    with them: what main returned; 2 what is given cannot be used; `failed` a board or an engine cannot
-    be had or has failed; 130 Ctrl-C."""
+    with them: what main returned; 2 what is given cannot be used; `failed` a board or an engine
+    cannot be had or has failed; 130 Ctrl-C."""
 
     def told(main: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(main)

@@ -16,25 +16,6 @@ from tools.common.errors import InputError
 from tools.common.files import read_json, replacing
 
 
-def load_calibration(path: str | Path | None, layout: Layout) -> dict[str, Any]:
-    """The constants in a JSON file, checked for this board; {} without a file. Raises
-    InputError.
-    """
-    if path is None:
-        return {}
-    try:
-        constants = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise InputError(f"{path}: {problem.strerror}; expected a calibration file") from None
-    except ValueError as problem:
-        raise InputError(
-            f"{path}: not JSON ({problem}); expected an object like "
-            '{"v1_nv": 110000000, "i1_na": 150000000}'
-        ) from None
-    check_calibration(constants, layout, path)
-    return constants
-
-
 def check_calibration(constants: Any, layout: Layout, path: str | Path) -> None:
     """InputError, naming `path`, unless the constants suit the board."""
     try:
@@ -46,10 +27,7 @@ def check_calibration(constants: Any, layout: Layout, path: str | Path) -> None:
 def read_constants(path: str | Path, layout: Layout) -> dict[str, Any]:
     """The constants in a file, checked for this board. Raises InputError."""
     found = read_json(Path(path), "calibration")
-    try:
-        from_dict(found, layout)
-    except CalibrationError as problem:
-        raise InputError(f"{path}: {problem}") from None
+    check_calibration(found, layout, path)
     return found
 
 

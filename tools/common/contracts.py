@@ -3,6 +3,8 @@
 Flow: the code's imports -> import-linter -> CONTRACTS -> its report.
 """
 
+from typing import Any
+
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
 
@@ -10,8 +12,8 @@ from importlinter import Contract, ContractCheck, fields, output
 class OnlyContract(Contract):
     """A package imports itself and what is named, of the standard library and others too."""
 
-    package = fields.StringField()
-    allowed = fields.SetField(subfield=fields.StringField())
+    package: Any = fields.StringField()
+    allowed: Any = fields.SetField(subfield=fields.StringField())
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         package = str(self.package)
@@ -31,7 +33,7 @@ class OnlyContract(Contract):
 class UnimportedContract(Contract):
     """No module imports one of this name, whatever package it is in."""
 
-    name_of_module = fields.StringField()
+    name_of_module: Any = fields.StringField()
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         ending = f".{self.name_of_module}"

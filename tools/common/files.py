@@ -64,7 +64,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
     Raises InputError when it is missing, not JSON, not an object, or repeats a key.
     """
-    check_file(path, what)
+    check_file(path, f"JSON {what}")
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for k, (key, _) in enumerate(pairs):

@@ -1,6 +1,6 @@
 """Keeps what the monitor sees as CSV, a row a report, each on the disk's side before the next.
 
-Flow: monitor_report -> MONITOR CSV -> file.  A row is one write: whoever kills the program leaves
+Flow: report -> CSV FILE -> disk.  A row is one write: whoever kills the program leaves
 whole rows.
 """
 
@@ -12,24 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from threewire.operation.report import ENERGIES, LEDS, PLACES, POWERS, RMS
 from tools.common.errors import InputError
 from tools.common.files import reason
 from tools.monitor.report import Element, Report, Total
 
-_OF_ELEMENT = (
-    "volts",
-    "amps",
-    "watts",
-    "var",
-    "va",
-    "power_factor",
-    "delivered_wh",
-    "received_wh",
-    "reversed",
-    "verdict",
-)
-_OF_TOTAL = ("watts", "var", "va", "power_factor", "delivered_wh", "received_wh")
-_LEDS = ("kwh", "ten", "reverse")
+_OF_TOTAL = (*POWERS, *ENERGIES)
+_OF_ELEMENT = (*RMS, *_OF_TOTAL, "reversed", "verdict")
 
 
 def _named(name: str, k: int) -> str:
@@ -44,7 +33,7 @@ COLUMNS = (
     *(_named(name, k) for k in (1, 2) for name in _OF_ELEMENT),
     *_OF_TOTAL,
     "hertz",
-    *(f"led_{name}" for name in _LEDS),
+    *(f"led_{name}" for name in LEDS),
     "faults",
 )
 # More than a row of headers is long.
@@ -58,7 +47,7 @@ def row(report: Report, now: datetime) -> list[str]:
         found += [_shown(element, name) for name in _OF_ELEMENT]
     found += [_shown(report.total, name) for name in _OF_TOTAL]
     found.append(f"{report.hertz:.3f}")
-    found += [str(int(report.leds[name])) for name in _LEDS]
+    found += [str(int(report.leds[name])) for name in LEDS]
     found.append(str(sum(report.counts.values())))
     return found
 
@@ -68,7 +57,7 @@ def _shown(of: Element | Total, name: str) -> str:
     if isinstance(value, bool):
         return str(int(value))
     # With the places that telemetry has.
-    return f"{value:.{4 if name == 'power_factor' else 3}f}" if isinstance(value, float) else value
+    return f"{value:.{PLACES.get(name, 3)}f}" if isinstance(value, float) else value
 
 
 def _line(values: tuple[str, ...] | list[str]) -> bytes:

@@ -1,6 +1,6 @@
 """Draws what was watched: power and voltage of each element, registers, LEDs as lanes.
 
-Flow: monitor_history -> MONITOR PLOT -> file.
+Flow: history -> PLOT -> file.
 """
 
 from __future__ import annotations
@@ -16,16 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from threewire.operation.report import LEDS
+from tools.common import led_lanes
 from tools.common.files import save_plot
 from tools.monitor.history import History, Point
 
-# Lamps by name: what it says beside the lane, its colour when lit.
-_LANES = (
-    ("kwh", "1000 Wh", "#2ca02c"),
-    ("ten", "10 Wh", "#2ca02c"),
-    ("reverse", "reverse", "#d62728"),
-)
-_DARK = "#e4e4e4"
 # Up to so many seconds the time is in this unit, of so many.
 _UNITS = ((600.0, 1.0, "seconds"), (36000.0, 60.0, "minutes"), (float("inf"), 3600.0, "hours"))
 # Less is not worth a whole axis.
@@ -46,7 +41,7 @@ def line(points: Sequence[Point], value: Callable[[Point], Any]) -> tuple[Floats
 
 
 def spans(points: Sequence[Point], name: str, lit: bool) -> list[tuple[float, float]]:
-    """(start, length) of each stretch in which the lamp was lit, or was dark: a point tells of the
+    """(start, length) of each stretch in which the LED was lit, or was dark: a point tells of the
     time since the one before it, unless there was no connection."""
     found: list[tuple[float, float]] = []
     for before, point in pairwise(points):
@@ -90,14 +85,14 @@ def _draw(
 
 
 def _draw_lanes(axes: Axes, points: Sequence[Point], scale: float) -> None:
-    for k, (name, _, colour) in enumerate(_LANES):
-        lane = (len(_LANES) - 1 - k, 0.7)
-        for lit, shown in ((False, _DARK), (True, colour)):
-            scaled = [(start / scale, size / scale) for start, size in spans(points, name, lit)]
-            axes.broken_barh(scaled, lane, facecolors=shown)
-    axes.set_yticks([len(_LANES) - 0.65 - k for k in range(len(_LANES))])
-    axes.set_yticklabels([label for _, label, _ in _LANES])
-    axes.set_ylabel("LEDs")
+    dark, lit = (
+        {
+            name: [(start / scale, size / scale) for start, size in spans(points, name, is_lit)]
+            for name in LEDS
+        }
+        for is_lit in (False, True)
+    )
+    led_lanes.draw(axes, dark, lit)
 
 
 def draw(history: History, began: datetime, seconds: float, port: str, path: str | Path) -> None:

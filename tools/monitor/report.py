@@ -1,6 +1,6 @@
 """A line of telemetry, checked: what the monitor shows, keeps and draws.
 
-Flow: monitor_link -> MONITOR REPORT -> view, csv, plot.  A line that a bad cable has damaged, or
+Flow: link -> REPORT -> view, CSV file, plot.  A line that a bad cable has damaged, or
 that another program wrote, must not get further than here.
 """
 
@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from threewire.operation.report import DEMAND, ENERGIES, ESTIMATED, LEDS, POWERS, VARH
+
 _WH = re.compile(r"\d{1,20}\.\d{1,12}")
 # No sentence of the firmware's is as long.
 _LONGEST_TEXT = 500
-_NO_COUNTS = ("lost_frames", "estimated_delivered_wh", "estimated_received_wh", "active")
+_NO_COUNTS = ("lost_frames", *ESTIMATED, "active")
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,14 @@ def _report(line: Mapping[str, Any]) -> Report:
         total=Total(**_powers(line)),
         elements=(_element(one, first), _element(two, second)),
         hertz=_number(line["hertz"]),
-        leds={name: _truth(line["leds"][name]) for name in ("kwh", "ten", "reverse")},
+        leds={name: _truth(line["leds"][name]) for name in LEDS},
         demand={
             name: None if line["demand"][name] is None else _number(line["demand"][name])
-            for name in ("watts", "least", "most", "peak")
+            for name in DEMAND
         },
         service=_text(line["doctor"]["service"]),
         lost_frames=_count(faults["lost_frames"]),
-        estimated_delivered_wh=_wh(faults["estimated_delivered_wh"]),
-        estimated_received_wh=_wh(faults["estimated_received_wh"]),
+        **{name: _wh(faults[name]) for name in ESTIMATED},
         counts={
             _text(name): _count(value) for name, value in faults.items() if name not in _NO_COUNTS
         },
@@ -119,12 +120,11 @@ def _element(element: Mapping[str, Any], finding: Mapping[str, Any]) -> Element:
 
 
 def _powers(of: Mapping[str, Any]) -> dict[str, Any]:
-    first, second, third, fourth = (_wh(text) for text in _list(of["varh"]))
+    first, second, third, fourth = (_wh(text) for text in _list(of[VARH]))
     return {
-        **{name: _number(of[name]) for name in ("watts", "var", "va", "power_factor")},
-        "delivered_wh": _wh(of["delivered_wh"]),
-        "received_wh": _wh(of["received_wh"]),
-        "varh": (first, second, third, fourth),
+        **{name: _number(of[name]) for name in POWERS},
+        **{name: _wh(of[name]) for name in ENERGIES},
+        VARH: (first, second, third, fourth),
     }
 
 

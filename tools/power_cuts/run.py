@@ -13,7 +13,7 @@ from typing import Any
 from tools import image
 from tools.common import boards
 from tools.common.errors import EngineFailed
-from tools.common.rows import Row
+from tools.common.rows import Row, row
 from tools.engines import interpreters as engines
 
 # Of the boards whose flash is known here: a Pico's, the one that is emulated too.
@@ -91,7 +91,7 @@ def _cut_row(what: str, count: dict[str, Any], found: str) -> Row:
     lost = sum(count["lost"].values())
     if lost:
         found = ", ".join(f"{name}: {n}" for name, n in sorted(count["lost"].items()))
-    return {"what": what, "tried": count["tried"], "lost": lost, "pass": not lost, "found": found}
+    return row(what, count["tried"], lost, found)
 
 
 def _wear_rows(wear: dict[str, Any]) -> list[Row]:
@@ -102,14 +102,14 @@ def _wear_rows(wear: dict[str, Any]) -> list[Row]:
         worst_a_day = worst / saves * a_day
         years = ERASURES / worst_a_day / 365.25
         rows.append(
-            {
-                "what": f"wear at {load}, {a_day} saves a day",
-                "tried": saves,
-                "lost": failed,
-                "pass": years >= YEARS and not failed,
-                "found": f"{each:.3f} erasures a save, the worst block {worst_a_day:.1f} a day: "
+            row(
+                f"wear at {load}, {a_day} saves a day",
+                saves,
+                failed,
+                f"{each:.3f} erasures a save, the worst block {worst_a_day:.1f} a day: "
                 f"{years:.0f} years",
-            }
+                holds=years >= YEARS,
+            )
         )
     return rows
 
@@ -135,15 +135,14 @@ def _time_rows(wear: dict[str, Any], board: str) -> list[Row]:
         for k in (0, 1)
     )
     return [
-        {
-            "what": f"saves within the {ring_ms:.0f} ms that the ring holds",
-            "tried": wear["saves"],
-            "lost": late,
-            "pass": not late,
-            "found": f"at most {erased} erasures and {pages} pages: "
+        row(
+            f"saves within the {ring_ms:.0f} ms that the ring holds",
+            wear["saves"],
+            late,
+            f"at most {erased} erasures and {pages} pages: "
             f"{lasts(erased, pages, 0):.0f} ms typically, {lasts(erased, pages, 1):.0f} ms at "
             f"most; by the maxima {100 * risky / wear['saves']:.0f} % of the saves may be late",
-        }
+        )
     ]
 
 

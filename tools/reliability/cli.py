@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common.rows import Row, kept, row
 from tools.power_cuts import run as power_cuts
 from tools.reliability import hostile_input as fuzz_console
 from tools.soak import run as soak
@@ -32,18 +33,6 @@ _SOAK_S = (540.0, 86400.0)
 _HOSTILE = (300, 20_000)
 _SEED = 1
 
-Row = dict[str, Any]
-
-
-def row(what: str, tried: int, lost: int) -> Row:
-    """A line of the table; what was not tried has not passed."""
-    return {"what": what, "tried": tried, "lost": lost, "pass": tried > 0 and lost == 0}
-
-
-def kept(found: Iterable[Row]) -> list[Row]:
-    """Rows of other tables as this one has them: one that has failed for anything has lost."""
-    return [row(of["what"], of["tried"], of["lost"] or (0 if of["pass"] else 1)) for of in found]
-
 
 def power(short: bool) -> list[Row]:
     """The register store under power cuts, and how long the flash lasts.
@@ -51,7 +40,7 @@ def power(short: bool) -> list[Row]:
     The short form leaves out the latter: few saves make wear look worse than it is.
     """
     found = power_cuts.rows(cuts=_CUTS[not short], saves=_SAVES[not short])
-    return kept(dict(of) for of in found if not (short and of["what"].startswith("wear")))
+    return kept(of for of in found if not (short and of["what"].startswith("wear")))
 
 
 def whole_firmware(short: bool) -> list[Row]:
@@ -121,22 +110,25 @@ def hostile_input(short: bool) -> list[Row]:
     draw = random.Random(_SEED)
     seeds = fuzz_console.seeds()
     targets = fuzz_console.TARGETS
-    counts = {True: [0, 0], False: [0, 0]}
+    tried, lost = Counter[bool](), Counter[bool]()
     for _ in range(_HOSTILE[not short]):
         kind = draw.randrange(len(targets))
         seed = draw.choice([seed for seed in seeds if seed[0] == kind])
         target = targets[kind]
         data = hostile(seed[1:], draw)
-        count = counts[target is fuzz_console.fuzz_console]
-        count[0] += 1
+        is_typed = target is fuzz_console.fuzz_console
+        tried[is_typed] += 1
         try:
             target(data)
         except Exception as problem:
-            count[1] += 1
+            lost[is_typed] += 1
             print(f"{target.__name__}({data[:200]!r}): {problem!r}", file=sys.stderr)
     return [
-        row("hostile input typed at the console", *counts[True]),
-        row("stored files that are damaged, and constants that are wrong", *counts[False]),
+        row(what, tried[is_typed], lost[is_typed])
+        for is_typed, what in (
+            (True, "hostile input typed at the console"),
+            (False, "stored files that are damaged, and constants that are wrong"),
+        )
     ]
 
 
@@ -211,5 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     found = rows(options.short)
     print(table(found))
-    output.write_text(json.dumps(found, indent=1) + "\n")
+    # What else was found is in the tables of the commands that tried it.
+    brief = [{key: value for key, value in of.items() if key != "found"} for of in found]
+    output.write_text(json.dumps(brief, indent=1) + "\n")
     return 0 if all(of["pass"] for of in found) else 1

@@ -20,7 +20,7 @@ from tools import image
 from tools.bench import load
 from tools.common import boards
 from tools.common.errors import Unavailable
-from tools.common.rows import Row, show
+from tools.common.rows import Row, row, show
 from tools.emulate import board as rp2040_board
 from tools.emulate.board import BoardError, EmulatedBoard
 
@@ -135,13 +135,7 @@ def _started(board: EmulatedBoard, runs: int) -> None:
 
 
 def _row(what: str, tried: int, problems: list[str], found: str) -> Row:
-    return {
-        "what": what,
-        "tried": tried,
-        "lost": len(problems),
-        "pass": not problems and tried > 0,
-        "found": problems[0] if problems else found,
-    }
+    return row(what, tried, len(problems), problems[0] if problems else found)
 
 
 def cuts(board: EmulatedBoard, saves: int) -> Row:

@@ -13,24 +13,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from threewire.operation.report import LEDS
+from tools.common import led_lanes
 from tools.common.files import save_plot
 
 if TYPE_CHECKING:
     from tools.replay.result import Replay
 
-# Lamps by name: what it says beside the lane, its colour when lit.
-_LANES = (
-    ("kwh", "1000 Wh", "#2ca02c"),
-    ("ten", "10 Wh", "#2ca02c"),
-    ("reverse", "reverse", "#d62728"),
-)
-_DARK = "#e4e4e4"
-
 
 def lit_spans(
     edges: list[tuple[float, bool]], lit_at_start: bool, seconds: float
 ) -> list[tuple[float, float]]:
-    """(start, length) of every time the lamp was on, from its edges."""
+    """(start, length) of every time the LED was on, from its edges."""
     spans = []
     since = 0.0 if lit_at_start else None
     for at, lit in edges:
@@ -45,14 +39,8 @@ def lit_spans(
 
 
 def _draw_lanes(axes: Axes, replay: Replay) -> None:
-    for k, (name, _, colour) in enumerate(_LANES):
-        lane = (len(_LANES) - 1 - k, 0.7)
-        spans = lit_spans(replay.edges(name), name != "reverse", replay.seconds)
-        axes.broken_barh([(0, replay.seconds)], lane, facecolors=_DARK)
-        axes.broken_barh(spans, lane, facecolors=colour)
-    axes.set_yticks([len(_LANES) - 0.65 - k for k in range(len(_LANES))])
-    axes.set_yticklabels([label for _, label, _ in _LANES])
-    axes.set_ylabel("LEDs")
+    lit = {name: lit_spans(replay.edges(name), name != "reverse", replay.seconds) for name in LEDS}
+    led_lanes.draw(axes, {name: [(0.0, replay.seconds)] for name in LEDS}, lit)
     axes.set_xlabel("seconds")
 
 

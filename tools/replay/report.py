@@ -9,10 +9,21 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from threewire.operation.report import DEMAND, ENERGIES, ESTIMATED, LEDS, POWERS, RMS, VARH
+
 if TYPE_CHECKING:
     from tools.replay.result import Replay
 
-_LEDS = ("kwh", "ten", "reverse")
+
+# What an engine's result has a reading under, in micro-units.
+_MICRO = {
+    "volts": "volts_uv",
+    "amps": "amps_ua",
+    "watts": "watts_uw",
+    "var": "vars_uw",
+    "va": "va_uva",
+    "power_factor": "power_factor_ppm",
+}
 
 
 def error_ppm(delivered: str, received: str, true_wh: float) -> float | None:
@@ -28,11 +39,15 @@ def error_ppm(delivered: str, received: str, true_wh: float) -> float | None:
 
 
 def _powers(result: dict[str, Any]) -> dict[str, float]:
+    return {name: result[_MICRO[name]] / 1e6 for name in POWERS}
+
+
+def _energies(result: dict[str, Any]) -> dict[str, Any]:
+    delivered, received = ENERGIES
     return {
-        "watts": result["watts_uw"] / 1e6,
-        "var": result["vars_uw"] / 1e6,
-        "va": result["va_uva"] / 1e6,
-        "power_factor": result["power_factor_ppm"] / 1e6,
+        delivered: result["delivered"]["wh"],
+        received: result["received"]["wh"],
+        VARH: result[VARH],
     }
 
 
@@ -42,11 +57,8 @@ def as_json(replay: Replay) -> dict[str, Any]:
     reference = replay.reference
     elements = [
         {
-            "delivered_wh": e["delivered"]["wh"],
-            "received_wh": e["received"]["wh"],
-            "varh": e["varh"],
-            "volts": e["volts_uv"] / 1e6,
-            "amps": e["amps_ua"] / 1e6,
+            **_energies(e),
+            **{name: e[_MICRO[name]] / 1e6 for name in RMS},
             **_powers(e),
             "reversed": e["reversed"],
         }
@@ -69,28 +81,22 @@ def as_json(replay: Replay) -> dict[str, Any]:
         "frames": result["frames"],
         "engine": replay.engine,
         "board": replay.board,
-        "delivered_wh": result["delivered"]["wh"],
-        "received_wh": result["received"]["wh"],
-        "varh": result["varh"],
+        **_energies(result),
         "elements": elements,
         **_powers(result),
         "hertz": result["hertz_mhz"] / 1e3,
-        "leds": {name: result["lit"][name] for name in _LEDS},
-        "edges": {name: [[s, lit] for s, lit in replay.edges(name)] for name in _LEDS},
+        "leds": {name: result["lit"][name] for name in LEDS},
+        "edges": {name: [[s, lit] for s, lit in replay.edges(name)] for name in LEDS},
         "demand": {
-            name: None if uw is None else uw / 1e6
-            for name, uw in (
-                ("watts", result["demand"]["watts_uw"]),
-                ("least", result["demand"]["least_uw"]),
-                ("most", result["demand"]["most_uw"]),
-                ("peak", result["demand"]["peak_uw"]),
-            )
+            name: None
+            if result["demand"][f"{name}_uw"] is None
+            else result["demand"][f"{name}_uw"] / 1e6
+            for name in DEMAND
         },
         "doctor": result["doctor"],
         "faults": {
             "lost_frames": result["lost_frames"],
-            "estimated_delivered_wh": result["estimated_delivered_wh"],
-            "estimated_received_wh": result["estimated_received_wh"],
+            **{name: result[name] for name in ESTIMATED},
             "clipped": replay.clipped,
         },
         "captured": None

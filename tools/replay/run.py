@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from threewire.metering.layout import Layout
 from tools.common import boards
 from tools.common.command import Progress
-from tools.common.constants import check_calibration, load_calibration
+from tools.common.constants import check_calibration, read_constants
 from tools.common.errors import InputError
 from tools.engines import process as engine_process
 from tools.engines.interpreters import choose_engine
@@ -64,7 +64,7 @@ def replay(
     if isinstance(opened, Capture):
         return _replay_capture(opened, board, engine, duration, swap_ct, calibration, trace, start)
     layout = boards.load(board or boards.DEFAULT)
-    constants = load_calibration(calibration, layout)
+    constants = {} if calibration is None else read_constants(calibration, layout)
     source = Source(
         opened, None if duration is None else Fraction(duration).limit_denominator(10**9)
     )
@@ -148,7 +148,7 @@ def _replay_capture(
             raise InputError(f"{capture.path}: its calibration is not JSON ({problem})") from None
         check_calibration(constants, layout, capture.path)
     else:
-        constants = load_calibration(calibration, layout)
+        constants = {} if calibration is None else read_constants(calibration, layout)
 
     def codes() -> Iterator[NDArray[np.uint16]]:
         rest = left
@@ -176,7 +176,7 @@ def _meter(
     trace: bool,
     spans: Sequence[tuple[int, int]] = (),
 ) -> engine_process.Metered:
-    progress = Progress(seconds)
+    progress = Progress("replaying", seconds, "s")
     period = layout.frame_ticks / layout.tick_hz
 
     def counted() -> Iterator[NDArray[np.uint16]]:

@@ -8,7 +8,6 @@ import contextlib
 import json
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tools.common import boards
+from tools.common.command import Progress
 from tools.common.errors import EngineFailed, InputError
+from tools.common.rows import Row, row
 from tools.engines import interpreters as engines
 from tools.soak.judge import CAPTURE_S, CHECKS, Check, Event, Judge, sent
 from tools.soak.loads import Reference, codes
@@ -102,15 +103,10 @@ class Soak:
     def passed(self) -> bool:
         return all(check.tried and not check.failures for check in self.checks.values())
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Rows "what", "tried", "lost", "pass"."""
+    def rows(self) -> list[Row]:
+        """What was tried, and lost."""
         return [
-            {
-                "what": CHECKS[name],
-                "tried": check.tried,
-                "lost": len(check.failures),
-                "pass": bool(check.tried) and not check.failures,
-            }
+            row(CHECKS[name], check.tried, len(check.failures))
             for name, check in self.checks.items()
         ]
 
@@ -226,12 +222,12 @@ def run(
 
 def _lines(stream: Any, seconds: float) -> Iterator[str]:
     """The lines of a stream; says how far it is, on a terminal."""
-    at, shown = 0, time.monotonic()
-    for line in stream:
-        yield line.decode(errors="replace").rstrip("\r\n")
-        at += line.startswith(b'{"t":')
-        if sys.stderr.isatty() and time.monotonic() > shown + 2:
-            shown = time.monotonic()
-            print(f"\r{at / 3600:.2f} of {seconds / 3600:.2f} h ", end="", file=sys.stderr)
-    if sys.stderr.isatty():
-        print("\r" + " " * 30 + "\r", end="", file=sys.stderr)
+    at = 0
+    progress = Progress("soaking", seconds / 3600, "h")
+    try:
+        for line in stream:
+            yield line.decode(errors="replace").rstrip("\r\n")
+            at += line.startswith(b'{"t":')
+            progress.at(at / 3600)
+    finally:
+        progress.done()

@@ -300,7 +300,7 @@ def test_no_wire_runs_through_a_text(path):
 
 
 def test_the_front_has_its_three_lamps():
-    found = texts("tools/front_panel.svg")
+    found = texts("boards/front_panel.svg")
     said = " ".join(t.text for t in found)
     for words in (
         "1000 Wh cycle: 500 on, 500 off", "10 Wh cycle: 5 on, 5 off",
@@ -309,7 +309,7 @@ def test_the_front_has_its_three_lamps():
         assert words in said
     lamps = [
         (float(c.get("cx", "nan")), c.get("fill"))
-        for c in svg("tools/front_panel.svg")
+        for c in svg("boards/front_panel.svg")
         if c.get("fill") in ("url(#green-lens)", "url(#red-lens)")
     ]
     at = {t.text: (t.x0 + t.x1) / 2 for t in found}
@@ -347,8 +347,8 @@ def test_fuses_are_at_their_taps():
 
 
 def test_the_checks_are_in_the_order_of_the_readme():
-    """The project's README numbers them 1 to 3, as the meter's verdicts do."""
-    listed = re.findall(r"^([123])\. (.+\?)$", (ROOT / "README.md").read_text(), re.M)
+    """The firmware's page numbers them 1 to 3, as the meter's verdicts do."""
+    listed = re.findall(r"^([123])\. (.+\?)$", (ROOT / "firmware" / "README.md").read_text(), re.M)
     assert [number for number, _ in listed] == ["1", "2", "3"]
     chart = [t for t in sorted(texts("boards/reverse.svg"), key=lambda t: t.base)]
     shown = [t.text for t in chart if re.match(r"[123]  ?", t.text)]
@@ -562,7 +562,8 @@ def test_every_drawing_is_on_the_page_and_every_link_leads_somewhere():
         path.removeprefix("boards/") for path in drawings.makers() if path.startswith("boards/")
     )
     headings = {}
-    for file in (ROOT / "boards" / "README.md", ROOT / "README.md"):
+    for folder in ("boards", "firmware", "tools"):
+        file = ROOT / folder / "README.md"
         titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
         headings[file] = {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
     for target in re.findall(r"(?<!!)\[[^]]+\]\(([^)]+)\)", README):

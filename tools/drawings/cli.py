@@ -1,6 +1,6 @@
 """Draws every picture of the project that is not a plot: pinouts, circuits, wiring, the front.
 
-Flow: board files, front_end_values -> DRAWINGS -> boards/*.svg, tools/front_panel.svg.
+Flow: board files, parts -> DRAWINGS -> boards/*.svg, boards/front_panel.svg.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from tools.drawings.wiring import wiring
 def makers() -> dict[str, Callable[[], Drawing]]:
     """Path below the project's folder -> what draws it.
 
-    A board whose outline tools/drawing_outlines.py does not have gets no drawing.
+    A board whose outline tools/drawings/outlines.py does not have gets no drawing.
     """
     found: dict[str, Callable[[], Drawing]] = {
         f"boards/{name}.svg": partial(drawing_boards.pinout, name)
@@ -40,7 +40,7 @@ def makers() -> dict[str, Callable[[], Drawing]]:
         "boards/voltage_transformer.svg": drawing_voltage.voltage_transformer,
         "boards/voltage_zmpt101b.svg": drawing_voltage.voltage_zmpt101b,
         "boards/wiring.svg": wiring,
-        "tools/front_panel.svg": front_panel,
+        "boards/front_panel.svg": front_panel,
     }
     return found
 

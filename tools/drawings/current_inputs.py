@@ -1,6 +1,6 @@
 """Circuits of the current inputs: a CT of 0.1 A, a 5 A line CT, a CT with a burden built in.
 
-Flow: front_end_values -> CURRENT CIRCUITS -> boards/ct_*.svg.
+Flow: parts -> CURRENT CIRCUITS -> boards/ct_*.svg.
 """
 
 from tools.drawings import parts as values

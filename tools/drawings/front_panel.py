@@ -1,6 +1,6 @@
 """The meter's front with its three lamps lit, as a picture.
 
-Flow: FRONT -> tools/front_panel.svg, the README's picture.
+Flow: FRONT -> boards/front_panel.svg, the README's picture.
 """
 
 from tools.drawings.svg import Drawing

@@ -1,6 +1,6 @@
 """What all inputs have alike: filter, clamps and the bias they stand on.
 
-Flow: front_end_values -> INPUT -> boards/input.svg, and the right half of every circuit.
+Flow: parts -> INPUT -> boards/input.svg, and the right half of every circuit.
 """
 
 from tools.drawings import parts as values

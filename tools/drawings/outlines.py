@@ -1,6 +1,6 @@
 """The boards as their makers lay them out: header pins in physical order, from above.
 
-Flow: OUTLINES + board file -> drawing_boards.  A pin is "name" or "name=GPIO", the name as it is
+Flow: OUTLINES + board file -> pinouts.  A pin is "name" or "name=GPIO", the name as it is
 printed on the board or, where it prints none, in its maker's pinout.
 """
 

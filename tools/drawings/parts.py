@@ -1,6 +1,6 @@
 """The parts of the front end: every value that the drawings and boards/README.md show, computed.
 
-Flow: what a count is worth -> FRONT END VALUES -> drawings, boards/README.md.  Designs on paper,
+Flow: what a count is worth -> PARTS -> drawings, boards/README.md.  Designs on paper,
 from datasheets' figures; none has been built by this project.
 """
 

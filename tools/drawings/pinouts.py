@@ -67,7 +67,7 @@ def pinout(name: str) -> Drawing:
     for gpio in sorted(set(used) - there):
         raise InputError(
             f"boards/{name}.py: GPIO{gpio} ({used[gpio][0]}) is on no header of the "
-            f"{outline.title}; tools/drawing_outlines.py lists those that are"
+            f"{outline.title}; tools/drawings/outlines.py lists those that are"
         )
     bottom = _TOP + 44 + outline.rows * _PITCH + 34
     notes = _notes(board, outline)

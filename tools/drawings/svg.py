@@ -1,6 +1,6 @@
 """Plain SVG by string building: lines, boxes, circles and texts at absolute places.
 
-Flow: drawing_* modules -> DRAWING -> .svg.  No transforms and no dates: the same calls give the
+Flow: the other modules -> DRAWING -> .svg.  No transforms and no dates: the same calls give the
 same bytes, and every text stands where its x and y say.
 """
 

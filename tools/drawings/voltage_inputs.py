@@ -1,6 +1,6 @@
 """Circuits of the voltage inputs: a small mains transformer with a divider, and a ZMPT101B.
 
-Flow: front_end_values -> VOLTAGE CIRCUITS -> boards/voltage_*.svg.
+Flow: parts -> VOLTAGE CIRCUITS -> boards/voltage_*.svg.
 """
 
 from tools.drawings import parts as values

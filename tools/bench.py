@@ -9,7 +9,6 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -27,6 +26,7 @@ from tools.engines import interpreters as engines
 from tools.engines import process as engine_process
 from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.model import FrontEnd
+from tools.front_end.waves import split_phase
 
 OUT = ROOT / "build" / "bench.json"
 BOARD = boards.DEFAULT
@@ -77,12 +77,7 @@ class Figure:
 
 def load(board: str = BOARD, amps: float = AMPS) -> Periodic:
     """120 V and 100 A on both legs, or as many as are said."""
-
-    def wave(rms: float) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda t: rms * math.sqrt(2) * np.sin(2 * math.pi * HERTZ * t)
-
-    waves = {"v1": wave(VOLTS), "i1": wave(amps), "v2": wave(-VOLTS), "i2": wave(-amps)}
-    return Periodic(waves, 3 / HERTZ, board)
+    return Periodic(split_phase((amps, amps), hertz=HERTZ, volts=VOLTS), 3 / HERTZ, board)
 
 
 def image_with_sampler(sampler: dict[str, Any]) -> bytes:

@@ -24,6 +24,7 @@ from tools.common.errors import InputError
 from tools.common.files import reason, replacing
 from tools.engines.interpreters import choose_engine
 from tools.front_end.looping import ArrayRecording, Floats, Recording
+from tools.front_end.waves import shape
 from tools.replay.report import as_json
 from tools.replay.run import replay
 
@@ -65,15 +66,12 @@ def _wave(
     harmonics: Mapping[int, float] | None = None,
     seconds: float = 1.0,
 ) -> Floats:
-    """A wave `degrees` ahead of line 1's voltage.  rms is its fundamental's, of which harmonics
-    are parts: a third above zero flattens it, one below zero makes it peaked."""
+    """A wave `degrees` ahead of line 1's voltage.  rms is its fundamental's; harmonics
+    as waves.shape has them."""
     # In the middle of each sample, which stands for the time from its left edge to the next.
     time = (np.arange(round(seconds * _RATE_HZ)) + 0.5) / _RATE_HZ
     angle = 2 * np.pi * _HERTZ * time + math.radians(degrees)
-    wave = np.sin(angle)
-    for order, part in (harmonics or {}).items():
-        wave += part * np.sin(order * angle)
-    return rms * math.sqrt(2) * wave
+    return rms * math.sqrt(2) * shape(angle, harmonics)
 
 
 def _recording(v1: Floats, i1: Floats, v2: Floats, i2: Floats) -> Recording:

@@ -33,13 +33,12 @@ from host_tests.rigs.meter_runs import (
     split_phase,
 )
 from host_tests.whole.test_engines_agree import TABLES
+from threewire.metering.accumulator import raw_per_wh
+from threewire.metering.calibration import from_dict, nominal
+from threewire.metering.meter import Meter
+from threewire.metering.registers import Registers
+from threewire.operation.capture import Capture
 from tools.common import boards
-
-from threewire.metering.accumulator import raw_per_wh  # isort: skip
-from threewire.metering.calibration import from_dict, nominal  # isort: skip
-from threewire.operation.capture import Capture  # isort: skip
-from threewire.metering.meter import Meter  # isort: skip
-from threewire.metering.registers import Registers  # isort: skip
 
 # What a line has beside its codes, at most: eight digits of frame, ten of CRC.
 BESIDE = 90

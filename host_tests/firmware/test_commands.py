@@ -17,15 +17,14 @@ from hypothesis import strategies as st
 from host_tests.conftest import need_engine
 from host_tests.rigs import meter_runs
 from host_tests.rigs.capture_board import assembled
+from threewire.operation.commands import Commands
+from threewire.operation.faults import NAMES
+from threewire.operation.telemetry import line
+from threewire.storage.record import CALIBRATION
+from threewire.storage.store import Store
 from tools.common import boards
 from tools.common.boards import ROOT
 from tools.reliability.hostile_input import LAYOUT, StandIn, Terminal
-
-from threewire.operation.commands import Commands  # isort: skip
-from threewire.operation.faults import NAMES  # isort: skip
-from threewire.storage.record import CALIBRATION  # isort: skip
-from threewire.storage.store import Store  # isort: skip
-from threewire.operation.telemetry import line  # isort: skip
 
 quick = settings(derandomize=True, deadline=None, max_examples=200)
 

@@ -17,9 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
+from threewire.storage.event_log import EventLog
 from tools.common.boards import ROOT  # puts the firmware on the path
-
-from threewire.storage.event_log import EventLog  # isort: skip
 
 FILE_BYTES = 2048
 KEYS = {"n", "t", "what", "old", "new"}

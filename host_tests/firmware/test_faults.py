@@ -14,22 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
-from host_tests.rigs.meter_runs import (
-    SLOTS,
-    Codes,
-    blocks,
-    board,
-    convert,
-    flat,
-    sine,
-    split_phase,
-)
+from host_tests.rigs.meter_runs import SLOTS, Codes, blocks, board, convert, flat, split_phase
+from threewire.metering.calibration import Calibration, nominal
+from threewire.metering.layout import Layout
+from threewire.metering.meter import Meter
+from threewire.operation.faults import NAMES, ClockCheck, FaultFinder, Faults
 from tools.common import boards
-
-from threewire.metering.calibration import Calibration, nominal  # isort: skip
-from threewire.operation.faults import NAMES, ClockCheck, Faults, FaultFinder  # isort: skip
-from threewire.metering.layout import Layout  # isort: skip
-from threewire.metering.meter import Meter  # isort: skip
+from tools.front_end.waves import sine
 
 MOST = 2**31 - 1
 

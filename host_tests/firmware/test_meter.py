@@ -25,12 +25,12 @@ from host_tests.rigs.meter_runs import (
     on_engine,
     register_wh,
     run,
-    sine,
     split_phase,
 )
 from threewire.metering.calibration import Calibration
 from tools.engines import process as engine_process
 from tools.front_end.looping import ArrayRecording, Source
+from tools.front_end.waves import sine
 
 HOUR_S = 3600
 

@@ -19,19 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
-from host_tests.rigs.meter_runs import (
-    I_NA,
-    MID,
-    SLOTS,
-    V_NV,
-    Codes,
-    Run,
-    Wave,
-    board,
-    convert,
-    flat,
-    sine,
-)
+from host_tests.rigs.meter_runs import I_NA, MID, SLOTS, V_NV, Codes, Run, board, convert, flat
 from threewire.metering import kernel
 from threewire.metering.adc_table import table as adc_table
 from threewire.metering.calibration import Calibration
@@ -39,6 +27,7 @@ from threewire.metering.layout import Layout
 from threewire.metering.phasors import Phasors
 from threewire.metering.window import Window
 from tools.common.boards import ROOT
+from tools.front_end.waves import Wave, sine
 
 ENGINES = ("micropython", "i386")
 TURN_BITS = 24

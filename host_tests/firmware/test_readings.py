@@ -15,14 +15,12 @@ import tools.common.boards
 from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import (
     Codes,
-    Wave,
     blocks,
     board,
     convert,
     flat,
     front_end,
     run,
-    sine,
     split_phase,
 )
 from threewire.metering.calibration import nominal
@@ -32,6 +30,7 @@ from threewire.metering.readings import Total
 from threewire.metering.window import Window
 from tools.engines import process as engine_process
 from tools.front_end.looping import ArrayRecording, Source
+from tools.front_end.waves import Wave, sine
 
 SECONDS = 3.0
 

@@ -11,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
-from tools.common.boards import ROOT  # puts the firmware on the path
-
-from threewire.storage.record import (  # isort: skip
+from threewire.storage.record import (
     CALIBRATION,
     MAX_BYTES,
     REGISTERS,
@@ -21,6 +19,7 @@ from threewire.storage.record import (  # isort: skip
     pack,
     unpack,
 )
+from tools.common.boards import ROOT  # puts the firmware on the path
 
 # A meter after 20 years at 48 kW: four registers of each element, two of the net, and as many
 # estimated, each with the residue of a watt-hour (48 MHz); then times, counters, flags.

@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
+from threewire.storage.record import REGISTERS
+from threewire.storage.restarts import CAUSES, Restarts
+from threewire.storage.store import Store
 from tools.common.boards import ROOT  # puts the firmware on the path
-
-from threewire.storage.record import REGISTERS  # isort: skip
-from threewire.storage.restarts import CAUSES, Restarts  # isort: skip
-from threewire.storage.store import Store  # isort: skip
 
 
 class Memory:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
-from host_tests.rigs.meter_runs import Codes, Wave, blocks, board, convert, flat, sine
+from host_tests.rigs.meter_runs import Codes, blocks, board, convert, flat
+from threewire.metering.calibration import Calibration, nominal
+from threewire.metering.layout import Layout
+from threewire.metering.sag import Sag
 from tools.common import boards
-
-from threewire.metering.calibration import Calibration, nominal  # isort: skip
-from threewire.metering.layout import Layout  # isort: skip
-from threewire.metering.sag import Sag  # isort: skip
+from tools.front_end.waves import Wave, sine
 
 VOLTS = 120.0
 # From the collapse to the end of the block that raises the alarm: 20 ms, give or take what a half

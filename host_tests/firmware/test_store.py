@@ -16,11 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
+from threewire.storage.record import CALIBRATION, REGISTERS, pack
+from threewire.storage.store import Store, made_for
 from tools import image  # puts the firmware on the path
 from tools.common.boards import ROOT
-
-from threewire.storage.record import CALIBRATION, REGISTERS, pack  # isort: skip
-from threewire.storage.store import Store, made_for  # isort: skip
 
 
 def store(folder: Path, open_file: Callable[..., Any] = open, **options: Any) -> Store:

@@ -13,10 +13,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-import tools.common.boards  # noqa: F401  puts the firmware and the shim on the path
-
-from threewire.operation.commands import Commands  # isort: skip
-from threewire.operation.console import Console  # isort: skip
+from threewire.operation.commands import Commands
+from threewire.operation.console import Console
 
 PROMPT = b"\r\n>>> "
 _LOOK_S = 0.005

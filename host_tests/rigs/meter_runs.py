@@ -5,9 +5,8 @@ loads and codes alone.
 """
 
 import copy
-import math
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -15,17 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import tools.common.boards  # puts the firmware and the shim on the path
 from host_tests.conftest import need_engine
+from threewire.metering.calibration import Calibration, nominal
+from threewire.metering.layout import Layout
+from threewire.metering.meter import Meter
+from threewire.metering.window import Window
+from tools.common import boards
 from tools.engines import process as engine_process
+from tools.front_end import waves
 from tools.front_end.model import FrontEnd
+from tools.front_end.waves import Wave
 
-from threewire.metering.calibration import Calibration, nominal  # isort: skip
-from threewire.metering.layout import Layout  # isort: skip
-from threewire.metering.meter import Meter  # isort: skip
-from threewire.metering.window import Window  # isort: skip
-
-BOARD = tools.common.boards.DEFAULT
+BOARD = boards.DEFAULT
 SLOTS = ("i1", "v1", "i2", "v2")
 MID = 2048
 V_NV = 110_000_000
@@ -35,7 +35,6 @@ I_NA = 150_000_000
 NANO_WH = 3600 * 10**18
 
 Codes = NDArray[np.uint16]
-Wave = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 # (wh, residue) of a register: its whole content.
 Raw = tuple[int, int]
 
@@ -71,7 +70,7 @@ def board(
 
 def default_board() -> Layout:
     """The board that engines are run with."""
-    return tools.common.boards.load(BOARD)
+    return boards.load(BOARD)
 
 
 def front_end(layout: Layout, **options: Any) -> FrontEnd:
@@ -79,24 +78,13 @@ def front_end(layout: Layout, **options: Any) -> FrontEnd:
     return FrontEnd.of(layout, **options)
 
 
-def sine(rms: float, hertz: float = 60, lag_deg: float = 0) -> Wave:
-    """Volts or amperes against seconds."""
-    peak, lag = rms * math.sqrt(2), math.radians(lag_deg)
-    return lambda t: peak * np.sin(2 * math.pi * hertz * t - lag)
-
-
 def split_phase(amps: Sequence[float], lag_deg: float = 0, hertz: float = 60) -> dict[str, Wave]:
     """120 V on both lines and a current on each, negative for one that flows backwards."""
-    return {
-        "v1": sine(120, hertz),
-        "i1": sine(amps[0], hertz, lag_deg),
-        "v2": sine(-120, hertz),
-        "i2": sine(-amps[1], hertz, lag_deg),
-    }
+    return waves.split_phase(amps, (lag_deg, lag_deg), hertz)
 
 
 def convert(
-    waves: dict[str, Wave],
+    mains: dict[str, Wave],
     seconds: float,
     layout: Layout | None = None,
     noise: float = 0.0,
@@ -107,7 +95,7 @@ def convert(
 ) -> Codes:
     """The codes (frames, slots) of an ADC with triangular dither and `noise` counts rms.
 
-    Each input is converted at its slot's own instant; one that is not in `waves` is at zero.
+    Each input is converted at its slot's own instant; one that is not in `mains` is at zero.
     """
     layout = layout or board()
     period = layout.frame_ticks / layout.tick_hz
@@ -118,9 +106,9 @@ def convert(
         value = rng.uniform(-0.5, 0.5, t.size) + rng.uniform(-0.5, 0.5, t.size)
         if noise:
             value += rng.normal(0, noise, t.size)
-        if name in waves:
+        if name in mains:
             per_count = gains[name[0] == "i"] * 1e-9
-            value += waves[name](t + layout.slot_ns[name] * 1e-9) / per_count
+            value += mains[name](t + layout.slot_ns[name] * 1e-9) / per_count
         codes[:, k] = np.floor(value + MID + offset + 0.5).clip(0, 4095)
     return codes
 

@@ -17,10 +17,9 @@ from typing import Any, Self
 from host_tests.conftest import need_engine
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.meter_runs import Run, convert, default_board, split_phase
+from threewire.operation.telemetry import line
 from tools import image
 from tools.emulate import board as rp2040_board
-
-from threewire.operation.telemetry import line  # isort: skip
 
 FLASH = image.geometry(rp2040_board.FLASH)
 PICO = {

@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from host_tests.rigs.meter_runs import BOARD, Run, convert, split_phase
+from threewire.operation.faults import Faults
+from threewire.operation.report import Report as Snapshot
+from threewire.operation.telemetry import pieces
 from tools.common import boards
 from tools.monitor.report import Report, from_line
-
-from threewire.operation.faults import Faults  # isort: skip
-from threewire.operation.report import Report as Snapshot
-
-from threewire.operation.telemetry import pieces  # isort: skip
 
 
 @functools.cache

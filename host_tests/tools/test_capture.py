@@ -20,6 +20,10 @@ from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.machine import BY_TIMER
 from host_tests.rigs.meter_runs import Codes, convert, split_phase
 from host_tests.whole.test_engines_agree import TABLES
+from threewire.metering.calibration import from_dict, nominal
+from threewire.metering.layout import Layout
+from threewire.metering.meter import Meter
+from threewire.storage import record
 from tools import capture, image
 from tools.cable.console import BoardConsole
 from tools.common import boards
@@ -30,11 +34,6 @@ from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
 from tools.engines import process as engine_process
 from tools.replay import cli as replay
-
-from threewire.storage import record  # isort: skip
-from threewire.metering.calibration import from_dict, nominal  # isort: skip
-from threewire.metering.layout import Layout  # isort: skip
-from threewire.metering.meter import Meter  # isort: skip
 
 BOARD = boards.DEFAULT
 # Of package.json, which mip reads; the firmware has its own.

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 
 from tools import image
 from tools.common.boards import ROOT
+from tools.common.threewire import COMMANDS
 from tools.emulate import cli as emulate
 from tools.emulate.board import FLASH, EmulatedBoard
 from tools.emulate.port import EmulatedPort
@@ -43,6 +45,77 @@ def test_readme_leads_through_everything() -> None:
     wanted = ["demo", "test", "flash", "monitor", "capture", "calibrate"]
     assert [name for name in names if name in wanted] == wanted
     assert f"make flash BOARD={BOARD}" in commands()
+
+
+PAGES = [
+    "README.md",
+    *(f"{folder}/README.md" for folder in ("boards", "firmware", "host_tests", "tools")),
+]
+# A command in a page: on an indented line, or in `…`.
+SPAN = re.compile(r"^    ([^ |\n].*)$|`([^`\n]+)`", re.MULTILINE)
+TOOL = re.compile(r"(?:\.venv/bin/threewire |^threewire |python -m tools\.)(\w+)(.*)")
+MAKE = re.compile(r"^make ([a-z-]+)")
+
+
+def spans(page: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [indented or quoted for indented, quoted in SPAN.findall(text)]
+
+
+@cache
+def help_of(name: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", f"tools.{name}", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_every_page_is_one(page: str) -> None:
+    """Targets and commands there are, with options that they have."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    seen = 0
+    for span in spans(page):
+        if made := MAKE.search(span):
+            assert made[1] in targets, span
+            seen += 1
+        for name, rest in TOOL.findall(span):
+            if name == "COMMAND":
+                continue
+            assert name in COMMANDS, span
+            told = help_of(name)
+            for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest):
+                assert option in told, span
+            seen += 1
+    assert seen >= 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_of_every_page_leads_somewhere(page: str) -> None:
+    here = ROOT / page
+    for target in re.findall(r"\]\(([^)]+)\)", here.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        file = (here.parent / path).resolve() if path else here
+        assert file.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            made = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in made, target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_warning_is_on_every_page(page: str) -> None:
+    first = (ROOT / page).read_text(encoding="utf-8")[:1200]
+    assert re.search("mains voltage kills", first, re.IGNORECASE)
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len((ROOT / "README.md").read_bytes()) < 9000
 
 
 def test_readme_knows_every_target() -> None:

@@ -19,28 +19,19 @@ import pytest
 
 from host_tests.conftest import need_engine
 from host_tests.rigs.machine import WRAP, Machine, installed, mains, timer_board
-from host_tests.rigs.meter_runs import (
-    NANO_WH,
-    Run,
-    Sink,
-    board,
-    convert,
-    default_board,
-    flat,
-    sine,
-)
-from tools.common import boards
-
-from threewire.storage import record  # isort: skip
-from threewire.metering.accumulator import Accumulator  # isort: skip
-from threewire.metering.calibration import nominal  # isort: skip
-from threewire.operation.console import Console  # isort: skip
-from threewire.metering.demand import Demand  # isort: skip
-from threewire.operation.faults import ClockCheck, Faults  # isort: skip
-from threewire.storage.keeper import Keeper  # isort: skip
-from threewire.metering.registers import Register, Registers  # isort: skip
+from host_tests.rigs.meter_runs import NANO_WH, Run, Sink, board, convert, default_board, flat
+from threewire.metering.accumulator import Accumulator
+from threewire.metering.calibration import nominal
+from threewire.metering.demand import Demand
+from threewire.metering.registers import Register, Registers
+from threewire.operation.console import Console
+from threewire.operation.faults import ClockCheck, Faults
 from threewire.operation.report import Report
-from threewire.operation.telemetry import pieces  # isort: skip
+from threewire.operation.telemetry import pieces
+from threewire.storage import record
+from threewire.storage.keeper import Keeper
+from tools.common import boards
+from tools.front_end.waves import sine
 
 YEARS = 100
 DAYS = YEARS * 36525 // 100

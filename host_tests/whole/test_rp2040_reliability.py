@@ -25,6 +25,7 @@ from tools.common import boards
 from tools.emulate import board as rp2040_board
 from tools.emulate.board import BoardError, EmulatedBoard
 from tools.emulate.inputs import Inputs, Periodic, steady
+from tools.front_end.waves import split_phase
 from tools.reliability import emulated_board as rp2040_trials
 from tools.reliability.emulated_board import Stored, stored
 
@@ -68,17 +69,8 @@ def load(
 ) -> Inputs:
     """VOLTS and `part` of AMPS on both elements; turn -1: CT 2 is mounted the wrong way. `levels`
     are inputs that are stuck at a code."""
-    w = 2 * math.pi * hertz
-    waves = {
-        name: lambda t, rms=rms: rms * math.sqrt(2) * np.sin(w * t)
-        for name, rms in (
-            ("v1", VOLTS),
-            ("i1", AMPS * part),
-            ("v2", -VOLTS),
-            ("i2", -AMPS * part * turn),
-        )
-        if name not in levels
-    }
+    mains = split_phase((AMPS * part, AMPS * part * turn), hertz=hertz, volts=VOLTS)
+    waves = {name: wave for name, wave in mains.items() if name not in levels}
     periodic, stuck = Periodic(waves, cycles / hertz, BOARD), steady(levels, BOARD)
     pins = {pin - 26: name for name, pin in MODULE.SLOTS}
     return lambda channel, nanos: (stuck if pins.get(channel) in levels else periodic)(

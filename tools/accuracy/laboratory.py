@@ -20,6 +20,7 @@ from tools.common import boards
 from tools.engines import process as engine_process
 from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.model import FrontEnd
+from tools.front_end.waves import shape
 from tools.linearity import learn as linearity
 from tools.solve import solver
 
@@ -88,12 +89,10 @@ def waves(load: Load) -> tuple[ArrayRecording, float]:
     angle = 2 * math.pi * np.arange(_PER_CYCLE) / _PER_CYCLE + math.radians(load.start_deg)
     volts = math.sqrt(2) * load.volts * np.sin(angle)
     lagging = angle - math.radians(load.lag_deg)
-    shape = np.sin(lagging)
-    for order, part in load.harmonics.items():
-        shape += part * np.sin(order * lagging)
+    current = shape(lagging, load.harmonics)
     if load.half_wave:
-        shape = np.maximum(shape, 0.0)
-    amps = math.sqrt(2) * load.amps * shape
+        current = np.maximum(current, 0.0)
+    amps = math.sqrt(2) * load.amps * current
     one, two = load.elements
     signals = {"v1": volts, "i1": one * amps, "v2": -volts, "i2": -two * amps}
     looped = {name: np.tile(wave, _LOOP_CYCLES) for name, wave in signals.items()}

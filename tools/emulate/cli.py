@@ -7,8 +7,6 @@ capture, calibrate, with that PORT=.
 import argparse
 import time
 
-import numpy as np
-
 from tools import image
 from tools.common import boards, command
 from tools.common.command import say
@@ -16,24 +14,18 @@ from tools.common.errors import InputError, PortError, Unavailable
 from tools.emulate.board import ENGINE, FLASH, EmulatedBoard
 from tools.emulate.inputs import Inputs, Periodic
 from tools.emulate.port import EmulatedPort
+from tools.front_end.waves import split_phase
 
 _HZ = 60
 _VOLTS = 120.0
-# Amperes, and by how much of a turn they lag, of each element.
-_LOADS = ((30.0, 0.0), (12.0, 0.09))
+# Of each element.
+_AMPS = (30.0, 12.0)
+_LAGS_DEG = (0.0, 32.4)
 
 
 def house(board: str) -> Inputs:
     """What the ADC of a board sees: 120/240 V, a heater on line 1 and a motor on line 2."""
-
-    def wave(peak: float, turns: float):
-        return lambda t: peak * np.sin(2 * np.pi * (_HZ * t - turns))
-
-    waves = {}
-    for k, (amps, lag) in enumerate(_LOADS):
-        waves[f"v{k + 1}"] = wave(_VOLTS * 2**0.5, k / 2)
-        waves[f"i{k + 1}"] = wave(amps * 2**0.5, k / 2 + lag)
-    return Periodic(waves, 1 / _HZ, board)
+    return Periodic(split_phase(_AMPS, _LAGS_DEG, _HZ, _VOLTS), 1 / _HZ, board)
 
 
 def _tcp_port(text: str) -> int:

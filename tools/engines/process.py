@@ -1,10 +1,9 @@
 """An engine as a child process: codes go in, edges, traces and the result come out.
 
-Flow: front end -> ENGINE PROCESS (program.py on MicroPython or CPython) -> replay's result.
+Flow: front end -> PROCESS (program.py on MicroPython or CPython) -> replay's result.
 """
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -15,9 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.common.boards import ROOT
-from tools.common.errors import EngineFailed
-from tools.engines import interpreters as engines
+from tools.engines.child import started
 
 # MicroPython looks for free memory from the heap's start and marks all of it when it collects: a
 # small heap is the fast one.  Measured on the amd64 engine: 128 kB ran twice as fast as 1 MB.
@@ -86,49 +83,30 @@ def meter(
         "spans": list(spans),
     }
     before = _children_seconds()
-    script = str(Path(__file__).with_name("program.py"))
-    child = subprocess.Popen(
-        [*engines.command(engine, heap), script, str(ROOT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pipesize=PIPE_BYTES,
-    )
-    assert child.stdin and child.stdout and child.stderr
     metered = Metered()
-    complaints: list[bytes] = []
-    out, err = child.stdout, child.stderr
+    program = Path(__file__).with_name("program.py")
+    name = f"engine {engine}"
+    with started(engine, heap, program, config, name, PIPE_BYTES) as child:
 
-    def listen() -> None:
-        for line in out:
-            metered.take(line.decode())
+        def listen() -> None:
+            for line in child.out:
+                metered.take(line.decode())
 
-    listeners = [
-        threading.Thread(target=listen),
-        threading.Thread(target=lambda: complaints.append(err.read())),
-    ]
-    for thread in listeners:
-        thread.start()
-    try:
+        listener = threading.Thread(target=listen)
+        listener.start()
         try:
-            child.stdin.write(json.dumps(config).encode() + b"\n")
             for block in blocks:
-                child.stdin.write(np.ascontiguousarray(block, dtype="<u2").data)
-            child.stdin.close()
-        except BrokenPipeError:
-            pass  # it died: what it said on stderr tells why
-    except BaseException:
-        child.kill()
-        raise
-    finally:
-        for thread in listeners:
-            thread.join()
-        child.wait()
-        out.close()
-        err.close()
-    if child.returncode or not metered.result:
-        said = b"".join(complaints).decode(errors="replace").strip()
-        raise EngineFailed(f"engine {engine} ended with status {child.returncode}: {said[-2000:]}")
+                if not child.write(np.ascontiguousarray(block, dtype="<u2").data):
+                    break
+            child.end_input()
+            child.wait()
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            listener.join()
+        if child.status or not metered.result:
+            raise child.failed()
     metered.cpu_seconds = _children_seconds() - before
     return metered
 

@@ -119,6 +119,9 @@ def main():
     layout.frame_ticks = config["frame_ticks"]
     trace = Trace(config["trace_ticks"])
     gc.collect()  # of what compiling the modules has left, so that there is room in one piece
+    # The longest piece comes first, as on the board.
+    frame_bytes = 2 * layout.stride
+    codes = array("H", bytes(frame_bytes * config["block_frames"]))
     meter = Meter(
         layout,
         from_dict(config["calibration"], layout),
@@ -127,9 +130,6 @@ def main():
     )
     trace.meter = meter
     spans = Spans(config["spans"], layout.frame_ticks)
-
-    frame_bytes = 2 * layout.stride
-    codes = array("H", bytes(frame_bytes * config["block_frames"]))
     space = memoryview(as_bytes(codes))
     size = len(space)
     frames = 0

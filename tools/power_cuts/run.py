@@ -4,7 +4,6 @@ Flow: a board's flash image -> program.py on MicroPython -> RUN -> rows of a tab
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 
 from tools import image
 from tools.common import boards
-from tools.common.errors import EngineFailed
 from tools.common.rows import Row, row
-from tools.engines import interpreters as engines
+from tools.engines.child import started
 
 # Of the boards whose flash is known here: a Pico's, the one that is emulated too.
 BOARD = "pico"
@@ -62,7 +60,6 @@ def run(
 
     Raises Unavailable, EngineFailed.
     """
-    command = engines.command("micropython", _HEAP)
     with tempfile.NamedTemporaryFile(suffix=".littlefs") as file:
         file.write(flash)
         file.flush()
@@ -74,17 +71,13 @@ def run(
             "cuts": cuts,
             "saves": saves,
         }
-        child = subprocess.run(
-            [*command, str(program), str(boards.ROOT)],
-            input=json.dumps(config) + "\n",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if child.returncode or not child.stdout:
-        said = (child.stderr + child.stdout).strip()[-2000:]
-        raise EngineFailed(f"{program.name} ended with status {child.returncode}: {said}")
-    return json.loads(child.stdout)
+        with started("micropython", _HEAP, program, config) as child:
+            child.end_input()
+            said = child.out.read().decode(errors="replace")
+            child.wait()
+            if child.status or not said:
+                raise child.failed(said)
+    return json.loads(said)
 
 
 def _cut_row(what: str, count: dict[str, Any], found: str) -> Row:

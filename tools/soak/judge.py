@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from threewire.metering.accumulator import raw_per_wh
+from threewire.operation.commands import _TABLE as COMMANDS
+from threewire.operation.faults import NAMES as FAULTS
 from tools.common import boards
 from tools.soak.loads import HERTZ, LOADS, VOLTS, Reference
-
-from threewire.operation.commands import _TABLE as COMMANDS  # isort: skip
-from threewire.operation.faults import NAMES as FAULTS  # isort: skip
 
 PPM = 1e-6
 # Length of the captures that are asked for: short beside the second between two lines.

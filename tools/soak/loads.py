@@ -14,6 +14,7 @@ from tools.common import boards
 from tools.common.errors import InputError
 from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.model import FrontEnd
+from tools.front_end.waves import split_phase
 
 # Amperes of the elements and lag in degrees: 48 kW, and 3 A against 1 A that flows back.
 LOADS = (((200.0, 200.0), 0.0), ((3.0, -1.0), 30.0))
@@ -26,13 +27,12 @@ _BLOCK_S = 1  # whole cycles, looped
 def codes(board: str, seed: int) -> list[NDArray[np.uint16]]:
     """A block (frames, slots) of codes for each load, by the RP2040's model of a converter."""
     made = []
-    angle = 2 * math.pi * np.arange(_PER_CYCLE) / _PER_CYCLE
-    volts = math.sqrt(2) * VOLTS * np.sin(angle)
+    seconds = np.arange(_PER_CYCLE) / (_PER_CYCLE * HERTZ)
     for (one, two), lag_deg in LOADS:
-        amps = math.sqrt(2) * np.sin(angle - math.radians(lag_deg))
-        signals = {"v1": volts, "i1": one * amps, "v2": -volts, "i2": -two * amps}
+        waves = split_phase((one, two), (lag_deg, lag_deg), HERTZ, VOLTS)
         recording = ArrayRecording(
-            HERTZ * _PER_CYCLE, {name: np.tile(wave, HERTZ) for name, wave in signals.items()}
+            HERTZ * _PER_CYCLE,
+            {name: np.tile(wave(seconds), HERTZ) for name, wave in waves.items()},
         )
         front_end = FrontEnd.of(boards.load(board), adc="real", seed=seed)
         blocks = list(front_end.codes(Source(recording, Fraction(_BLOCK_S))))

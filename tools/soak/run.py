@@ -4,10 +4,7 @@ Flow: front end -> codes, events -> program.py on MicroPython (main.py on little
 -> RUN's checks against float64 sums of the very same codes -> rows of a table.
 """
 
-import contextlib
-import json
 import random
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -16,16 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from threewire.operation.commands import _TABLE as COMMANDS
 from tools.common import boards
 from tools.common.command import Progress
-from tools.common.errors import EngineFailed, InputError
+from tools.common.errors import InputError
 from tools.common.rows import Row, row
-from tools.engines import interpreters as engines
+from tools.engines.child import started
 from tools.soak.judge import CAPTURE_S, CHECKS, Check, Event, Judge, sent
 from tools.soak.loads import Reference, codes
-
-from threewire.operation.commands import _TABLE as COMMANDS  # isort: skip
-
 
 # The clocks of a chip wrap at 2**30: in the soak soon after it has begun.
 _TICKS = 1 << 30
@@ -150,7 +145,6 @@ def run(
     layout = boards.load(board)
     if boards.module(board).SAMPLER["kind"] != "dma":
         raise InputError(f"board {board}: soaks are of boards that sample by DMA")
-    command = engines.command(engine, _HEAP)
     load_s = 60 if seconds >= 3600 else 10
     load_frames = load_s * layout.tick_hz // layout.frame_ticks
     happening = events(seconds, load_s, seed) if happening is None else happening
@@ -162,7 +156,7 @@ def run(
         sent(happening),
     )
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="soak") as name, tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryDirectory(prefix="soak") as name:
         folder = Path(name)
         (folder / "codes").write_bytes(b"".join(block.astype("<u2").tobytes() for block in blocks))
         (folder / "medium").write_bytes(b"\xff" * 4096 * _BLOCKS)
@@ -183,30 +177,13 @@ def run(
             "ticks_ms": _TICKS - round(300 * seconds),
             "mark_us": round(1e6 * max(3.0, seconds / 144)),
         }
-        child = subprocess.Popen(
-            [*command, str(program), str(boards.ROOT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-        )
-        assert child.stdin and child.stdout
-        try:
-            # One that dies before it has read this says why on stderr.
-            with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
-                pipe.write(json.dumps(config).encode() + b"\n")
-            for line in _lines(child.stdout, seconds):
+        with started(engine, _HEAP, program, config) as child:
+            child.end_input()
+            for line in _lines(child.out, seconds):
                 judge.take(line)
-        finally:
-            child.kill()
-            child.stdout.close()
-            status = child.wait()
-        said.seek(0)
-        complaint = said.read().decode(errors="replace").strip()
-    if not judge.how or judge.how[-1] != "over":
-        last = judge.last_words
-        raise EngineFailed(
-            f"{program.name} ended early, status {status}: {complaint[-2000:]} {last[-500:]}"
-        )
+            child.wait()
+            if not judge.how or judge.how[-1] != "over":
+                raise child.failed(judge.last_words[-500:], "ended early,")
     judge.close()
     return Soak(
         seconds,

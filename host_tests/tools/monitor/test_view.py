@@ -17,14 +17,13 @@ import pytest
 from rich.text import Text
 
 from host_tests.rigs.telemetry_lines import line, report, with_doctor
+from threewire.metering.doctor import diagnose
+from threewire.operation.faults import NAMES
 from tools.monitor import phasors as monitor_phasor
 from tools.monitor import view as monitor_view
 from tools.monitor.link import LIVE, OPEN, PROMPT, SAFE_MODE, WAITING, Standing
 from tools.monitor.phasors import Arrow, Canvas
 from tools.monitor.report import Report, from_line
-
-from threewire.metering.doctor import diagnose  # isort: skip
-from threewire.operation.faults import NAMES  # isort: skip
 
 HERE = Standing(LIVE, "/dev/ttyACM0", "", 0.4, 0, 0, 0)
 LONG_PORT = "/dev/serial/by-id/usb-Adafruit_Feather_RP2040_DF61B0A4C7123456-if00"

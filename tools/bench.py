@@ -18,7 +18,7 @@ import numpy as np
 from tools import image
 from tools.common import boards, command
 from tools.common.boards import ROOT
-from tools.common.errors import Unavailable
+from tools.common.errors import BoardError, Unavailable
 from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
@@ -180,7 +180,7 @@ def capturing(where: str) -> list[Figure]:
         rate = 48e6 / (clocks * boards.load(BOARD).stride)
         try:
             lost, busy = _capture({"kind": "dma", "clocks": clocks, "ring_frames": ring})
-        except rp2040_board.BoardError:
+        except BoardError:
             lost = round(rate * CAPTURE_SECONDS)  # too busy with metering to begin
         if not lost:
             return [*figures, Figure("max_capture_rate_hz", what, rate, "Hz", where)]
@@ -280,7 +280,7 @@ def main(argv: list[str] | None = None) -> int:
         figures += default_rate(where) + gapless(where) + capturing(where)
     except Unavailable as problem:
         print(f"without the emulated chip: {problem}", file=sys.stderr)
-    except rp2040_board.BoardError as problem:
+    except BoardError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     print("on the host's engines: about a minute", file=sys.stderr)

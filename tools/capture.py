@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.cable import port as board_port
-from tools.cable.console import BoardConsole, Refused
+from tools.cable.console import BoardConsole
 from tools.common import boards, command
 from tools.common.command import Progress, say
-from tools.common.errors import EngineFailed, InputError, PortError, Unavailable
+from tools.common.errors import EngineFailed, InputError, PortError, Refused, Unavailable
 from tools.common.files import check_writable, reason, replacing
 from tools.engines.interpreters import choose_engine
 from tools.replay.report import as_json

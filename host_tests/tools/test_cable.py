@@ -21,11 +21,11 @@ from mpremote.transport_serial import SerialTransport
 
 from host_tests.rigs.console_server import ConsoleServer
 from tools.cable import port as board_port
-from tools.cable.console import BoardConsole, Refused
+from tools.cable.console import BoardConsole
 from tools.cable.port import Whereabouts
 from tools.cable.prompt import Prompt
 from tools.common import command
-from tools.common.errors import EngineFailed, InputError, PortError
+from tools.common.errors import EngineFailed, InputError, PortError, Refused
 from tools.emulate import cli as emulate
 from tools.emulate.port import EmulatedPort
 from tools.reliability.hostile_input import StandIn

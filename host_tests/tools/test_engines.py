@@ -12,7 +12,7 @@ import pytest
 
 from host_tests import conftest
 from host_tests.conftest import need_engine
-from tools.common.errors import Unavailable
+from tools.common.errors import AptError, Unavailable
 from tools.engines import cli, debian
 from tools.engines import interpreters as engines
 from tools.engines.debian import Source
@@ -144,7 +144,7 @@ def test_components_on_lines_of_their_own_are_joined():
 
 @pytest.mark.parametrize("codename", ["bullseye", "trixie"])
 def test_no_usable_source_is_said_in_one_line(codename):
-    with pytest.raises(debian.AptError) as caught:
+    with pytest.raises(AptError) as caught:
         debian.choose_source([], codename)
     assert codename in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -22,8 +22,9 @@ import pytest
 from threewire.chip.chips import CHIPS
 from tools import image
 from tools.common import boards
+from tools.common.errors import BoardError
 from tools.emulate import board as rp2040_board
-from tools.emulate.board import BoardError, EmulatedBoard
+from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Inputs, Periodic, steady
 from tools.front_end.waves import split_phase
 from tools.reliability import emulated_board as rp2040_trials

@@ -15,7 +15,7 @@ import serial
 from threewire.operation.console import shown
 from tools.cable import port as board_port
 from tools.cable.port import Whereabouts
-from tools.common.errors import PortError
+from tools.common.errors import PortError, Refused
 
 # How long to wait for a board's answer; it takes one some 50 ms, and a start five seconds.
 TIMEOUT_S = 15.0
@@ -33,10 +33,6 @@ SAFE_MODE_TEXT = (
     "the board is in safe mode after crashes in a row: turn it off and on again, and read its "
     "`traceback`; energies are intact"
 )
-
-
-class Refused(Exception):
-    """The board has answered a command with an error: str() is its text."""
 
 
 class BoardConsole:

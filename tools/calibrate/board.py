@@ -18,11 +18,11 @@ from threewire.metering.calibration import CalibrationError, from_dict
 from threewire.metering.layout import Layout
 from threewire.operation.console import LONGEST
 from tools.cable import port as board_port
-from tools.cable.console import BoardConsole, Refused, started
+from tools.cable.console import BoardConsole, started
 from tools.cable.port import Whereabouts
 from tools.common import boards
 from tools.common.command import say
-from tools.common.errors import InputError, PortError
+from tools.common.errors import InputError, PortError, Refused
 from tools.solve.fit import Floats
 
 _QUANTITIES = ("volts", "amps", "watts", "var")

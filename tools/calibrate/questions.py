@@ -12,7 +12,7 @@ from tools.calibrate import text as calibrate_text
 from tools.calibrate.board import Board, Reading
 from tools.calibrate.points import Reference, keep_points, make_point, parse_number
 from tools.common.command import say
-from tools.common.errors import InputError
+from tools.common.errors import InputEnds, InputError
 from tools.solve.checks import LEAST_PF, MOST_PHASE_PF
 from tools.solve.fit import Point
 
@@ -28,10 +28,6 @@ A heater on each element gives the gains, a load of power factor {LEAST_PF:g} to
 (a motor, a choke) the phase."""
 _ELEMENTS = {"1": (1,), "2": (2,), "both": (1, 2), "b": (1, 2), "": ()}
 _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
-
-
-class InputEnds(InputError):
-    """There is nobody who could answer."""
 
 
 def ask(board: Board, question: str, parse: Callable[[str], T]) -> T:

@@ -1,13 +1,30 @@
 """What a command raises when it cannot do what was asked; each text is one line for the user.
 
-Every command line prints it as `error: ...` on stderr and ends with the status that
-tools/common/command.py has for it.
+    Failure
+    ├── InputError           what the user gave cannot be used
+    │   └── InputEnds        there is nobody who could answer
+    ├── PortError            a board cannot be reached or does not answer
+    ├── Refused              a board has answered a command with an error
+    ├── Unavailable          an engine cannot be had
+    ├── AptError             apt cannot give what was asked
+    ├── EngineFailed         an engine ended without a result
+    ├── BoardError           the emulated board did not do what was waited for
+    ├── Repaired             the emulator no longer needs a patch of ours
+    └── Unsettled            no constants bring a board to the reference
+
+Every command line prints InputError, PortError, Unavailable and EngineFailed as `error: ...` on
+stderr and ends with the status that tools/common/command.py has for it; the others are caught
+where they are expected.
 """
 
 from __future__ import annotations
 
 
-class InputError(Exception):
+class Failure(Exception):
+    """Any of them."""
+
+
+class InputError(Failure):
     """Unusable input. str() is one line: the file, what is wrong, where, what would be right.
 
     Names and excerpts of bad files end up in the text, so line ends and other control characters
@@ -18,12 +35,12 @@ class InputError(Exception):
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 
-class PortError(Exception):
+class PortError(Failure):
     """The board cannot be reached or does not answer: str() is one line, what, where, and what
     would help."""
 
 
-class Unavailable(Exception):
+class Unavailable(Failure):
     """An engine cannot be had; the text is one line, with the one command that would get it."""
 
     def __init__(self, name: str, reason: str, remedy: str):
@@ -33,5 +50,35 @@ class Unavailable(Exception):
         self.remedy = remedy
 
 
-class EngineFailed(Exception):
+class EngineFailed(Failure):
     """The engine ended without a result; the text holds the last of what it said."""
+
+
+class AptError(Failure):
+    """Apt cannot give what was asked; the text is one line."""
+
+
+class InputEnds(InputError):
+    """There is nobody who could answer."""
+
+
+class Repaired(Failure):
+    """The emulator no longer makes a mistake that is patched here; the text says which."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"rp2040py no longer {what}: drop that patch from tools/emulate/quirks.py"
+        )
+
+
+class BoardError(Failure):
+    """The emulated board did not do what was waited for; the text holds the last of what it
+    said."""
+
+
+class Refused(Failure):
+    """The board has answered a command with an error: str() is its text."""
+
+
+class Unsettled(Failure):
+    """No parameters bring the board to the reference."""

@@ -22,7 +22,7 @@ from rp2040py.memory_map import FLASH_START_ADDRESS
 
 from threewire.metering.layout import Layout
 from tools.common import boards
-from tools.common.errors import InputError, Unavailable
+from tools.common.errors import BoardError, InputError, Unavailable
 from tools.emulate import quirks as rp2040_quirks
 from tools.emulate.inputs import Inputs, steady
 
@@ -45,11 +45,6 @@ _PROMPT = b"\r\n>>> "
 _ADC_START_MANY = 1 << 3
 # How often to look for room in the host's 512 bytes of USB buffer, and for an idle core.
 _LOOK_S = 200e-6
-
-
-class BoardError(Exception):
-    """The emulated board did not do what was waited for; the text holds the last of what it
-    said."""
 
 
 @dataclass(frozen=True)

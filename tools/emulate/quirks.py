@@ -11,15 +11,10 @@ from rp2040py.device import MicroPythonDevice
 from rp2040py.peripherals.adc import CS_AINSEL_MASK, CS_AINSEL_SHIFT, RPADC
 from rp2040py.usb.cdc import USBCDC
 
+from tools.common.errors import Repaired
+
 # From a byte that the host sends to the packet: time for the rest of what it sends to join.
 _GATHER_NS = 20_000
-
-
-class Repaired(Exception):
-    """The emulator no longer makes a mistake that is patched here; the text says which."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"rp2040py no longer {what}: drop that patch from tools/rp2040_quirks.py")
 
 
 def apply(device: MicroPythonDevice) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tools.common.errors import AptError
+
 Progress = Callable[[str], None]
 
 # Releases that do not carry micropython themselves, and the suite on the same mirror that does.
@@ -24,10 +26,6 @@ Progress = Callable[[str], None]
 _SUITE_INSTEAD = {"bookworm": "trixie"}
 _TOO_OLD = ("buster", "bullseye", "focal", "jammy")
 _ROLLING = ("stable", "oldstable", "testing", "unstable", "sid")
-
-
-class AptError(Exception):
-    """Apt cannot give what was asked; the text is one line."""
 
 
 @dataclass(frozen=True)

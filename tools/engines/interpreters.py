@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.common.boards import ROOT
-from tools.common.errors import InputError, Unavailable
+from tools.common.errors import AptError, InputError, Unavailable
 from tools.engines import debian
 from tools.engines import interpreters as engines
 
@@ -173,7 +173,7 @@ def _machine_architecture() -> str:
     """The folder of the host's own Debian package; on other systems one that is never there."""
     try:
         return debian.machine_architecture()
-    except debian.AptError:
+    except AptError:
         return "host"
 
 
@@ -266,7 +266,7 @@ class _Fetch:
                 self._get_qemu(name, machine)
             self._get_micropython(name, machine if name == "micropython" else name)
             probe(name)
-        except debian.AptError as error:
+        except AptError as error:
             remedy = f"{_GET}, with the network and a Debian 12 or later mirror in reach"
             return Unavailable(name, str(error), remedy)
         except Unavailable as problem:

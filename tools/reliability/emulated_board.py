@@ -19,10 +19,10 @@ from threewire.storage.store import Store
 from tools import image
 from tools.bench import load
 from tools.common import boards
-from tools.common.errors import Unavailable
+from tools.common.errors import BoardError, Unavailable
 from tools.common.rows import Row, row, show
 from tools.emulate import board as rp2040_board
-from tools.emulate.board import BoardError, EmulatedBoard
+from tools.emulate.board import EmulatedBoard
 
 BOARD = boards.DEFAULT
 # A save begins at most 20 ms after it has been asked for, and takes less than that here.

@@ -14,8 +14,8 @@ from threewire.metering.calibration import from_dict, nominal
 from threewire.metering.layout import Layout
 from tools import image
 from tools.common import boards
-from tools.common.errors import EngineFailed, InputError
-from tools.emulate.board import ENGINE, FLASH, BoardError, EmulatedBoard
+from tools.common.errors import BoardError, EngineFailed, InputError
+from tools.emulate.board import ENGINE, FLASH, EmulatedBoard
 from tools.emulate.inputs import Frames
 from tools.engines import process as engine_process
 

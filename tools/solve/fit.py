@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from threewire.metering.calibration import Calibration
+from tools.common.errors import Unsettled
 
 Floats = NDArray[np.float64]
 
@@ -103,10 +104,6 @@ def _scatter(lines: Floats) -> Floats:
         return np.zeros((1, 3))
     widen = float(stdtrit(n - 1, _TWO_SIGMA)) / 2
     return (lines / lines.mean(axis=0) - 1) * widen / math.sqrt(n * (n - 1))
-
-
-class Unsettled(Exception):
-    """No parameters bring the board to the reference."""
 
 
 class Fit:

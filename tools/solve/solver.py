@@ -13,9 +13,9 @@ import numpy as np
 
 from threewire.metering.calibration import MAX_PHASE_NS, Calibration, CalibrationError, from_dict
 from threewire.metering.layout import Layout
-from tools.common.errors import InputError
+from tools.common.errors import InputError, Unsettled
 from tools.solve.checks import MOST_PHASE_PF, UNITY_PF, check_points
-from tools.solve.fit import Fit, Floats, Observed, Point, Unsettled
+from tools.solve.fit import Fit, Floats, Observed, Point
 
 # By how much a split-core CT leads at its middle currents, and the standard uncertainty of that:
 # an assumption for where nothing was measured (makes differ from 0.3 to 3 degrees).

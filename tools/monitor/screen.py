@@ -133,5 +133,5 @@ def of_stdout() -> Plain | Terminal:
     """The one that suits where stdout goes."""
     console = Console()
     can_draw = sys.stdout.isatty() and not console.is_dumb_terminal
-    # Lamps and phasors are no letters of older encodings.
+    # LEDs and phasors are no letters of older encodings.
     return Terminal(console) if can_draw and "utf" in console.encoding else Plain()

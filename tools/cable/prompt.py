@@ -70,7 +70,8 @@ _s = os.statvfs("/")
 print(json.dumps({"version": list(sys.implementation.version)[:3],
     "machine": getattr(sys.implementation, "_machine", ""),
     "arch": getattr(sys.implementation, "_mpy", 0) >> 10 & 15,
-    "free": _s[0] * _s[3], "board": _n, "files": _files}))
+    # A file system that is more than full tells less than nothing.
+    "free": _s[0] * _s[3] if _s[3] <= _s[2] else 0, "board": _n, "files": _files}))
 """.replace("ASIDE", ASIDE)
 _MAKE_FOLDERS = """
 import os

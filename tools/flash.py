@@ -17,7 +17,7 @@ from tools import image
 from tools.cable import console as board_console
 from tools.cable import port as board_port
 from tools.cable.port import Whereabouts
-from tools.cable.prompt import ASIDE, Found, Prompt
+from tools.cable.prompt import ASIDE, Found, Prompt, folders_of
 from tools.common import boards, command
 from tools.common.command import say
 from tools.common.errors import InputError
@@ -27,6 +27,7 @@ LEAST = (1, 26)
 _BLOCK = 4096
 # Blocks that littlefs needs for itself when files come and go.
 _SPARE_BLOCKS = 4
+_FOLDER_BLOCKS = 2
 _FOLDER = "threewire/"
 # What ours take the place of, or what would be imported in the place of ours; where we have not
 # been before it is somebody else's.
@@ -88,8 +89,7 @@ def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
         and (path.startswith(_FOLDER) or path in _OURS_NO_MORE)
     )
     needed = sum(-(-len(data) // _BLOCK) for data in fresh.values())
-    # A folder is two blocks.
-    needed += 2 * len({path.rpartition("/")[0] for path in fresh} - {""})
+    needed += _FOLDER_BLOCKS * len(set(folders_of(fresh)) - set(folders_of(found.files)))
     if fresh and (needed + _SPARE_BLOCKS) * _BLOCK > found.free:
         raise InputError(
             f"the board's file system has {found.free} bytes free, {needed * _BLOCK} are needed "

@@ -146,7 +146,7 @@ class Found:
         )
 
 
-def _folders_of(paths: Iterable[str]) -> list[str]:
+def folders_of(paths: Iterable[str]) -> list[str]:
     """All folders that these files are in, outer ones first."""
     folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
     return sorted(folders - {"."})
@@ -264,7 +264,7 @@ class Prompt(contextlib.ExitStack):
         new names first, what is removed goes, and main.py, with which a board starts, is the last.
         Raises InputError when it cannot write them.
         """
-        self.run(_MAKE_FOLDERS.format(_folders_of(files)))
+        self.run(_MAKE_FOLDERS.format(folders_of(files)))
         for path, data in files.items():
             say(f"{len(data):8}  {path}")
             aside = path + ASIDE
@@ -284,7 +284,7 @@ class Prompt(contextlib.ExitStack):
         steps = [*kept, *((path + ASIDE, path) for path in files), *((p, "") for p in removed)]
         steps.sort(key=lambda step: step[1] == "main.py")
         self.run(_PUT_IN_PLACE.format(steps))
-        self.run(_REMOVE_FOLDERS.format(_folders_of(removed)[::-1]))
+        self.run(_REMOVE_FOLDERS.format(folders_of(removed)[::-1]))
         self._verify(files)
 
     def _verify(self, files: Mapping[str, bytes]) -> None:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
 from host_tests.rigs import capture_board as bench_capture
-from host_tests.rigs.capture_board import Board, Port, Text, codes_of, lines_of, text_of
+from host_tests.rigs.board_parts import Port
+from host_tests.rigs.capture_board import Board, Text, codes_of, lines_of, text_of
 from host_tests.rigs.meter_runs import (
     I_NA,
     MID,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
 from host_tests.rigs import meter_runs
-from host_tests.rigs.capture_board import assembled
+from host_tests.rigs.board_parts import assembled
 from threewire.operation.commands import Commands
 from threewire.operation.faults import NAMES
 from threewire.operation.telemetry import line

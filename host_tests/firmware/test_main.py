@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from host_tests.rigs.board_parts import Port
 from host_tests.rigs.machine import Machine, PowerOff, installed, mains, timer_board
 from tools.common import boards
 
@@ -64,26 +65,17 @@ class DmaStandIn:
 def port_stand_in(machine: Machine) -> SimpleNamespace:
     """The module serial_port: nothing is typed, lines are printed, the seal is closed."""
 
-    class SerialPort:
+    class SerialPort(Port):
         def __init__(self, board: Any) -> None:
+            super().__init__()
+
+        def open(self) -> None:
             pass
-
-        most = 1024
-        open = close = feed_watchdog = lambda self: None
-
-        def is_ready(self) -> bool:
-            return True
 
         def now_ms(self) -> int:
             return machine.now // 1000
 
-        def read(self, most: int) -> bytes:
-            return b""
-
-        def write(self, text: str) -> None:
-            print(text, end="")
-
-        def write_bytes(self, data: bytes) -> None:
+        def put(self, data: bytes) -> None:
             print(data.decode(), end="")
 
     return SimpleNamespace(

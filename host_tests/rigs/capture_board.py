@@ -11,25 +11,19 @@ import os
 import threading
 import traceback
 import zlib
-from array import array
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Self
 
+from host_tests.rigs.board_parts import Port, Sampler, assembled
 from host_tests.rigs.console_server import ConsoleServer
-from host_tests.rigs.meter_runs import Codes, flat
-from threewire.assembly import Assembly
+from host_tests.rigs.meter_runs import Codes
 from threewire.metering.calibration import Calibration
-from threewire.metering.kernel import scan
 from threewire.metering.layout import Layout
 from threewire.metering.meter import Meter
 from threewire.storage.record import CALIBRATION
 from threewire.storage.store import Store, made_for
 
-# Of each frame that is lost.
-LOST_TICKS = 4800
 _TURN_S = 0.005
 # Turns without a pause, at most.
 _AT_ONCE = 40
@@ -83,102 +77,6 @@ class Text:
     def ticks(self) -> list[int]:
         """Of each frame."""
         return [ticks for frames, ticks in self.spans for _ in range(frames)]
-
-
-class Sampler:
-    """Hands over one of `waiting` each time: (codes, ticks of a frame), or frames that were lost;
-    when there is nothing left, what `refill` gives."""
-
-    def __init__(self, refill: Callable[[], tuple[Codes, int] | int | None]) -> None:
-        self.waiting: deque[tuple[Codes, int] | int] = deque()
-        self.ticks = 0
-        self._refill = refill
-
-    def pump(self, intake: Any) -> None:
-        given = self.waiting.popleft() if self.waiting else self._refill()
-        if isinstance(given, int):
-            self.ticks += given * LOST_TICKS
-            intake.gap(given, given * LOST_TICKS)
-        elif given is not None:
-            codes, ticks = given
-            # Somewhere in an array, as in the ring.
-            before = array("H", [1234] * codes.shape[1])
-            self.ticks += len(codes) * ticks
-            intake.feed(before + flat(codes), len(codes), ticks, 1)
-
-
-class Port:
-    """What the service writes, and what is typed to it.
-
-    most   bytes of a capture at a time
-    ready  whether writing does not wait
-    """
-
-    def __init__(self, most: int = 1024) -> None:
-        self.most = most
-        self.ready = True
-        self.said = bytearray()
-        self.typed = bytearray()
-        self.fed = 0
-        self.now = 0
-
-    def read(self, most: int) -> bytes:
-        data = bytes(self.typed[:most])
-        del self.typed[:most]
-        return data
-
-    def is_ready(self) -> bool:
-        return self.ready
-
-    def write(self, text: str) -> None:
-        self.put(text.encode())
-
-    def write_bytes(self, data: bytes) -> None:
-        assert self.ready and 0 < len(data) <= self.most
-        self.put(bytes(data))
-
-    def put(self, data: bytes) -> None:
-        self.said += data
-
-    def now_ms(self) -> int:
-        return self.now & 0x3FFFFFFF
-
-    def feed_watchdog(self) -> None:
-        self.fed += 1
-
-
-class InFolder:
-    """A file system whose paths begin in a folder: os's mkdir, and open."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def mkdir(self, path: str) -> None:
-        os.mkdir(self._folder / path)
-
-    def open(self, path: str, mode: str) -> Any:
-        return open(self._folder / path, mode)
-
-
-def assembled(
-    folder: Path, layout: Layout, sampler: Any, port: Any, sealed: bool = True
-) -> Assembly:
-    """The firmware's own assembly of its parts, on files in a folder, without LEDs."""
-    files = InFolder(folder)
-    return Assembly(
-        layout=layout,
-        sampler=sampler,
-        leds=SimpleNamespace(show=lambda name, lit: None),
-        port=port,
-        cause="power",
-        sealed=sealed,
-        scan=scan,
-        machine=None,
-        timer=-1,
-        fs=files,
-        open_file=files.open,
-        ticks_diff=lambda end, start: end - start,
-    )
 
 
 class Board:

@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
-from host_tests.rigs.capture_board import assembled
+from host_tests.rigs.board_parts import assembled
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.meter_runs import flat, front_end
 from threewire.metering.calibration import from_dict, nominal

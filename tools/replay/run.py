@@ -20,6 +20,7 @@ from tools.common import boards
 from tools.common.command import Progress
 from tools.common.constants import check_calibration, read_constants
 from tools.common.errors import InputError
+from tools.common.files import parse_json
 from tools.engines import process as engine_process
 from tools.engines.interpreters import choose_engine
 from tools.front_end.looping import Recording, Source
@@ -143,7 +144,7 @@ def _replay_capture(
             )
     if calibration is None and capture.calibration is not None:
         try:
-            constants = json.loads(capture.calibration)
+            constants = parse_json(capture.calibration.encode())
         except ValueError as problem:
             raise InputError(f"{capture.path}: its calibration is not JSON ({problem})") from None
         check_calibration(constants, layout, capture.path)

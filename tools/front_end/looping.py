@@ -50,13 +50,25 @@ class Recording(Protocol):
     @property
     def seconds(self) -> float: ...
 
+    @property
+    def skew_s(self) -> tuple[float, ...]: ...
+
+    @property
+    def nominal_hz(self) -> float | None: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
     def blocks(
         self, start: int = 0, stop: int | None = None, size: int = 65536
     ) -> Iterator[Floats]: ...
 
 
 class ArrayRecording:
-    """A recording held in memory.
+    """A recording held in memory, all channels sampled at once.
 
     rate_hz: samples a second. signals: "v1", "i1" and perhaps "v2", "i2", arrays of one length,
     volts and amperes. Raises ValueError on other names or on lengths that differ.
@@ -75,6 +87,10 @@ class ArrayRecording:
         self.rate_hz = float(rate_hz)
         self.channels: tuple[str, ...] = channels
         self.samples: int = arrays[0].size
+        self.skew_s: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+        self.nominal_hz: float | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
         self._data = np.zeros((4, self.samples))
         self._data[: len(arrays)] = arrays
 

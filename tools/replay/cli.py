@@ -78,8 +78,8 @@ def main(argv: list[str] | None = None) -> int:
         from tools.replay.plot import draw  # matplotlib takes a second to import
 
         draw(done, options.plot)
-    if done.clipped:
-        counts = ", ".join(f"{name} {n} times" for name, n in done.clipped.items())
-        print(f"warning: {done.path}: beyond the front end's range: {counts}", file=sys.stderr)
+    for kind, lines in (("note", done.notes), ("warning", done.warnings)):
+        for line in lines:
+            print(f"{kind}: {done.path}: {line}", file=sys.stderr)
     print(json.dumps(as_json(done)) if options.json else as_text(done))
     return 0

@@ -1,0 +1,269 @@
+"""Chooses which channels of a file are the meter's inputs, and their scale: for all formats alike.
+
+Recorders have channels under names of their own; the .json beside the recording says which to
+use, and without one the names, then the units, decide.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tools.common.errors import InputError
+from tools.common.files import check_keys, find_beside, json_number, read_json
+from tools.recordings.types import INPUTS, channel_order
+
+_PREFIXES = {
+    **{"k": 1e3, "kilo": 1e3, "": 1.0, "m": 1e-3, "milli": 1e-3, "mega": 1e6},
+    **{"u": 1e-6, "µ": 1e-6, "μ": 1e-6, "micro": 1e-6},
+}
+_SHAPE = re.compile(r"(.*?)[\s.]*(volts?|amp(?:ere)?s?|v|a)", re.IGNORECASE)
+_FORM = '{"channels": [{"input": "v1", "column": "CH1", "scale": 200.0}, ...]}'
+_LISTED = 120  # characters of a list of names, in a message
+
+
+@dataclass(frozen=True)
+class Column:
+    """A channel of a file: its name and its unit, "" where the file says none."""
+
+    name: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The inputs a file has; for each its channel (from 0), and what makes it volts or amperes.
+
+    rate_hz: as the .json says, None where it does not; notes: what the user should know.
+    """
+
+    names: tuple[str, ...]
+    indices: tuple[int, ...]
+    factors: tuple[float, ...]
+    rate_hz: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Map:
+    """What a .json says: for each input its column and its factor."""
+
+    columns: dict[str, str | int] = field(default_factory=dict)
+    factors: dict[str, float] = field(default_factory=dict)
+    rate_hz: float | None = None
+
+
+def choose_channels(path: Path, columns: Sequence[Column], full_scale: bool = False) -> Choice:
+    """The inputs among the channels of the recording at `path`.
+
+    1. A .json of the same stem decides when there is one:
+           {"channels": [{"input": "v1", "column": "VA"}, {"input": "i1", "column": 4,
+                         "scale": -0.5}], "rate_hz": 8000}
+       A channel is named by its name, or by its number, from 1. Entries without "column" stand for
+       the channels in the order of the file, one for each, null for what is not used. `scale`
+       (optional, finite, not 0) multiplies what the file says: a transformer's ratio, or -1 for a
+       channel recorded the other way round. The short form says the same: {"channels":
+       {"v1": "VA", "i1": 4}, "scale": {"i1": -0.5}}.
+    2. Else channels called v1 and i1 (and v2 and i2), in either case.
+    3. Else the first two voltage and the first two current channels, by unit; the first of each
+       when there is only one of each.
+
+    Volts and amperes, with kilo, milli or the like before them, are converted; no unit is taken as
+    volts or amperes. full_scale: the file's samples are shares of full scale, as in a .wav, so
+    that a .json is needed with a `full_scale` (volts or amperes there, above 0) or a `scale`.
+    Raises InputError when this leaves a doubt, saying what the .json needs.
+    """
+    json_path = find_beside(path, ".json")
+    names = [column.name for column in columns]
+    found = _Map()
+    if full_scale or json_path.exists():
+        found = _read_map(json_path, len(columns), full_scale)
+        chosen = {
+            name: _by_name(json_path, name, column, names, full_scale)
+            for name, column in found.columns.items()
+        }
+        told = f"{', '.join(chosen) or 'none'} by {json_path.name}"
+        order = channel_order(path, list(chosen), told)
+    else:
+        lower = [name.lower() for name in names]
+        if "v1" in lower and "i1" in lower:
+            chosen = {
+                name: _by_name(path, name, name, lower, False) for name in INPUTS if name in lower
+            }
+        else:
+            chosen = _by_unit(path, json_path, columns)
+        order = channel_order(path, list(chosen), listed(names))
+    own = [_factor(path, name, columns[chosen[name]]) for name in order]
+    factors = [factor * found.factors.get(name, 1.0) for name, factor in zip(order, own)]
+    indices = [chosen[name] for name in order]
+    return Choice(
+        order,
+        tuple(indices),
+        tuple(factors),
+        found.rate_hz,
+        () if full_scale else _notes(order, indices, factors, columns),
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names with their numbers, for a message."""
+    text = ", ".join(f"{k + 1} {name}" for k, name in enumerate(names))
+    return text if len(text) <= _LISTED else text[: _LISTED - 3] + "..."
+
+
+def is_unit(text: str) -> bool:
+    """Whether it is a unit of voltage or current."""
+    return bool(_unit(text)[1])
+
+
+def _notes(
+    order: Sequence[str],
+    indices: Sequence[int],
+    factors: Sequence[float],
+    columns: Sequence[Column],
+) -> tuple[str, ...]:
+    plain = all(columns[k].name.lower() == name for name, k in zip(order, indices))
+    notes = []
+    if not plain or any(factor != 1.0 for factor in factors):
+        used = [
+            f"{name} is {columns[k].name or f'channel {k + 1}'}"
+            + (f" x {factor:g}" if factor != 1.0 else "")
+            for name, k, factor in zip(order, indices, factors)
+        ]
+        notes.append("channels: " + ", ".join(used))
+    left = [column.name or f"channel {k + 1}" for k, column in enumerate(columns)]
+    left = [name for k, name in enumerate(left) if k not in indices]
+    if left:
+        text = ", ".join(left)
+        notes.append(f"not used: {text if len(text) <= _LISTED else text[: _LISTED - 3] + '...'}")
+    return tuple(notes)
+
+
+def _read_map(path: Path, count: int, full_scale: bool) -> _Map:
+    read = read_json(path, "channel map")
+    given: Any = read.get("channels")
+    found = _Map()
+    if isinstance(given, dict) and not full_scale:
+        check_keys(path, "the channel map", read, ("channels", "scale", "rate_hz"))
+        _read_short(path, given, read.get("scale", {}), found)
+    else:
+        check_keys(path, "the channel map", read, ("channels", "rate_hz"))
+        _read_list(path, given, count, full_scale, found)
+    if "rate_hz" in read:
+        found.rate_hz = json_number(path, "rate_hz", read["rate_hz"])
+    return found
+
+
+def _read_short(path: Path, given: dict[str, Any], scale: Any, found: _Map) -> None:
+    if not isinstance(scale, dict):
+        raise InputError(f'{path}: "scale" is {scale!r}; it must be like {{"i1": -0.5}}')
+    check_keys(path, '"channels"', given, INPUTS)
+    check_keys(path, '"scale"', scale, tuple(given))
+    found.columns.update(given)
+    for name, value in scale.items():
+        found.factors[name] = json_number(path, f"scale.{name}", value)
+
+
+def _read_list(path: Path, given: Any, count: int, full_scale: bool, found: _Map) -> None:
+    key = "full_scale" if full_scale else "scale"
+    named = isinstance(given, list) and given and all(
+        isinstance(entry, dict) and "column" in entry for entry in given
+    )
+    if not isinstance(given, list) or not given or not (named or len(given) == count):
+        like = '{"input": "v1", "full_scale": 400.0} or null' if full_scale else _FORM
+        raise InputError(
+            f'{path}: "channels" must be a list of {count}, one entry for each channel of the '
+            f'recording, or each with its "column", like {like}'
+        )
+    for k, entry in enumerate(given):
+        if entry is None:
+            continue
+        where = f"channels[{k}]"
+        if not isinstance(entry, dict):
+            raise InputError(
+                f'{path}: {where} is {entry!r}; it must be like {{"input": "v1", "{key}": 400.0}} '
+                "or null"
+            )
+        scales = ("full_scale", "scale") if full_scale else ("scale",)
+        check_keys(path, where, entry, ("input", "column", *scales))
+        name = entry.get("input")
+        if name not in INPUTS or name in found.columns:
+            raise InputError(
+                f"{path}: {where}.input is {name!r}; it must be one of {', '.join(INPUTS)}, each "
+                "once"
+            )
+        found.columns[name] = entry.get("column", k + 1)
+        if "full_scale" in entry and "scale" in entry:
+            raise InputError(f"{path}: {where} has full_scale and scale; it must have one of them")
+        if "scale" in entry:
+            found.factors[name] = json_number(path, f"{where}.scale", entry["scale"])
+        elif full_scale:
+            factor = json_number(path, f"{where}.full_scale", entry.get("full_scale"))
+            if factor < 0:
+                raise InputError(f"{path}: {where}.full_scale is {factor}; it must be above 0")
+            found.factors[name] = factor
+
+
+def _by_name(
+    path: Path, name: str, column: Any, names: Sequence[str], by_number: bool
+) -> int:
+    """The channel of this name, or of this number from 1; names of .wav channels are none."""
+    if isinstance(column, int) and not isinstance(column, bool):
+        if not 1 <= column <= len(names):
+            raise InputError(f"{path}: {name} is channel {column}; there are 1 to {len(names)}")
+        return column - 1
+    if not isinstance(column, str) or by_number:
+        what = "a channel's number from 1" if by_number else "a channel's name, or its number from 1"
+        raise InputError(f"{path}: {name} is {column!r}; it must be {what}")
+    if names.count(column) != 1:
+        raise InputError(
+            f"{path}: {name} must be one channel {column!r}, but there are {names.count(column)}; "
+            f"the channels are {listed(names)}"
+        )
+    return names.index(column)
+
+
+def _by_unit(path: Path, json_path: Path, columns: Sequence[Column]) -> dict[str, int]:
+    units = [_unit(column.unit)[1] for column in columns]
+    volts = [k for k, unit in enumerate(units) if unit == "V"]
+    amperes = [k for k, unit in enumerate(units) if unit == "A"]
+    elements = 2 if min(len(volts), len(amperes)) >= 2 else 1
+    if not volts or not amperes or (elements == 1 and len(volts) != len(amperes)):
+        raise InputError(
+            f"{path}: has no v1 and i1 by name, and cannot tell them from {len(volts)} channels "
+            f"in V and {len(amperes)} in A ({listed([column.name for column in columns])}); name "
+            f"them in {json_path.name} beside it, like {_FORM}"
+        )
+    chosen = {}
+    for k in range(elements):
+        chosen[f"v{k + 1}"] = volts[k]
+        chosen[f"i{k + 1}"] = amperes[k]
+    return chosen
+
+
+def _unit(text: str) -> tuple[float, str]:
+    """(factor, "V" or "A") of a unit; (1, "") of what is none; (0, …) of a doubtful one."""
+    match = _SHAPE.fullmatch(text.strip(" \t[]()\"'"))
+    if not match:
+        return 1.0, ""
+    prefix, quantity = match[1].strip(), match[2][0].upper()
+    if prefix == "M":
+        return 0.0, quantity  # of MV and MA nobody knows whether milli is meant
+    factor = _PREFIXES.get(prefix.lower())
+    return (1.0, "") if factor is None else (factor, quantity)
+
+
+def _factor(path: Path, name: str, column: Column) -> float:
+    """What turns a channel's own unit into volts (v1, v2) or amperes (i1, i2)."""
+    wanted = "V" if name[0] == "v" else "A"
+    if not column.unit.strip():
+        return 1.0
+    factor, quantity = _unit(column.unit)
+    if quantity == wanted and factor:
+        return factor
+    raise InputError(
+        f"{path}: {name} is channel {column.name!r} in {column.unit!r}; its unit must be "
+        f"{wanted}, k{wanted} or m{wanted}, or be left out: correct it in the file or choose "
+        "another channel in the .json"
+    )

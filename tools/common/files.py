@@ -80,9 +80,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)})") from error
     if len(data) > MAX_JSON_BYTES:
-        raise InputError(
-            f"{path}: is larger than {MAX_JSON_BYTES} bytes; a {what} is far smaller"
-        )
+        raise InputError(f"{path}: is larger than {MAX_JSON_BYTES} bytes; a {what} is far smaller")
     try:
         found = parse_json(data)
     except ValueError as error:

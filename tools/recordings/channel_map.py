@@ -25,10 +25,11 @@ _LISTED = 120  # characters of a list of names, in a message
 
 @dataclass(frozen=True)
 class Column:
-    """A channel of a file: its name and its unit, "" where the file says none."""
+    """A channel of a file: its name, its unit and its whole name, "" where the file says none."""
 
     name: str
     unit: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,12 @@ class _Map:
     rate_hz: float | None = None
 
 
-def choose_channels(path: Path, columns: Sequence[Column], full_scale: bool = False) -> Choice:
+def choose_channels(
+    path: Path,
+    columns: Sequence[Column],
+    full_scale: bool = False,
+    ignored: int | None = None,
+) -> Choice:
     """The inputs among the channels of the recording at `path`.
 
     1. A .json of the same stem decides when there is one:
@@ -72,6 +78,7 @@ def choose_channels(path: Path, columns: Sequence[Column], full_scale: bool = Fa
     Volts and amperes, with kilo, milli or the like before them, are converted; no unit is taken as
     volts or amperes. full_scale: the file's samples are shares of full scale, as in a .wav, so
     that a .json is needed with a `full_scale` (volts or amperes there, above 0) or a `scale`.
+    ignored: a column of times, which nobody misses.
     Raises InputError when this leaves a doubt, saying what the .json needs.
     """
     json_path = find_beside(path, ".json")
@@ -80,17 +87,17 @@ def choose_channels(path: Path, columns: Sequence[Column], full_scale: bool = Fa
     if full_scale or json_path.exists():
         found = _read_map(json_path, len(columns), full_scale)
         chosen = {
-            name: _by_name(json_path, name, column, names, full_scale)
+            name: _by_name(json_path, name, column, _called(columns, column), full_scale)
             for name, column in found.columns.items()
         }
         told = f"{', '.join(chosen) or 'none'} by {json_path.name}"
         order = channel_order(path, list(chosen), told)
     else:
         lower = [name.lower() for name in names]
-        if "v1" in lower and "i1" in lower:
-            chosen = {
-                name: _by_name(path, name, name, lower, False) for name in INPUTS if name in lower
-            }
+        has_units = any(_unit(column.unit)[1] for column in columns)
+        named = [name for name in INPUTS if name in lower]
+        if ("v1" in named and "i1" in named) or (named and not has_units):
+            chosen = {name: _by_name(path, name, name, lower, False) for name in named}
         else:
             chosen = _by_unit(path, json_path, columns)
         order = channel_order(path, list(chosen), listed(names))
@@ -102,7 +109,7 @@ def choose_channels(path: Path, columns: Sequence[Column], full_scale: bool = Fa
         tuple(indices),
         tuple(factors),
         found.rate_hz,
-        () if full_scale else _notes(order, indices, factors, columns),
+        () if full_scale else _notes(order, indices, factors, columns, ignored),
     )
 
 
@@ -122,18 +129,19 @@ def _notes(
     indices: Sequence[int],
     factors: Sequence[float],
     columns: Sequence[Column],
+    ignored: int | None,
 ) -> tuple[str, ...]:
     plain = all(columns[k].name.lower() == name for name, k in zip(order, indices))
     notes = []
     if not plain or any(factor != 1.0 for factor in factors):
-        used = [
+        told = [
             f"{name} is {columns[k].name or f'channel {k + 1}'}"
             + (f" x {factor:g}" if factor != 1.0 else "")
             for name, k, factor in zip(order, indices, factors)
         ]
-        notes.append("channels: " + ", ".join(used))
-    left = [column.name or f"channel {k + 1}" for k, column in enumerate(columns)]
-    left = [name for k, name in enumerate(left) if k not in indices]
+        notes.append("channels: " + ", ".join(told))
+    used = {*indices, ignored}
+    left = [c.name for k, c in enumerate(columns) if k not in used and c.name]
     if left:
         text = ", ".join(left)
         notes.append(f"not used: {text if len(text) <= _LISTED else text[: _LISTED - 3] + '...'}")
@@ -167,8 +175,10 @@ def _read_short(path: Path, given: dict[str, Any], scale: Any, found: _Map) -> N
 
 def _read_list(path: Path, given: Any, count: int, full_scale: bool, found: _Map) -> None:
     key = "full_scale" if full_scale else "scale"
-    named = isinstance(given, list) and given and all(
-        isinstance(entry, dict) and "column" in entry for entry in given
+    named = (
+        isinstance(given, list)
+        and given
+        and all(isinstance(entry, dict) and "column" in entry for entry in given)
     )
     if not isinstance(given, list) or not given or not (named or len(given) == count):
         like = '{"input": "v1", "full_scale": 400.0} or null' if full_scale else _FORM
@@ -205,16 +215,16 @@ def _read_list(path: Path, given: Any, count: int, full_scale: bool, found: _Map
             found.factors[name] = factor
 
 
-def _by_name(
-    path: Path, name: str, column: Any, names: Sequence[str], by_number: bool
-) -> int:
+def _by_name(path: Path, name: str, column: Any, names: Sequence[str], by_number: bool) -> int:
     """The channel of this name, or of this number from 1; names of .wav channels are none."""
     if isinstance(column, int) and not isinstance(column, bool):
         if not 1 <= column <= len(names):
             raise InputError(f"{path}: {name} is channel {column}; there are 1 to {len(names)}")
         return column - 1
     if not isinstance(column, str) or by_number:
-        what = "a channel's number from 1" if by_number else "a channel's name, or its number from 1"
+        what = (
+            "a channel's number from 1" if by_number else "a channel's name, or its number from 1"
+        )
         raise InputError(f"{path}: {name} is {column!r}; it must be {what}")
     if names.count(column) != 1:
         raise InputError(
@@ -222,6 +232,13 @@ def _by_name(
             f"the channels are {listed(names)}"
         )
     return names.index(column)
+
+
+def _called(columns: Sequence[Column], asked: str | int) -> list[str]:
+    """The channels' names, or their whole names where only these have the one asked for."""
+    names = [column.name for column in columns]
+    paths = [column.path for column in columns]
+    return paths if asked not in names and asked in paths else names
 
 
 def _by_unit(path: Path, json_path: Path, columns: Sequence[Column]) -> dict[str, int]:

@@ -36,8 +36,8 @@ def open_comtrade(path: Path) -> Recording:
 
     Which channels are v1 i1 [v2 i2], and their units: tools/recordings/channel_map.py. Values are
     a*x + b as the .cfg says, of the transformers' primary or secondary side as it says: no ratio
-    is applied, and the notes say which it is. A channel's skew becomes the recording's. The rate is
-    the .cfg's, the same in all stretches; where there is none, that of even time stamps.
+    is applied, and the notes say which it is. A channel's skew becomes the recording's. The rate
+    is the .cfg's, the same in all stretches; where there is none, that of even time stamps.
 
     The data are read once here, to look at the samples' numbers, time stamps and missing marks:
     999999 in ASCII of 1991, 99999 beyond a channel's range or an empty field in any ASCII, 0x8000,

@@ -71,7 +71,7 @@ class Configuration:
         if told["S"]:
             return (
                 "values are of the transformers' secondary side and are metered as they are "
-                f"({', '.join(told['S'])}); for the primary side give the ratio as \"scale\" in "
+                f'({", ".join(told["S"])}); for the primary side give the ratio as "scale" in '
                 "the .json",
                 is_other,
             )

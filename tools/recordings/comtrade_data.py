@@ -119,9 +119,7 @@ class TextSamples:
         )
         self._wanted = [0, 1, *(2 + index for index in indices)]
         # A mark is none where the configuration says that a channel goes so far.
-        self._marks = [
-            (mark, most[:, None] < mark) for mark in _MARKS.get(revision, _MARKS[1999])
-        ]
+        self._marks = [(mark, most[:, None] < mark) for mark in _MARKS.get(revision, _MARKS[1999])]
         self.found = self._rows.rows
         self.where: Callable[[int], str] = self._rows.where
 

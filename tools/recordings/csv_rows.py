@@ -32,6 +32,8 @@ class NumberRows:
     rows        number of lines
     columns     name of every column, for messages
     blanks      an empty cell is a missing value, NaN; else it is refused
+    separator, decimal  between cells, and in numbers
+    is_quoted   cells may stand between quotation marks
     """
 
     path: Path
@@ -41,6 +43,9 @@ class NumberRows:
     rows: int
     columns: tuple[str, ...]
     blanks: bool = False
+    separator: str = ","
+    decimal: str = "."
+    is_quoted: bool = False
 
     def where(self, row: int) -> str:
         """The place of a row in words."""
@@ -87,7 +92,17 @@ class NumberRows:
                 if at >= self.end:
                     lines += b"\n"
                 if lines:
-                    yield lines
+                    yield self._plain(lines)
+
+    def _plain(self, lines: bytes) -> bytes:
+        """The same lines with commas between cells and points in numbers."""
+        if self.is_quoted:
+            lines = lines.replace(b'"', b"")
+        if self.decimal != ".":
+            lines = lines.replace(self.decimal.encode(), b".")
+        if self.separator != ",":
+            lines = lines.replace(self.separator.encode(), b",")
+        return lines
 
     def last_cell(self) -> bytes:
         """The last cell of the last row, empty where the row ends with a separator."""
@@ -153,6 +168,9 @@ def find_rows(
     first_line: int,
     columns: tuple[str, ...],
     blanks: bool = False,
+    separator: str = ",",
+    decimal: str = ".",
+    is_quoted: bool = False,
 ) -> NumberRows:
     """The rows between two byte offsets: trims what trails the last one, then counts lines."""
     with path.open("rb") as file:
@@ -169,7 +187,9 @@ def find_rows(
         while at < end and (data := file.read(min(_CHUNK, end - at))):
             rows += data.count(b"\n")
             at += len(data)
-    return NumberRows(path, begin, end, first_line, rows, columns, blanks)
+    return NumberRows(
+        path, begin, end, first_line, rows, columns, blanks, separator, decimal, is_quoted
+    )
 
 
 def shorten(text: str, most: int = 40) -> str:

@@ -50,23 +50,23 @@ class Gaps:
         self._seen += piece.shape[1]
 
     def finish(self, path: Path, rate_hz: float, where: Callable[[int], str]) -> list[str]:
-        """What was found, in lines for the user. Raises InputError for more than may be bridged."""
+        """What was found, in lines for the user. Raises InputError for what may not be bridged."""
         told = []
         for row, name in enumerate(self._names):
-            missing, known, values = (
-                np.concatenate(parts) if parts else np.zeros(0)
-                for parts in (self._missing[row], self._known[row], self._values[row])
-            )
+            nothing = np.zeros(0, np.int64)
+            missing = np.concatenate([nothing, *self._missing[row]])
+            known = np.concatenate([nothing, *self._known[row]])
+            values = np.concatenate([np.zeros(0), *self._values[row]])
             self._filled.append((missing, np.zeros(0)))
             if not missing.size:
                 continue
             place = where(int(missing[0]))
-            if missing[0] == 0 or missing[-1] == self._seen - 1:
-                end = "begins" if missing[0] == 0 else "ends"
-                raise InputError(
-                    f"{path}: {name} is marked as missing at {where(int(missing[-1 * (end == 'ends')]))}"
-                    f", where the recording {end}; cut it where every input has a value"
-                )
+            for sample, end in ((0, "begins"), (self._seen - 1, "ends")):
+                if sample in (missing[0], missing[-1]):
+                    raise InputError(
+                        f"{path}: {name} is marked as missing at {where(sample)}, where the "
+                        f"recording {end}; cut it where every input has a value"
+                    )
             ends = np.flatnonzero(np.diff(missing) > 1)
             starts = np.concatenate(([0], ends + 1))
             lengths = np.diff(np.concatenate((starts, [missing.size])))

@@ -33,8 +33,8 @@ class Stamps:
 
     def add(self, stamps: NDArray[np.int64]) -> None:
         """Takes the stamps of the next samples."""
-        first = self._last is None
-        joined = stamps if first else np.concatenate(([self._last], stamps))
+        last = stamps[:0] if self._last is None else np.array([self._last], np.int64)
+        joined = np.concatenate((last, stamps))
         self._last = int(stamps[-1])
         steps = np.diff(joined)
         if not steps.size:

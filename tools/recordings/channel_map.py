@@ -101,7 +101,7 @@ def choose_channels(
         else:
             chosen = _by_unit(path, json_path, columns)
         order = channel_order(path, list(chosen), listed(names))
-    own = [_factor(path, name, columns[chosen[name]]) for name in order]
+    own = [_factor(path, name, columns[chosen[name]], name in found.factors) for name in order]
     factors = [factor * found.factors.get(name, 1.0) for name, factor in zip(order, own)]
     indices = [chosen[name] for name in order]
     return Choice(
@@ -271,16 +271,19 @@ def _unit(text: str) -> tuple[float, str]:
     return (1.0, "") if factor is None else (factor, quantity)
 
 
-def _factor(path: Path, name: str, column: Column) -> float:
-    """What turns a channel's own unit into volts (v1, v2) or amperes (i1, i2)."""
+def _factor(path: Path, name: str, column: Column, is_scaled: bool) -> float:
+    """What turns a channel's own unit into volts (v1, v2) or amperes (i1, i2).
+
+    is_scaled: the .json has a scale for it, which also turns a clamp's volts into amperes.
+    """
     wanted = "V" if name[0] == "v" else "A"
     if not column.unit.strip():
         return 1.0
     factor, quantity = _unit(column.unit)
-    if quantity == wanted and factor:
+    if factor and (quantity == wanted or (quantity and is_scaled)):
         return factor
     raise InputError(
         f"{path}: {name} is channel {column.name!r} in {column.unit!r}; its unit must be "
         f"{wanted}, k{wanted} or m{wanted}, or be left out: correct it in the file or choose "
-        "another channel in the .json"
+        "another channel, or give its scale, in the .json"
     )

@@ -42,7 +42,7 @@ class Samples(Protocol):
         """Samples start..stop; a missing one is NaN. Raises InputError, naming the place."""
         ...
 
-    def where(self, sample: int) -> str:
+    def where(self, sample: int, /) -> str:
         """The place of a sample in words."""
         ...
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from tools.common.errors import InputError
 from tools.recordings.channel_map import Choice, Column, choose_channels
-from tools.recordings.csv_header import Header, read_header
+from tools.recordings.csv_header import read_header
+from tools.recordings.csv_preamble import Header
 from tools.recordings.csv_rows import NumberRows, find_rows, shorten
 from tools.recordings.stamps import Stamps
 from tools.recordings.types import INPUTS, FloatArray, Recording
@@ -24,6 +25,8 @@ _TICK_S = 1e-12
 _MOST_TICKS = 2.0**62
 # By what share a time column, or a preamble, may differ from the rate that is given.
 _RATE_TOLERANCE = 1e-3
+# A column of times without a unit agrees with the rate in one of these, too.
+_UNSAID_UNITS = ((1e3, "milliseconds"), (1e6, "microseconds"))
 
 
 def open_csv(path: Path) -> Recording:
@@ -101,6 +104,10 @@ def _rate(path: Path, header: Header, rows: NumberRows, choice: Choice, notes: l
     source, rate_hz = next(iter(given.items()), ("", None))
     stamps = _stamps(path, header, rows, rate_hz is not None, notes)
     if stamps and (told := stamps.rate_hz):
+        for per_second, unit in _UNSAID_UNITS:
+            if header.time_unit_s == 1 and rate_hz and abs(told * per_second / rate_hz - 1) < 1e-6:
+                notes.append(f"column {header.names[header.time or 0]} is taken as {unit}")
+                return rate_hz
         given["the time column"] = told
         if rate_hz is None:
             name = header.names[header.time or 0] or f"{(header.time or 0) + 1}"

@@ -1,4 +1,4 @@
-"""Tables as oscilloscopes and recorders write them: each form read back against its own numbers."""
+"""Tables as oscilloscopes and recorders write them, read back against their own numbers."""
 
 import json
 
@@ -138,7 +138,7 @@ def test_a_table_is_read(tmp_path, text, encoding, told):
     ],
 )
 def test_a_json_names_and_scales_columns(tmp_path, channels):
-    """Both in volts: a probe at 1:200, and a clamp of 10 A a volt that sits the wrong way round."""
+    """Both in volts: a probe at 1:200, and a clamp of 10 A a volt, the wrong way round."""
     path = tmp_path / "a.csv"
     path.write_text(
         "Time(s),CH1(V),CH2(V)\n" + rows(lambda t, v, a: plain(t, v / 200, -a / 10)),

@@ -172,6 +172,11 @@ def _damage(path: Path, what: str) -> Iterator[None]:
 
 def _recording(path: Path, container: Container) -> Recording:
     columns = container.columns
+    if not columns:
+        raise InputError(
+            f"{path}: holds no vectors of numbers; it must have v1 and i1, or others that the "
+            ".json beside it names"
+        )
     # Where all arrays lie in one folder, its name says nothing.
     folders = {column.name.rpartition("/")[0] for column in columns}
     paths = [column.name for column in columns]

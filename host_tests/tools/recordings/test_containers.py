@@ -212,7 +212,7 @@ def test_tdms(tmp_path):
     np.testing.assert_allclose(read(path), expected, rtol=1e-15)
     np.testing.assert_array_equal(read(path, start=499, stop=502), read(path)[:, 499:502])
     path.write_bytes(b"no TDMS at all")
-    refused(path, "is no TDMS that can be read")
+    refused(path, "holds no vectors of numbers")
 
 
 def test_tdms_of_two_rates(tmp_path):

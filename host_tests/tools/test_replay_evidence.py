@@ -87,11 +87,11 @@ def test_alignment_against_the_tone_itself(looped, size):
 def test_no_skew_changes_nothing():
     wave = np.random.default_rng(1).normal(0, 1, 5000)
     source = Source(ArrayRecording(RATE, {"v1": wave, "i1": wave}), 1.7)
-    joined = [
-        np.concatenate(list(each), axis=1)
-        for each in (aligned(source, source.duration, 700), source.blocks(700, source.duration))
-    ]
-    np.testing.assert_array_equal(*joined)
+    found, expected = (
+        np.concatenate(list(blocks), axis=1)
+        for blocks in (aligned(source, source.duration, 700), source.blocks(700, source.duration))
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("size", [7, 1000, 65536])

@@ -1,10 +1,10 @@
-"""Opens recordings that are named arrays in a scientific container: .mat, .h5 and .hdf5, .tdms.
+"""Makes recordings of named arrays in a scientific container: .mat, .h5 and .hdf5, .tdms.
 
 Flow: a container's arrays -> ARRAYS -> Recording.  Each is named by its path in the container.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 
 from tools.common.errors import InputError
 from tools.recordings.channel_map import Column, choose_channels
-from tools.recordings.extras import needs
 from tools.recordings.stamps import Stamps
 from tools.recordings.types import BLOCK, FloatArray, Recording
 
@@ -24,7 +23,6 @@ _RATE_TOLERANCE = 1e-3
 _RATES = ("rate_hz", "fs", "sample_rate", "samplerate", "sampling_rate")
 _INTERVALS = ("tinterval", "dt", "sample_interval", "wf_increment", "interval")
 _TIMES = ("time", "t")
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass
@@ -32,7 +30,7 @@ class Container:
     """What a container holds.
 
     columns  names and units of the one-dimensional arrays of numbers; lengths  of each
-    numbers  single numbers by name, in lower case
+    numbers  single numbers by name, in lower case; warnings  for the user
     reading  a context in which arrays, by name, can be sliced
     """
 
@@ -40,6 +38,7 @@ class Container:
     columns: list[Column] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def add(self, name: str, unit: str, array: Any) -> None:
         """Takes note of what is one-dimensional numbers, or one number; of nothing else."""
@@ -54,123 +53,8 @@ class Container:
             self.numbers[name.rsplit("/", 1)[-1].lower()] = float(value[0])
 
 
-def open_mat(path: Path) -> Recording:
-    """Open a MATLAB .mat: vectors called v1 i1 [v2 i2], or as the .json beside it says, and a
-    number called rate_hz (or Fs, or Tinterval, the seconds between samples).
-
-    Files of version 7.3 are HDF5 and need the package h5py. Older ones are read by scipy, which
-    loads each vector whole. Raises InputError.
-    """
-    with path.open("rb") as file:
-        file.seek(512)
-        if file.read(8) == _HDF5:
-            return open_hdf5(path)
-    from scipy import io  # here, because it takes a third of a second
-
-    try:
-        found = io.loadmat(str(path), appendmat=False)
-    except Exception as error:  # a damaged file leads anywhere
-        raise InputError(f"{path}: is no .mat that can be read ({error})") from error
-    arrays = {
-        name: value.reshape(-1)
-        for name, value in found.items()
-        if isinstance(value, np.ndarray)
-        and value.dtype.kind in "fiu"
-        and value.size == max(value.shape, default=0)
-    }
-
-    @contextmanager
-    def reading() -> Iterator[Callable[[str], Any]]:
-        yield arrays.__getitem__
-
-    container = Container(reading)
-    for name, value in arrays.items():
-        container.add(name, "", value)
-    return _recording(path, container)
-
-
-def open_hdf5(path: Path) -> Recording:
-    """Open an HDF5 file: one-dimensional datasets called v1 i1 [v2 i2], or as the .json beside it
-    says by their paths ("scope/CH1"), and rate_hz, a dataset or an attribute of the file.
-
-    A dataset's attribute "unit" or "units" is its unit. Needs the package h5py. Streams in bounded
-    memory. Raises InputError.
-    """
-    h5py = needs(path, "h5py")
-
-    @contextmanager
-    def reading() -> Iterator[Callable[[str], Any]]:
-        with _damage(path, "HDF5"), h5py.File(path, "r") as file:
-            yield file.__getitem__
-
-    container = Container(reading)
-
-    def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.shape is not None:
-            unit = item.attrs.get("unit", item.attrs.get("units", ""))
-            unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
-            container.add(name, unit, item)
-
-    with _damage(path, "HDF5"), h5py.File(path, "r") as file:
-        for name, value in file.attrs.items():
-            if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu":
-                container.numbers[name.lower()] = float(value)
-        file.visititems(look)
-    return _recording(path, container)
-
-
-def open_tdms(path: Path) -> Recording:
-    """Open a LabVIEW .tdms: channels called v1 i1 [v2 i2] in one group, or as the .json beside it
-    says ("group/channel"); the rate is that of their waveform properties.
-
-    Needs the package npTDMS. Streams in bounded memory. Raises InputError.
-    """
-    nptdms = needs(path, "nptdms")
-
-    @contextmanager
-    def reading() -> Iterator[Callable[[str], Any]]:
-        with _damage(path, "TDMS"), nptdms.TdmsFile.open(path) as file:
-
-            def channel(name: str) -> Any:
-                group, _, rest = name.partition("/")
-                return file[group][rest]
-
-            yield channel
-
-    container = Container(reading)
-    increments: set[float] = set()
-    with _damage(path, "TDMS"), nptdms.TdmsFile.open(path) as file:
-        for group in file.groups():
-            for channel in group.channels():
-                if len(channel) > 1 and channel.dtype.kind in "fiu":
-                    unit = str(channel.properties.get("unit_string", ""))
-                    container.columns.append(Column(f"{group.name}/{channel.name}", unit))
-                    container.lengths.append(len(channel))
-                    if increment := channel.properties.get("wf_increment"):
-                        increments.add(float(increment))
-        for name, value in file.properties.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                container.numbers[name.lower()] = float(value)
-    if len(increments) > 1:
-        told = ", ".join(f"{1 / i:g}" for i in sorted(increments))
-        raise InputError(f"{path}: its channels have rates of {told} Hz; they must have one")
-    if increments:
-        container.numbers["wf_increment"] = increments.pop()
-    return _recording(path, container)
-
-
-@contextmanager
-def _damage(path: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except (InputError, GeneratorExit):
-        raise
-    except Exception as error:  # a damaged file leads anywhere
-        text = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: is no {what} that can be read ({text})") from error
-
-
-def _recording(path: Path, container: Container) -> Recording:
+def recording_of(path: Path, container: Container) -> Recording:
+    """The recording in a container. Raises InputError for what is none, or contradicts itself."""
     columns = container.columns
     if not columns:
         raise InputError(
@@ -227,7 +111,15 @@ def _recording(path: Path, container: Container) -> Recording:
                 with np.errstate(all="ignore"):  # what overflows is refused, with its place
                     yield piece * factors
 
-    return Recording(path, rate_hz, samples, choice.names, read, notes=tuple(notes))
+    return Recording(
+        path,
+        rate_hz,
+        samples,
+        choice.names,
+        read,
+        warnings=tuple(container.warnings),
+        notes=tuple(notes),
+    )
 
 
 def _slice(array: Any, start: int, stop: int) -> FloatArray:

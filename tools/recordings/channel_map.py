@@ -4,22 +4,17 @@ Recorders have channels under names of their own; the .json beside the recording
 use, and without one the names, then the units, decide.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tools.common.errors import InputError
-from tools.common.files import check_keys, find_beside, json_number, read_json
+from tools.common.files import find_beside
+from tools.recordings.channel_file import FORM, ChannelMap, read_map
 from tools.recordings.types import INPUTS, channel_order
+from tools.recordings.units import parse_unit
 
-_PREFIXES = {
-    **{"k": 1e3, "kilo": 1e3, "": 1.0, "m": 1e-3, "milli": 1e-3, "mega": 1e6},
-    **{"u": 1e-6, "µ": 1e-6, "μ": 1e-6, "micro": 1e-6},
-}
-_SHAPE = re.compile(r"(.*?)[\s.]*(volts?|amp(?:ere)?s?|v|a)", re.IGNORECASE)
-_FORM = '{"channels": [{"input": "v1", "column": "CH1", "scale": 200.0}, ...]}'
 _LISTED = 120  # characters of a list of names, in a message
 
 
@@ -44,15 +39,6 @@ class Choice:
     factors: tuple[float, ...]
     rate_hz: float | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclass
-class _Map:
-    """What a .json says: for each input its column and its factor."""
-
-    columns: dict[str, str | int] = field(default_factory=dict)
-    factors: dict[str, float] = field(default_factory=dict)
-    rate_hz: float | None = None
 
 
 def choose_channels(
@@ -83,9 +69,9 @@ def choose_channels(
     """
     json_path = find_beside(path, ".json")
     names = [column.name for column in columns]
-    found = _Map()
+    found = ChannelMap()
     if full_scale or json_path.exists():
-        found = _read_map(json_path, len(columns), full_scale)
+        found = read_map(json_path, len(columns), full_scale)
         chosen = {
             name: _by_name(json_path, name, column, _called(columns, column), full_scale)
             for name, column in found.columns.items()
@@ -94,7 +80,7 @@ def choose_channels(
         order = channel_order(path, list(chosen), told)
     else:
         lower = [name.lower() for name in names]
-        has_units = any(_unit(column.unit)[1] for column in columns)
+        has_units = any(parse_unit(column.unit)[1] for column in columns)
         named = [name for name in INPUTS if name in lower]
         if ("v1" in named and "i1" in named) or (named and not has_units):
             chosen = {name: _by_name(path, name, name, lower, False) for name in named}
@@ -119,11 +105,6 @@ def listed(names: Sequence[str]) -> str:
     return text if len(text) <= _LISTED else text[: _LISTED - 3] + "..."
 
 
-def is_unit(text: str) -> bool:
-    """Whether it is a unit of voltage or current."""
-    return bool(_unit(text)[1])
-
-
 def _notes(
     order: Sequence[str],
     indices: Sequence[int],
@@ -146,73 +127,6 @@ def _notes(
         text = ", ".join(left)
         notes.append(f"not used: {text if len(text) <= _LISTED else text[: _LISTED - 3] + '...'}")
     return tuple(notes)
-
-
-def _read_map(path: Path, count: int, full_scale: bool) -> _Map:
-    read = read_json(path, "channel map")
-    given: Any = read.get("channels")
-    found = _Map()
-    if isinstance(given, dict) and not full_scale:
-        check_keys(path, "the channel map", read, ("channels", "scale", "rate_hz"))
-        _read_short(path, given, read.get("scale", {}), found)
-    else:
-        check_keys(path, "the channel map", read, ("channels", "rate_hz"))
-        _read_list(path, given, count, full_scale, found)
-    if "rate_hz" in read:
-        found.rate_hz = json_number(path, "rate_hz", read["rate_hz"])
-    return found
-
-
-def _read_short(path: Path, given: dict[str, Any], scale: Any, found: _Map) -> None:
-    if not isinstance(scale, dict):
-        raise InputError(f'{path}: "scale" is {scale!r}; it must be like {{"i1": -0.5}}')
-    check_keys(path, '"channels"', given, INPUTS)
-    check_keys(path, '"scale"', scale, tuple(given))
-    found.columns.update(given)
-    for name, value in scale.items():
-        found.factors[name] = json_number(path, f"scale.{name}", value)
-
-
-def _read_list(path: Path, given: Any, count: int, full_scale: bool, found: _Map) -> None:
-    key = "full_scale" if full_scale else "scale"
-    named = (
-        isinstance(given, list)
-        and given
-        and all(isinstance(entry, dict) and "column" in entry for entry in given)
-    )
-    if not isinstance(given, list) or not given or not (named or len(given) == count):
-        like = '{"input": "v1", "full_scale": 400.0} or null' if full_scale else _FORM
-        raise InputError(
-            f'{path}: "channels" must be a list of {count}, one entry for each channel of the '
-            f'recording, or each with its "column", like {like}'
-        )
-    for k, entry in enumerate(given):
-        if entry is None:
-            continue
-        where = f"channels[{k}]"
-        if not isinstance(entry, dict):
-            raise InputError(
-                f'{path}: {where} is {entry!r}; it must be like {{"input": "v1", "{key}": 400.0}} '
-                "or null"
-            )
-        scales = ("full_scale", "scale") if full_scale else ("scale",)
-        check_keys(path, where, entry, ("input", "column", *scales))
-        name = entry.get("input")
-        if name not in INPUTS or name in found.columns:
-            raise InputError(
-                f"{path}: {where}.input is {name!r}; it must be one of {', '.join(INPUTS)}, each "
-                "once"
-            )
-        found.columns[name] = entry.get("column", k + 1)
-        if "full_scale" in entry and "scale" in entry:
-            raise InputError(f"{path}: {where} has full_scale and scale; it must have one of them")
-        if "scale" in entry:
-            found.factors[name] = json_number(path, f"{where}.scale", entry["scale"])
-        elif full_scale:
-            factor = json_number(path, f"{where}.full_scale", entry.get("full_scale"))
-            if factor < 0:
-                raise InputError(f"{path}: {where}.full_scale is {factor}; it must be above 0")
-            found.factors[name] = factor
 
 
 def _by_name(path: Path, name: str, column: Any, names: Sequence[str], by_number: bool) -> int:
@@ -242,7 +156,7 @@ def _called(columns: Sequence[Column], asked: str | int) -> list[str]:
 
 
 def _by_unit(path: Path, json_path: Path, columns: Sequence[Column]) -> dict[str, int]:
-    units = [_unit(column.unit)[1] for column in columns]
+    units = [parse_unit(column.unit)[1] for column in columns]
     volts = [k for k, unit in enumerate(units) if unit == "V"]
     amperes = [k for k, unit in enumerate(units) if unit == "A"]
     elements = 2 if min(len(volts), len(amperes)) >= 2 else 1
@@ -250,25 +164,13 @@ def _by_unit(path: Path, json_path: Path, columns: Sequence[Column]) -> dict[str
         raise InputError(
             f"{path}: has no v1 and i1 by name, and cannot tell them from {len(volts)} channels "
             f"in V and {len(amperes)} in A ({listed([column.name for column in columns])}); name "
-            f"them in {json_path.name} beside it, like {_FORM}"
+            f"them in {json_path.name} beside it, like {FORM}"
         )
     chosen = {}
     for k in range(elements):
         chosen[f"v{k + 1}"] = volts[k]
         chosen[f"i{k + 1}"] = amperes[k]
     return chosen
-
-
-def _unit(text: str) -> tuple[float, str]:
-    """(factor, "V" or "A") of a unit; (1, "") of what is none; (0, …) of a doubtful one."""
-    match = _SHAPE.fullmatch(text.strip(" \t[]()\"'"))
-    if not match:
-        return 1.0, ""
-    prefix, quantity = match[1].strip(), match[2][0].upper()
-    if prefix == "M":
-        return 0.0, quantity  # of MV and MA nobody knows whether milli is meant
-    factor = _PREFIXES.get(prefix.lower())
-    return (1.0, "") if factor is None else (factor, quantity)
 
 
 def _factor(path: Path, name: str, column: Column, is_scaled: bool) -> float:
@@ -279,7 +181,7 @@ def _factor(path: Path, name: str, column: Column, is_scaled: bool) -> float:
     wanted = "V" if name[0] == "v" else "A"
     if not column.unit.strip():
         return 1.0
-    factor, quantity = _unit(column.unit)
+    factor, quantity = parse_unit(column.unit)
     if factor and (quantity == wanted or (quantity and is_scaled)):
         return factor
     raise InputError(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.common.errors import InputError
-from tools.recordings.channel_map import is_unit
 from tools.recordings.csv_preamble import (
     INTERVALS,
     Header,
@@ -27,6 +26,7 @@ from tools.recordings.csv_preamble import (
 )
 from tools.recordings.csv_rows import shorten
 from tools.recordings.types import INPUTS
+from tools.recordings.units import is_unit
 
 MOST_HEADER = 1 << 16
 # Separators and decimal marks, the more telling first: a comma may be either.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tools.recordings.channel_map import is_unit
+from tools.recordings.units import is_unit
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)
 _UNIT_IN_NAME = re.compile(r"(.*\S)\s*[(\[]([^()\[\]]*)[)\]]")

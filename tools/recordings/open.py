@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tools.common.errors import InputError
 from tools.common.files import check_file, reason
-from tools.recordings.arrays import open_hdf5, open_mat, open_tdms
 from tools.recordings.comtrade import open_comtrade
+from tools.recordings.containers import open_hdf5, open_mat, open_tdms
 from tools.recordings.csv import open_csv
 from tools.recordings.npz import open_npz
 from tools.recordings.pcm import open_flac, open_wav

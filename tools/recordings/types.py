@@ -91,7 +91,7 @@ class Recording:
         Rows are v1, i1, v2, i2 in volts and amperes, zeros where element 2 is absent. n is `size`,
         and less only in the last block. Each call reads the file anew; a stop of None or beyond
         the end means the end. Memory is bounded by `size`, not by the
-        file, but for MAT files, which their library loads whole.
+        file.
 
         Raises InputError while iterating when the file turns out bad: a sample that is not a
         number, not finite or beyond MAX_MAGNITUDE, damaged data, data that end early. ValueError,

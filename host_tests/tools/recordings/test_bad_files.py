@@ -580,7 +580,31 @@ def test_npz_truncated_anywhere(tmp_path, compressed):
         refused(path)
 
 
-@settings(max_examples=300, deadline=None)
+def save_container(base, kind, waves):
+    """One of the formats that other packages write, where they are installed."""
+    if kind == 0:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(base / "a.h5", "w") as file:
+            file.attrs["rate_hz"] = RATE
+            for name, wave in waves.items():
+                file.create_dataset(name, data=wave, compression="gzip")
+        return base / "a.h5"
+    if kind == 1:
+        nptdms = pytest.importorskip("nptdms")
+        channels = [
+            nptdms.ChannelObject("g", name, wave, {"wf_increment": 1 / RATE})
+            for name, wave in waves.items()
+        ]
+        with nptdms.TdmsWriter(base / "a.tdms") as writer:
+            writer.write_segment(channels)
+        return base / "a.tdms"
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(base / "a.flac", codes_of(60, 3).astype(np.int16), int(RATE))
+    save_map(base / "a.flac")
+    return base / "a.flac"
+
+
+@settings(max_examples=400, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_damaged_bytes_anywhere(seed):
     """Overwritten and cut files of every format give data or InputError, never another error."""
@@ -588,7 +612,7 @@ def test_damaged_bytes_anywhere(seed):
     codes = codes_of(60)
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        kind = rng.randrange(8)
+        kind = rng.randrange(11)
         if kind < 2:
             path = victim = save_npz(base / "a.npz", waveforms(60), kind == 1)
         elif kind == 2:
@@ -599,6 +623,8 @@ def test_damaged_bytes_anywhere(seed):
         elif kind == 4:
             path = victim = save_wav(base / "a.wav", codes[:, :3], rng.choice([8, 16, 24, 32]))
             save_map(path)
+        elif kind > 7:
+            path = victim = save_container(base, kind - 8, waveforms(60))
         elif kind == 5:
             path = save_comtrade(base / "a.cfg", codes, rng.choice(["ASCII", "BINARY"]))
             path = victim = save_cff(path)

@@ -116,6 +116,18 @@ def test_mat(tmp_path, shape, rate):
         refused(path)
 
 
+def test_a_mat_that_kills_its_reader(tmp_path, monkeypatch):
+    """Some damaged files crash scipy: its process dies, and one line tells."""
+    from tools.recordings import containers
+
+    program = tmp_path / "dies.py"
+    program.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.setattr(containers, "_MAT_PROGRAM", program)
+    path = tmp_path / "a.mat"
+    path.write_bytes(b"MATLAB 5.0 MAT-file")
+    refused(path, "is no .mat that can be read (it is damaged)")
+
+
 def test_mat_of_an_oscilloscope(tmp_path):
     """As PicoScope exports: A, B and Tinterval, which only the .json can tell apart."""
     from scipy import io
@@ -213,6 +225,28 @@ def test_tdms(tmp_path):
     np.testing.assert_array_equal(read(path, start=499, stop=502), read(path)[:, 499:502])
     path.write_bytes(b"no TDMS at all")
     refused(path, "holds no vectors of numbers")
+
+
+def test_a_tdms_cut_short_is_told(tmp_path, capfd):
+    nptdms = pytest.importorskip("nptdms")
+    path = tmp_path / "a.tdms"
+    with nptdms.TdmsWriter(path) as writer:
+        for _ in range(2):
+            writer.write_segment(
+                [
+                    nptdms.ChannelObject("g", name, np.ones(100), {"wf_increment": 1e-4})
+                    for name in ("v1", "i1")
+                ]
+            )
+    whole = path.read_bytes()
+    for cut in (1600, 1650):  # the last segment's data; and part of what is before them
+        path.write_bytes(whole[:-cut])
+        assert opened(path).samples == 100
+        assert "Last segment" in opened(path).warnings[0]
+        assert read(path).shape == (4, 100)
+    path.write_bytes(whole[:-8])
+    refused(path, "channels differ in length (v1 200, i1 199 samples)")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_tdms_of_two_rates(tmp_path):

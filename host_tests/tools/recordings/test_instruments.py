@@ -151,7 +151,7 @@ def test_a_json_names_and_scales_columns(tmp_path, channels):
     assert opened(path).notes[0] == "channels: v1 is CH1 x 200, i1 is CH2 x -10"
 
 
-def changed(head, keep=slice(None), at=(), by=0.0):
+def changed(head, keep: list[int] | slice = slice(None), at=(), by=0.0):
     """A table of time, v1 and i1, with `by` seconds added to the times of the rows `at`."""
     times = T.copy()
     times[list(at)] += by

@@ -25,7 +25,7 @@ STEPS_WH = {"kwh": 500.0, "ten": 5.0}
 
 
 def edge_delays(done: Replay, name: str) -> np.ndarray:
-    """Seconds by which each edge of a green lamp came after the reference energy passed its step.
+    """Seconds by which each edge of a green LED came after the reference energy passed its step.
 
     As many as there are both edges and steps.
     """

@@ -88,6 +88,8 @@ def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
         and (path.startswith(_FOLDER) or path in _OURS_NO_MORE)
     )
     needed = sum(-(-len(data) // _BLOCK) for data in fresh.values())
+    # A folder is two blocks.
+    needed += 2 * len({path.rpartition("/")[0] for path in fresh} - {""})
     if fresh and (needed + _SPARE_BLOCKS) * _BLOCK > found.free:
         raise InputError(
             f"the board's file system has {found.free} bytes free, {needed * _BLOCK} are needed "

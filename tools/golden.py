@@ -132,7 +132,7 @@ def _house() -> Recording:
     return ArrayRecording(home.rate_hz, dict(zip(home.channels, rows)))
 
 
-# None ends on a step of the lamps, nor reaches one at a zero crossing: a last digit would decide.
+# None ends on a step of the LEDs, nor reaches one at a zero crossing: a last digit would decide.
 OWN = (
     Case("house_120_s", _house),
     Case("pf_half_lagging", lambda: _split_phase(31.0, 20.0, 60), 20.0),

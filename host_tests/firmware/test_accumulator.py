@@ -28,7 +28,7 @@ from threewire.metering.calibration import Calibration, nominal
 from threewire.metering.layout import Layout
 from threewire.metering.window import Window
 
-# 0.5 V and 0.5 A a count: half a second is enough for many edges of the 10 Wh lamp.
+# 0.5 V and 0.5 A a count: half a second is enough for many edges of the 10 Wh LED.
 STRONG = Calibration((500_000_000, 500_000_000), (500_000_000, -500_000_000), (150_000, -90_000))
 # Weights in Q24 and offsets in 1/16 count, as accumulator.py says of its raw unit.
 RAW = 2**24 * 2**8

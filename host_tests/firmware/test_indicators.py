@@ -1,4 +1,4 @@
-"""The lamps as functions of the register, against the guide's table, and the reverse rule."""
+"""The LEDs as functions of the register, against the guide's table, and the reverse rule."""
 
 import pytest
 from hypothesis import given
@@ -10,15 +10,15 @@ SECOND = 64_000_000
 STARTING = 10**20
 
 
-@pytest.mark.parametrize(("lamp", "half_wh"), [(kwh_lit, 500), (ten_lit, 5)])
-def test_green_lamps_begin_with_their_half_on(lamp, half_wh: int) -> None:
+@pytest.mark.parametrize(("led", "half_wh"), [(kwh_lit, 500), (ten_lit, 5)])
+def test_green_leds_begin_with_their_half_on(led, half_wh: int) -> None:
     # "500 wHrs ON and 500 wHrs OFF", "5 wHrs ON and 5 wHrs OFF", written out.
     table = ([True] * half_wh + [False] * half_wh) * (3000 // (2 * half_wh) + 1)
-    assert [lamp(wh) for wh in range(3001)] == table[:3001]
+    assert [led(wh) for wh in range(3001)] == table[:3001]
 
 
 @given(st.integers(0, 10**12))
-def test_green_lamps_repeat_for_ever(wh: int) -> None:
+def test_green_leds_repeat_for_ever(wh: int) -> None:
     assert kwh_lit(wh) is (wh % 1000 < 500)
     assert ten_lit(wh) is (wh % 10 < 5)
 

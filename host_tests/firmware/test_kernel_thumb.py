@@ -115,7 +115,7 @@ class Chip:
         )
 
     def close(self) -> None:
-        self._board.__exit__()
+        self._board.close()
 
     def run(self, code: str) -> str:
         """What the code prints."""

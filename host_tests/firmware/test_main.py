@@ -142,9 +142,9 @@ class Program:
     def sampler_runs(self) -> bool:
         return bool(self.machine.timers) or any(of.running for of in self.stand_ins)
 
-    def changes(self, lamp: str) -> list[tuple[int, bool]]:
-        """When the lamp's pin took which state (True: lit), first what it was given first."""
-        number, lit = self.board.LEDS[lamp]
+    def changes(self, led: str) -> list[tuple[int, bool]]:
+        """When the LED's pin took which state (True: lit), first what it was given first."""
+        number, lit = self.board.LEDS[led]
         states = [(us, level == lit) for us, pin, level in self.machine.pin_log if pin == number]
         kept = states[:1]
         for us, state in states:
@@ -153,7 +153,7 @@ class Program:
         return kept
 
     def late_us(self) -> float:
-        """The most by which a lamp may lag behind the energy: a mains cycle, what the sampler
+        """The most by which an LED may lag behind the energy: a mains cycle, what the sampler
         keeps back, and the pause between looks at it."""
         sampler = self.board.SAMPLER
         held = (
@@ -163,21 +163,21 @@ class Program:
 
 
 def nearly_500_wh(program: ModuleType) -> None:
-    # Both green lamps are on at 490 Wh, as at 0: main.py has shown them right.
+    # Both green LEDs are on at 490 Wh, as at 0: main.py has shown them right.
     program.assembly.meter.registers.delivered.wh = 490
 
 
 @every_board
-def test_lamps_and_lines_at_full_load(
+def test_leds_and_lines_at_full_load(
     name: str, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Program(name, kind, (200, 200), 3.3, nearly_500_wh)
 
-    # Only the lamps' pins were driven, and with the power both green ones go on, the red one not.
+    # Only the LEDs' pins were driven, and with the power both green ones go on, the red one not.
     assert run.machine.outputs == {pin for pin, _ in run.board.LEDS.values()}
-    for lamp in ("kwh", "ten"):
-        assert run.changes(lamp)[0][0] == 0
-        assert [lit for us, lit in run.changes(lamp) if us == 0] == [False, True]
+    for led in ("kwh", "ten"):
+        assert run.changes(led)[0][0] == 0
+        assert [lit for us, lit in run.changes(led) if us == 0] == [False, True]
     assert run.changes("reverse") == [(0, False)]
 
     # From there on they follow the register: every 5 Wh the one, at 500 Wh the other.
@@ -215,7 +215,7 @@ def test_lamps_and_lines_at_full_load(
 
 @every_board
 @pytest.mark.parametrize("turned", [1, 2])
-def test_a_turned_ct_lights_the_red_lamp(name: str, kind: str, turned: int) -> None:
+def test_a_turned_ct_lights_the_red_led(name: str, kind: str, turned: int) -> None:
     amps = (-50, 80) if turned == 1 else (80, -50)
     run = Program(name, kind, amps, 1.6)
     (off, on) = run.changes("reverse")
@@ -226,7 +226,7 @@ def test_a_turned_ct_lights_the_red_lamp(name: str, kind: str, turned: int) -> N
 
 
 @pytest.mark.parametrize("kind", ["timer", "dma"])
-def test_the_red_lamp_follows_within_a_second_and_a_half(
+def test_the_red_led_follows_within_a_second_and_a_half(
     kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def turned(now: int) -> float:

@@ -299,7 +299,7 @@ def test_a_voltage_goes_and_comes_back(lost: tuple[int, ...], hertz: float) -> N
         assert of.wh(f"received{k}") < 1e-3 * of.wh(f"delivered{k}")
 
 
-# ---- reverse lamp
+# ---- reverse LED
 
 
 def reverse_edges(of: Run) -> list[tuple[float, bool]]:
@@ -309,7 +309,7 @@ def reverse_edges(of: Run) -> list[tuple[float, bool]]:
 @pytest.mark.parametrize("watts", [25, 100, 20000])
 @pytest.mark.parametrize("hertz", [45, 50, 54, 60, 65])
 @pytest.mark.parametrize("element", [1, 2])
-def test_the_reverse_lamp_follows_within_a_second_and_a_half(
+def test_the_reverse_led_follows_within_a_second_and_a_half(
     watts: float, hertz: float, element: int
 ) -> None:
     amps = watts / 120
@@ -365,7 +365,7 @@ def real_adc(volts: float, amps: float, seconds: float, seed: int) -> Iterator[C
         pytest.param(24 * HOUR_S, 4, marks=pytest.mark.slow),
     ],
 )
-def test_at_no_load_nothing_registers_and_no_lamp_moves(seconds: float, seed: int) -> None:
+def test_at_no_load_nothing_registers_and_no_led_moves(seconds: float, seed: int) -> None:
     metered = on_engine("micropython", real_adc(138, 0, seconds, seed))
     result = metered.result
     pairs = [result, *result["elements"]]
@@ -464,7 +464,7 @@ def test_a_recording_under_a_second_is_decided_on_what_there_is(amps: float, cou
         assert of.net_wh(k) == pytest.approx(sine_wh(amps, 0.3) if counts else 0, rel=0.05)
 
 
-# ---- the register and the lamps
+# ---- the register and the LEDs
 
 
 def test_edges_tell_the_register() -> None:
@@ -486,9 +486,9 @@ def test_edges_tell_the_register() -> None:
     assert of.meter.indicators.lit["ten"] is (of.wh("delivered") % 10 < 5)
 
 
-def test_the_lamps_show_the_register_when_the_flow_turns_within_a_cycle() -> None:
+def test_the_leds_show_the_register_when_the_flow_turns_within_a_cycle() -> None:
     # A cycle that imports in its first half and exports in its second registers nothing; nor does
-    # the export after it. Whatever the lamps made of the first half, they must not stay with it.
+    # the export after it. Whatever the LEDs made of the first half, they must not stay with it.
     layout = board(slot_ns=0, nominal_hz=50)
     angle = 2 * np.pi * (np.arange(160 * 100) + 0.5) / 160
     wrong = []

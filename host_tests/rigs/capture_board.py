@@ -5,6 +5,7 @@ Flow: codes -> SAMPLER -> service, desk, capture -> PORT's bytes, also by TCP to
 """
 
 import base64
+import contextlib
 import json
 import os
 import threading
@@ -14,7 +15,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
+from types import SimpleNamespace
 from typing import Any, Self
 
 from host_tests.rigs.console_server import ConsoleServer
@@ -265,7 +266,7 @@ class _Wire(Port):
                 self._server.say(said + b"\r\n")
 
 
-class BoardOverTcp:
+class BoardOverTcp(contextlib.ExitStack):
     """A Board that meters the same codes again and again, behind url.  Use it as a context
     manager.
 
@@ -280,6 +281,7 @@ class BoardOverTcp:
         spoil: Callable[[bytes], Iterable[bytes]] = lambda line: [line],
         **options: Any,
     ) -> None:
+        super().__init__()
         self.server = ConsoleServer()
         self.url = self.server.url
         self.port = _Wire(self.server, spoil)
@@ -299,17 +301,12 @@ class BoardOverTcp:
             self.failed = problem
 
     def __enter__(self) -> Self:
-        self.server.__enter__()
+        self.enter_context(self.server)
         self._thread.start()
+        self.callback(self._end)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _end(self) -> None:
         self._stop.set()
         self._thread.join()
-        self.server.__exit__(kind, problem, trace)
         assert self.failed is None

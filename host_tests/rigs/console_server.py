@@ -5,32 +5,26 @@ the tool under test.  No line's format is written down here: telemetry is made b
 own telemetry, answers by its commands over an operator that the test hands in.
 """
 
-import select
-import socket
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from threewire.operation.commands import Commands
 from threewire.operation.console import Console
+from tools.emulate.tcp_port import TcpPort
 
 PROMPT = b"\r\n>>> "
 _LOOK_S = 0.005
-_CHUNK = 4096
 _OPENING_S = 0.2
 
 
-class ConsoleServer:
-    """Serves one client at a time; a second finds the port busy.  Use it as a context manager.
+class ConsoleServer(TcpPort):
+    """A port with the firmware's console behind it.
 
     operator    answers the commands (Operator, or a stand-in for it); None: nothing
                 is answered
 
-    url         for --port
     heard       all bytes that have been typed so far
-    connected   how many clients there have been
     at_prompt   MicroPython's prompt: a line end is answered by another prompt.  A Ctrl-C leads
                 there, as on a board; may be set
     crashes     what commands have raised
@@ -38,75 +32,32 @@ class ConsoleServer:
     """
 
     def __init__(self, operator: Any = None) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._server.setblocking(False)
-        self._address = self._server.getsockname()
-        self.url = f"socket://127.0.0.1:{self._address[1]}"
+        super().__init__()
         self.heard = bytearray()
-        self.connected = 0
         self.at_prompt = False
         self.crashes: list[Exception] = []
         self.on_heard: Callable[[bytes], object] = lambda data: None
         self._answers = Commands(operator).answer if operator is not None else None
-        self._client: socket.socket | None = None
-        self._plugged = True
-        self._is_done = False
-        self._lock = threading.RLock()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self._restart()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._is_done = True
-        self._thread.join()
-        self.drop()
-        self._server.close()
 
     # ---- what a test does
 
     def say(self, data: bytes | str) -> bool:
-        """The board writes: bytes as they are, text as a line.  Returns whether anybody listens;
-        what is said to nobody is lost."""
-        if isinstance(data, str):
-            data = data.encode() + b"\r\n"
-        with self._lock:
-            if self._client is None:
-                return False
-            try:
-                self._client.sendall(data)
-            except OSError:
-                self.drop()
-                return False
-            return True
-
-    def drop(self) -> None:
-        """Ends the connection; the next may come at once."""
-        with self._lock:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
+        """The board writes: bytes as they are, text as a line.  Whether anybody listens."""
+        return self.send(data.encode() + b"\r\n" if isinstance(data, str) else data)
 
     def unplug(self) -> None:
         """Ends the connection, and no other comes about: connecting is refused."""
         with self._lock:
-            self._plugged = False
+            super().unplug()
+            self._address = self._server.getsockname()
             self._server.close()
-            self.drop()
 
     def plug(self) -> None:
-        """Takes connections again."""
+        """Takes connections again, as a board that has just started."""
         with self._lock:
-            self._server = socket.create_server(self._address)
-            self._server.setblocking(False)
-            self._plugged = True
+            self._server = self._listen(self._address)
+            super().plug()
             self._restart()
 
     def wait(self, met: Callable[[], object], seconds: float = 5.0) -> None:
@@ -133,15 +84,15 @@ class ConsoleServer:
     def _write(self, text: str) -> None:
         self.say(text.encode())
 
-    def _run(self) -> None:
+    def _serve(self) -> None:
         while not self._is_done:
             with self._lock:
-                self._accept()
+                self.accept()
                 client = self._client
             if client is None:
                 time.sleep(_LOOK_S)
                 continue
-            data = self._read(client)
+            data = self.receive(_LOOK_S)
             if data:
                 self.heard += data
                 self.on_heard(data)
@@ -149,33 +100,6 @@ class ConsoleServer:
                 self.say(PROMPT * data.replace(b"\r", b"\n").count(b"\n"))
             elif self._console is not None:
                 self._answer(data)
-
-    def _accept(self) -> None:
-        if not self._plugged:
-            return
-        try:
-            client, _ = self._server.accept()
-        except BlockingIOError:
-            return
-        if self._client is not None:
-            client.close()
-        else:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._client = client
-            self.connected += 1
-
-    def _read(self, client: socket.socket) -> bytes:
-        try:
-            if not select.select([client], [], [], _LOOK_S)[0]:
-                return b""
-            data = client.recv(_CHUNK)
-        except (OSError, ValueError):
-            data = b""  # closed meanwhile
-        if not data:
-            with self._lock:
-                if self._client is client:
-                    self.drop()
-        return data
 
     def _answer(self, data: bytes) -> None:
         console = self._console

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from host_tests.conftest import need_engine
@@ -41,7 +40,7 @@ def report() -> str:
     return line(Run(layout).feed(convert(split_phase((40, 30)), 1.3, layout)).meter)
 
 
-class Board:
+class Board(contextlib.ExitStack):
     """Use it as a context manager.
 
     files  on its file system; where there is threewire/, that meters until Ctrl-C
@@ -53,6 +52,7 @@ class Board:
     """
 
     def __init__(self, folder: Path, files: Mapping[str, bytes], **said: Any) -> None:
+        super().__init__()
         self._command = need_engine("micropython", "1m")
         self._said = json.dumps({**PICO, **said})
         self._image = folder / "flash.littlefs"
@@ -71,20 +71,15 @@ class Board:
     def __enter__(self) -> Self:
         if not self._meters:
             self._begin_prompt()
-        self._server.__enter__()
+        self.callback(self._end_prompt)
+        self.enter_context(self._server)
         self._teller.start()
+        self.callback(self._end_teller)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _end_teller(self) -> None:
         self._is_done.set()
         self._teller.join()
-        self._server.__exit__(kind, problem, trace)
-        self._end_prompt()
 
     @property
     def files(self) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ with errors, and whose console is the firmware's own; truth is worked out from t
 The optical way's figures are worked out by hand.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -90,7 +91,7 @@ def second_of(amps: tuple[float, float], lag_deg: float) -> Any:
     return np.concatenate(list(blocks))[:frames]
 
 
-class FakeBoard:
+class FakeBoard(contextlib.ExitStack):
     """A board of the firmware's own parts but sampler and port; a second takes 0.02 s.
 
     starts    how often it has started
@@ -98,6 +99,7 @@ class FakeBoard:
     """
 
     def __init__(self, folder: Path, sealed: bool = False, stored: Any = None) -> None:
+        super().__init__()
         self._folder = folder
         self._sealed = sealed
         self.starts = 0
@@ -117,19 +119,14 @@ class FakeBoard:
         return getattr(self._assembly.operator, name)
 
     def __enter__(self) -> Self:
-        self.server.__enter__()
+        self.enter_context(self.server)
         self._thread.start()
+        self.callback(self._end)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _end(self) -> None:
         self._done.set()
         self._thread.join()
-        self.server.__exit__(kind, problem, trace)
         assert self.server.crashes == []
 
     def _constants(self) -> Store:
@@ -671,7 +668,7 @@ def test_constants_that_do_not_come_into_force_are_noticed(
     file.write_text(json.dumps({"v1_nv": 111_000_000}))
 
     def lose() -> None:
-        for path in (tmp_path / "constants").iterdir():
+        for path in (tmp_path / "calibration").iterdir():
             path.unlink()
 
     board.on_start = lose

@@ -32,7 +32,7 @@ from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
-from tools.engines import process as engine_process
+from tools.engines import child
 from tools.replay import cli as replay
 
 BOARD = boards.DEFAULT
@@ -620,7 +620,7 @@ def slow_pico(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     sampler = {**BY_TIMER, "period_us": 1000}
     (root / "boards" / "pico.py").write_text(f"{source}\nSAMPLER = {sampler!r}\n")
     monkeypatch.setattr(boards, "BOARDS", root / "boards")
-    monkeypatch.setattr(engine_process, "ROOT", root)
+    monkeypatch.setattr(child, "ROOT", root)
     boards.module.cache_clear()
     yield "pico"
     monkeypatch.undo()

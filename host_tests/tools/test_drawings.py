@@ -180,7 +180,7 @@ def test_supply_pads(name):
         assert there[number - 1][3] == printed
 
 
-def test_the_lamp_on_the_xiao_is_called_out():
+def test_the_led_on_the_xiao_is_called_out():
     found = {t.text: t.base for t in texts("boards/xiao_rp2040.svg")}
     assert found["GPIO17"] == found["REVERSE LED"] == found["is on the board"]
 
@@ -299,7 +299,7 @@ def test_no_wire_runs_through_a_text(path):
             )
 
 
-def test_the_front_has_its_three_lamps():
+def test_the_front_has_its_three_leds():
     found = texts("boards/front_panel.svg")
     said = " ".join(t.text for t in found)
     for words in (
@@ -307,16 +307,16 @@ def test_the_front_has_its_three_lamps():
         "REVERSE if lit, installation is wrong",
     ):  # fmt: skip
         assert words in said
-    lamps = [
+    leds = [
         (float(c.get("cx", "nan")), c.get("fill"))
         for c in svg("boards/front_panel.svg")
         if c.get("fill") in ("url(#green-lens)", "url(#red-lens)")
     ]
     at = {t.text: (t.x0 + t.x1) / 2 for t in found}
-    assert sorted(x for x, fill in lamps if fill == "url(#green-lens)") == pytest.approx(
+    assert sorted(x for x, fill in leds if fill == "url(#green-lens)") == pytest.approx(
         [at["1000 Wh cycle:"], at["10 Wh cycle:"]], abs=1
     )
-    assert [x for x, fill in lamps if fill == "url(#red-lens)"] == pytest.approx(
+    assert [x for x, fill in leds if fill == "url(#red-lens)"] == pytest.approx(
         [at["REVERSE"]], abs=1
     )
 
@@ -442,7 +442,7 @@ def test_bias_share_by_solving_the_circuit():
     assert values.phantom_w(120) == pytest.approx(120 * amps, rel=0.01)
 
 
-def test_clamps_and_lamps():
+def test_clamps_and_leds():
     assert values.clamp_ma(9.2, 1000) == pytest.approx(1.65 + 9.2 - 3.3 - 0.4)
     assert values.led_ma(2.1) == pytest.approx(1.2 / 0.33)
     assert max(values.led_ma(values.GREEN_V), values.led_ma(values.RED_V)) < 12

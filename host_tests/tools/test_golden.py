@@ -138,8 +138,8 @@ def test_every_installation_made_by_code_has_its_truth() -> None:
 def test_kept_edges_belong_to_the_kept_register(name: str) -> None:
     for adc in golden.ADCS:
         said = kept(name)[adc]
-        for lamp, step_wh in (("ten", 5), ("kwh", 500)):
-            edges = said["edges"][lamp]
+        for led, step_wh in (("ten", 5), ("kwh", 500)):
+            edges = said["edges"][led]
             assert len(edges) == Decimal(said["delivered_wh"]) // step_wh
             assert [lit for _, lit in edges] == [bool(k % 2) for k in range(len(edges))]
 

@@ -128,7 +128,7 @@ def test_json_has_what_the_interface_promises(house):
     assert said["reference"]["elements"][1]["watts"] == pytest.approx(3600, rel=1e-6)
     for ppm in said["error_ppm"].values():
         assert abs(ppm) < 200
-    # 53.3 Wh: 10 edges of the 10 Wh lamp, none of the other; both started lit.
+    # 53.3 Wh: 10 edges of the 10 Wh led, none of the other; both started lit.
     assert len(said["edges"]["ten"]) == 10 and said["edges"]["kwh"] == []
     assert [lit for _, lit in said["edges"]["ten"]] == [False, True] * 5
     assert said["leds"] == {"kwh": True, "ten": True, "reverse": False}

@@ -136,10 +136,10 @@ program.main()
             "else pieces(*given)",
             "lines",
         ),
-        # The lamp is that of 10 Wh more than there are, half of the time.
+        # The LED is that of 10 Wh more than there are, half of the time.
         (
             "import threewire.metering.indicators as m\nm.ten_lit = lambda wh: wh // 7 % 2 == 0",
-            "lamps",
+            "leds",
         ),
         # A window's worth of garbage is kept for ever.
         (
@@ -171,7 +171,7 @@ program.main()
             "commands",
         ),
     ],
-    ids=["energy", "restart", "lines", "lamps", "memory", "faults", "commands"],
+    ids=["energy", "restart", "lines", "leds", "memory", "faults", "commands"],
 )
 def test_a_fault_is_seen(change: str, fails: str, tmp_path: Path) -> None:
     program = tmp_path / "changed.py"

@@ -119,7 +119,7 @@ def test_an_old_meter_meters_like_a_new_one() -> None:
     codes = full_load(3)
     years = YEARS * 31557600 * board().tick_hz
     new = Run().feed(codes).finish()
-    # As many whole turns of both lamps: they show what they show at zero.
+    # As many whole turns of both LEDs: they show what they show at zero.
     old = aged(Run(), FULL_WH // 1000 * 1000, years).feed(codes).finish()
     for name, (wh, residue) in new.registers.items():
         was = 0 if name == "received" else FULL_WH // 1000 * 1000

@@ -334,7 +334,7 @@ def test_a_repaired_emulator_is_told(
     uf2: Path, file_system: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rp2040_quirks, "round_robin_masks_with_12", lambda: False)
-    with pytest.raises(Repaired, match="tools/emulate/quirks.py"):
+    with pytest.raises(Repaired, match=r"tools/emulate/quirks\.py"):
         EmulatedBoard(file_system, BOARD, uf2=uf2)
 
 

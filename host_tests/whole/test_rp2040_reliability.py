@@ -119,8 +119,8 @@ def started(board: EmulatedBoard, runs: int, seconds: float = 2.0) -> None:
     board.run_until(lambda: len(board.starts) > runs, seconds, "conversion", 1e-3)
 
 
-def check_lamps_at_start(board: EmulatedBoard, from_: Stored) -> None:
-    """Before the first frame is metered, the lamps show what was stored."""
+def check_leds_at_start(board: EmulatedBoard, from_: Stored) -> None:
+    """Before the first frame is metered, the LEDs show what was stored."""
     at, _ = board.starts[-1]
     assert board.seconds - at < 0.01
     wh, _ = from_.registers[0]
@@ -238,7 +238,7 @@ def test_a_restart_by_command_loses_nothing(live: EmulatedBoard) -> None:
     for mine, theirs in zip(saved, energies(before), strict=True):
         # The cycle that the restart cuts short has no mean of its own: its offset is the tracked.
         assert abs(Fraction(mine) - Fraction(theirs)) < Fraction(1, 1000)  # 75 us of the load
-    check_lamps_at_start(live, kept)
+    check_leds_at_start(live, kept)
     live.run(0.2)
     after = ask(live, "registers")
     assert energies(after) == saved
@@ -258,7 +258,7 @@ def test_ctrl_c_gives_the_prompt_and_ctrl_d_meters_on(live: EmulatedBoard) -> No
     runs = len(live.starts)
     live.soft_reset()
     started(live, runs)
-    check_lamps_at_start(live, kept)
+    check_leds_at_start(live, kept)
     start, _ = live.starts[-1]
     report = live.wait_reports(1, 2.0)[0]
     gained = float(Fraction(report["delivered_wh"]) - Fraction(text(kept.registers[0])))
@@ -296,7 +296,7 @@ def test_a_collapse_saves_once_and_a_power_cut_takes_no_more(live: EmulatedBoard
     runs = len(live.starts)
     live.power_cycle()
     started(live, runs)
-    check_lamps_at_start(live, kept)
+    check_leds_at_start(live, kept)
     live.run(0.1)
     assert energies(ask(live, "registers")) == [text(r) for r in kept.registers[:6]]
     # The line is still down: no event, no save.
@@ -328,7 +328,7 @@ def test_a_power_cut_takes_at_most_what_was_metered_since_the_last_save(
     live.inputs = load(part=0)
     live.power_cycle()
     started(live, runs)
-    check_lamps_at_start(live, kept)
+    check_leds_at_start(live, kept)
     live.run(0.1)
     assert energies(ask(live, "registers")) == [text(r) for r in kept.registers[:6]]
 
@@ -437,7 +437,7 @@ def test_a_crash_that_comes_again_and_again_spares_the_flash(uf2: Path, provoked
 
 
 def check_safe_mode(board: EmulatedBoard, kept: Stored) -> None:
-    """All lamps blink together, there is a prompt, the energies are intact; and the power off and
+    """All LEDs blink together, there is a prompt, the energies are intact; and the power off and
     on again is the way out."""
     changes = [board.led_edges(name)[-3:] for name in MODULE.LEDS]
     assert changes[0][0][0] > board.resets[-1]
@@ -453,7 +453,7 @@ def check_safe_mode(board: EmulatedBoard, kept: Stored) -> None:
     runs = len(board.starts)
     board.power_cycle()
     started(board, runs)
-    check_lamps_at_start(board, kept)
+    check_leds_at_start(board, kept)
     board.run(0.1)
     assert energies(ask(board, "registers")) == [text(r) for r in kept.registers[:6]]
 
@@ -473,7 +473,7 @@ def test_hangs_and_crashes_restart_it_and_five_in_a_row_are_enough(
         board.drive(PINS["hang"], None)
         started(board, 1)
         assert board.starts[-1][0] - hung < 10
-        check_lamps_at_start(board, kept)
+        check_leds_at_start(board, kept)
         start, _ = board.starts[-1]
         report = board.wait_reports(1, 2.0)[0]
         assert report["faults"]["watchdog"] == 1
@@ -489,7 +489,7 @@ def test_hangs_and_crashes_restart_it_and_five_in_a_row_are_enough(
         kept = stored(board.file_system)
         started(board, 2)
         assert board.starts[-1][0] - crashed < 10
-        check_lamps_at_start(board, kept)
+        check_leds_at_start(board, kept)
         board.run(0.1)
         counts = ask(board, "faults")["counts"]
         assert (counts["watchdog"], counts["exception"]) == (1, 1)
@@ -548,7 +548,7 @@ def test_an_open_seal_and_what_it_lets_one_change(uf2: Path, file_system: bytes)
         kept = stored(board.file_system)
         assert kept.registers[0][0] == 505 and kept.reversed == (False, True)
         assert not board.lit("kwh") and not board.lit("ten") and board.lit("reverse")
-        check_lamps_at_start(board, kept)
+        check_leds_at_start(board, kept)
 
         report = board.wait_reports(1, 2.0)[0]
         one, two = report["elements"]

@@ -34,6 +34,7 @@ def test_the_timer_sampler_meters_without_a_frame_lost():
 
 FIFO_OVERFLOW = """
 import time
+meter, sampler = assembly.meter, assembly.sampler
 meter.pause()
 sampler.start()
 lost = meter.lost_frames

@@ -4,11 +4,11 @@ Flow: board port -> BOARD CONSOLE -> monitor, capture, calibrate.  The board wri
 one of telemetry a second, {"t": …}, and answers, {"reply": …}.  All else is noise and dropped.
 """
 
+import contextlib
 import json
 import time
 from collections import deque
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import serial
 
@@ -35,7 +35,7 @@ SAFE_MODE_TEXT = (
 )
 
 
-class BoardConsole:
+class BoardConsole(contextlib.ExitStack):
     """An open console.  Use it as a context manager.
 
     port     as pyserial takes it: /dev/ttyACM0, COM3, socket://127.0.0.1:4000
@@ -47,30 +47,18 @@ class BoardConsole:
     """
 
     def __init__(self, port: str, timeout: float = TIMEOUT_S) -> None:
+        super().__init__()
         self.port = port
         self.timeout = timeout
         self.noise = 0
         self._transport = board_port.open_port(port)
+        self.callback(board_port.close_port, self._transport)
         self._serial: Any = self._transport.serial
         self._serial.timeout = _READ_S
         self._rest = bytearray()
         self._lines: deque[dict[str, Any]] = deque()
         # What came first may be the end of a line.
         self._is_first = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        board_port.close_port(self._transport)
 
     # ---- lines
 

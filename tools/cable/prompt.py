@@ -16,8 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from mpremote.transport import TransportError, TransportExecError
 
@@ -152,7 +151,7 @@ def _folders_of(paths: Iterable[str]) -> list[str]:
     return sorted(folders - {"."})
 
 
-class Prompt:
+class Prompt(contextlib.ExitStack):
     """MicroPython's raw prompt on a board; metering there has ended, with all registers saved.
     Use it as a context manager.
 
@@ -163,9 +162,11 @@ class Prompt:
     """
 
     def __init__(self, port: str, timeout: float) -> None:
+        super().__init__()
         self.port = port
         self._timeout = timeout
         self._transport = board_port.open_port(port)
+        self.callback(board_port.close_port, self._transport)
         # mpremote would wait for ever for some of a board's answers.
         line: Any = self._transport.serial
         line.timeout = timeout
@@ -173,7 +174,7 @@ class Prompt:
         try:
             self._enter()
         except BaseException:
-            board_port.close_port(self._transport)
+            self.close()
             raise
 
     def _be_patient(self, transport: Any) -> None:
@@ -230,17 +231,6 @@ class Prompt:
     @property
     def _whole_s(self) -> int:
         return math.ceil(self._timeout)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        board_port.close_port(self._transport)
 
     def run(self, code: str) -> str:
         """Runs code; returns what it prints."""

@@ -4,13 +4,13 @@ Flow: board console -> CALIBRATE BOARD (readings) -> calibrate; constants -> CAL
 board console, restart, and a look at what is in force then.
 """
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Reading:
         )
 
 
-class Board:
+class Board(contextlib.ExitStack):
     """A board that meters.  Use it as a context manager.
 
     port, timeout  as the options give them
@@ -84,16 +84,18 @@ class Board:
     in_force: dict[str, Any]
 
     def __init__(self, port: str | None, timeout: float) -> None:
+        super().__init__()
         self.port = board_port.find(port)
         self._timeout = timeout
         self._where = Whereabouts(self.port)
         self.restarts = 0
         self._t = 0.0
         self._console = BoardConsole(self.port, timeout)
+        self.callback(lambda: self._console.close())
         try:
             self._look()
         except BaseException:
-            self._console.close()
+            self.close()
             raise
 
     def _look(self) -> None:
@@ -108,17 +110,6 @@ class Board:
                 f"{self.port}: the board's firmware is not of this release ({problem}): flash it "
                 "(`make flash BOARD=…`)"
             ) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._console.close()
 
     def _ask(self, command: str, key: str) -> Any:
         name = command.split()[0]

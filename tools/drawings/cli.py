@@ -17,7 +17,7 @@ from tools.drawings import pinouts as drawing_boards
 from tools.drawings import voltage_inputs as drawing_voltage
 from tools.drawings.front_panel import front_panel
 from tools.drawings.inputs import input_drawing
-from tools.drawings.reverse_lamp import reverse_drawing
+from tools.drawings.reverse_led import reverse_drawing
 from tools.drawings.svg import Drawing
 from tools.drawings.wiring import wiring
 

@@ -1,4 +1,4 @@
-"""The meter's front with its three lamps lit, as a picture.
+"""The meter's front with its three LEDs lit, as a picture.
 
 Flow: FRONT -> boards/front_panel.svg, the README's picture.
 """
@@ -42,9 +42,9 @@ def front_panel() -> Drawing:
     )
     greens = _lens(drawing, "green", _GREENS)
     reds = _lens(drawing, "red", _REDS)
-    _lamp(drawing, 250, 200, 25, greens)
-    _lamp(drawing, 610, 200, 25, greens)
-    _lamp(drawing, 430, 282, 20, reds)
+    _led(drawing, 250, 200, 25, greens)
+    _led(drawing, 610, 200, 25, greens)
+    _led(drawing, 430, 282, 20, reds)
     for x, lines in (
         (250, ("*1000 Wh cycle:", "500 on, 500 off")),
         (610, ("*10 Wh cycle:", "5 on, 5 off")),
@@ -62,7 +62,7 @@ def _screw(drawing: Drawing, x: float, y: float, fill: str) -> None:
 
 
 def _lens(drawing: Drawing, name: str, colours: tuple[str, str, str, str]) -> tuple[str, str]:
-    """Fills of a lit lamp and of the light around it."""
+    """Fills of a lit LED and of the light around it."""
     core, bright, deep, edge = colours
     lens = drawing.gradient(
         f"{name}-lens", [(0, core, 1), (0.35, bright, 1), (0.75, deep, 1), (1, edge, 1)], "radial"
@@ -73,7 +73,7 @@ def _lens(drawing: Drawing, name: str, colours: tuple[str, str, str, str]) -> tu
     return lens, glow
 
 
-def _lamp(drawing: Drawing, x: float, y: float, radius: float, fills: tuple[str, str]) -> None:
+def _led(drawing: Drawing, x: float, y: float, radius: float, fills: tuple[str, str]) -> None:
     lens, glow = fills
     drawing.circle(x, y, radius * 2.3, glow)
     drawing.circle(x, y, radius + 5, "#0d1117", "#57606a", 2)

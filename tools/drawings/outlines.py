@@ -13,7 +13,7 @@ class Outline:
     usb       at which end, "top" or "bottom"; an antenna is at the other end, if there is one
     left      pins from the top down, and how many rows below the first of the other side
     right     they begin
-    lamps     LEDs that are on the board: GPIO -> what it says beside it
+    LEDs     LEDs that are on the board: GPIO -> what it says beside it
     holes     mounting holes in the corners
     """
 
@@ -24,7 +24,7 @@ class Outline:
     usb: str = "top"
     antenna: bool = False
     right_from: int = 0
-    lamps: dict[int, str] = field(default_factory=dict)
+    leds: dict[int, str] = field(default_factory=dict)
     holes: bool = True
 
     @property
@@ -61,14 +61,14 @@ OUTLINES = {
         ),
         _pins("Bat En USB 13=13 12=12 11=11 10=10 9=9 6=8 5=7 SCL=3 SDA=2"),
         right_from=4,
-        lamps={13: "13"},
+        leds={13: "13"},
     ),
     "xiao_rp2040": Outline(
         "Seeed Studio XIAO RP2040",
         "RP2040",
         _pins("D0/A0=26 D1/A1=27 D2/A2=28 D3/A3=29 D4=6 D5=7 D6=0"),
         _pins("5V GND 3V3 D10=3 D9=4 D8=2 D7=1"),
-        lamps={17: "user LED"},
+        leds={17: "user LED"},
         holes=False,
     ),
     "pico": Outline("Raspberry Pi Pico", "RP2040", _PICO_LEFT, _PICO_RIGHT),

@@ -29,7 +29,7 @@ _INPUTS = {
     "i2": ("CT 2", ORANGE),
     "v2": ("line 2 voltage", BLUE),
 }
-_LAMPS = {
+_LED_LABELS = {
     "kwh": ("1000 Wh LED (left)", GREEN),
     "ten": ("10 Wh LED (right)", GREEN),
     "reverse": ("REVERSE LED", RED),
@@ -54,7 +54,7 @@ def roles(board: ModuleType) -> dict[int, tuple[str, str]]:
     """GPIO -> label and colour, for every pin that the board file names."""
     found = {pin: _INPUTS[name] for name, pin in board.SLOTS}
     for name, (pin, _) in board.LEDS.items():
-        found[pin] = _LAMPS[name]
+        found[pin] = _LED_LABELS[name]
     found[board.SEAL] = ("seal", PURPLE)
     return found
 
@@ -63,7 +63,7 @@ def pinout(name: str) -> Drawing:
     """Raises InputError where the board file uses a pin that the board does not have."""
     board, outline = boards.module(name), OUTLINES[name]
     used = roles(board)
-    there = {split(pin)[1] for pin in outline.left + outline.right} | set(outline.lamps)
+    there = {split(pin)[1] for pin in outline.left + outline.right} | set(outline.leds)
     for gpio in sorted(set(used) - there):
         raise InputError(
             f"boards/{name}.py: GPIO{gpio} ({used[gpio][0]}) is on no header of the "
@@ -93,7 +93,7 @@ def pinout(name: str) -> Drawing:
             x = _pin(drawing, out, pin, y, label, colour)
             if gpio in used:
                 _beside(drawing, board, outline, out, gpio, x, y, colour)
-    _lamps_on_board(drawing, outline, used, {split(p)[1] for p in outline.left + outline.right})
+    _leds_on_board(drawing, outline, used, {split(p)[1] for p in outline.left + outline.right})
     _legend(drawing, bottom + 40, notes)
     return drawing
 
@@ -188,13 +188,13 @@ def _beside(
     y: float,
     colour: str,
 ) -> None:
-    """What hangs on a lamp's pin and on the seal's."""
-    if gpio in outline.lamps:
+    """What hangs on an LED's pin and on the seal's."""
+    if gpio in outline.leds:
         drawing.text(x + out * 8, y + 4.5, "is on the board", 13, GREY, anchor=_AWAY[out])
         return
     for pin, level in board.LEDS.values():
         if pin == gpio:
-            _lamp(drawing, x, y, out, level, colour)
+            _led(drawing, x, y, out, level, colour)
     if gpio == board.SEAL:
         _switch(drawing, x, y, out)
 
@@ -207,7 +207,7 @@ def _flag(drawing: Drawing, x: float, y: float, out: int, label: str, colour: st
     return x + out * width
 
 
-def _lamp(drawing: Drawing, x: float, y: float, out: int, level: int, colour: str) -> None:
+def _led(drawing: Drawing, x: float, y: float, out: int, level: int, colour: str) -> None:
     """Resistor and LED from a pin to ground, or to 3.3 V where low level lights it."""
     end = "GND" if level else "3.3 V"
     drawing.line((x, y), (x + out * 96, y), stroke=INK)
@@ -232,7 +232,7 @@ def _switch(drawing: Drawing, x: float, y: float, out: int) -> None:
     drawing.text(x + out * 56, y + 4.5, "GND", 12, INK, anchor=_AWAY[out], bold=True)
 
 
-def _lamps_on_board(
+def _leds_on_board(
     drawing: Drawing,
     outline: Outline,
     used: dict[int, tuple[str, str]],
@@ -240,7 +240,7 @@ def _lamps_on_board(
 ) -> None:
     """LEDs that are soldered to the board; one without a header pin gets its label beside it."""
     x, y = _RIGHT - 50, _TOP + 20
-    for gpio, name in outline.lamps.items():
+    for gpio, name in outline.leds.items():
         if gpio not in used:
             continue
         label, colour = used[gpio]

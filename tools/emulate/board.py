@@ -5,6 +5,7 @@ our main.py) -> edges, lines, registers.  Time here is the emulated chip's: idle
 than the wall clock, computing it takes 20 to 50 times as long.
 """
 
+import contextlib
 import json
 import os
 from array import array
@@ -113,7 +114,7 @@ class _Power:
         self.mcu.core.pc = FLASH_START_ADDRESS
 
 
-class EmulatedBoard:
+class EmulatedBoard(contextlib.ExitStack):
     """A board with this file system, powered on at second 0.  Use it as a context manager.
 
     file_system  littlefs image of a Pico's size (tools.image)
@@ -138,6 +139,7 @@ class EmulatedBoard:
         inputs: Inputs | None = None,
         uf2: Path | None = None,
     ) -> None:
+        super().__init__()
         self.layout: Layout = boards.load(board)
         self._leds: dict[str, tuple[int, int]] = boards.module(board).LEDS
         self.inputs: Inputs = inputs or steady({}, board)
@@ -153,12 +155,7 @@ class EmulatedBoard:
         self._driven: dict[int, int] = {}  # pin -> level that is wired to it
         self._sent_at = -_SILENCE_S
         self._power_on(file_system)
-
-    def __enter__(self) -> "EmulatedBoard":
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._power.simulator.stop()
+        self.callback(lambda: self._power.simulator.stop())
 
     # ---- power
 

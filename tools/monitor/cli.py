@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 asked to end, 2 what is given cannot be used, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog=command.name("monitor"),
-        description="Watch a board's readings, registers, lamps and faults. q or Ctrl-C ends it.",
+        description="Watch a board's readings, registers, LEDs and faults. q or Ctrl-C ends it.",
         epilog="example: python -m tools.monitor --port /dev/ttyACM0 --csv house.csv "
         "--plot house.png",
     )

@@ -4,13 +4,12 @@ Flow: report -> CSV FILE -> disk.  A row is one write: whoever kills the program
 whole rows.
 """
 
+import contextlib
 import csv
 import io
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from threewire.operation.report import ENERGIES, LEDS, PLACES, POWERS, RMS
 from tools.common.errors import InputError
@@ -66,7 +65,7 @@ def _line(values: tuple[str, ...] | list[str]) -> bytes:
     return text.getvalue().encode()
 
 
-class CsvFile:
+class CsvFile(contextlib.ExitStack):
     """A file to which rows are added; an earlier one goes on.  Use it as a context manager.
 
     rows     written so far
@@ -76,6 +75,7 @@ class CsvFile:
     """
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self.path = path
         self.rows = self.lost = 0
         self.problem = ""
@@ -83,7 +83,7 @@ class CsvFile:
         if file.exists() and not file.is_file():
             raise InputError(f"{path or repr(path)}: is no regular file; name one for CSV")
         try:
-            self._file = file.open("a+b", buffering=0)
+            self._file = self.enter_context(file.open("a+b", buffering=0))
         except OSError as problem:
             raise InputError(f"{path}: cannot be written ({reason(problem)})") from None
         try:
@@ -116,17 +116,6 @@ class CsvFile:
             raise InputError(
                 f"{self.path}: its last row is not whole; end it by hand, or name another file"
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
 
     def add(self, report: Report, now: datetime | None = None) -> None:
         """Adds a row.  A full disk is told by `lost`; the next row may find room again."""

@@ -7,9 +7,8 @@ import os
 import select
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
@@ -25,34 +24,28 @@ from tools.monitor.report import Report
 _QUIT = ("q", "Q")
 
 
-class Keys:
+class Keys(ExitStack):
     """Keys as they are pressed, where stdin is a terminal.  Use it as a context manager."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._is_there = bool(sys.stdin and sys.stdin.isatty())
-        self._before: Any = None
 
     def __enter__(self) -> Self:
         if self._is_there and os.name == "posix":
             import termios
             import tty
 
-            self._before = termios.tcgetattr(sys.stdin)
+            before = termios.tcgetattr(sys.stdin)
+
+            def restore() -> None:
+                with suppress(termios.error):  # the terminal is gone
+                    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+            self.callback(restore)
             # Ctrl-C stays what it is.
             tty.setcbreak(sys.stdin)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._before is not None:
-            import termios
-
-            with suppress(termios.error):  # the terminal is gone
-                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def quit_pressed(self) -> bool:
         """Whether q has been."""
@@ -77,22 +70,12 @@ class Keys:
         return False
 
 
-class Plain:
+class Plain(ExitStack):
     """A line a report on stdout, and on stderr what happens to the connection."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._said: tuple[str, str] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
 
     def show(self, report: Report | None, is_new: bool, standing: Standing, notes: Any) -> None:
         news = standing.state, standing.why
@@ -128,24 +111,13 @@ def plain_line(report: Report, now: datetime) -> str:
     return " | ".join(parts)
 
 
-class Terminal:
+class Terminal(ExitStack):
     """The view, drawn anew at each report and a few times a second."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__()
         self._console = console
-        self._live = Live(console=console, screen=True, auto_refresh=False)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, problem, trace)
+        self._live = self.enter_context(Live(console=console, screen=True, auto_refresh=False))
 
     def show(
         self, report: Report | None, is_new: bool, standing: Standing, notes: Sequence[str]
@@ -161,5 +133,5 @@ def of_stdout() -> Plain | Terminal:
     """The one that suits where stdout goes."""
     console = Console()
     can_draw = sys.stdout.isatty() and not console.is_dumb_terminal
-    # Lamps and phasors are no letters of older encodings.
+    # LEDs and phasors are no letters of older encodings.
     return Terminal(console) if can_draw and "utf" in console.encoding else Plain()

@@ -1,4 +1,4 @@
-"""The monitor's numbers: lamps, mains, and a table of readings and registers.
+"""The monitor's numbers: LEDs, mains, and a table of readings and registers.
 
 Flow: monitor_report -> MONITOR TABLE -> monitor_view.
 """
@@ -9,8 +9,8 @@ from rich.text import Text
 
 from tools.monitor.report import Element, Report, Total
 
-# Lamps: what is beside each, and its colour when lit.
-LAMPS = {
+# LEDs: what is beside each, and its colour when lit.
+LED_LABELS = {
     "kwh": ("kwh Kh 1000", "bright_green"),
     "ten": ("ten Kh 10", "bright_green"),
     "reverse": ("reverse", "bright_red"),
@@ -23,10 +23,10 @@ _UNITY = 0.009
 DIM = "bright_black"
 
 
-def lamps(report: Report, width: int | None) -> list[Text]:
-    """The lamps and the mains: on one line, or without a width on two."""
+def leds(report: Report, width: int | None) -> list[Text]:
+    """The LEDs and the mains: on one line, or without a width on two."""
     said = Text(" ")
-    for name, (label, colour) in LAMPS.items():
+    for name, (label, colour) in LED_LABELS.items():
         is_lit = report.leds[name]
         said.append("███" if is_lit else "░░░", colour if is_lit else DIM)
         said.append(f" {label}   ", "bold" if is_lit else "")

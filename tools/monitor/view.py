@@ -13,7 +13,7 @@ from rich.text import Text
 from tools.monitor import phasors as monitor_phasor
 from tools.monitor.link import LIVE, OPEN, SAFE_MODE, Standing
 from tools.monitor.report import Report
-from tools.monitor.table import DIM, QUADRANTS, WIDTH, apart, lamps, table, wh
+from tools.monitor.table import DIM, QUADRANTS, WIDTH, apart, leds, table, wh
 
 LEAST_WIDTH, LEAST_HEIGHT = 80, 24
 # The guide's three checks, in its order.
@@ -21,7 +21,7 @@ CHECKS = {1: "CT's line/load side", 2: "CT's voltage reference", 3: "CT wires' p
 _GAP = 2
 # Of a section's name, before its lines.
 _HEAD = 8
-# From this width on lamps, demand and faults stand under the table, beside a larger drawing.
+# From this width on LEDs, demand and faults stand under the table, beside a larger drawing.
 _WIDE = 108
 _LARGEST_DRAWING = 24
 # Reports are a second apart.
@@ -72,7 +72,7 @@ def _body(report: Report, width: int, height: int, is_short: bool, is_brief: boo
     if is_short:
         texts = _varh(report, text_width) + texts
     doctor = _doctor(report, width, with_names=not is_brief)
-    lit = lamps(report, None if is_wide else width)
+    lit = leds(report, None if is_wide else width)
     used = len(lit) + len(rows) + len(texts) + len(doctor)
     air = _air(height - used, 4)
     if is_wide:

@@ -152,7 +152,7 @@ def as_text(replay: Replay) -> str:
         f"{'total':32}{report['watts']:>12.2f}{report['var']:>12.2f}{report['va']:>12.2f}"
         f"{report['power_factor']:>8.4f}"
     )
-    lamps = ", ".join(
+    leds = ", ".join(
         f"{name} {'on' if lit else 'off'} ({len(report['edges'][name])} edges)"
         for name, lit in report["leds"].items()
     )
@@ -169,7 +169,7 @@ def as_text(replay: Replay) -> str:
     busy = replay.metered.cpu_seconds
     lines += [
         "",
-        f"{report['hertz']:.3f} Hz; LEDs: {lamps}",
+        f"{report['hertz']:.3f} Hz; LEDs: {leds}",
         *advice,
         f"speed: {report['seconds'] / replay.wall_seconds:.0f} x real time in all, "
         f"{report['seconds'] / busy:.0f} x by the processor time of the engine alone",

@@ -1,4 +1,4 @@
-"""Judges a soak: every line and report of the firmware, against energies, lamps and promises.
+"""Judges a soak: every line and report of the firmware, against energies, LEDs and promises.
 
 Flow: lines of program.py -> SOAK JUDGE (with soak_loads' energies) -> checks of tools.soak.
 """
@@ -56,7 +56,7 @@ CHECKS = {
     "restart": "soak: restarts that lose what they may and no more",
     "lines": "soak: a telemetry line each second",
     "registers": "soak: registers in telemetry never decrease and are right",
-    "lamps": "soak: lamps show the register",
+    "leds": "soak: LEDs show the register",
     "commands": "soak: commands answered, the sealed ones refused",
     "faults": "soak: faults counted as provoked and no others",
     "memory": "soak: memory in use is the same all along",
@@ -175,14 +175,14 @@ class Judge:
                 for now, then, e in zip(wh, began, expected)
             )
             self.checks["registers"].that(near, f"at {t} s: {[float(w) for w in wh]}")
-        # A lamp may go ahead of the register by the half cycle that brings the edge.
+        # A LED may go ahead of the register by the half cycle that brings the edge.
         ahead = wh[0] + Fraction(self._half_cycle_wh)
         for name, half in (("kwh", 500), ("ten", 5)):
             states = {int(of) // half % 2 == 0 for of in (wh[0], ahead)}
-            self.checks["lamps"].that(
+            self.checks["leds"].that(
                 said["leds"][name] in states, f"{name} at {float(wh[0])} Wh, {t} s"
             )
-        self.checks["lamps"].that(
+        self.checks["leds"].that(
             said["leds"]["reverse"] == any(e["reversed"] for e in said["elements"]),
             f"reverse at {t} s",
         )
@@ -205,7 +205,7 @@ class Judge:
             if age_s >= self._settle_s:
                 self._judge_memory(report["memory"], age_s)
             for name, lit in report["lit"].items():
-                self.checks["lamps"].that(report["pins"][name] == lit, f"the pin of {name}")
+                self.checks["leds"].that(report["pins"][name] == lit, f"the pin of {name}")
         else:
             self._end = report
             self.how.append(report["how"])

@@ -154,7 +154,7 @@ def test_a_full_disk_costs_rows_and_leaves_no_half_of_one(
 
 
 def reports(count: int, seed: int = 5) -> tuple[Any, Any]:
-    """(reports a second apart, their watts): registers rise, lamps change."""
+    """(reports a second apart, their watts): registers rise, LEDs change."""
     of = report()
     watts = np.random.default_rng(seed).uniform(-5000, 5000, (count, 2))
     found = []
@@ -197,7 +197,7 @@ def test_a_long_watch_is_thinned_out_evenly_and_keeps_its_means(count: int) -> N
         assert point.volts == pytest.approx(120 + part.mean(axis=0) / 1e4)
         assert point.seconds == at - 1
         assert point.delivered_wh == Decimal(f"{1000 + at - 1}.5")
-    # The lamp that was lit for a second has not been lost.
+    # The LED that was lit for a second has not been lost.
     assert sum(point.leds["reverse"] for point in history.points) == 1
     assert history.first is not None and history.first.delivered_wh == Decimal("1000.5")
 
@@ -249,7 +249,7 @@ def test_lines_have_a_hole_where_there_was_no_connection() -> None:
     assert values[~np.isnan(values)] == pytest.approx([point.watts[0] for point in points])
 
 
-def test_lamps_lanes() -> None:
+def test_leds_lanes() -> None:
     points = watched().points
     lit = monitor_plot.spans(points, "ten", True)
     assert lit == [(0, 9), (110, 9), (121, 8)]

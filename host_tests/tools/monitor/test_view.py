@@ -197,16 +197,16 @@ def test_a_century_of_energy_fits() -> None:
     assert "metered 36500 d 00:00:00" in flat(lines)
 
 
-# ---- lamps
+# ---- LEDs
 
 
 @pytest.mark.parametrize("lit", list(itertools.product([False, True], repeat=3)))
-def test_lamps(lit: tuple[bool, bool, bool]) -> None:
+def test_leds(lit: tuple[bool, bool, bool]) -> None:
     of = replace(report(), leds=dict(zip(("kwh", "ten", "reverse"), lit)))
     (text,) = [x for x in monitor_view.lines(of, HERE) if "Kh 1000" in x.plain]
     found = re.findall(r"(███|░░░) (kwh Kh 1000|ten Kh 10|reverse)", text.plain)
     assert [name for _, name in found] == ["kwh Kh 1000", "ten Kh 10", "reverse"]
-    assert [lamp == "███" for lamp, _ in found] == list(lit)
+    assert [led == "███" for led, _ in found] == list(lit)
     at = [match.start() for match in re.finditer("███|░░░", text.plain)]
     colours = [style_at(text, k) for k in at]
     bright = ["bright_green", "bright_green", "bright_red"]

@@ -1,4 +1,4 @@
-"""What to do when the red lamp is lit: the three checks, in order, as a flow chart.
+"""What to do when the red LED is lit: the three checks, in order, as a flow chart.
 
 Flow: REVERSE -> boards/reverse.svg.
 """

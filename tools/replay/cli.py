@@ -30,7 +30,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "recording", help=".npz, .csv, .wav (with .json), COMTRADE .cfg, or a capture (.npz)"
+        "recording",
+        help=".npz, .csv, .wav, .flac (these two with .json), COMTRADE .cfg or .cff, .mat, .h5, "
+        ".tdms, or a capture (.npz)",
     )
     parser.add_argument("--board", metavar="NAME", help=f"board file (default {boards.DEFAULT})")
     parser.add_argument(

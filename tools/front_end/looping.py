@@ -67,7 +67,16 @@ class Recording(Protocol):
     ) -> Iterator[Floats]: ...
 
 
-class ArrayRecording:
+class MadeRecording:
+    """What a recording that was made, not recorded, has no doubts about: Recording's rest."""
+
+    skew_s: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    nominal_hz: float | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class ArrayRecording(MadeRecording):
     """A recording held in memory, all channels sampled at once.
 
     rate_hz: samples a second. signals: "v1", "i1" and perhaps "v2", "i2", arrays of one length,
@@ -87,10 +96,6 @@ class ArrayRecording:
         self.rate_hz = float(rate_hz)
         self.channels: tuple[str, ...] = channels
         self.samples: int = arrays[0].size
-        self.skew_s: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-        self.nominal_hz: float | None = None
-        self.warnings: tuple[str, ...] = ()
-        self.notes: tuple[str, ...] = ()
         self._data = np.zeros((4, self.samples))
         self._data[: len(arrays)] = arrays
 

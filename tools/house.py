@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.common import command
-from tools.front_end.looping import Floats
+from tools.front_end.looping import Floats, MadeRecording
 from tools.recordings.types import INPUTS
 
 RATE_HZ = 8000.0
@@ -121,7 +121,7 @@ def _supply_table() -> Floats:
     return current / float(np.mean(current * volts))
 
 
-class House:
+class House(MadeRecording):
     """The generated recording: (path, rate_hz, samples, channels, seconds, blocks).
 
     seconds: length; the ten-minute story repeats. rate_hz: samples a second, 2000 or more so that

@@ -89,6 +89,8 @@ def test_json_has_what_the_interface_promises(house):
         "captured",
         "reference",
         "error_ppm",
+        "warnings",
+        "notes",
     }
     assert said["engine"] == "micropython" and said["board"] == "feather_rp2040"
     assert said["seconds"] == pytest.approx(20, abs=1e-3)

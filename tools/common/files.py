@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,12 @@ from tools.common.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # takes a second to import
+
+# Of a JSON file that a user hands over: far beyond a calibration or a map of channels.
+MAX_JSON_BYTES = 4 << 20
+MAX_JSON_DEPTH = 32
+# A bracket, or a whole string with the brackets in it (an unended one to the end of the text).
+_JSON_MARK = re.compile(r'[][{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
 def reason(error: OSError) -> str:
@@ -62,25 +69,60 @@ def find_beside(path: Path, suffix: str) -> Path:
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """The object in a JSON file; `what` it describes goes into the messages.
 
-    Raises InputError when it is missing, not JSON, not an object, or repeats a key.
+    Every JSON file that a user hands over comes through here. UTF-8, with or without a byte order
+    mark; at most MAX_JSON_BYTES, nested at most MAX_JSON_DEPTH deep. Raises InputError when it is
+    missing, no regular file, larger or deeper, not JSON, not an object, or repeats a key.
     """
-    check_file(path, f"JSON {what}")
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for k, (key, _) in enumerate(pairs):
-            if any(key == earlier for earlier, _ in pairs[:k]):
-                raise ValueError(f"key {key!r} stands twice")
-        return dict(pairs)
-
+    check_file(path, what)
     try:
-        found = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=once)
+        with path.open("rb") as file:
+            data = file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)})") from error
-    except (ValueError, RecursionError) as error:
+    if len(data) > MAX_JSON_BYTES:
+        raise InputError(f"{path}: is larger than {MAX_JSON_BYTES} bytes; a {what} is far smaller")
+    try:
+        found = parse_json(data)
+    except ValueError as error:
         raise InputError(f"{path}: is not a JSON {what} ({error})") from error
     if not isinstance(found, dict):
         raise InputError(f"{path}: holds a {type(found).__name__}; the {what} must be an object")
     return found
+
+
+def parse_json(data: bytes) -> Any:
+    """The value in JSON text that a user hands over, wherever it stood.
+
+    Takes time in proportion to the text. Raises ValueError when it is not UTF-8, not JSON, nested
+    too deep, or repeats a key.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            seen: set[str] = set()
+            for key, _ in pairs:
+                if key in seen:
+                    raise ValueError(f"key {key!r} stands twice")
+                seen.add(key)
+        return found
+
+    text = data.decode("utf-8-sig")
+    if _json_depth(text) > MAX_JSON_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_JSON_DEPTH}")
+    return json.loads(text, object_pairs_hook=once)
+
+
+def _json_depth(text: str) -> int:
+    """How deep its brackets are nested: found before the parser would go there."""
+    depth = deepest = 0
+    for mark in _JSON_MARK.findall(text):
+        if mark in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in "]}":
+            depth -= 1
+    return deepest
 
 
 def check_keys(path: Path, where: str, found: dict[str, Any], allowed: tuple[str, ...]) -> None:

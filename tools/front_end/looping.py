@@ -50,13 +50,34 @@ class Recording(Protocol):
     @property
     def seconds(self) -> float: ...
 
+    @property
+    def skew_s(self) -> tuple[float, ...]: ...
+
+    @property
+    def nominal_hz(self) -> float | None: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
     def blocks(
         self, start: int = 0, stop: int | None = None, size: int = 65536
     ) -> Iterator[Floats]: ...
 
 
-class ArrayRecording:
-    """A recording held in memory.
+class MadeRecording:
+    """What a recording that was made, not recorded, has no doubts about: Recording's rest."""
+
+    skew_s: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    nominal_hz: float | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class ArrayRecording(MadeRecording):
+    """A recording held in memory, all channels sampled at once.
 
     rate_hz: samples a second. signals: "v1", "i1" and perhaps "v2", "i2", arrays of one length,
     volts and amperes. Raises ValueError on other names or on lengths that differ.

@@ -184,8 +184,10 @@ class FrontEnd:
         step = self.frame_period * source.rate  # samples of the recording a frame
         hertz = source.mains_hz if self._lead_deg.any() else None
         shift_s = self._offsets_s + self._lead_deg / 360 / (hertz or 60.0)
-        # Where in the recording frame 0 is converted: sample k stands at k + 1/2 from the edge.
-        start = float(step / 2 - Fraction(1, 2)) + shift_s * source.rate_hz
+        # Where in the recording frame 0 is converted: sample k stands at k + 1/2 from the edge,
+        # and later where the recorder sampled that input later.
+        skew_s = np.array([source.recording.skew_s[INPUTS.index(name)] for name in self.inputs])
+        start = float(step / 2 - Fraction(1, 2)) + (shift_s - skew_s) * source.rate_hz
         per_chunk = float(step) * _CHUNK + float(np.ptp(start))
         low = float(start.min())
         rows = [INPUTS.index(name) for name in self.inputs]

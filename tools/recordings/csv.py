@@ -1,4 +1,6 @@
-"""Reads .csv recordings: the header here, the rows by tools/recording_text.py.
+"""Opens .csv recordings: this project's own form, and what oscilloscopes and recorders export.
+
+Flow: header and rows -> CSV -> Recording.
 
 # rate_hz=8000
 # any other comment
@@ -6,107 +8,161 @@ v1,i1,v2,i2
 169.706,1.25,-169.706,-0.75
 """
 
-import re
 from pathlib import Path
 
-from tools.common.errors import InputError
-from tools.recordings.csv_rows import find_rows, shorten
-from tools.recordings.types import INPUTS, Recording, channel_order
+import numpy as np
 
-_MAX_HEADER = 1 << 16
-_RATE = re.compile(r"#\s*rate_hz\s*=(.*)")
+from tools.common.errors import InputError
+from tools.recordings.channel_map import Choice, Column, choose_channels
+from tools.recordings.csv_header import read_header
+from tools.recordings.csv_preamble import Header
+from tools.recordings.csv_rows import NumberRows, find_rows, shorten
+from tools.recordings.stamps import Stamps
+from tools.recordings.types import INPUTS, FloatArray, Recording
+
+# Times are compared in whole numbers of this, and span at most this many.
+_TICK_S = 1e-12
+_MOST_TICKS = 2.0**62
+# By what share a time column, or a preamble, may differ from the rate that is given.
+_RATE_TOLERANCE = 1e-3
+# A column of times without a unit agrees with the rate in one of these, too.
+_UNSAID_UNITS = ((1e3, "milliseconds"), (1e6, "microseconds"))
 
 
 def open_csv(path: Path) -> Recording:
     """Open a .csv of volts and amperes.
 
     Comment lines (#) come first, one of them `# rate_hz=N`; then a line with the column names, v1
-    i1 [v2 i2] in any order; then one line a sample, commas between numbers with a decimal point.
-    Other columns are ignored, whatever they hold. A byte order mark, CRLF and blank lines at the
-    end are accepted; blank lines or comments between the rows are not. The text is read as UTF-8.
+    i1 [v2 i2] in any order; then one line a sample. Other columns are ignored, whatever they hold,
+    but a column of times: it gives the rate where no other does, and must agree with it and have
+    no hole. Exports of instruments are read too: a preamble above the names, a line of units below
+    them or units in brackets behind, commas, semicolons or tabs between numbers (with a decimal
+    comma unless commas separate), quotes, a byte order mark. Which columns are which, and scales:
+    tools/recordings/channel_map.py. Blank lines at the end are accepted; blank lines or comments
+    between the rows are not.
 
     Raises InputError for anything else. A file cut at the end of a line is a shorter recording: a
     .csv cannot tell.
     """
-    rate_hz, names, begin, first_line = _header(path)
-    rows = find_rows(path, begin, path.stat().st_size, first_line, names)
-    channels = channel_order(path, names, f"columns {shorten(','.join(names))}")
-    for name in INPUTS:
-        if names.count(name) > 1:
-            raise InputError(
-                f"{path}: column {name} stands {names.count(name)} times in line "
-                f"{first_line - 1}; it must stand once"
-            )
-    wanted = [names.index(name) for name in channels]
+    header = read_header(path)
+    rows = find_rows(
+        path,
+        header.begin,
+        path.stat().st_size,
+        header.first_line,
+        tuple(header.names),
+        separator=header.separator,
+        decimal=header.decimal,
+        is_quoted=header.is_quoted,
+    )
+    _check_once(path, header)
+    columns = [Column(name, unit) for name, unit in zip(header.names, header.units, strict=True)]
+    choice = choose_channels(path, columns, ignored=header.time)
+    wanted = list(choice.indices)
+    notes = list(choice.notes)
+    rate_hz = _rate(path, header, rows, choice, notes)
+    if header.probes:
+        notes.append(
+            f"probe factors {', '.join(header.probes)} are taken as already in the values"
+        )
+    factors = np.array(choice.factors)[:, None]
+
+    def read(start: int, stop: int):
+        for piece in rows.read(wanted, start, stop):
+            with np.errstate(all="ignore"):  # what overflows is refused, with its place
+                yield piece * factors
+
     return Recording(
         path=path,
         rate_hz=rate_hz,
         samples=rows.rows,
-        channels=channels,
-        read=lambda start, stop: rows.read(wanted, start, stop),
+        channels=choice.names,
+        read=read,
         where=rows.where,
+        notes=tuple(notes),
     )
 
 
-def _header(path: Path) -> tuple[float, tuple[str, ...], int, int]:
-    """(rate_hz, column names, offset of the first row, its line number)."""
-    with path.open("rb") as file:
-        head = file.read(_MAX_HEADER)
-    if b"\0" in head:
-        raise InputError(f"{path}: is not text but binary; a .csv must be UTF-8 text")
-    mark = 3 if head.startswith(b"\xef\xbb\xbf") else 0
-    at = mark
-    line_number = 0
-    rate_hz: float | None = None
-    while at < len(head):
-        line_number += 1
-        end = head.find(b"\n", at)
-        if end < 0 and len(head) == _MAX_HEADER:
-            break  # no line of a header is that long
-        end = len(head) if end < 0 else end + 1
-        try:
-            line = head[at:end].decode("utf-8").strip()
-        except UnicodeDecodeError as error:
+def _check_once(path: Path, header: Header) -> None:
+    lower = [name.lower() for name in header.names]
+    for name in INPUTS:
+        if lower.count(name) > 1:
             raise InputError(
-                f"{path}: line {line_number} is not text; a .csv must be UTF-8 text"
-            ) from error
-        at = end
-        if line.startswith("#"):
-            if match := _RATE.match(line):
-                if rate_hz is not None:
-                    raise InputError(f"{path}: line {line_number} gives rate_hz a second time")
-                rate_hz = _rate(path, line_number, match[1])
-        elif line:
-            if rate_hz is None:
-                raise InputError(
-                    f"{path}: no '# rate_hz=N' line before line {line_number}; put one "
-                    "first, N in samples a second"
-                )
-            return rate_hz, _names(path, line_number, line), at, line_number + 1
-    raise InputError(
-        f"{path}: has no header line in its first {len(head)} bytes; after the comments must come "
-        "column names like v1,i1"
-    )
+                f"{path}: column {name} stands {lower.count(name)} times in line "
+                f"{header.first_line - 1}; it must stand once"
+            )
 
 
-def _rate(path: Path, line_number: int, text: str) -> float:
-    text = text.strip(' \t,"')  # a spreadsheet fills up its rows with commas
-    try:
-        if "_" in text:
-            raise ValueError
-        return float(text)
-    except ValueError:
+def _rate(path: Path, header: Header, rows: NumberRows, choice: Choice, notes: list[str]) -> float:
+    """Samples a second, as all that is said of them agrees. Raises InputError."""
+    given = {
+        "the .json": choice.rate_hz,
+        "'# rate_hz'": header.rate_hz,
+        "the preamble": 1 / header.interval_s if header.interval_s else None,
+    }
+    given = {source: rate for source, rate in given.items() if rate is not None}
+    source, rate_hz = next(iter(given.items()), ("", None))
+    stamps = _stamps(path, header, rows, rate_hz is not None, notes)
+    if stamps and (told := stamps.rate_hz):
+        for per_second, unit in _UNSAID_UNITS:
+            if header.time_unit_s == 1 and rate_hz and abs(told * per_second / rate_hz - 1) < 1e-6:
+                notes.append(f"column {header.names[header.time or 0]} is taken as {unit}")
+                return rate_hz
+        given["the time column"] = told
+        if rate_hz is None:
+            name = header.names[header.time or 0] or f"{(header.time or 0) + 1}"
+            notes.append(f"{told:g} samples a second by the time column {name}")
+            return told
+    if rate_hz is None:
         raise InputError(
-            f"{path}: line {line_number}: rate_hz is {shorten(text)!r}; it must be a number of "
-            "samples a second"
-        ) from None
-
-
-def _names(path: Path, line_number: int, line: str) -> tuple[str, ...]:
-    names = tuple(name.strip(' \t"') for name in line.split(","))
-    if not any(name in INPUTS for name in names):
-        raise InputError(
-            f"{path}: line {line_number} is {shorten(line)!r}; it must be the header, column "
-            "names like v1,i1 with commas between"
+            f"{path}: no '# rate_hz=N' line before line {header.first_line - 1}, and no column "
+            "of times; put one first, N in samples a second"
         )
-    return names
+    if not rate_hz > 0:
+        return rate_hz  # refused with the recording
+    for other, told in given.items():
+        slack = _RATE_TOLERANCE
+        if stamps and other == "the time column":
+            slack = max(slack, 2 * stamps.uncertainty)
+        if not abs(told / rate_hz - 1) <= slack:
+            raise InputError(
+                f"{path}: {source} says {rate_hz:g} samples a second, {other} {told:g}; correct "
+                "what is wrong, or leave it out"
+            )
+    if source == "the preamble":
+        notes.append(f"{rate_hz:g} samples a second by the preamble")
+    return rate_hz
+
+
+def _stamps(
+    path: Path, header: Header, rows: NumberRows, is_given: bool, notes: list[str]
+) -> Stamps | None:
+    """The column of times, looked at once; None where there is none that can be read."""
+    if header.time is None:
+        return None
+    stamps = Stamps(_TICK_S)
+    first: float | None = None
+    name = header.names[header.time] or f"column {header.time + 1}"
+    try:
+        for piece in rows.read([header.time], 0, rows.rows):
+            times: FloatArray = piece[0] * header.time_unit_s
+            if first is None:
+                first = float(times[0])
+            ticks = (times - first) / _TICK_S
+            if not (np.abs(ticks) < _MOST_TICKS).all():
+                raise InputError(f"{path}: column {name} has a time that is none")
+            stamps.add(np.rint(ticks).astype(np.int64))
+    except InputError as problem:
+        if not is_given:
+            raise
+        notes.append(f"column {name} is not checked: {shorten(str(problem), 160)}")
+        return None
+    if hole := stamps.hole:
+        sample, seconds = hole
+        raise InputError(
+            f"{path}: column {name} jumps by {seconds:.6g} s before {rows.where(sample)}; samples "
+            "are missing there, cut the recording or export it without the hole"
+        )
+    if stamps.rate_hz is None and not is_given and rows.rows > 1:
+        raise InputError(f"{path}: column {name} stands still; its times must go on")
+    return stamps

@@ -4,6 +4,7 @@ Numbers are parsed by numpy in chunks; only when a chunk is refused does a slow 
 for the line and the column to name.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ _CHUNK = 1 << 20
 _COMMA, _NEWLINE = b",\n"
 # Spaces, line ends and the 0x1A (end of file) of old systems may trail the last row.
 _TRAILING = b" \t\r\n\x1a"
+# An empty cell: between two separators, or before the first or after the last of a line.
+_BLANK_CELL = re.compile(rb"(?<=,)[ \t]*(?=,|\r?\n)")
 _BLANK = " \t\r"  # around a number; str.strip() alone would take control characters too
 
 
@@ -28,6 +31,9 @@ class NumberRows:
     first_line  line number of the first row, counted from 1 at the head of the file
     rows        number of lines
     columns     name of every column, for messages
+    blanks      an empty cell is a missing value, NaN; else it is refused
+    separator, decimal  between cells, and in numbers
+    is_quoted   cells may stand between quotation marks
     """
 
     path: Path
@@ -36,6 +42,10 @@ class NumberRows:
     first_line: int
     rows: int
     columns: tuple[str, ...]
+    blanks: bool = False
+    separator: str = ","
+    decimal: str = "."
+    is_quoted: bool = False
 
     def where(self, row: int) -> str:
         """The place of a row in words."""
@@ -82,9 +92,28 @@ class NumberRows:
                 if at >= self.end:
                     lines += b"\n"
                 if lines:
-                    yield lines
+                    yield self._plain(lines)
+
+    def _plain(self, lines: bytes) -> bytes:
+        """The same lines with commas between cells and points in numbers."""
+        if self.is_quoted:
+            lines = lines.replace(b'"', b"")
+        if self.decimal != ".":
+            lines = lines.replace(self.decimal.encode(), b".")
+        if self.separator != ",":
+            lines = lines.replace(self.separator.encode(), b",")
+        return lines
+
+    def last_cell(self) -> bytes:
+        """The last cell of the last row, empty where the row ends with a separator."""
+        with self.path.open("rb") as file:
+            at = max(self.begin, self.end - _CHUNK)
+            file.seek(at)
+            return re.split(rb"[,\n]", file.read(self.end - at))[-1].strip()
 
     def _parse(self, lines: bytes, wanted: list[int], row: int) -> FloatArray:
+        if self.blanks:
+            lines = _BLANK_CELL.sub(b"nan", lines)
         # Every line must have the same separators as the header, or values would slip a column.
         marks = np.frombuffer(lines, np.uint8)
         marks = marks[(marks == _COMMA) | (marks == _NEWLINE)]
@@ -133,7 +162,15 @@ class NumberRows:
 
 
 def find_rows(
-    path: Path, begin: int, end: int, first_line: int, columns: tuple[str, ...]
+    path: Path,
+    begin: int,
+    end: int,
+    first_line: int,
+    columns: tuple[str, ...],
+    blanks: bool = False,
+    separator: str = ",",
+    decimal: str = ".",
+    is_quoted: bool = False,
 ) -> NumberRows:
     """The rows between two byte offsets: trims what trails the last one, then counts lines."""
     with path.open("rb") as file:
@@ -150,7 +187,9 @@ def find_rows(
         while at < end and (data := file.read(min(_CHUNK, end - at))):
             rows += data.count(b"\n")
             at += len(data)
-    return NumberRows(path, begin, end, first_line, rows, columns)
+    return NumberRows(
+        path, begin, end, first_line, rows, columns, blanks, separator, decimal, is_quoted
+    )
 
 
 def shorten(text: str, most: int = 40) -> str:

@@ -4,7 +4,6 @@ An .npz is a zip of .npy files. numpy.load would hold whole arrays; here each .n
 whose header numpy parses and whose payload is read as it is needed, compressed or not.
 """
 
-import json
 import lzma
 import math
 import re
@@ -25,6 +24,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from tools.common.errors import InputError
+from tools.common.files import parse_json
 from tools.recordings.types import (
     BLOCK,
     Capture,
@@ -140,7 +140,7 @@ def _open_capture(path: Path, archive: zipfile.ZipFile, names: list[str]) -> Cap
         _json_text(path, archive, name) if name in names else None
         for name in ("calibration", "energy")
     ]
-    if energy is not None and not _is_energy(json.loads(energy)):
+    if energy is not None and not _is_energy(parse_json(energy.encode())):
         raise InputError(
             f"{path}: energy is {energy[:_EXCERPT]!r}; it must be a JSON object with delivered_wh "
             "and received_wh, decimal texts, and exact, six pairs of them"
@@ -277,8 +277,8 @@ def _spans(path: Path, archive: zipfile.ZipFile) -> tuple[tuple[int, int], ...]:
 def _json_text(path: Path, archive: zipfile.ZipFile, name: str) -> str:
     text = _text(path, archive, [name], name)
     try:
-        json.loads(text)
-    except (ValueError, RecursionError) as error:
+        parse_json(text.encode())
+    except ValueError as error:
         raise InputError(f"{path}: {name} is not JSON text ({error})") from error
     return text
 

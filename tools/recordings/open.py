@@ -9,10 +9,11 @@ from pathlib import Path
 from tools.common.errors import InputError
 from tools.common.files import check_file, reason
 from tools.recordings.comtrade import open_comtrade
+from tools.recordings.containers import open_hdf5, open_mat, open_tdms
 from tools.recordings.csv import open_csv
 from tools.recordings.npz import open_npz
+from tools.recordings.pcm import open_flac, open_wav
 from tools.recordings.types import INPUTS, MIN_RATE_HZ, Capture, Recording, check_rate
-from tools.recordings.wav import open_wav
 
 __all__ = [
     "INPUTS",
@@ -27,7 +28,13 @@ __all__ = [
 _OPENERS = {
     ".npz": open_npz,
     ".csv": open_csv,
+    ".tsv": open_csv,
     ".wav": open_wav,
+    ".flac": open_flac,
+    ".mat": open_mat,
+    ".h5": open_hdf5,
+    ".hdf5": open_hdf5,
+    ".tdms": open_tdms,
     ".cfg": open_comtrade,
     ".dat": open_comtrade,
     ".cff": open_comtrade,
@@ -35,12 +42,13 @@ _OPENERS = {
 
 
 def open_recording(path: str | Path) -> Recording | Capture:
-    """Open a recording by its extension, in any case: .npz .csv .wav .cfg/.dat .cff.
+    """Open a recording by its extension, in any case: .npz .csv/.tsv .wav .flac .cfg/.dat .cff
+    .mat .h5/.hdf5 .tdms.
 
     A Capture comes back for an .npz of raw ADC codes, a Recording for all else. Only headers are
-    read here, but a .csv is also scanned for its number of lines, and COMTRADE and 24-bit WAV are
-    loaded whole. Raises InputError for a file that
-    cannot be used; what is wrong deep in the data is raised by blocks().
+    read here, but the lines of a .csv are counted, and times, and COMTRADE's marks of missing
+    samples, are looked at once. Raises InputError for a file that cannot be used; what is wrong
+    deep in the data is raised by blocks().
     """
     path = Path(path)
     check_file(path)

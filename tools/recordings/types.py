@@ -27,6 +27,8 @@ MIN_SAMPLES = 4
 # squares would overflow the float64 reference.
 MAX_MAGNITUDE = 1e9
 BLOCK = 65536
+# A skew is less than the time between two samples by its nature; beyond this it is a mistake.
+MAX_SKEW_SAMPLES = 32
 
 FloatArray = NDArray[np.float64]
 # (start, stop) -> float64 pieces of shape (channels, n), n of the reader's choosing.
@@ -45,6 +47,11 @@ class Recording:
     rate_hz  samples a second of each channel, at least MIN_RATE_HZ
     samples  number of samples of each channel, at least MIN_SAMPLES
     channels ("v1", "i1") or ("v1", "i1", "v2", "i2")
+    skew_s   by how many seconds each of v1 i1 v2 i2 was sampled later than the rest says, at most
+             MAX_SKEW_SAMPLES samples
+    nominal_hz  the mains frequency that the file names, or None
+    warnings, notes  one line each, for the user: what may be wrong with the file; what has been
+             chosen, left out or taken for granted
 
     Making one raises InputError when rate_hz or samples is out of range. `read` and `where` are
     the file format's own: its pieces, and its words for the place of a sample.
@@ -56,9 +63,20 @@ class Recording:
     channels: tuple[str, ...]
     read: Reader
     where: Callable[[int], str] = "sample {}".format
+    skew_s: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    nominal_hz: float | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_extent(self.path, self.rate_hz, self.samples)
+        for name, skew_s in zip(INPUTS, self.skew_s):
+            if not abs(skew_s) * self.rate_hz <= MAX_SKEW_SAMPLES:
+                raise InputError(
+                    f"{self.path}: {name} is said to be sampled {skew_s * 1e6:g} us late; at "
+                    f"most {MAX_SKEW_SAMPLES} samples, {MAX_SKEW_SAMPLES / self.rate_hz * 1e6:g} "
+                    "us, can be"
+                )
 
     @property
     def seconds(self) -> float:
@@ -73,7 +91,7 @@ class Recording:
         Rows are v1, i1, v2, i2 in volts and amperes, zeros where element 2 is absent. n is `size`,
         and less only in the last block. Each call reads the file anew; a stop of None or beyond
         the end means the end. Memory is bounded by `size`, not by the
-        file, but for COMTRADE and 24-bit WAV, which their libraries load whole.
+        file.
 
         Raises InputError while iterating when the file turns out bad: a sample that is not a
         number, not finite or beyond MAX_MAGNITUDE, damaged data, data that end early. ValueError,

@@ -30,7 +30,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "recording", help=".npz, .csv, .wav (with .json), COMTRADE .cfg, or a capture (.npz)"
+        "recording",
+        help=".npz, .csv, .wav, .flac (these two with .json), COMTRADE .cfg or .cff, .mat, .h5, "
+        ".tdms, or a capture (.npz)",
     )
     parser.add_argument("--board", metavar="NAME", help=f"board file (default {boards.DEFAULT})")
     parser.add_argument(
@@ -78,8 +80,8 @@ def main(argv: list[str] | None = None) -> int:
         from tools.replay.plot import draw  # matplotlib takes a second to import
 
         draw(done, options.plot)
-    if done.clipped:
-        counts = ", ".join(f"{name} {n} times" for name, n in done.clipped.items())
-        print(f"warning: {done.path}: beyond the front end's range: {counts}", file=sys.stderr)
+    for kind, lines in (("note", done.notes), ("warning", done.warnings)):
+        for line in lines:
+            print(f"{kind}: {done.path}: {line}", file=sys.stderr)
     print(json.dumps(as_json(done)) if options.json else as_text(done))
     return 0

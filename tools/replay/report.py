@@ -108,6 +108,8 @@ def as_json(replay: Replay) -> dict[str, Any]:
         },
         "reference": truth,
         "error_ppm": errors,
+        "warnings": replay.warnings,
+        "notes": replay.notes,
     }
 
 

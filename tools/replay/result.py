@@ -3,7 +3,7 @@
 Flow: run -> RESULT -> report, plot.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ class Replay:
     captured: dict[str, Any] | None = None
     """What the board's own meter made of the same frames, when all of a capture was replayed with
     the constants it was made with: the object that a capture ends with."""
+    warnings: list[str] = field(default_factory=list)
+    """What may be wrong with the recording or with what came of it, a line each."""
+    notes: list[str] = field(default_factory=list)
+    """What was chosen in the recording, left out or taken for granted, a line each."""
 
     @property
     def is_identical(self) -> bool | None:

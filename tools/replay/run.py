@@ -20,11 +20,14 @@ from tools.common import boards
 from tools.common.command import Progress
 from tools.common.constants import check_calibration, read_constants
 from tools.common.errors import InputError
+from tools.common.files import parse_json
 from tools.engines import process as engine_process
 from tools.engines.interpreters import choose_engine
 from tools.front_end.looping import Recording, Source
 from tools.front_end.model import FrontEnd
 from tools.recordings.open import Capture, check_rate, open_recording
+from tools.replay.alignment import aligned
+from tools.replay.evidence import Frequency, doubts, range_doubts
 from tools.replay.reference import Reference
 from tools.replay.result import Replay
 
@@ -89,8 +92,12 @@ def replay(
     signs = np.array([1, -1 if swap_ct == 1 else 1, 1, -1 if swap_ct == 2 else 1])[:, None]
     until = frames * period
     reference = Reference(source.rate_hz, until)
-    for block in source.blocks(until=until):
+    frequency = Frequency(source.rate_hz)
+    for block in aligned(source, until):
         reference.add(block * signs)
+        frequency.add(block)
+    clipped = {name: n for name, n in front_end.clipped.items() if n}
+    doubtful = doubts(opened.nominal_hz, frequency.hertz, metered.result, reference, clipped)
     return Replay(
         opened.path,
         layout.name,
@@ -98,8 +105,10 @@ def replay(
         layout,
         metered,
         reference,
-        {name: n for name, n in front_end.clipped.items() if n},
+        clipped,
         time.monotonic() - start,
+        warnings=[*opened.warnings, *doubtful],
+        notes=list(opened.notes),
     )
 
 
@@ -143,7 +152,7 @@ def _replay_capture(
             )
     if calibration is None and capture.calibration is not None:
         try:
-            constants = json.loads(capture.calibration)
+            constants = parse_json(capture.calibration.encode())
         except ValueError as problem:
             raise InputError(f"{capture.path}: its calibration is not JSON ({problem})") from None
         check_calibration(constants, layout, capture.path)
@@ -164,7 +173,10 @@ def _replay_capture(
     if capture.energy is not None and left == capture.frames and calibration is None:
         captured = json.loads(capture.energy)
     elapsed = time.monotonic() - start
-    return Replay(capture.path, layout.name, engine, layout, metered, None, {}, elapsed, captured)
+    doubtful = range_doubts(metered.result["hertz_mhz"] / 1e3 or None)
+    return Replay(
+        capture.path, layout.name, engine, layout, metered, None, {}, elapsed, captured, doubtful
+    )
 
 
 def _meter(

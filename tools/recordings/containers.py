@@ -1,0 +1,169 @@
+"""Opens the scientific containers that hold recordings: .mat, .h5 and .hdf5, .tdms.
+
+Flow: container -> CONTAINERS -> arrays.py -> Recording.
+"""
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tools.common.errors import InputError
+from tools.recordings.arrays import Container, recording_of
+from tools.recordings.channel_map import Column
+from tools.recordings.extras import needs
+from tools.recordings.types import Recording
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+# scipy's reader of .mat dies of damaged files, so it works in a process of its own.
+_MAT_PROGRAM = Path(__file__).with_name("mat_program.py")
+
+
+def open_mat(path: Path) -> Recording:
+    """Open a MATLAB .mat: vectors called v1 i1 [v2 i2], or as the .json beside it says, and a
+    number called rate_hz (or Fs, or Tinterval, the seconds between samples).
+
+    Files of version 7.3 are HDF5 and need the package h5py. Of older ones scipy makes plain files
+    in a temporary folder, in a process of its own; from there they stream. Raises InputError.
+    """
+    with path.open("rb") as file:
+        file.seek(512)
+        if file.read(8) == _HDF5:
+            return open_hdf5(path)
+    folder = tempfile.TemporaryDirectory(prefix="threewire-")
+    done = subprocess.run(
+        [sys.executable, "-I", str(_MAT_PROGRAM), str(path.absolute()), folder.name],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["its reader has died"])[-1]
+        if done.returncode < 0:
+            last = "it is damaged"
+        raise InputError(f"{path}: is no .mat that can be read ({last[:120]})")
+    names: list[str] = json.loads(done.stdout)
+
+    def array(name: str) -> Any:
+        # The folder is kept, and with it the files, as long as this may be asked.
+        return np.load(Path(folder.name) / f"{names.index(name)}.npy", mmap_mode="r")
+
+    @contextmanager
+    def reading() -> Iterator[Callable[[str], Any]]:
+        yield array
+
+    container = Container(reading)
+    for name in names:
+        container.add(name, "", array(name))
+    return recording_of(path, container)
+
+
+def open_hdf5(path: Path) -> Recording:
+    """Open an HDF5 file: one-dimensional datasets called v1 i1 [v2 i2], or as the .json beside it
+    says by their paths ("scope/CH1"), and rate_hz, a dataset or an attribute of the file.
+
+    A dataset's attribute "unit" or "units" is its unit. Needs the package h5py. Streams in bounded
+    memory. Raises InputError.
+    """
+    h5py = needs(path, "h5py")
+
+    @contextmanager
+    def reading() -> Iterator[Callable[[str], Any]]:
+        with _damage(path, "HDF5"), h5py.File(path, "r") as file:
+            yield file.__getitem__
+
+    container = Container(reading)
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.shape is not None:
+            unit = item.attrs.get("unit", item.attrs.get("units", ""))
+            unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
+            container.add(name, unit, item)
+
+    with _damage(path, "HDF5"), h5py.File(path, "r") as file:
+        for name, value in file.attrs.items():
+            if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu":
+                container.numbers[name.lower()] = float(value)
+        file.visititems(look)
+    return recording_of(path, container)
+
+
+def open_tdms(path: Path) -> Recording:
+    """Open a LabVIEW .tdms: channels called v1 i1 [v2 i2] in one group, or as the .json beside it
+    says ("group/channel"); the rate is that of their waveform properties.
+
+    Needs the package npTDMS. Streams in bounded memory. Raises InputError.
+    """
+    nptdms = needs(path, "nptdms")
+    # What it says of a file cut short is told with the recording, not by itself.
+    nptdms.log.log_manager.console_handler.setLevel(logging.CRITICAL + 1)
+
+    @contextmanager
+    def reading() -> Iterator[Callable[[str], Any]]:
+        with _damage(path, "TDMS"), nptdms.TdmsFile.open(path) as file:
+
+            def channel(name: str) -> Any:
+                group, _, rest = name.partition("/")
+                return file[group][rest]
+
+            yield channel
+
+    container = Container(reading)
+    increments: set[float] = set()
+    with (
+        _damage(path, "TDMS"),
+        _said("nptdms", container.warnings),
+        nptdms.TdmsFile.open(path) as file,
+    ):
+        for group in file.groups():
+            for channel in group.channels():
+                if len(channel) > 1 and channel.dtype.kind in "fiu":
+                    unit = str(channel.properties.get("unit_string", ""))
+                    container.columns.append(Column(f"{group.name}/{channel.name}", unit))
+                    container.lengths.append(len(channel))
+                    if increment := channel.properties.get("wf_increment"):
+                        increments.add(float(increment))
+        for name, value in file.properties.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                container.numbers[name.lower()] = float(value)
+    if len(increments) > 1:
+        told = ", ".join(f"{1 / i:g}" for i in sorted(increments))
+        raise InputError(f"{path}: its channels have rates of {told} Hz; they must have one")
+    if increments:
+        container.numbers["wf_increment"] = increments.pop()
+    return recording_of(path, container)
+
+
+@contextmanager
+def _said(logger: str, lines: list[str]) -> Iterator[None]:
+    """Takes what a package logs, each text once."""
+
+    class Taker(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if text not in lines:
+                lines.append(text)
+
+    taker = Taker(logging.WARNING)
+    logging.getLogger(logger).addHandler(taker)
+    try:
+        yield
+    finally:
+        logging.getLogger(logger).removeHandler(taker)
+
+
+@contextmanager
+def _damage(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (InputError, GeneratorExit):
+        raise
+    except Exception as error:  # a damaged file leads anywhere
+        text = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: is no {what} that can be read ({text})") from error

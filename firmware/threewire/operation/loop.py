@@ -21,11 +21,12 @@ class Loop:
     sampler       pump(intake) hands over the frames there are
     meter, sag, captures, keeper, faults, lifecycle, clock_check, console   as their classes
     port          read(most) -> bytes that have arrived, perhaps none; now_ms(); feed_watchdog()
-    take_report   called once a second for the report that all outlets are offered
+    take_report   called once a second for the report that is offered to the outlets
     serial_line   SerialLine, the outlet that answers and captures share
-    outlets       the others.  Each has offer(report); step() -> whether there is more, None while
-                  it can do nothing; break_off() after a crash of its own.  They are stepped in
-                  turn, so that one that waits, or crashes, silences no other
+    outlets       the others.  Each has is_free, whether it takes a report; offer(report); step()
+                  -> whether there is more, None while it can do nothing; break_off() after a crash
+                  of its own.  One after the other has its step, so that one that waits, or
+                  crashes, silences no other
     """
 
     def __init__(
@@ -132,15 +133,19 @@ class Loop:
 
     def _report(self):
         meter = self._meter
-        if meter.ticks >= self._due and meter.second:
-            # One report, however many seconds a gap has taken.
-            self._due += meter.tick_hz * (1 + (meter.ticks - self._due) // meter.tick_hz)
-            report = self._take_report()
-            for outlet in self._outlets:
-                try:
-                    outlet.offer(report)
-                except Exception as problem:
-                    self._lifecycle.survived(problem)
+        if meter.ticks < self._due or not meter.second:
+            return
+        takers = [outlet for outlet in self._outlets if outlet.is_free]
+        if not takers:
+            return
+        # One report, however many seconds a gap has taken.
+        self._due += meter.tick_hz * (1 + (meter.ticks - self._due) // meter.tick_hz)
+        report = self._take_report()
+        for outlet in takers:
+            try:
+                outlet.offer(report)
+            except Exception as problem:
+                self._lifecycle.survived(problem)
 
     def _listen(self):
         console = self._console

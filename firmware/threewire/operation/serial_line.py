@@ -1,8 +1,7 @@
 """The serial line: the outlet that writes a report a second, between answers and captures.
 
 Flow: report, console, captures -> SERIAL LINE -> port.  A line that has begun is ended before
-another begins, whoever writes it; while a capture is under way, reports wait, of which the latest
-is written after it.
+another begins, whoever writes it; while a capture is under way there are no reports.
 """
 
 from threewire.operation.telemetry import pieces
@@ -18,12 +17,16 @@ class SerialLine:
         self._port = port
         self._console = console
         self._captures = captures
-        self._next = None  # the latest report, until its line begins
-        self._pieces = None
+        self._pieces = None  # of the line that is being written
+
+    @property
+    def is_free(self):
+        """Whether it takes a report now."""
+        return self._pieces is None and not self._captures.on
 
     def offer(self, report):
-        """Takes the report that is now the latest."""
-        self._next = report
+        """Begins the report's line."""
+        self._pieces = pieces(report)
 
     def step(self):
         """Writes a piece.  Returns whether there is more; None: the port does not take any now."""
@@ -32,9 +35,6 @@ class SerialLine:
             return None
         if self._captures.on:
             return self._captures.step()
-        if self._pieces is None and self._next:
-            self._pieces = pieces(self._next)
-            self._next = None
         if self._pieces is None or self._console.busy:
             return self._console.step() or self._pieces is not None
         piece = next(self._pieces, None)

@@ -1,0 +1,153 @@
+"""Outlets of the report: each gets what it can take, and none disturbs another or metering."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host_tests.rigs.board_parts import Port, Sampler, assembled
+from host_tests.rigs.meter_runs import convert, default_board, split_phase
+from threewire.operation.faults import NAMES
+from threewire.operation.loop import Loop
+from threewire.operation.report import Report
+
+LAYOUT = default_board()
+BLOCK = LAYOUT.tick_hz // LAYOUT.frame_ticks // 50
+SECOND = convert(split_phase((30, 12)), 1, LAYOUT)
+
+
+class Outlet:
+    """Keeps the reports it is given, and needs `steps` steps for each.
+
+    waits    it can do nothing, as one whose port is held and not read
+    crashes  raised by its next step
+    """
+
+    def __init__(self, steps: int = 3) -> None:
+        self.reports: list[Report] = []
+        self.broken_off = 0
+        self.waits = False
+        self.crashes: Exception | None = None
+        self._steps = steps
+        self._left = 0
+
+    @property
+    def is_free(self) -> bool:
+        return not self._left
+
+    def offer(self, report: Report) -> None:
+        assert self.is_free
+        self.reports.append(report)
+        self._left = self._steps
+
+    def step(self) -> bool | None:
+        if self.crashes:
+            problem, self.crashes = self.crashes, None
+            raise problem
+        if self.waits:
+            return None
+        self._left = max(0, self._left - 1)
+        return self._left > 0
+
+    def break_off(self) -> None:
+        self.broken_off += 1
+        self._left = 0
+
+
+class Rig:
+    """The firmware's own assembly with more outlets."""
+
+    def __init__(self, folder: Path, *outlets: Outlet) -> None:
+        self._at = 0
+        self.port = Port()
+        self.sampler = Sampler(self._refill)
+        self.parts = assembled(folder, LAYOUT, self.sampler, self.port)
+        loop: Any = self.parts.new_loop()
+        self.loop = Loop(
+            sampler=self.sampler,
+            meter=self.parts.meter,
+            sag=loop._sag,
+            captures=self.parts.captures,
+            keeper=self.parts.keeper,
+            faults=self.parts.faults,
+            lifecycle=self.parts.lifecycle,
+            clock_check=loop._clock_check,
+            console=loop._console,
+            port=self.port,
+            take_report=loop._take_report,
+            serial_line=loop._serial_line,
+            outlets=outlets,
+        )
+
+    def _refill(self) -> Any:
+        codes = SECOND[self._at : self._at + BLOCK]
+        self._at = (self._at + BLOCK) % len(SECOND)
+        return codes, LAYOUT.frame_ticks
+
+    def run(self, seconds: float) -> None:
+        end = self.sampler.ticks + seconds * LAYOUT.tick_hz
+        while self.sampler.ticks < end:
+            self.loop.run_round()
+            self.port.now = 1000 * self.sampler.ticks // LAYOUT.tick_hz
+
+    @property
+    def lines(self) -> int:
+        return self.port.said.count(b'{"t":')
+
+
+@pytest.fixture(autouse=True)
+def print_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.print_exception", lambda problem, file: None, raising=False)
+
+
+def test_each_outlet_gets_a_report_a_second(tmp_path: Path) -> None:
+    one, two = Outlet(1), Outlet(30)
+    rig = Rig(tmp_path, one, two)
+    rig.run(5.5)
+    assert rig.lines == len(one.reports) == len(two.reports) == 5
+    # The very same snapshot for all of them, of the moment it was taken.
+    assert one.reports == two.reports
+    ticks = [report.ticks / LAYOUT.tick_hz for report in one.reports]
+    assert ticks == pytest.approx([1, 2, 3, 4, 5], abs=0.15)
+    for report in one.reports:
+        watt_hours = float(report.registers.delivered.text())
+        assert watt_hours == pytest.approx(
+            120 * 42 * report.ticks / LAYOUT.tick_hz / 3600, rel=2e-2
+        )
+
+
+def test_one_that_is_stuck_silences_no_other(tmp_path: Path) -> None:
+    stuck, other = Outlet(), Outlet()
+    rig = Rig(tmp_path, stuck, other)
+    stuck.waits = True
+    rig.run(4.5)
+    assert rig.lines == len(other.reports) == 4
+    assert len(stuck.reports) == 1
+    # It goes on where it was, and takes what comes then.
+    stuck.waits = False
+    rig.run(2)
+    assert len(stuck.reports) == 3 and len(other.reports) == 6
+
+
+def test_a_serial_port_that_is_held_and_not_read_silences_no_other(tmp_path: Path) -> None:
+    other = Outlet()
+    rig = Rig(tmp_path, other)
+    rig.port.ready = False
+    rig.run(4.5)
+    assert len(other.reports) == 4 and rig.lines == 0
+    rig.port.ready = True
+    rig.run(2)
+    assert len(other.reports) == 6 and rig.lines >= 2
+
+
+def test_one_that_crashes_is_counted_and_disturbs_none(tmp_path: Path) -> None:
+    broken, other = Outlet(), Outlet()
+    rig = Rig(tmp_path, broken, other)
+    rig.run(1.5)
+    broken.crashes = ValueError("provoked")
+    rig.run(3)
+    assert broken.broken_off == 1
+    assert rig.parts.faults.counts[NAMES.index("task")] == 1
+    assert rig.lines == len(other.reports) == len(broken.reports) == 4
+    assert rig.parts.meter.ticks >= 4.4 * LAYOUT.tick_hz
+    assert rig.parts.meter.lost_frames == 0

@@ -1,6 +1,6 @@
-"""A capture's whole life: made ready, begun, fed with what the meter gets, written, over.
+"""A capture's whole life: made ready, begun; the loop feeds it, the serial line writes it.
 
-Flow: operator's command -> CAPTURES <- loop; CAPTURES -> capture -> serial line.
+Flow: operator's command -> CAPTURES -> loop, serial line.
 """
 
 from threewire.operation.capture import Capture
@@ -51,11 +51,3 @@ class Captures:
     def drop(self):
         """There is none any more, neither under way nor ready."""
         self.on = self._next = None
-
-    def step(self):
-        """Writes a piece of the one under way.  Returns whether there is more, or soon will be."""
-        capture = self.on
-        more = capture.step()
-        if capture.over:
-            self.on = None
-        return more or capture.is_hurried

@@ -114,16 +114,18 @@ class Loop:
                     chore()
                 except Exception as problem:
                     self._lifecycle.survived(problem)
-        has_more = is_busy = False
+        has_more = waits = False
         for outlet in self._outlets:
             try:
                 more = outlet.step()
-                has_more = has_more or bool(more)
-                is_busy = is_busy or more is not False
+                if more:
+                    has_more = True
+                elif more is None:
+                    waits = True
             except Exception as problem:
                 self._lifecycle.survived(problem)
                 outlet.break_off()
-        self._is_busy = is_busy
+        self._is_busy = has_more or waits
         return has_more
 
     def _keep(self):

@@ -33,8 +33,12 @@ class SerialLine:
         if not self._port.is_ready():
             # A write would wait until frames are lost.  What there is to say waits instead.
             return None
-        if self._captures.on:
-            return self._captures.step()
+        capture = self._captures.on
+        if capture:
+            more = capture.step()
+            if capture.over:
+                self._captures.on = None
+            return more or capture.is_hurried
         if self._pieces is None or self._console.busy:
             return self._console.step() or self._pieces is not None
         piece = next(self._pieces, None)

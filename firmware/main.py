@@ -5,5 +5,6 @@ import board
 from threewire.assembly import on_board
 
 assembly = on_board(board)
+del on_board
 run = assembly.run
 assembly.start()

@@ -13,9 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from host_tests.rigs.meter_runs import Codes, flat
-from threewire.assembly import Assembly
+from threewire.assembly import assemble
 from threewire.metering.kernel import scan
 from threewire.metering.layout import Layout
+from threewire.operation.firmware import Firmware
 
 # Of each frame that is lost.
 LOST_TICKS = 4800
@@ -98,10 +99,10 @@ class InFolder:
 
 def assembled(
     folder: Path, layout: Layout, sampler: Any, port: Any, sealed: bool = True
-) -> Assembly:
+) -> Firmware:
     """The firmware's own assembly of its parts, on files in a folder, without LEDs."""
     files = InFolder(folder)
-    return Assembly(
+    return assemble(
         layout=layout,
         sampler=sampler,
         leds=SimpleNamespace(show=lambda name, lit: None),

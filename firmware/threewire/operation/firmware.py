@@ -1,0 +1,97 @@
+"""The running firmware: its parts by name, and what is done with them from start to end.
+
+Flow: assembly -> FIRMWARE -> loop.
+"""
+
+import time
+
+from micropython import const
+
+from threewire.metering.sag import Sag
+from threewire.operation.commands import Commands
+from threewire.operation.console import Console
+from threewire.operation.faults import ClockCheck
+from threewire.operation.loop import Loop
+from threewire.operation.report import Report
+from threewire.operation.serial_line import SerialLine
+
+# Long enough that looking for new frames costs little, short beside a mains cycle: the LEDs
+# follow by as much.
+_PUMP_MS = const(5)
+_BLINK_MS = const(500)
+
+
+class Firmware:
+    """parts   each becomes an attribute of its name: layout, sampler, leds, port, machine, timer,
+    ticks_diff, meter, keeper, faults, fault_finder, restarts, captures, lifecycle, operator,
+    is_safe_mode, as threewire/assembly.py makes them
+    """
+
+    def __init__(self, **parts):
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def start(self):
+        """Meters, or in safe mode leaves the prompt to whoever is there."""
+        if self.is_safe_mode:
+            self._blink()
+        else:
+            self.run()
+
+    def new_loop(self):
+        """The loop from its beginning: no line is half written, nothing has been typed."""
+        meter = self.meter
+        layout = self.layout
+        console = Console(Commands(self.operator).answer, self.port.write, self.lifecycle.survived)
+        return Loop(
+            sampler=self.sampler,
+            meter=meter,
+            sag=Sag(layout, meter.calibration),
+            captures=self.captures,
+            keeper=self.keeper,
+            faults=self.faults,
+            lifecycle=self.lifecycle,
+            clock_check=ClockCheck(self.faults, layout.tick_hz, self.ticks_diff),
+            console=console,
+            port=self.port,
+            take_report=lambda: Report(meter, self.faults, self.fault_finder.active),
+            serial_line=SerialLine(self.port, console, self.captures),
+            # Another outlet is another line here.
+            outlets=(),
+        )
+
+    def run(self):
+        """Meters until the prompt is asked for.  A crash in metering restarts the board."""
+        port = self.port
+        lifecycle = self.lifecycle
+        port.open()
+        try:
+            loop = self.new_loop()
+            lifecycle.begin()
+            self.captures.drop()
+            self.meter.pause()
+            self.sampler.start()
+            while not loop.stopped and not lifecycle.restart_wanted:
+                if not loop.run_round():
+                    time.sleep_ms(_PUMP_MS)
+            self.sampler.pump(self.meter)
+        except Exception as problem:
+            try:
+                lifecycle.crashed(problem)
+            finally:
+                self.machine.reset()
+        finally:
+            self.sampler.stop()
+        lifecycle.end()
+        if not loop.stopped:
+            self.machine.reset()
+        port.close()
+
+    def _blink(self):
+        """Safe mode: all LEDs blink together, and the prompt is there."""
+        print('{"safe_mode":true,"restarts_in_a_row":%d}' % self.restarts.streak)
+        # A reset from the safe-mode prompt is deliberate: do not count it as a crash.
+        self.restarts.about_to_restart("command")
+        blinker = self.machine.Timer(self.timer)
+        self.leds.blink(False)
+        blinker.init(period=_BLINK_MS, callback=self.leds.blink_on)

@@ -4,7 +4,6 @@ Flow: main.py -> ASSEMBLY -> everything.  The one module that knows all wings: i
 one to another.
 """
 
-import json
 import time
 
 import micropython
@@ -44,8 +43,7 @@ def on_board(board):
         from threewire.metering.kernel_thumb import scan
     else:
         from threewire.metering.kernel import scan
-    del sys.modules["threewire.assembly"], threewire.assembly
-    return assemble(
+    firmware = assemble(
         layout=layout,
         sampler=sampler,
         leds=Leds(board.LEDS),
@@ -59,6 +57,10 @@ def on_board(board):
         open_file=open,
         ticks_diff=time.ticks_diff,
     )
+    # What it has made holds on to this module, but needs nothing that is in it.
+    del sys.modules["threewire.assembly"], threewire.assembly
+    globals().clear()
+    return firmware
 
 
 def assemble(
@@ -89,6 +91,8 @@ def assemble(
     fs, open_file   the file system: os, and open
     ticks_diff      of MicroPython's time
     """
+    import json
+
     # Here, not above: their code is loaded when the sampler has its ring.
     from threewire.metering.calibration import from_dict, nominal
     from threewire.metering.meter import Meter

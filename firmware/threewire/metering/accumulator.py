@@ -23,6 +23,7 @@ bytecode (the PC's MicroPython, 8 kHz).
 import micropython
 from micropython import const
 
+from threewire.metering.cycles import Cycles
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.metering.kernel import scan
@@ -82,8 +83,11 @@ class Accumulator:
         self._varying = any(calibration.phase_by_ma)
         self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
         self._target = _target(layout.nominal_hz)
+        self._cycles = Cycles(layout.frame_ticks, layout.tick_hz, layout.nominal_hz)
         self._started = False
         self._at_crossing = False  # the stretch began at a crossing
+        self._begun = 0  # and how far behind its first frame, in 1/4096 frame
+        self._blind = 0  # frames of it in which no crossing is believed
         self._waiting = []  # segments that wait for the first offsets
         self._learnt = False
         self._settled = False  # the offsets are those of a whole window
@@ -118,7 +122,7 @@ class Accumulator:
         most = self._most
         total = pos + frames * stride
         while pos < total:
-            limit = self._half or most
+            limit = self._half or self._blind or most
             end = pos + (limit - self._n) * stride
             if end > total:
                 end = total
@@ -131,6 +135,9 @@ class Accumulator:
                 if self._half:
                     self._half = 0
                     self._sink.half(*self._gained(self._energies(sums.raw())))
+                elif self._blind:
+                    self._blind = 0
+                    sums.look()
                 else:
                     self._close(False, 0)
                     # Perhaps only this element's voltage is missing.
@@ -158,9 +165,15 @@ class Accumulator:
         """Ends the stretch: at a crossing, `fraction`/4096 of a frame after the frame before it,
         or because it is too long for a cycle or the last.
         """
-        whole = crossed and self._at_crossing
-        self._at_crossing = crossed
         n = self._n
+        whole = False
+        if crossed and self._at_crossing:
+            # The crossing is behind the frame before the first of the next stretch.
+            whole = self._cycles.is_cycle((n << 12) + fraction - self._begun)
+        elif n:
+            self._cycles.lose()
+        self._at_crossing = crossed
+        self._begun = fraction
         if n:
             self._n = 0
             self._half = 0
@@ -174,6 +187,10 @@ class Accumulator:
                     self._learn(whole)
         elif crossed and not self._window.ticks:
             self._fraction = self._last_fraction = fraction  # the window begins here
+        self._blind = 0
+        if crossed:
+            self._blind = self._cycles.blind_frames()
+            self._sums.look_away()
 
     @micropython.native
     def _settle(self, whole, crossed, fraction):
@@ -359,6 +376,7 @@ class Accumulator:
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
         w.means = [e.means for e in self.elements]
         if known:
+            self._cycles.check(*self._sums.reference_phasor(fundamental))
             w.points = fundamental[0]
             w.across = self._across(fundamental)
         if self._unbroken:

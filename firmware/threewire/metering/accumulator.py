@@ -137,7 +137,7 @@ class Accumulator:
                     self._sink.half(*self._gained(self._energies(sums.raw())))
                 elif self._blind:
                     self._blind = 0
-                    sums.look()
+                    sums.look(self._cycles.is_found)
                 else:
                     self._close(False, 0)
                     # Perhaps only this element's voltage is missing.
@@ -170,6 +170,14 @@ class Accumulator:
         if crossed and self._at_crossing:
             # The crossing is behind the frame before the first of the next stretch.
             whole = self._cycles.is_cycle((n << 12) + fraction - self._begun)
+            if whole and self._waiting:
+                # The stretch before was the first cycle: this one, which is like it, has shown so.
+                k = len(self._waiting) - 1
+                while k and not self._waiting[k][3]:
+                    k -= 1
+                before = self._waiting[k]
+                if before[3]:
+                    self._waiting[k] = before[:3] + ((True,) + before[3][1:],)
         elif n:
             self._cycles.lose()
         self._at_crossing = crossed

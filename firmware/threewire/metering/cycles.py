@@ -67,8 +67,7 @@ class Cycles:
     def blind_frames(self):
         """Frames of the next stretch in which no crossing is believed."""
         if self.is_found:
-            due = self._length + self._shift
-            return (due - self._length // self._part) >> 12
+            return (self._length + self._shift - self._within()) >> 12
         return (self._length * _BLIND_PERCENT // 100 if self._length else self._blind) >> 12
 
     def is_cycle(self, length):
@@ -77,7 +76,7 @@ class Cycles:
         self._shift = 0
         known = self._length
         if self.is_found:
-            if abs(length - known - shift) <= known // self._part + _TURN:
+            if abs(length - known - shift) <= self._within():
                 if not shift:
                     self._length += (length - known) // _FOLLOW_PART
                 return not shift
@@ -92,6 +91,10 @@ class Cycles:
             self.is_found = True
             return True
         return False
+
+    def _within(self):
+        # Where a cycle has few frames, no less than two of them.
+        return max(self._length // self._part, 2 << 12)
 
     def check(self, re, im):
         """Takes the reference's fundamental phasor at the latest crossing, which is real and

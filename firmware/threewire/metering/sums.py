@@ -32,6 +32,8 @@ from threewire.metering.phasors import Phasors
 # An upward zero crossing counts once the voltage has been this far below zero, as a part of the
 # nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
 _ARM_PART = const(4)
+# Where a crossing is due, this part of it: 7.5 V.
+_DUE_PART = const(4)
 # Above any code.
 _NEVER = const(0x7FFF)
 # Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is the
@@ -89,18 +91,22 @@ class Sums:
         self._zero = zero
         if st[kernel.FIRE] != _NEVER:
             st[kernel.FIRE] = zero
-        st[kernel.ARM] = zero - self._arm_depth[reference]
+            st[kernel.ARM] += moved
         return (moved << 12) // self._rise if self._rise > 0 else 0
 
     def look_away(self):
         """From now on no crossing is seen."""
         self._st[kernel.FIRE] = _NEVER
 
-    def look(self):
-        """From now on the next crossing is seen."""
+    def look(self, is_due):
+        """From now on the next crossing is seen.  Where it is due, less depth is asked for: only
+        noise must be told from it."""
         st = self._st
+        depth = self._arm_depth[self.reference]
+        arm = self._zero - (depth // _DUE_PART if is_due else depth)
+        st[kernel.ARM] = arm
         st[kernel.FIRE] = self._zero
-        st[kernel.ARMED] = 0
+        st[kernel.ARMED] = 1 if is_due and st[PREV_Z] <= arm else 0
 
     def reference_phasor(self, taken):
         """The reference voltage's phasor in what `phasors.take` gave: real where the window began
@@ -115,7 +121,7 @@ class Sums:
         self._before_x1 = st[PREV_X1] = kernel.table_entry(st, codes[pos + st[kernel.X1]])
         self._before_x2 = st[PREV_X2] = kernel.table_entry(st, codes[pos + st[kernel.X2]])
         st[PREV_Z] = codes[pos + st[kernel.Z]]
-        self.look()
+        self.look(False)
 
     @micropython.native
     def add(self, codes, pos, end):

@@ -55,8 +55,8 @@ class Flow:
 
     @micropython.native
     def booked(self, raw, ticks):
-        """What is to be booked now, of `raw` that came in over `ticks`, and what was held: its sign
-        is the direction; 0: all is held."""
+        """What is to be booked now, of `raw` that came in over `ticks` and of what was held: its
+        sign is the direction; 0: all is held."""
         held = self.held + raw
         if -self._most < held < self._most:
             # Over more than a second the limit is that of a second.
@@ -147,7 +147,7 @@ class CreepGate:
         """Energy that counts when metering ends before the second does: the mean over what there
         is decides."""
         flow = self._flow
-        raw = 0
+        raw = self.both_ways = 0
         if not self.is_open:
             ticks = sum(self._times)
             if (sum(self._flowed) + abs(flow.held)) * self._second < self._open_at * ticks:
@@ -165,8 +165,8 @@ class CreepGate:
         return raw
 
     def _reaches(self, raw_a_second):
-        """Whether the last second's flow is at least this.  Over more than a second (energy that is
-        estimated for a gap) it is the mean that counts."""
+        """Whether the last second's flow is at least this.  Over more than a second (energy that
+        is estimated for a gap) it is the mean that counts."""
         ticks = max(sum(self._times), self._second)
         return sum(self._flowed) * self._second >= raw_a_second * ticks
 

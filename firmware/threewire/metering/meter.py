@@ -205,4 +205,6 @@ class Meter:
             raw = nearest(twice * ticks, 2 * before.ticks * after.ticks)
             estimates.append(raw)
         self._register(*estimates, ticks)
-        self.estimated.add(*[raw if gate.is_open else 0 for raw, gate in zip(estimates, self.gates)])
+        self.estimated.add(
+            *[raw if gate.is_open else 0 for raw, gate in zip(estimates, self.gates)]
+        )

@@ -285,12 +285,20 @@ class Accumulator:
         its own: mid-scale has to do.
         """
         waiting = self._waiting
+        last = len(waiting) - 1
+        if not whole:
+            # One that may have been a cycle, at the end of a short recording.
+            while last >= 0 and not (waiting[last][3] and waiting[last][3][0] is None):
+                last -= 1
+            whole = last >= 0
         first = 0
         if whole:
-            first = len(waiting) - 1
+            first = last
             while first and waiting[first - 1][3] is None:
                 first -= 1
-        raws = [entry[0] for entry in waiting[first:]]
+            raws = [entry[0] for entry in waiting[first : last + 1]]
+        else:
+            raws = [entry[0] for entry in waiting]
         n, sx1, sy1, sx2, sy2 = [sum([r[k] for r in raws]) for k in (0, 1, 2, 6, 7)]
         crossings = [1 for entry in waiting if entry[3] and entry[3][1]]
         if whole or (n >= self._most and not crossings):

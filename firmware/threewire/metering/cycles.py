@@ -71,7 +71,8 @@ class Cycles:
         return (self._length * _BLIND_PERCENT // 100 if self._length else self._blind) >> 12
 
     def is_cycle(self, length):
-        """Whether a stretch from one crossing to the next was a cycle."""
+        """Whether a stretch from one crossing to the next was a cycle; None: perhaps, for it has
+        the length of one, but none before it has shown that."""
         shift = self._shift
         self._shift = 0
         known = self._length
@@ -84,13 +85,13 @@ class Cycles:
         if not self._shortest <= length <= self._longest:
             self._latest = 0
             return False
-        latest = self._latest or known
-        self._latest = length
-        if latest and abs(length - latest) <= latest // _WITHIN_PART:
-            self._length = (length + latest) >> 1
-            self.is_found = True
-            return True
-        return False
+        latest, self._latest = self._latest, length
+        for other in (latest, known):
+            if other and abs(length - other) <= other // _WITHIN_PART:
+                self._length = (length + other) >> 1
+                self.is_found = True
+                return True
+        return None
 
     def _within(self):
         # Where a cycle has few frames, no less than two of them.

@@ -43,6 +43,8 @@ _OFFSET_PART = const(4)
 # Stretches that wait for offsets at most: without cycles these are 100 ms, which is a whole number
 # of cycles of both 50 and 60 Hz.
 _LONGEST_WAIT = const(4)
+# Where there are crossings: two cycles alike come within so many stretches after a dip.
+_LONGEST_FOR_CYCLES = const(8)
 # Energies of element 1 and 2, and time.
 _NOTHING = (0, 0, 0)
 
@@ -190,8 +192,9 @@ class Accumulator:
                     self._half = n >> 1
             else:
                 self._end_segment((whole, crossed, fraction))
-                stretches = [1 for entry in self._waiting if entry[3]]
-                if whole or len(stretches) >= _LONGEST_WAIT:
+                ended = [entry[3][1] for entry in self._waiting if entry[3]]
+                longest = _LONGEST_WAIT if True not in ended else _LONGEST_FOR_CYCLES
+                if whole or len(ended) >= longest:
                     self._learn(whole)
         elif crossed and not self._window.ticks:
             self._fraction = self._last_fraction = fraction  # the window begins here

@@ -22,14 +22,43 @@ _BLINK_MS = const(500)
 
 
 class Firmware:
-    """parts   each becomes an attribute of its name: layout, sampler, leds, port, machine, timer,
-    ticks_diff, meter, keeper, faults, fault_finder, restarts, captures, lifecycle, operator,
-    is_safe_mode, as threewire/assembly.py makes them
-    """
+    """Its parts, as threewire/assembly.py makes them."""
 
-    def __init__(self, **parts):
-        for name, part in parts.items():
-            setattr(self, name, part)
+    def __init__(
+        self,
+        layout,
+        sampler,
+        leds,
+        port,
+        machine,
+        timer,
+        ticks_diff,
+        meter,
+        keeper,
+        faults,
+        fault_finder,
+        restarts,
+        captures,
+        lifecycle,
+        operator,
+        is_safe_mode,
+    ):
+        self.layout = layout
+        self.sampler = sampler
+        self.leds = leds
+        self.port = port
+        self.machine = machine
+        self.timer = timer
+        self.ticks_diff = ticks_diff
+        self.meter = meter
+        self.keeper = keeper
+        self.faults = faults
+        self.fault_finder = fault_finder
+        self.restarts = restarts
+        self.captures = captures
+        self.lifecycle = lifecycle
+        self.operator = operator
+        self.is_safe_mode = is_safe_mode
 
     def start(self):
         """Meters, or in safe mode leaves the prompt to whoever is there."""

@@ -23,7 +23,6 @@ bytecode (the PC's MicroPython, 8 kHz).
 import micropython
 from micropython import const
 
-from threewire.metering.cycles import Cycles
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.metering.kernel import scan
@@ -43,8 +42,6 @@ _OFFSET_PART = const(4)
 # Stretches that wait for offsets at most: without cycles these are 100 ms, which is a whole number
 # of cycles of both 50 and 60 Hz.
 _LONGEST_WAIT = const(4)
-# Where there are crossings: two cycles alike come within so many stretches after a dip.
-_LONGEST_FOR_CYCLES = const(8)
 # Energies of element 1 and 2, and time.
 _NOTHING = (0, 0, 0)
 
@@ -85,11 +82,8 @@ class Accumulator:
         self._varying = any(calibration.phase_by_ma)
         self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
         self._target = _target(layout.nominal_hz)
-        self._cycles = Cycles(layout.frame_ticks, layout.tick_hz, layout.nominal_hz)
         self._started = False
         self._at_crossing = False  # the stretch began at a crossing
-        self._begun = 0  # and how far behind its first frame, in 1/4096 frame
-        self._blind = 0  # frames of it in which no crossing is believed
         self._waiting = []  # segments that wait for the first offsets
         self._learnt = False
         self._settled = False  # the offsets are those of a whole window
@@ -124,7 +118,7 @@ class Accumulator:
         most = self._most
         total = pos + frames * stride
         while pos < total:
-            limit = self._half or self._blind or most
+            limit = self._half or most
             end = pos + (limit - self._n) * stride
             if end > total:
                 end = total
@@ -137,9 +131,6 @@ class Accumulator:
                 if self._half:
                     self._half = 0
                     self._sink.half(*self._gained(self._energies(sums.raw())))
-                elif self._blind:
-                    self._blind = 0
-                    sums.look(self._cycles.is_found)
                 else:
                     self._close(False, 0)
                     # Perhaps only this element's voltage is missing.
@@ -167,23 +158,9 @@ class Accumulator:
         """Ends the stretch: at a crossing, `fraction`/4096 of a frame after the frame before it,
         or because it is too long for a cycle or the last.
         """
-        n = self._n
-        whole = False
-        if crossed and self._at_crossing:
-            # The crossing is behind the frame before the first of the next stretch.
-            whole = self._cycles.is_cycle((n << 12) + fraction - self._begun)
-            if whole and self._waiting:
-                # The stretch before was the first cycle: this one, which is like it, has shown so.
-                k = len(self._waiting) - 1
-                while k and not self._waiting[k][3]:
-                    k -= 1
-                before = self._waiting[k]
-                if before[3]:
-                    self._waiting[k] = before[:3] + ((True,) + before[3][1:],)
-        elif n:
-            self._cycles.lose()
+        whole = crossed and self._at_crossing
         self._at_crossing = crossed
-        self._begun = fraction
+        n = self._n
         if n:
             self._n = 0
             self._half = 0
@@ -192,16 +169,11 @@ class Accumulator:
                     self._half = n >> 1
             else:
                 self._end_segment((whole, crossed, fraction))
-                ended = [entry[3][1] for entry in self._waiting if entry[3]]
-                longest = _LONGEST_WAIT if True not in ended else _LONGEST_FOR_CYCLES
-                if whole or len(ended) >= longest:
+                stretches = [1 for entry in self._waiting if entry[3]]
+                if whole or len(stretches) >= _LONGEST_WAIT:
                     self._learn(whole)
         elif crossed and not self._window.ticks:
             self._fraction = self._last_fraction = fraction  # the window begins here
-        self._blind = 0
-        if crossed:
-            self._blind = self._cycles.blind_frames()
-            self._sums.look_away()
 
     @micropython.native
     def _settle(self, whole, crossed, fraction):
@@ -288,20 +260,12 @@ class Accumulator:
         its own: mid-scale has to do.
         """
         waiting = self._waiting
-        last = len(waiting) - 1
-        if not whole:
-            # One that may have been a cycle, at the end of a short recording.
-            while last >= 0 and not (waiting[last][3] and waiting[last][3][0] is None):
-                last -= 1
-            whole = last >= 0
         first = 0
         if whole:
-            first = last
+            first = len(waiting) - 1
             while first and waiting[first - 1][3] is None:
                 first -= 1
-            raws = [entry[0] for entry in waiting[first : last + 1]]
-        else:
-            raws = [entry[0] for entry in waiting]
+        raws = [entry[0] for entry in waiting[first:]]
         n, sx1, sy1, sx2, sy2 = [sum([r[k] for r in raws]) for k in (0, 1, 2, 6, 7)]
         crossings = [1 for entry in waiting if entry[3] and entry[3][1]]
         if whole or (n >= self._most and not crossings):
@@ -395,7 +359,6 @@ class Accumulator:
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
         w.means = [e.means for e in self.elements]
         if known:
-            self._cycles.check(*self._sums.reference_phasor(fundamental))
             w.points = fundamental[0]
             w.across = self._across(fundamental)
         if self._unbroken:

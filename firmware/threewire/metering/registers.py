@@ -92,11 +92,7 @@ class Registers:
             self.elements[1][0].add(raw2)
         elif raw2:
             self.elements[1][1].add(-raw2)
-        self.book(raw1 + raw2)
-
-    @micropython.native
-    def book(self, net):
-        """Adds to the total what both elements have taken together."""
+        net = raw1 + raw2
         if net > 0:
             self.delivered.add(net)
         elif net:

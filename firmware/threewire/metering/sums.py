@@ -32,10 +32,6 @@ from threewire.metering.phasors import Phasors
 # An upward zero crossing counts once the voltage has been this far below zero, as a part of the
 # nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
 _ARM_PART = const(4)
-# Where a crossing is due, this part of it: 7.5 V.
-_DUE_PART = const(4)
-# Above any code.
-_NEVER = const(0x7FFF)
 # Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is the
 # load's own high harmonics that are seen.
 _NOISE_FRAMES = const(32)
@@ -71,7 +67,6 @@ class Sums:
         st[kernel.Y2] = elements[1].y_slot
         self.phasors = Phasors(st, layout.tick_hz // layout.frame_ticks)
         self._raw = [0] * 11
-        self._zero = MID
         self._rise = 0  # in the frame of the latest crossing, in counts
         self.watch(0)
         self.restart()
@@ -87,33 +82,10 @@ class Sums:
             st[kernel.ARMED] = 0
             self._rise = 0
         zero = MID + nearest(e.offsets[1 if e.x_is_i else 0], 16)
-        moved = zero - self._zero
-        self._zero = zero
-        if st[kernel.FIRE] != _NEVER:
-            st[kernel.FIRE] = zero
-            st[kernel.ARM] += moved
+        moved = zero - st[kernel.FIRE]
+        st[kernel.FIRE] = zero
+        st[kernel.ARM] = zero - self._arm_depth[reference]
         return (moved << 12) // self._rise if self._rise > 0 else 0
-
-    def look_away(self):
-        """From now on no crossing is seen."""
-        self._st[kernel.FIRE] = _NEVER
-
-    def look(self, is_due):
-        """From now on the next crossing is seen.  Where it is due, less depth is asked for: only
-        noise must be told from it."""
-        st = self._st
-        depth = self._arm_depth[self.reference]
-        arm = self._zero - (depth // _DUE_PART if is_due else depth)
-        st[kernel.ARM] = arm
-        st[kernel.FIRE] = self._zero
-        st[kernel.ARMED] = 1 if is_due and st[PREV_Z] <= arm else 0
-
-    def reference_phasor(self, taken):
-        """The reference voltage's phasor in what `phasors.take` gave: real where the window began
-        at its upward crossing."""
-        e = self._elements[self.reference]
-        k = 2 * self.reference + (1 if e.x_is_i else 0)
-        return taken[7 + k], taken[2 + k]
 
     def disconnect(self, codes, pos):
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""
@@ -121,7 +93,7 @@ class Sums:
         self._before_x1 = st[PREV_X1] = kernel.table_entry(st, codes[pos + st[kernel.X1]])
         self._before_x2 = st[PREV_X2] = kernel.table_entry(st, codes[pos + st[kernel.X2]])
         st[PREV_Z] = codes[pos + st[kernel.Z]]
-        self.look(False)
+        st[kernel.ARMED] = 0
 
     @micropython.native
     def add(self, codes, pos, end):
@@ -139,7 +111,7 @@ class Sums:
         before = st[PREV_Z]
         self._rise = rise = codes[pos + st[kernel.Z]] - before
         # The threshold may have moved since the frame before: stay within the frame.
-        part = ((self._zero - before) << 12) // rise if rise > 0 else 4096
+        part = ((st[kernel.FIRE] - before) << 12) // rise if rise > 0 else 4096
         return min(max(part, 0), 4096)
 
     def restart(self):

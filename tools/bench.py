@@ -1,6 +1,6 @@
 """Measures speed, on the emulated RP2040 and on the host's engines: `make bench`.
 
-Flow: EmulatedBoard, engine_process -> BENCH -> table on stdout, build/bench.json.  Figures of the
+Flow: EmulatedBoard, engines -> BENCH -> table on stdout, build/bench.json.  Figures of the
 emulated chip are cycles and emulated time, alike on every machine; those of the host depend on it.
 """
 

@@ -173,7 +173,7 @@ def _receive(
 
 
 def save(captured: Captured, path: Path) -> None:
-    """Writes the .npz that tools.recording_npz describes. Raises InputError."""
+    """Writes the .npz that tools/recordings/npz.py describes. Raises InputError."""
     facts = captured.facts
     arrays: dict[str, Any] = {
         "codes": captured.codes,

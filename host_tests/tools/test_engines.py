@@ -1,4 +1,4 @@
-"""tools.engines and tools.debian: where interpreters come from, and that each runs viper."""
+"""tools.engines: where interpreters come from, and that each runs viper."""
 
 from __future__ import annotations
 

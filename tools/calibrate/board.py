@@ -1,6 +1,6 @@
 """The board that is calibrated: what it is, what it reads, and new constants put on it.
 
-Flow: board console -> CALIBRATE BOARD (readings) -> calibrate; constants -> CALIBRATE BOARD ->
+Flow: board console -> BOARD (readings) -> calibrate; constants -> BOARD ->
 board console, restart, and a look at what is in force then.
 """
 

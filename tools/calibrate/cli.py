@@ -1,7 +1,7 @@
 """Calibrates a board beside a reference instrument: make calibrate [PORT=…].
 
-Flow: the board's readings and the reference's (calibrate_ask, calibrate_points, calibrate_cycles)
--> tools.solver -> CALIBRATE -> constants on the board, the old ones in a file.
+Flow: the board's readings and the reference's (questions, points, cycles) -> solver ->
+CALIBRATE -> constants on the board, the old ones in a file.
 `python -m tools.calibrate --help` tells the options.
 """
 

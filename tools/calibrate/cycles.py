@@ -1,6 +1,6 @@
 """The optical way: energy by the cycles of the 10 Wh LED, beside what a reference registered.
 
-Flow: counted cycles, or the delivered register between two lines -> CALIBRATE CYCLES -> the gain
+Flow: counted cycles, or the delivered register between two lines -> CYCLES -> the gain
 of an element's current.
 """
 

@@ -1,7 +1,7 @@
 """Loads with what the board and the reference read of each: from options, and kept in a file.
 
-Flow: --point, the board's readings -> CALIBRATE POINTS -> tools.solver; points file that
-`--points` and tools.solve take.
+Flow: --point, the board's readings -> POINTS -> solver; points file that `--points` and
+tools.solve take.
 """
 
 import math

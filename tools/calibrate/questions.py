@@ -1,6 +1,6 @@
 """Calibration by questions: what to do in short steps, and what the reference reads.
 
-Flow: person at the keyboard, the board's readings -> CALIBRATE ASK -> points -> calibrate.
+Flow: person at the keyboard, the board's readings -> QUESTIONS -> points -> calibrate.
 """
 
 import sys

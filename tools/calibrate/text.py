@@ -1,6 +1,6 @@
 """What a board reads beside the reference, shown to people.
 
-Flow: readings of both -> CALIBRATE TEXT -> calibrate.
+Flow: readings of both -> TEXT -> calibrate.
 """
 
 from collections.abc import Sequence

@@ -65,7 +65,7 @@ class Periodic:
 class Frames:
     """Codes by frame, frame 0 at the first conversion; after the last frame the ADC stands still.
 
-    blocks: codes (n, slots) as tools.frontend makes them, taken as they are needed.
+    blocks: codes (n, slots) as tools/front_end/model.py makes them, taken as they are needed.
     """
 
     def __init__(self, blocks: Iterable[NDArray[np.uint16]], board: str) -> None:

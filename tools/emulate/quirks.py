@@ -1,6 +1,6 @@
 """Mistakes of the RP2040 emulator, put right from outside, one device at a time.
 
-Flow: rp2040py's device -> QUIRKS -> rp2040_board.  Each has a probe of the mistake itself: when a
+Flow: rp2040py's device -> QUIRKS -> EmulatedBoard.  Each has a probe of the mistake itself: when a
 release of rp2040py no longer makes it, `apply` raises Repaired, and what it patches can go.
 """
 

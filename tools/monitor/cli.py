@@ -1,7 +1,7 @@
 """Watches a board: make monitor [PORT=…].  A live view, or a line a report where it is piped.
 
-Flow: monitor_link -> MONITOR -> monitor_screen, monitor_csv, monitor_history and its plot.  It
-ends when it is asked to and not before: a board that is gone may come back.
+Flow: options -> MONITOR -> watch.  It ends when it is asked to and not before: a board that is
+gone may come back.
 """
 
 import argparse

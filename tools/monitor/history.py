@@ -1,6 +1,6 @@
 """What has been watched, thinned out so that any time of it fits: for the plot.
 
-Flow: monitor_report -> MONITOR HISTORY -> monitor_plot.
+Flow: report -> HISTORY -> plot.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A connection to a board that comes back: unplugged, restarted, not there yet, at the prompt.
 
-Flow: board console -> MONITOR LINK (checked reports, and how the connection stands) -> monitor.
+Flow: board console -> LINK (checked reports, and how the connection stands) -> monitor.
 """
 
 import os

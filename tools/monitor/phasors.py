@@ -1,6 +1,6 @@
 """Draws the phasors of both elements with Braille dots: V1 to the right, angles counterclockwise.
 
-Flow: report -> MONITOR PHASOR -> view.  A current's angle from its own voltage is that of the
+Flow: report -> PHASORS -> view.  A current's angle from its own voltage is that of the
 watts and vars, which are the mains frequency's; telemetry has no angle between the voltages, but
 the doctor's word for the service says which it is.
 """

@@ -1,6 +1,6 @@
 """Where the monitor shows what it sees: a terminal drawn anew, or, without one, a line a report.
 
-Flow: report, standing -> MONITOR SCREEN (monitor_view) -> stdout.  Keys come from stdin.
+Flow: report, standing -> SCREEN (with the view) -> stdout.  Keys come from stdin.
 """
 
 import os

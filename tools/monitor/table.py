@@ -1,6 +1,6 @@
 """The monitor's numbers: LEDs, mains, and a table of readings and registers.
 
-Flow: monitor_report -> MONITOR TABLE -> monitor_view.
+Flow: report -> TABLE -> view.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """What the monitor shows: a report and how the connection stands, as lines for a terminal.
 
-Flow: monitor_report, monitor_link's Standing -> MONITOR VIEW (with the table, and the phasors) ->
-monitor_screen.  Pure: of the terminal it is given the size.  80 by 24 is enough for whatever the
-board may say; where that is much, less important things make room.
+Flow: report, the link's Standing -> VIEW (with the table, and the phasors) -> screen.  Pure: of
+the terminal it is given the size.  80 by 24 is enough for whatever the board may say; where that
+is much, less important things make room.
 """
 
 import textwrap

@@ -1,6 +1,6 @@
-"""Saves under power cuts, on MicroPython's own littlefs: the program behind power_cuts.py.
+"""Saves under power cuts, on MicroPython's own littlefs: what run.py runs.
 
-Flow: power_cuts.py -> POWER CUTS' PROGRAM (the firmware's store -> littlefs -> flash model) ->
+Flow: run.py -> POWER CUTS' PROGRAM (the firmware's store -> littlefs -> flash model) ->
 JSON on stdout.  Started as `micropython program.py PROJECT_ROOT`; a JSON object on stdin:
 
     image      path of the board's flash image

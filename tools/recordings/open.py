@@ -1,6 +1,6 @@
 """Opens a recorded waveform, whatever its format: the first stage of a replay.
 
-The extension decides which reader is asked; what comes back streams (tools/recording_types.py).
+The extension decides which reader is asked; what comes back streams (tools/recordings/types.py).
 The readers' own docstrings define the formats.
 """
 

@@ -1,6 +1,6 @@
 """What a recording is once it is open, and the checks every file format shares.
 
-The readers (tools/recording_npz.py and its siblings) parse a file's header and make a Recording or
+The readers (npz.py and its siblings) parse a file's header and make a Recording or
 a Capture of it; the replay pulls blocks of samples from that, never the whole file.
 """
 

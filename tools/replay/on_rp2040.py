@@ -1,6 +1,6 @@
 """A replay on the emulated board: its own main.py meters the front end's codes, frame by frame.
 
-Flow: front end -> Frames -> EMULATED BOARD -> the result that other engines give.
+Flow: front end -> Frames -> ON RP2040 (EmulatedBoard) -> the result that other engines give.
 """
 
 import time

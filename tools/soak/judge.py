@@ -1,6 +1,6 @@
 """Judges a soak: every line and report of the firmware, against energies, LEDs and promises.
 
-Flow: lines of program.py -> SOAK JUDGE (with soak_loads' energies) -> checks of tools.soak.
+Flow: lines of program.py -> JUDGE (with the loads' energies) -> run's checks.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""The whole firmware/main.py on host MicroPython in simulated time: the program behind soak.py.
+"""The whole firmware/main.py on host MicroPython in simulated time: what run.py runs.
 
-Flow: soak.py's codes and events -> SOAK'S PROGRAM (main.py -> littlefs) -> its lines and reports
+Flow: run.py's codes and events -> SOAK'S PROGRAM (main.py -> littlefs) -> its lines and reports
 on stdout.  What only a chip has is stood in for: `machine`, the clock, the ring that DMA fills,
 the serial port.  Started as `micropython program.py PROJECT_ROOT`; a JSON object on stdin:
 

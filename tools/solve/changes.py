@@ -1,6 +1,6 @@
 """What a calibration changes, shown to people: constants old and new, errors before and after.
 
-Flow: solver's solution -> CALIBRATION CHANGES -> solve, calibrate.
+Flow: solver's solution -> CHANGES -> solve, calibrate.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """What no calibration should mend: points that speak of wiring, of a wrong part or a wrong load.
 
-Flow: points -> SOLVER CHECKS -> tools.solver.
+Flow: points -> CHECKS -> solver.
 """
 
 import math

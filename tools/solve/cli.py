@@ -1,6 +1,6 @@
 """Makes calibration constants of readings of the board beside those of a reference instrument.
 
-Flow: points file, constants in force -> SOLVE (tools.solver) -> table, calibration file.
+Flow: points file, constants in force -> SOLVE (with the solver) -> table, calibration file.
 `python -m tools.solve --help` shows a points file.
 """
 

@@ -1,6 +1,6 @@
 """Reads a points file: loads, with the board's readings and the reference's of each.
 
-Flow: points file, files of the board's lines -> SOLVE POINTS -> tools.solver.  The format is shown
+Flow: points file, files of the board's lines -> POINTS FILE -> solver.  The format is shown
 by `python -m tools.solve --help`.
 """
 

@@ -1,7 +1,7 @@
 """New constants for a board from its readings beside those of a reference instrument.
 
-Flow: points (tools.solve_points) -> SOLVER (tools.solver_fit) -> constants, their uncertainties,
-what errors remain -> tools.solve.  What no calibration should mend is refused.
+Flow: points_file's points -> SOLVER (by fit) -> constants, their uncertainties, what errors remain
+-> solve, calibrate.  What no calibration should mend is refused.
 """
 
 import math

@@ -26,7 +26,7 @@ def engine_missing(problem: Unavailable) -> NoReturn:
 
 
 def need_engine(name: str, heap: str | None = None) -> list[str]:
-    """The engine's argv as `tools.engines.interpreters.command` gives it; without one the test ends here."""
+    """The engine's argv, as interpreters.command gives it; without one the test ends here."""
     try:
         return engines.command(name, heap)
     except Unavailable as problem:

@@ -29,7 +29,7 @@ _TICKS = 1 << 30
 _BLOCKS = 64  # of the flash
 
 
-# Small heaps are fast (engines/process.py): 160 kB of codes, the firmware's source compiled, garbage.
+# Small heaps are fast (engines/process.py): codes of 160 kB, compiled source, garbage.
 PROGRAM = Path(__file__).with_name("program.py")
 _HEAP = "1M"
 

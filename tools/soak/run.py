@@ -29,8 +29,8 @@ _TICKS = 1 << 30
 _BLOCKS = 64  # of the flash
 
 
-# Small heaps are fast (engines/process.py): codes of 160 kB, compiled source, garbage.
 PROGRAM = Path(__file__).with_name("program.py")
+# Small heaps are fast (engines/process.py): codes of 160 kB, compiled source, garbage.
 _HEAP = "1M"
 
 

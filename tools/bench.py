@@ -45,14 +45,17 @@ CAPTURE_PACES = ((240, 3000), (300, 3000), (400, 3000), (600, 3000))
 CAPTURE_AMPS = 5.0
 CAPTURE_SECONDS = 1.0
 
+# A board of this chip does not carry it.
+_KERNEL_VIPER = ROOT / "firmware" / "threewire" / "metering" / "kernel_viper.py"
+
 # Runs on the chip: the kernels on 167 frames, a mains cycle at 10 kHz.
 KERNELS = """
 import time, array, math
 from threewire.metering import kernel
-from threewire.metering import kernel_thumb
+from threewire.metering import kernel_thumb, kernel_viper
 N = 167
 codes = array.array("H", [2048 + int(1500 * math.sin(k * 0.0376)) for k in range(4 * N)])
-for scan, table in ((kernel_thumb.scan, 0), (kernel_thumb.scan, 1), (kernel.scan, 0)):
+for scan, table in ((kernel_thumb.scan, 0), (kernel_thumb.scan, 1), (kernel_viper.scan, 0)):
     st = kernel.state(range(4096) if table else None)
     st[kernel.Y1], st[kernel.X2], st[kernel.Y2] = 1, 2, 3
     st[kernel.Z], st[kernel.STRIDE], st[kernel.ARM], st[kernel.FIRE] = 1, 4, 0, 4095
@@ -110,14 +113,16 @@ def default_rate(where: str) -> list[Figure]:
         free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
         lines = board.execute(
             "import time\n"
-            "from threewire.operation.telemetry import line\n"
+            "from threewire.operation.report import Report\n"
+            "from threewire.operation.telemetry import pieces\n"
             "t = time.ticks_us()\n"
-            "for k in range(5): line(assembly.meter)\n"
+            "for k in range(5): ''.join(pieces(Report(assembly.meter)))\n"
             "print(time.ticks_diff(time.ticks_us(), t) / 5)\n"
         )
     files = image.contents(BOARD)
     # At the prompt, with all of the memory: while metering there is no room for another table.
     del files["main.py"]
+    files["threewire/metering/kernel_viper.py"] = _KERNEL_VIPER.read_bytes()
     flash = image.pack(files, image.geometry(rp2040_board.FLASH))
     with EmulatedBoard(flash, BOARD, load()) as board:
         board.run(1.0)

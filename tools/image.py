@@ -22,12 +22,11 @@ _BLOCK = 4096
 # The format of littlefs 2.0: newer releases of MicroPython mount it and raise it to 2.1 when they
 # write, those up to 1.21 know no other.
 _DISK_VERSION = 0x00020000
-
-
-# What a chip must have for a module: others are left out.
+# Modules that not all chips need: which fact of the chip's row decides, and whether it must hold.
 _NEEDS = {
-    "threewire/chip/dma_sampler.py": ("adc_base",),
-    "threewire/metering/kernel_thumb.py": ("has_thumb",),
+    "threewire/chip/dma_sampler.py": ("adc_base", True),
+    "threewire/metering/kernel_thumb.py": ("has_thumb", True),
+    "threewire/metering/kernel_viper.py": ("has_thumb", False),
 }
 
 
@@ -78,7 +77,9 @@ def contents(board: str) -> dict[str, bytes]:
     chip = CHIPS[module.CHIP]
     for path in (firmware / "threewire").rglob("*.py"):
         name = path.relative_to(firmware).as_posix()
-        if all(chip[needed] for needed in _NEEDS.get(name, ())):
+        fact, must_hold = _NEEDS.get(name, ("mpy_arch", True))
+        # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
+        if bool(chip[fact]) == must_hold and path.stat().st_size:
             sources[name] = path
     with tempfile.TemporaryDirectory() as scratch:
         for name, path in sources.items():

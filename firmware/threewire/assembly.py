@@ -8,7 +8,6 @@ import time
 
 import micropython
 
-from threewire.chip.chips import CHIPS
 from threewire.metering.layout import Layout
 
 
@@ -22,42 +21,48 @@ def on_board(board):
     import machine
 
     import threewire
+    from threewire.chip.chips import CHIPS
 
     micropython.alloc_emergency_exception_buf(100)
     # Collect garbage early, so that the heap keeps one free block large enough for a capture's
     # second meter.
     gc.threshold(50000)
     layout = Layout(board)
-    # Each sampler needs modules that other chips do not have.
+    chip = CHIPS[board.CHIP]
+    # The sampler's ring is the longest piece of memory that is asked for, so it comes before
+    # everything that would leave holes in the heap.  Each sampler needs modules that other chips
+    # do not have.
     if board.SAMPLER["kind"] == "dma":
-        from threewire.chip.dma_sampler import DmaSampler as Sampler
+        from threewire.chip.dma_sampler import DmaSampler
+
+        sampler = DmaSampler(board, layout, chip)
     else:
-        from threewire.chip.timer_sampler import TimerSampler as Sampler
-    # Its ring is the longest piece of memory that is asked for, so it comes before everything that
-    # would leave holes in the heap.
-    sampler = Sampler(board, layout)
+        from threewire.chip.timer_sampler import TimerSampler
+
+        sampler = TimerSampler(board, layout)
     from threewire.chip.leds import Leds
     from threewire.chip.serial_port import SerialPort, cause, is_sealed
 
-    if CHIPS[board.CHIP]["has_thumb"]:
+    if chip["has_thumb"]:
         from threewire.metering.kernel_thumb import scan
     else:
-        from threewire.metering.kernel import scan
+        from threewire.metering.kernel_viper import scan
     firmware = assemble(
         layout=layout,
         sampler=sampler,
         leds=Leds(board.LEDS),
-        port=SerialPort(board),
+        port=SerialPort(chip),
         cause=cause(),
         sealed=is_sealed(board),
         scan=scan,
         machine=machine,
-        timer=CHIPS[board.CHIP]["software_timer"],
+        timer=chip["software_timer"],
         fs=os,
         open_file=open,
         ticks_diff=time.ticks_diff,
     )
-    # What it has made holds on to this module, but needs nothing that is in it.
+    # What it has made holds on to these modules, but needs nothing that is in them.
+    del sys.modules["threewire.chip.chips"], threewire.chip.chips
     del sys.modules["threewire.assembly"], threewire.assembly
     globals().clear()
     return firmware

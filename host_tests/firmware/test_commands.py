@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from host_tests.conftest import need_engine
 from host_tests.rigs import meter_runs
 from host_tests.rigs.board_parts import assembled
+from host_tests.rigs.telemetry_lines import telemetry_line
 from threewire.operation.commands import Commands
 from threewire.operation.faults import NAMES
-from threewire.operation.telemetry import line
 from threewire.storage.record import CALIBRATION
 from threewire.storage.store import Store
 from tools.common import boards
@@ -165,7 +165,7 @@ def test_readings_are_the_line_of_telemetry(metering: meter_runs.Run) -> None:
     assert answer.pop("reply") == "readings"
     faults = answer["faults"]
     assert faults.pop("overrun") == 3 and faults.pop("active") == ["no_voltage 2"]
-    assert answer == json.loads(line(metering.meter))
+    assert answer == json.loads(telemetry_line(metering.meter))
     assert answer["elements"][0]["amps"] == pytest.approx(40, rel=2e-3)
     assert answer["t"] == pytest.approx(2.5, abs=0.1)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import MID, Codes, flat
-from threewire.metering import kernel
+from threewire.metering import kernel, kernel_viper
 from threewire.metering.adc_table import table as adc_table
 from tools.common.boards import ROOT
 
@@ -99,7 +99,7 @@ def scan_all(codes: Codes, words: array, cuts: list[int]) -> list[int]:
     pos = 0
     for cut in [*cuts, len(codes)]:
         while pos < cut * stride:
-            pos = kernel.scan(data, pos, cut * stride, words)
+            pos = kernel_viper.scan(data, pos, cut * stride, words)
             if pos < cut * stride:
                 stops.append(pos // stride)
                 words[kernel.FRESH] = 1
@@ -203,7 +203,7 @@ def test_crossings_and_the_sums_between_them(
     begun = 0
     for cut in sorted({min(cut, frames) for cut in cuts} | {frames}):
         while pos < cut * 4:
-            pos = kernel.scan(data, pos, cut * 4, words)
+            pos = kernel_viper.scan(data, pos, cut * 4, words)
             assert (
                 sums_of(words).items()
                 >= {
@@ -277,13 +277,13 @@ _ON_ENGINE = """\
 import sys
 from array import array
 sys.path.insert(0, {firmware!r})
-from threewire.metering import kernel
+from threewire.metering import kernel, kernel_viper
 block = array("H", {block})
 words = kernel.state({table})
 for name, value in {settings}:
     words[getattr(kernel, name)] = value
 for _ in range({times}):
-    if kernel.scan(block, 0, len(block), words) != len(block):
+    if kernel_viper.scan(block, 0, len(block), words) != len(block):
         print("stopped")
 print(list(words)[kernel.SX1:kernel.TABLE])
 print(kernel.third_differences(block, 1, len(block) // 4 - 3, 4))

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from host_tests.rigs.meter_runs import MID, Codes
-from threewire.metering import kernel
+from threewire.metering import kernel, kernel_viper
 from threewire.metering.adc_table import table as adc_table
 from tools import image
 from tools.common.boards import ROOT
@@ -44,13 +44,13 @@ ON_CHIP = f"""\
 import gc, machine, micropython, time, uctypes
 from array import array
 from threewire.metering import kernel
-from threewire.metering import kernel_thumb
+from threewire.metering import kernel_thumb, kernel_viper
 codes = array("H", bytes(2 * {MOST_CODES}))
 jobs = array("i", bytes(4 * {MOST_JOBS}))
 logs = [array("i", bytes(4 * {MOST_CALLS} * {LOG_WORDS})) for _ in range(2)]
 st = kernel.state(range(4096))
 begin = memoryview(st)[:{kernel.WORDS}]
-scans = [kernel.scan, kernel_thumb.scan]
+scans = [kernel_viper.scan, kernel_thumb.scan]
 def play(count):
     for scan, log in zip(scans, logs):
         at = 0
@@ -101,7 +101,7 @@ class Chip:
         from tools.emulate import board as rp2040_board
 
         files = {"threewire/__init__.py": b"", "threewire/metering/__init__.py": b""}
-        for name in ("kernel", "kernel_thumb"):
+        for name in ("kernel", "kernel_thumb", "kernel_viper"):
             path = f"threewire/metering/{name}.py"
             files[path.replace(".py", ".mpy")] = image.compile_module(
                 ROOT / "firmware" / path, path, "armv6m", folder / "module.mpy"
@@ -204,7 +204,7 @@ class Play:
             pos = start
             for cut in cuts:
                 while True:
-                    pos = kernel.scan(codes, pos, cut, state)
+                    pos = kernel_viper.scan(codes, pos, cut, state)
                     expected.append([pos, *state[: kernel.WORDS]])
                     if pos >= cut:
                         break
@@ -523,7 +523,7 @@ def test_cycles_a_frame(
         state[getattr(kernel, name)] = word
     found = {}
     for table, name, frames in itertools.product(
-        (0, TABLE_AT), ("kernel", "kernel_thumb"), (40, 167, 668)
+        (0, TABLE_AT), ("kernel_viper", "kernel_thumb"), (40, 167, 668)
     ):
         state[kernel.TABLE] = table
         spent, empty = (
@@ -540,7 +540,7 @@ def test_cycles_a_frame(
             )
     assert found["kernel_thumb", 167, False] <= MOST_CYCLES
     for table in (False, True):
-        assert found["kernel_thumb", 668, table] <= found["kernel", 668, table] / 5
+        assert found["kernel_thumb", 668, table] <= found["kernel_viper", 668, table] / 5
     for frames in (40, 167, 668):
         more = found["kernel_thumb", frames, True] - found["kernel_thumb", frames, False]
         assert 0 < more <= MOST_TABLE_CYCLES

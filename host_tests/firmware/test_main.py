@@ -37,7 +37,7 @@ class DmaStandIn:
     machine: ClassVar[Machine]
     made: ClassVar[list["DmaStandIn"]]
 
-    def __init__(self, board: Any, layout: Any) -> None:
+    def __init__(self, board: Any, layout: Any, chip: Any) -> None:
         self._waves = [self.machine.waves[pin] for _, pin in board.SLOTS]
         self._layout = layout
         self._slot_us = board.SAMPLER["clocks"] / 48
@@ -66,7 +66,7 @@ def port_stand_in(machine: Machine) -> SimpleNamespace:
     """The module serial_port: nothing is typed, lines are printed, the seal is closed."""
 
     class SerialPort(Port):
-        def __init__(self, board: Any) -> None:
+        def __init__(self, chip: Any) -> None:
             super().__init__()
 
         def open(self) -> None:
@@ -116,7 +116,9 @@ class Program:
         self.stand_ins: list[DmaStandIn] = []
         with installed(machine, self.board), pytest.MonkeyPatch.context() as patch:
             # CPython assembles no Thumb; its twin in Python does the same (test_kernel_thumb).
-            twin = SimpleNamespace(scan=importlib.import_module("threewire.metering.kernel").scan)
+            twin = SimpleNamespace(
+                scan=importlib.import_module("threewire.metering.kernel_viper").scan
+            )
             patch.setitem(sys.modules, "threewire.metering.kernel_thumb", twin)
             if kind == "dma":
                 sampler = type(

@@ -14,7 +14,7 @@ from typing import Any
 
 from host_tests.rigs.meter_runs import Codes, flat
 from threewire.assembly import assemble
-from threewire.metering.kernel import scan
+from threewire.metering.kernel_viper import scan
 from threewire.metering.layout import Layout
 from threewire.operation.firmware import Firmware
 

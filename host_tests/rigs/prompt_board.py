@@ -16,7 +16,7 @@ from typing import Any, Self
 from host_tests.conftest import need_engine
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.meter_runs import Run, convert, default_board, split_phase
-from threewire.operation.telemetry import line
+from host_tests.rigs.telemetry_lines import telemetry_line
 from tools import image
 from tools.emulate import board as rp2040_board
 
@@ -37,7 +37,7 @@ _TELLS_S = 0.05
 def report() -> str:
     """A line of telemetry."""
     layout = default_board()
-    return line(Run(layout).feed(convert(split_phase((40, 30)), 1.3, layout)).meter)
+    return telemetry_line(Run(layout).feed(convert(split_phase((40, 30)), 1.3, layout)).meter)
 
 
 class Board(contextlib.ExitStack):

@@ -13,6 +13,11 @@ from tools.common import boards
 from tools.monitor.report import Report, from_line
 
 
+def telemetry_line(meter: Any, faults: Any = None, active: tuple[str, ...] = ()) -> str:
+    """The whole line of a meter that has a `second`."""
+    return "".join(pieces(Snapshot(meter, faults, active)))
+
+
 @functools.cache
 def telemetry(
     amps: tuple[float, float] = (40, 25),
@@ -36,7 +41,7 @@ def telemetry(
         if k == 1 and lost_frames:
             run.meter.gap(lost_frames, lost_frames * layout.frame_ticks)
         run.feed(codes[k * second + second // 10 : (k + 1) * second + second // 10])
-        found.append("".join(pieces(Snapshot(run.meter, faults, active))))
+        found.append(telemetry_line(run.meter, faults, active))
     return tuple(found)
 
 

@@ -23,11 +23,10 @@ import pytest
 from host_tests.rigs.board_parts import assembled
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.meter_runs import flat, front_end
+from host_tests.rigs.telemetry_lines import telemetry_line
 from threewire.metering.calibration import from_dict, nominal
 from threewire.metering.readings import Reading
 from threewire.operation import console
-from threewire.operation.report import Report
-from threewire.operation.telemetry import pieces
 from threewire.storage.record import CALIBRATION
 from threewire.storage.store import Store, made_for
 from tools.calibrate import board as calibrate_board
@@ -156,7 +155,7 @@ class FakeBoard(contextlib.ExitStack):
             for block in np.array_split(self._codes, 50):
                 meter.feed(flat(block), len(block), LAYOUT.frame_ticks)
             if meter.second:
-                self._say("".join(pieces(Report(meter, self.faults, self.active))))
+                self._say(telemetry_line(meter, self.faults, self.active))
 
     def _say(self, line: str) -> None:
         """A line, but not into the middle of an answer."""

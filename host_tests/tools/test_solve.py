@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tests.rigs.meter_runs import Codes, Run, default_board, front_end
+from host_tests.rigs.telemetry_lines import telemetry_line
 from threewire.metering.calibration import from_dict
-from threewire.operation.telemetry import line
 from tools.common import boards
 from tools.common.errors import InputError
 from tools.front_end.looping import ArrayRecording, Source
@@ -762,7 +762,7 @@ def metered(amps: float, lag_deg: float, constants: dict[str, Any], lines: Path 
     for block in codes(amps, lag_deg):
         run.feed(block)
         if run.meter.second and run.meter.ticks >= len(said) * 1.2 * run.meter.tick_hz:
-            said.append(line(run.meter))
+            said.append(telemetry_line(run.meter))
     if lines:
         lines.write_text("\n".join(said) + "\n")
     return run.finish()

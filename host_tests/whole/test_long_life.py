@@ -20,14 +20,13 @@ import pytest
 from host_tests.conftest import need_engine
 from host_tests.rigs.machine import WRAP, Machine, installed, mains, timer_board
 from host_tests.rigs.meter_runs import NANO_WH, Run, Sink, board, convert, default_board, flat
+from host_tests.rigs.telemetry_lines import telemetry_line
 from threewire.metering.accumulator import Accumulator
 from threewire.metering.calibration import nominal
 from threewire.metering.demand import Demand
 from threewire.metering.registers import Register, Registers
 from threewire.operation.console import Console
 from threewire.operation.faults import ClockCheck, Faults
-from threewire.operation.report import Report
-from threewire.operation.telemetry import pieces
 from threewire.storage import record
 from threewire.storage.keeper import Keeper
 from tools.common import boards
@@ -133,7 +132,7 @@ def test_what_an_old_meter_says_has_all_its_digits() -> None:
     years = YEARS * 31557600
     codes = full_load(1.5)
     old = aged(Run(), FULL_WH, years * board().tick_hz).feed(codes)
-    text = "".join(pieces(Report(old.meter)))
+    text = telemetry_line(old.meter)
     assert f'{{"t":{years + 1}.' in text
     wh = Fraction(old.meter.registers.delivered.residue, unit_of(board()))
     gained = old.meter.registers.delivered.wh - FULL_WH
@@ -371,9 +370,10 @@ def dma_sampler(start_us: int) -> Iterator[tuple[Any, Machine, Chip]]:
         sys.modules.pop(name, None)
         try:
             import threewire.chip.dma_sampler as module
+            from threewire.chip.chips import CHIPS
 
             module.ptr32 = lambda address: [chip[address]]  # type: ignore[attr-defined]
-            yield module.DmaSampler(file, default_board()), machine, chip
+            yield module.DmaSampler(file, default_board(), CHIPS[file.CHIP]), machine, chip
         finally:
             sys.modules.pop(name, None)
             vars(sys.modules["threewire"]).pop("dma_sampler", None)

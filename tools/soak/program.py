@@ -292,7 +292,7 @@ def sampler_for(world, loads):
     pieces, and a gap where the ring has been overrun."""
 
     class DmaSampler:
-        def __init__(self, board, layout):
+        def __init__(self, board, layout, chip=None):
             self._ticks = layout.frame_ticks
             self._ring = board.SAMPLER["ring_frames"]
             self._at = 0
@@ -349,7 +349,7 @@ def port_for(world, cause):
     """The module serial_port: what is typed comes from the events, what is said goes out."""
 
     class SerialPort:
-        def __init__(self, board):
+        def __init__(self, chip):
             self.now_ms = world.clock.ticks_ms
 
         def open(self):
@@ -398,7 +398,7 @@ def install(world, cause):
     modules["threewire.chip.dma_sampler"] = Modules(DmaSampler=world.sampler)
     # The assembler of Thumb compiles on no PC.
     modules["threewire.metering.kernel_thumb"] = Modules(
-        scan=__import__("threewire.metering.kernel").metering.kernel.scan
+        scan=__import__("threewire.metering.kernel_viper").metering.kernel_viper.scan
     )
 
 

@@ -17,8 +17,6 @@ from machine import ADC, Pin, mem32
 from micropython import const
 from uctypes import addressof
 
-from threewire.chip.chips import CHIPS
-
 _CS = const(0x00)
 _FCS = const(0x08)
 _FIFO = const(0x0C)
@@ -50,10 +48,11 @@ class DmaSampler:
     The ring holds `ring_frames` frames: so long the program may be busy or interrupts be off
     before frames are lost.  Lost frames are counted, from the time that has passed, and reported
     to the meter as a gap.
+
+    chip  its row of CHIPS
     """
 
-    def __init__(self, board, layout):
-        chip = CHIPS[board.CHIP]
+    def __init__(self, board, layout, chip):
         self._base = chip["adc_base"]
         pins = [pin for name, pin in board.SLOTS]
         self._inputs = [ADC(Pin(pin)) for pin in pins]  # sets up the pads

@@ -12,8 +12,6 @@ import micropython
 from machine import WDT, Pin, Timer, mem32
 from micropython import const
 
-from threewire.chip.chips import CHIPS
-
 # Under the 8388 ms that an RP2040's watchdog can wait; start-up takes another second.
 _WATCHDOG_MS = const(8000)
 _FEED_MS = const(1000)
@@ -32,12 +30,14 @@ _MOST = const(4300)
 class SerialPort:
     """The serial port that the prompt would be on, taken over from it.
 
+    chip  its row of CHIPS
+
     most  bytes to write at a time
     """
 
-    def __init__(self, board):
-        self._chip = CHIPS[board.CHIP]
-        self._is_usb = self._chip["is_usb"]
+    def __init__(self, chip):
+        self._watchdog_ctrl = chip["watchdog_ctrl"]
+        self._is_usb = chip["is_usb"]
         self.most = _MOST if self._is_usb else _FIFO
         self._out = select.poll()
         self._out.register(sys.stdout, select.POLLOUT)
@@ -58,7 +58,7 @@ class SerialPort:
         """The prompt has the port again, on a line of its own, and needs no feeding."""
         self.write("\n")
         micropython.kbd_intr(_CTRL_C)
-        control = self._chip["watchdog_ctrl"]
+        control = self._watchdog_ctrl
         if control:
             mem32[control + _CLR_ALIAS] = _ENABLE
         elif self._watchdog:

@@ -25,7 +25,6 @@ from micropython import const
 
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
-from threewire.metering.kernel import scan
 from threewire.metering.phasors import power
 from threewire.metering.readings import rms_micro
 from threewire.metering.sums import Sums
@@ -59,7 +58,7 @@ class Accumulator:
     sink         gets `cycle(raw1, raw2, ticks)` for every stretch between crossings; where that
                  returns true also `half(raw1, raw2, ticks)`, what half of the next cycle has
                  brought; and `window(Window)` after each tenth or twelfth
-    scan         kernel.scan, or a twin of it for the chip at hand
+    scan         kernel_viper.scan, which is taken if it is None, or a twin of it for the chip
     like         Accumulator with the same layout and calibration, whose tables are taken over
 
     A *stretch* is a mains cycle, or what there is of one.  A *segment* is a run of frames of one
@@ -67,7 +66,7 @@ class Accumulator:
     differences.
     """
 
-    def __init__(self, layout, calibration, sink, scan=scan, like=None):
+    def __init__(self, layout, calibration, sink, scan=None, like=None):
         self._sink = sink
         self._tick_hz = layout.tick_hz
         self._ticks = layout.frame_ticks

@@ -1,8 +1,9 @@
-"""The per-sample sums: the only code that sees every frame.
+"""The kernel's state: where the per-sample sums are kept, and what else sees frames than `scan`.
 
-Flow: sampler -> KERNEL -> accumulator -> registers.  `scan` walks interleaved ADC codes, adds up
-what one mains cycle needs and stops at the frame where the next cycle starts.  It knows nothing of
-volts, gains or time: all of that is applied to the sums, once a cycle.
+Flow: sampler -> KERNEL (`scan`) -> accumulator -> registers.  `scan`, in kernel_viper.py and for
+some chips in kernel_thumb.py, walks interleaved ADC codes, adds up what one mains cycle needs and
+stops at the frame where the next cycle starts.  It knows nothing of volts, gains or time: all of
+that is applied to the sums, once a cycle.
 
 Viper works on machine words, 32 bits on the chips and 64 on a PC, and must give the same sums on
 both: no intermediate leaves the int32 range, and a word loaded from the state is either known to
@@ -107,136 +108,6 @@ def table_entry(words, code):
     if not words[TABLE]:
         return code
     return words[(words[TABLE] >> 2) + (code >> 1)] >> 16 * (code & 1) & 0xFFFF
-
-
-@micropython.viper
-def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
-    """Add the frames at codes[pos:end] to the state `st`; stop in front of an upward crossing.
-
-    `pos` and `end` count codes, both multiples of the stride apart; codes are 0..4095.  Where the
-    state has a table the sums are of table[code], crossings still of the codes.  Returns the
-    position reached: below `end` exactly when the frame there is the first of a new cycle.
-    """
-    x1s = st[X1]
-    y1s = st[Y1]
-    x2s = st[X2]
-    y2s = st[Y2]
-    zs = st[Z]
-    stride = st[STRIDE]
-    arm = st[ARM]
-    fire = st[FIRE]
-    armed = st[ARMED]
-    table = st[TABLE] >> 1
-    corrected = ptr16(st)
-    if st[FRESH]:
-        k = SX1
-        while k < XX1:
-            st[k] = 0
-            k += 1
-        st[FRESH] = 0
-    p1 = st[PREV_X1] - MID
-    p2 = st[PREV_X2] - MID
-    crossed = 0
-    first = pos
-    while pos < end and not crossed:
-        stop = pos + FOLD * stride
-        if stop > end:
-            stop = end
-        sx1 = 0
-        sy1 = 0
-        sx2 = 0
-        sy2 = 0
-        xy1 = st[XY1 + 1]
-        py1 = st[PY1 + 1]
-        xy2 = st[XY2 + 1]
-        py2 = st[PY2 + 1]
-        xx1 = st[XX1 + 1]
-        yy1 = st[YY1 + 1]
-        xx2 = st[XX2 + 1]
-        yy2 = st[YY2 + 1]
-        # The same loop twice: with a test inside, boards without a table would pay for it.
-        while table and pos < stop:
-            z = codes[pos + zs]
-            if armed:
-                if z >= fire:
-                    crossed = 1
-                    break
-            elif z <= arm:
-                armed = 1
-            x = corrected[table + codes[pos + x1s]] - MID
-            y = corrected[table + codes[pos + y1s]] - MID
-            sx1 += x
-            sy1 += y
-            xy1 += x * y
-            py1 += p1 * y
-            xx1 += x * x
-            yy1 += y * y
-            p1 = x
-            x = corrected[table + codes[pos + x2s]] - MID
-            y = corrected[table + codes[pos + y2s]] - MID
-            sx2 += x
-            sy2 += y
-            xy2 += x * y
-            py2 += p2 * y
-            xx2 += x * x
-            yy2 += y * y
-            p2 = x
-            pos += stride
-        while pos < stop and not crossed:
-            z = codes[pos + zs]
-            if armed:
-                if z >= fire:
-                    crossed = 1
-                    break
-            elif z <= arm:
-                armed = 1
-            x = codes[pos + x1s] - MID
-            y = codes[pos + y1s] - MID
-            sx1 += x
-            sy1 += y
-            xy1 += x * y
-            py1 += p1 * y
-            xx1 += x * x
-            yy1 += y * y
-            p1 = x
-            x = codes[pos + x2s] - MID
-            y = codes[pos + y2s] - MID
-            sx2 += x
-            sy2 += y
-            xy2 += x * y
-            py2 += p2 * y
-            xx2 += x * x
-            yy2 += y * y
-            p2 = x
-            pos += stride
-        st[SX1] = st[SX1] + sx1
-        st[SY1] = st[SY1] + sy1
-        st[SX2] = st[SX2] + sx2
-        st[SY2] = st[SY2] + sy2
-        st[XY1] = st[XY1] + (xy1 >> LOW_BITS)
-        st[XY1 + 1] = xy1 & _LOW
-        st[PY1] = st[PY1] + (py1 >> LOW_BITS)
-        st[PY1 + 1] = py1 & _LOW
-        st[XY2] = st[XY2] + (xy2 >> LOW_BITS)
-        st[XY2 + 1] = xy2 & _LOW
-        st[PY2] = st[PY2] + (py2 >> LOW_BITS)
-        st[PY2 + 1] = py2 & _LOW
-        st[XX1] = st[XX1] + (xx1 >> LOW_BITS)
-        st[XX1 + 1] = xx1 & _LOW
-        st[YY1] = st[YY1] + (yy1 >> LOW_BITS)
-        st[YY1 + 1] = yy1 & _LOW
-        st[XX2] = st[XX2] + (xx2 >> LOW_BITS)
-        st[XX2 + 1] = xx2 & _LOW
-        st[YY2] = st[YY2] + (yy2 >> LOW_BITS)
-        st[YY2 + 1] = yy2 & _LOW
-    if pos > first:
-        st[PREV_X1] = p1 + MID
-        st[PREV_X2] = p2 + MID
-        st[PREV_Z] = codes[pos - stride + zs]
-    if crossed:
-        armed = 0
-    st[ARMED] = armed
-    return pos
 
 
 @micropython.viper

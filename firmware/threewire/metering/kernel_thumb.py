@@ -1,8 +1,8 @@
 # ruff: noqa: F821 - registers, mnemonics and labels of the inline assembler are no Python names
-"""`kernel.scan` in Thumb assembler, for RP2040 and RP2350: same contract, same state and sums.
+"""`scan` in Thumb assembler, for RP2040 and RP2350: contract, state and sums of kernel_viper.py.
 
-Flow: sampler -> KERNEL -> accumulator.  kernel.py explains what is added up and is the reference;
-this only does it in a sixth of the time.  Only instructions of ARMv6-M, so that one source
+Flow: sampler -> KERNEL -> accumulator.  kernel_viper.py is the reference; this only does it in
+a sixth of the time.  Only instructions of ARMv6-M, so that one source
 serves both chips; cycles in comments are a Cortex-M0+'s in RAM (load 2, branch taken 2, else 1).
 Other chips, an RP2350's RISC-V cores among them, do not compile this: SyntaxError.
 
@@ -64,7 +64,7 @@ _DROP_HIGH = const(20)  # 32 - _LOW_BITS
 
 @micropython.asm_thumb
 def scan(r0, r1, r2, r3):
-    """scan(codes, pos, end, st) -> position reached; see kernel.scan."""
+    """scan(codes, pos, end, st) -> position reached; see kernel_viper.scan."""
     # The assembler's entry has saved r4 to r7 and lr.  17 cycles with that.
     mov(r4, r8)
     mov(r5, r9)

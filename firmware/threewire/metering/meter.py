@@ -12,7 +12,6 @@ from threewire.metering.demand import Demand
 from threewire.metering.doctor import diagnose
 from threewire.metering.indicators import Indicators, ReverseRule
 from threewire.metering.intmath import nearest
-from threewire.metering.kernel import scan
 from threewire.metering.reactive import Reactive
 from threewire.metering.readings import Reading
 from threewire.metering.registers import Registers
@@ -36,7 +35,7 @@ class Meter:
     estimated    Registers of the energy estimated for them, which `registers` includes
     """
 
-    def __init__(self, layout, calibration, on_edge=None, on_window=None, scan=scan, like=None):
+    def __init__(self, layout, calibration, on_edge=None, on_window=None, scan=None, like=None):
         self.tick_hz = layout.tick_hz
         self.calibration = calibration
         self._on_window = on_window

@@ -41,7 +41,7 @@ _NOISE_LIMIT_Q8 = const(1024)
 class Sums:
     """The kernel's sums over a run of frames.
 
-    scan       kernel.scan, or a twin of it for the chip at hand
+    scan       kernel_viper.scan, which is taken if it is None, or a twin of it for the chip
     like       Sums of the same layout and adc, whose tables are taken over; or None
     frames     in the sums so far
     reference  0 or 1: whose voltage bounds the cycles
@@ -49,6 +49,9 @@ class Sums:
     """
 
     def __init__(self, layout, elements, adc, scan, like=None):
+        if scan is None:
+            # Boards with a twin of it do not carry this one.
+            from threewire.metering.kernel_viper import scan
         self._scan = scan
         self._elements = elements
         self._stride = layout.stride

@@ -3,8 +3,6 @@
 Flow: operator's command -> CAPTURES -> loop, serial line.
 """
 
-from threewire.operation.capture import Capture
-
 
 class Captures:
     """At most one capture at a time.
@@ -38,6 +36,9 @@ class Captures:
             raise ValueError("less than a frame")
         self._next = None
         try:
+            # Here, not above: its code takes 3 kB, which nothing else needs meanwhile.
+            from threewire.operation.capture import Capture
+
             self._next = Capture(layout, self.new_meter(), frames, self._port)
         except MemoryError:
             raise ValueError("no memory for a second meter; restart, then try again")

@@ -103,7 +103,7 @@ def _faults(operator, given):
 def _clear_faults(operator, given):
     old = _faults(operator, given)["counts"]
     operator.faults.clear()
-    operator.log("clear faults", old, 0)
+    operator.note("clear faults", old, 0)
     return _faults(operator, given)
 
 
@@ -119,7 +119,7 @@ def _calibrate(operator, given):
         raise ValueError('no JSON; it is like {"v1_nv":110000000}')
     old = operator.calibration
     operator.write_calibration(constants)
-    operator.log("calibrate", old, constants)
+    operator.note("calibrate", old, constants)
     return {"calibration": constants}
 
 
@@ -132,7 +132,7 @@ def _preset(operator, given):
     registers = operator.meter.registers
     old = {other: register.text() for other, register in registers.named()}.get(name)
     operator.preset(name, wh)
-    operator.log("preset " + name, old, wh)
+    operator.note("preset " + name, old, wh)
     return {"register": name, "wh": wh}
 
 

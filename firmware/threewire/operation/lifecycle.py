@@ -27,17 +27,18 @@ class Lifecycle:
         self._minute = 0  # metered ticks at which the start counts as a good one; 0: it does
         self.restart_wanted = False
 
-    def _note(self, what, new=None):
-        self._log.append(self._meter.ticks // self._meter.tick_hz, what, None, new)
+    def note(self, what, old=None, new=None):
+        """Adds an entry to the event log; returns whether that worked."""
+        return self._log.append(self._meter.ticks // self._meter.tick_hz, what, old, new)
 
     def note_start(self, problems):
         """Takes note of why the board has started, and of stored data that could not be used."""
         if self._restarts.cause == "watchdog":
             self._faults.count("watchdog")
-            self._note("restart by the watchdog")
+            self.note("restart by the watchdog")
         for problem in problems:
             self._faults.count("bad_record")
-            self._note("bad record", problem)
+            self.note("bad record", None, problem)
 
     def begin(self):
         """Metering begins, perhaps again after the prompt."""
@@ -63,7 +64,7 @@ class Lifecycle:
         """Takes note of a crash in metering, after which the board restarts."""
         self._log.keep_traceback(traceback_of(problem))
         self._faults.count("exception")
-        self._note("crash in metering", repr(problem))
+        self.note("crash in metering", None, repr(problem))
         self._keeper.save()
         self._restarts.about_to_restart("exception")
 

@@ -52,8 +52,9 @@ class Operator:
         """The faults there are now, as text."""
         return self._fault_finder.active
 
-    def log(self, what, old=None, new=None):
-        return self._log.append(self.meter.ticks // self.meter.tick_hz, what, old, new)
+    def note(self, what, old=None, new=None):
+        """As Lifecycle.note."""
+        return self._lifecycle.note(what, old, new)
 
     def log_lines(self):
         return self._log.lines()
@@ -85,7 +86,7 @@ class Operator:
         self._captures.begin()
 
     def preset(self, name, wh):
-        """Raises a register (keeper.NAMES).  Raises ValueError."""
+        """Raises a register (of registers.NAMES).  Raises ValueError."""
         self.keeper.preset(name, wh)
         self.keeper.save()
 

@@ -5,7 +5,7 @@ so that no port's float rounding shows.
 """
 
 from threewire.operation.faults import NAMES
-from threewire.operation.report import DEMAND, ENERGIES, ESTIMATED, LEDS, POWERS, RMS, VARH, Report
+from threewire.operation.report import DEMAND, ENERGIES, ESTIMATED, LEDS, POWERS, RMS, VARH
 
 # On the chip str.format takes ten times as long as %, and putting strings together does too.
 _POWERS = '"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s' % POWERS
@@ -103,8 +103,3 @@ def pieces(report):
             ",".join([_quoted(text) for text in report.active]),
         )
     yield "}}"
-
-
-def line(meter):
-    """The whole line of a meter that has a `second`."""
-    return "".join(pieces(Report(meter)))

@@ -65,7 +65,9 @@ class EventLog:
                 self._newer = 1 - self._newer
                 self._size = 0
                 mode = "wb"
-            with self._create(self._paths[self._newer], mode) as file:
+            with create(
+                self._fs, self._open, self._folder, self._paths[self._newer], mode
+            ) as file:
                 file.write(line)
         except Exception:
             self._n = None  # what there is now has to be looked at again
@@ -93,7 +95,7 @@ class EventLog:
             # Not from the middle of a character on.
             while data and data[0] & 0xC0 == 0x80:
                 data = data[1:]
-            with self._create(self._traceback, "wb") as file:
+            with create(self._fs, self._open, self._folder, self._traceback, "wb") as file:
                 file.write(data)
         except Exception:
             return False
@@ -128,9 +130,6 @@ class EventLog:
                 return file.read(most)
         except OSError as problem:
             return b"" if problem.errno == ENOENT else None
-
-    def _create(self, path, mode):
-        return create(self._fs, self._open, self._folder, path, mode)
 
     def _json(self, value, most):
         """The value as JSON in ASCII, or its beginning as text, in `most` characters."""

@@ -13,7 +13,7 @@ class Outline:
     usb       at which end, "top" or "bottom"; an antenna is at the other end, if there is one
     left      pins from the top down, and how many rows below the first of the other side
     right     they begin
-    LEDs     LEDs that are on the board: GPIO -> what it says beside it
+    leds     LEDs that are on the board: GPIO -> what it says beside it
     holes     mounting holes in the corners
     """
 

@@ -1,9 +1,4 @@
-"""Finds, and on request gets, the interpreters that run the firmware on the host.
-
-Four engines: this Python, the host's own MicroPython, and Debian's MicroPython for i386 and
-(under qemu) armhf, which have the chips' 32-bit words. `command` never downloads; `acquire` does,
-into build/engines, without root.
-"""
+"""Lists the engines that are on this machine, and on request gets those that are not."""
 
 from __future__ import annotations
 
@@ -11,13 +6,14 @@ import argparse
 from pathlib import Path
 
 from tools.common import command as command_line
-from tools.engines.interpreters import NAMES, Unavailable, _shown, acquire, command, probe
+from tools.common.errors import Unavailable
+from tools.engines.interpreters import NAMES, acquire, command, probe, shown
 
 
 def _where(name: str) -> str:
     argv = command(name)
     own = Path(argv[-1])
-    return f"{_shown(own)} under {_shown(Path(argv[0]))}" if name == "armhf" else _shown(own)
+    return f"{shown(own)} under {shown(Path(argv[0]))}" if name == "armhf" else shown(own)
 
 
 @command_line.reporting()

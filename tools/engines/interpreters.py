@@ -23,26 +23,15 @@ from pathlib import Path
 from tools.common.boards import ROOT
 from tools.common.errors import AptError, InputError, Unavailable
 from tools.engines import debian
-from tools.engines import interpreters as engines
 
 NAMES = ("cpython", "micropython", "i386", "armhf")
-
-
+# The interpreters, and the emulated chip with all of the firmware.
+ENGINES = (*NAMES, "rp2040")
 STORE = ROOT / "build" / "engines"
-
-
 _STAMP = "engine.json"
-
-
 _RECIPE = 1  # raise it when the layout of an unpacked tree changes: older ones are fetched anew
-
-
 _QEMU = "qemu-arm"
-
-
 _GET = "make engines"
-
-
 _PROBE_SECONDS = 60
 
 
@@ -55,8 +44,6 @@ def multiply(a: int, b: int) -> int:
     return a * b
 print(".".join(str(n) for n in sys.implementation[1][:3]), sys.maxsize, multiply(70000, 70000))
 """
-
-
 _PRODUCTS = {2**31 - 1: 70000 * 70000 % 2**32, 2**63 - 1: 70000 * 70000}
 
 
@@ -96,7 +83,7 @@ def probe(name: str) -> Probe:
         bits = 64 if sys.maxsize > 2**32 else 32
         return Probe(f"CPython {platform.python_version()}", bits)
     argv = command(name)
-    remedy = f"rm -r {_shown(STORE)} && {_GET}"
+    remedy = f"rm -r {shown(STORE)} && {_GET}"
     if name == "micropython" and _own_micropython():
         remedy = "point $MICROPYTHON at a MicroPython that was built with viper"
     try:
@@ -180,7 +167,7 @@ def _machine_architecture() -> str:
 def _unpacked(name: str, architecture: str) -> list[str]:
     tree = STORE / architecture
     if not _is_whole(tree):
-        raise Unavailable(name, f"there is none in {_shown(STORE)}", _remedy(name))
+        raise Unavailable(name, f"there is none in {shown(STORE)}", _remedy(name))
     launch = [*_qemu(name)] if name == "armhf" else []
     return launch + _through_loader(name, tree)
 
@@ -199,8 +186,8 @@ def _through_loader(name: str, tree: Path) -> list[str]:
     loaders += [path for path in tree.glob("usr/lib/ld-linux*.so.*") if path.is_file()]
     program = tree / "usr/bin/micropython"
     if not loaders or not program.is_file():
-        reason = f"the packages unpacked in {_shown(tree)} hold no loader or no micropython"
-        raise Unavailable(name, reason, f"rm -r {_shown(STORE)} && {_GET}")
+        reason = f"the packages unpacked in {shown(tree)} hold no loader or no micropython"
+        raise Unavailable(name, reason, f"rm -r {shown(STORE)} && {_GET}")
     libraries = dict.fromkeys([str(loaders[0].parent), str(tree / "usr/lib")])
     return [str(loaders[0]), "--library-path", ":".join(libraries), str(program)]
 
@@ -226,7 +213,8 @@ def _remedy(name: str) -> str:
     return "install micropython with your package manager, or set $MICROPYTHON to one"
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """A path as messages name it: from the project's root where it is below that."""
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
@@ -285,7 +273,7 @@ class _Fetch:
         tree = STORE / architecture
         if _is_whole(tree):
             return
-        self._progress(f"Getting Debian's micropython for {architecture} into {_shown(tree)}")
+        self._progress(f"Getting Debian's micropython for {architecture} into {shown(tree)}")
         packages = self._apt(architecture).download(["micropython"])
         fresh = self._work / architecture
         debian.unpack(packages, fresh)
@@ -297,7 +285,7 @@ class _Fetch:
             _qemu(name)
             return
         tree = STORE / "qemu"
-        self._progress(f"Getting {_QEMU} (of Debian's qemu-user, 70 MB) into {_shown(tree)}")
+        self._progress(f"Getting {_QEMU} (of Debian's qemu-user, 70 MB) into {shown(tree)}")
         # The package is statically linked: the one program is all of it that is needed.
         packages = self._apt(machine).download(["qemu-user"], dependencies=False)
         fresh = self._work / "qemu"
@@ -316,10 +304,6 @@ class _Fetch:
             self._progress(f"  unpacked {package}")
 
 
-# The interpreters, and the emulated chip with all of the firmware.
-ENGINES = (*engines.NAMES, "rp2040")
-
-
 def choose_engine(name: str | None) -> str:
     """The engine asked for, or MicroPython, or CPython where that cannot be had (said on
     stderr).
@@ -329,7 +313,7 @@ def choose_engine(name: str | None) -> str:
             raise InputError(f"engine {name!r} is unknown; there are {', '.join(ENGINES)}")
         return name
     try:
-        engines.command("micropython")
+        command("micropython")
         return "micropython"
     except Unavailable as problem:
         print(f"using cpython, which is slower: {problem}", file=sys.stderr)

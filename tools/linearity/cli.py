@@ -24,9 +24,6 @@ from tools.recordings.open import Capture, open_recording
 MAX_SAMPLES = 1 << 21
 
 
-# ---- command line
-
-
 def _column(path: str, name: str) -> tuple[Capture, NDArray[np.uint16]]:
     """A capture, and of one of its inputs as many codes as are used."""
     capture = open_recording(path)

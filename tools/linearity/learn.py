@@ -17,18 +17,10 @@ from tools.linearity.sine_fit import Floats, fit, turns_a_sample
 
 # What the calibration takes.
 MAX_STEPS = 8
-
-
 MAX_EXCESS_Q4 = 512
-
-
 MAX_BOW_Q4 = 256
-
-
 # Hits of a code where the sine is steepest: with fewer, steps drown in the converter's noise.
 HITS = 10
-
-
 # The scatter between this many sets of pieces of the capture tells the uncertainties.
 _PARTS = 8
 

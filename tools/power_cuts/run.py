@@ -16,33 +16,17 @@ from tools.engines.child import started
 
 # Of the boards whose flash is known here: a Pico's, the one that is emulated too.
 BOARD = "pico"
-
-
 CUTS = 10_000
-
-
 # littlefs moves a folder's log to another block each 101 erasures, some 700 saves: after so many
 # saves a block, all that are free have had their turn, and the worst one tells the pace.
 SAVES_A_BLOCK = 1000
-
-
 # Saves a day with power running (save_policy): 10 Wh last 36 s; at 48 kW 10 s go by first.
 PACES = (("1 kW", 2400), ("48 kW", 8640))
-
-
 ERASURES = 100_000  # that a block endures
-
-
 YEARS = 20
-
-
 # W25Q16JV, AC characteristics: erasing a sector of 4 kB, programming a page; typical and maximum.
 ERASE_MS = (45.0, 400.0)
-
-
 PAGE_MS = (0.4, 3.0)
-
-
 PROGRAM = Path(__file__).with_name("program.py")
 # Cells of a few hundred blocks, and garbage enough between collections.
 _HEAP = "32M"

@@ -13,12 +13,9 @@ import numpy as np
 
 from tools.common.errors import InputError
 from tools.recordings.channel_map import Column, choose_channels
-from tools.recordings.stamps import Stamps
+from tools.recordings.stamps import TICK_S, Stamps, check_rates, hole_in
 from tools.recordings.types import BLOCK, FloatArray, Recording
 
-_TICK_S = 1e-12
-_MOST_TICKS = 2.0**62
-_RATE_TOLERANCE = 1e-3
 # What holds the rate, and the time between two samples, as PicoScope and others call them.
 _RATES = ("rate_hz", "fs", "sample_rate", "samplerate", "sampling_rate")
 _INTERVALS = ("tinterval", "dt", "sample_interval", "wf_increment", "interval")
@@ -86,19 +83,14 @@ def recording_of(path: Path, container: Container) -> Recording:
         if stamps and (told := stamps.rate_hz):
             if not rates:
                 notes.append(f"{told:g} samples a second by the times in {paths[time]}")
-            rates[f"{paths[time]}"] = told
+            rates[paths[time]] = told
     if not rates:
         raise InputError(
             f"{path}: has no {' or '.join(_RATES[:2])}, no {_INTERVALS[0]} and no times; give "
             '"rate_hz" in the .json beside it'
         )
-    (source, rate_hz), *others = rates.items()
-    for other, told in others:
-        if not abs(told / rate_hz - 1) <= _RATE_TOLERANCE:
-            raise InputError(
-                f"{path}: {source} says {rate_hz:g} samples a second, {other} {told:g}; correct "
-                "what is wrong, or leave it out"
-            )
+    check_rates(path, rates)
+    rate_hz = next(iter(rates.values()))
     wanted = [paths[index] for index in choice.indices]
     factors = np.array(choice.factors)[:, None]
 
@@ -146,19 +138,14 @@ def _rates(path: Path, container: Container, asked: float | None) -> dict[str, f
 
 
 def _stamps(path: Path, container: Container, name: str) -> Stamps | None:
-    stamps = Stamps(_TICK_S)
+    stamps = Stamps(TICK_S)
     with container.reading() as array:
         times = array(name)
         length = max(getattr(times, "shape", (len(times),)))
         first = float(_slice(times, 0, 1)[0])
         for at in range(0, length, BLOCK):
-            ticks = (_slice(times, at, min(at + BLOCK, length)) - first) / _TICK_S
-            if not (np.abs(ticks) < _MOST_TICKS).all():
+            if not stamps.add_seconds(_slice(times, at, min(at + BLOCK, length)) - first):
                 return None
-            stamps.add(np.rint(ticks).astype(np.int64))
     if hole := stamps.hole:
-        raise InputError(
-            f"{path}: the times in {name} jump by {hole[1]:.6g} s before sample {hole[0]}; "
-            "samples are missing there, cut the recording or export it without the hole"
-        )
+        raise hole_in(path, f"the times in {name} jump", hole[1], f"sample {hole[0]}")
     return stamps

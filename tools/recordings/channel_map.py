@@ -12,6 +12,7 @@ from typing import Any
 from tools.common.errors import InputError
 from tools.common.files import find_beside
 from tools.recordings.channel_file import FORM, ChannelMap, read_map
+from tools.recordings.csv_rows import shorten
 from tools.recordings.types import INPUTS, channel_order
 from tools.recordings.units import parse_unit
 
@@ -102,7 +103,7 @@ def choose_channels(
 def listed(names: Sequence[str]) -> str:
     """Names with their numbers, for a message."""
     text = ", ".join(f"{k + 1} {name}" for k, name in enumerate(names))
-    return text if len(text) <= _LISTED else text[: _LISTED - 3] + "..."
+    return shorten(text, _LISTED)
 
 
 def _notes(
@@ -124,8 +125,7 @@ def _notes(
     used = {*indices, ignored}
     left = [c.name for k, c in enumerate(columns) if k not in used and c.name]
     if left:
-        text = ", ".join(left)
-        notes.append(f"not used: {text if len(text) <= _LISTED else text[: _LISTED - 3] + '...'}")
+        notes.append(f"not used: {shorten(', '.join(left), _LISTED)}")
     return tuple(notes)
 
 

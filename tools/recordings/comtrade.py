@@ -23,7 +23,7 @@ from tools.recordings.comtrade_data import (
     whole_numbers,
 )
 from tools.recordings.gaps import Gaps
-from tools.recordings.stamps import Stamps
+from tools.recordings.stamps import Stamps, hole_in
 from tools.recordings.types import INPUTS, FloatArray, Recording
 
 # By what share time stamps may contradict the rate before the user is told.
@@ -202,8 +202,5 @@ def _scan(
         return gaps, None
     if hole := stamps.hole:
         sample, seconds = hole
-        raise InputError(
-            f"{path}: time stamps jump by {seconds:.6g} s before {samples.where(sample)}; samples "
-            "are missing there, cut the recording or export it without the hole"
-        )
+        raise hole_in(path, "time stamps jump", seconds, samples.where(sample))
     return gaps, stamps

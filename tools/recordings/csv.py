@@ -17,14 +17,9 @@ from tools.recordings.channel_map import Choice, Column, choose_channels
 from tools.recordings.csv_header import read_header
 from tools.recordings.csv_preamble import Header
 from tools.recordings.csv_rows import NumberRows, find_rows, shorten
-from tools.recordings.stamps import Stamps
+from tools.recordings.stamps import TICK_S, Stamps, check_rates, hole_in
 from tools.recordings.types import INPUTS, FloatArray, Recording
 
-# Times are compared in whole numbers of this, and span at most this many.
-_TICK_S = 1e-12
-_MOST_TICKS = 2.0**62
-# By what share a time column, or a preamble, may differ from the rate that is given.
-_RATE_TOLERANCE = 1e-3
 # A column of times without a unit agrees with the rate in one of these, too.
 _UNSAID_UNITS = ((1e3, "milliseconds"), (1e6, "microseconds"))
 
@@ -120,15 +115,7 @@ def _rate(path: Path, header: Header, rows: NumberRows, choice: Choice, notes: l
         )
     if not rate_hz > 0:
         return rate_hz  # refused with the recording
-    for other, told in given.items():
-        slack = _RATE_TOLERANCE
-        if stamps and other == "the time column":
-            slack = max(slack, 2 * stamps.uncertainty)
-        if not abs(told / rate_hz - 1) <= slack:
-            raise InputError(
-                f"{path}: {source} says {rate_hz:g} samples a second, {other} {told:g}; correct "
-                "what is wrong, or leave it out"
-            )
+    check_rates(path, given, {"the time column": 2 * stamps.uncertainty} if stamps else None)
     if source == "the preamble":
         notes.append(f"{rate_hz:g} samples a second by the preamble")
     return rate_hz
@@ -140,7 +127,7 @@ def _stamps(
     """The column of times, looked at once; None where there is none that can be read."""
     if header.time is None:
         return None
-    stamps = Stamps(_TICK_S)
+    stamps = Stamps(TICK_S)
     first: float | None = None
     name = header.names[header.time] or f"column {header.time + 1}"
     try:
@@ -148,10 +135,8 @@ def _stamps(
             times: FloatArray = piece[0] * header.time_unit_s
             if first is None:
                 first = float(times[0])
-            ticks = (times - first) / _TICK_S
-            if not (np.abs(ticks) < _MOST_TICKS).all():
+            if not stamps.add_seconds(times - first):
                 raise InputError(f"{path}: column {name} has a time that is none")
-            stamps.add(np.rint(ticks).astype(np.int64))
     except InputError as problem:
         if not is_given:
             raise
@@ -159,10 +144,7 @@ def _stamps(
         return None
     if hole := stamps.hole:
         sample, seconds = hole
-        raise InputError(
-            f"{path}: column {name} jumps by {seconds:.6g} s before {rows.where(sample)}; samples "
-            "are missing there, cut the recording or export it without the hole"
-        )
+        raise hole_in(path, f"column {name} jumps", seconds, rows.where(sample))
     if stamps.rate_hz is None and not is_given and rows.rows > 1:
         raise InputError(f"{path}: column {name} stands still; its times must go on")
     return stamps

@@ -14,7 +14,6 @@ from threewire.operation.report import DEMAND, ENERGIES, ESTIMATED, LEDS, POWERS
 if TYPE_CHECKING:
     from tools.replay.result import Replay
 
-
 # What an engine's result has a reading under, in micro-units.
 _MICRO = {
     "volts": "volts_uv",

@@ -202,11 +202,10 @@ def _meter(
         if engine == "rp2040":
             if spans:
                 raise InputError(f"engine {engine} samples at one rate, these frames vary")
-            from tools.replay import (
-                on_rp2040 as rp2040_replay,  # the emulator takes half a second to import
-            )
+            # Here, not above: the emulator takes half a second to import.
+            from tools.replay import on_rp2040
 
-            return rp2040_replay.meter(
+            return on_rp2040.meter(
                 counted(),
                 seconds,
                 layout.name,

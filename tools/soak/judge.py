@@ -175,7 +175,7 @@ class Judge:
                 for now, then, e in zip(wh, began, expected)
             )
             self.checks["registers"].that(near, f"at {t} s: {[float(w) for w in wh]}")
-        # A LED may go ahead of the register by the half cycle that brings the edge.
+        # An LED may go ahead of the register by the half cycle that brings the edge.
         ahead = wh[0] + Fraction(self._half_cycle_wh)
         for name, half in (("kwh", 500), ("ten", 5)):
             states = {int(of) // half % 2 == 0 for of in (wh[0], ahead)}

@@ -24,11 +24,7 @@ from tools.soak.loads import Reference, codes
 
 # The clocks of a chip wrap at 2**30: in the soak soon after it has begun.
 _TICKS = 1 << 30
-
-
 _BLOCKS = 64  # of the flash
-
-
 PROGRAM = Path(__file__).with_name("program.py")
 # Small heaps are fast (engines/process.py): codes of 160 kB, compiled source, garbage.
 _HEAP = "1M"

@@ -83,9 +83,9 @@ def contents(board: str) -> dict[str, bytes]:
             sources[name] = path
     with tempfile.TemporaryDirectory() as scratch:
         for name, path in sources.items():
-            # Tracebacks name the wing and the module; the package is the same for all of them.
-            shown = name.removeprefix("threewire/")
-            compiled = compile_module(path, shown, chip["mpy_arch"], Path(scratch) / "module.mpy")
+            # Tracebacks name the module alone: the name lies in the chip's memory.
+            mpy = Path(scratch) / "module.mpy"
+            compiled = compile_module(path, path.name, chip["mpy_arch"], mpy)
             files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled
     return dict(sorted(files.items()))
 

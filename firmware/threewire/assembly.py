@@ -139,7 +139,7 @@ def assemble(
         meter, faults, Store(fs, open_file, "registers", "registers", record.REGISTERS)
     )
     problems += restarts.problems + keeper.restore()
-    log = EventLog(fs, open_file, "log", json.dumps)
+    log = EventLog(fs, open_file, "log", json)
     captures = Captures(layout, lambda: Meter(layout, calibration, scan=scan, like=meter), port)
     lifecycle = Lifecycle(
         meter=meter,

@@ -259,7 +259,7 @@ def test_clear_faults() -> None:
         "active": ["no_voltage 2"],
     }
     old = {name: 3 if name == "overrun" else 0 for name in NAMES}
-    assert operator.done == [("log", "clear faults", old, 0)]
+    assert operator.done == [("note", "clear faults", old, 0)]
     assert operator.faults.counts == [0] * len(NAMES)
 
 
@@ -270,7 +270,7 @@ def test_calibrate() -> None:
         "reply": "calibrate",
         "calibration": new,
     }
-    assert operator.done == [("write_calibration", new), ("log", "calibrate", GAINS, new)]
+    assert operator.done == [("write_calibration", new), ("note", "calibrate", GAINS, new)]
 
 
 def test_the_largest_calibration_fits_a_line() -> None:
@@ -356,7 +356,7 @@ def test_preset_raises_a_register(name: str) -> None:
     assert {other: r.text() for other, r in operator.registers.items() if other != name} == others
     assert operator.done == [
         ("preset", name, 43_000_000_000),
-        ("log", f"preset {name}", old, 43_000_000_000),
+        ("note", f"preset {name}", old, 43_000_000_000),
     ]
 
 
@@ -555,7 +555,7 @@ class StandIn:
     def preset(self, name, wh):
         if wh != 2**40:
             raise ValueError("not this")
-    def log(self, what, old, new):
+    def note(self, what, old, new):
         sys.stderr.write(json.dumps([what, old, new]) + "\\n")
     def log_lines(self):
         yield "1"

@@ -25,7 +25,7 @@ KEYS = {"n", "t", "what", "old", "new"}
 
 
 def log(folder: Path, open_file: Callable[..., Any] = open) -> EventLog:
-    return EventLog(os, open_file, str(folder / "log"), json.dumps)
+    return EventLog(os, open_file, str(folder / "log"), json)
 
 
 def files(folder: Path) -> list[Path]:
@@ -294,6 +294,13 @@ def test_a_line_of_somebody_elses_with_a_right_crc(
     assert one.append(1, "after") and list(one.lines())[-1].endswith('"old":null,"new":null}')
 
 
+def test_a_line_with_a_right_crc_that_is_no_json_is_passed_over(tmp_path: Path) -> None:
+    body = b'{"n":7,"t":1,"what":"one","'
+    one = log(put(tmp_path, body + b',"crc":"%08x"}\n' % zlib.crc32(body)))
+    assert list(one.lines()) == []
+    assert one.append(1, "after") and numbers(one) == [1]
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     lines = filled(tmp_path)
     for path in files(tmp_path):
@@ -465,7 +472,7 @@ chip = Chip(24)
 VfsLfs2.mkfs(Supply(chip), progsize={prog_size})
 def log(supply):
     fs = VfsLfs2(supply, progsize={prog_size})
-    return EventLog(fs, fs.open, "/log", json.dumps)
+    return EventLog(fs, fs.open, "/log", json)
 """
 
 _SAMPLES = [
@@ -567,14 +574,16 @@ print(tried, len(lost), sorted(set(lost)), lines[0][5:].split(",")[0], lines[-1]
 
 # Makes room before it writes.
 _CARELESS = """\
-class EventLog(EventLog):
-    def _create(self, path, mode):
-        if mode == "wb":
-            try:
-                self._fs.remove(path)
-            except OSError:
-                pass
-        return super()._create(path, mode)
+import threewire.storage.event_log as module
+create = module.create
+def careless(fs, open_file, folder, path, mode):
+    if mode == "wb":
+        try:
+            fs.remove(path)
+        except OSError:
+            pass
+    return create(fs, open_file, folder, path, mode)
+module.create = careless
 """
 
 

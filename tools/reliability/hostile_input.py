@@ -83,8 +83,8 @@ class StandIn:
         self.done.append("save")
         return self.saves
 
-    def log(self, what: str, old: Any, new: Any) -> None:
-        self.done.append(("log", what, old, new))
+    def note(self, what: str, old: Any, new: Any) -> None:
+        self.done.append(("note", what, old, new))
 
     def log_lines(self) -> Iterator[str]:
         for k, entry in enumerate(self.done):
@@ -199,7 +199,7 @@ def fuzz_event_log(data: bytes) -> None:
     """Two files of any bytes, and a traceback; then an entry more."""
     cut = data[0] * len(data) // 256 if data else 0
     files = {"f/log.0": data[1 : cut + 1], "f/log.1": data[cut + 1 :], "f/traceback": data}
-    log = event_log.EventLog(None, _opener(files), "f", json.dumps)
+    log = event_log.EventLog(None, _opener(files), "f", json)
     before = [json.loads(line) for line in log.lines()]
     assert isinstance(log.traceback(), str)
     assert log.append(12, "a change", before[-1:], data.decode("latin-1"))
@@ -235,7 +235,7 @@ def seeds() -> list[bytes]:
     typed.append("calibrate " + constants)
     two = [record.pack(record.REGISTERS, k, [5, 10**30]) for k in (1, 2)]
     entries: dict[str, bytes] = {}
-    log = event_log.EventLog(None, _opener(entries), "f", json.dumps)
+    log = event_log.EventLog(None, _opener(entries), "f", json)
     log.append(1, "one", 1, "é")
     log.append(2, "two", None, {"a": [1]})
     found = [

@@ -3,6 +3,12 @@
 Flow: operator's command -> CAPTURES -> loop, serial line.
 """
 
+import sys
+
+from threewire import operation
+
+_CODE = "threewire.operation.capture"
+
 
 class Captures:
     """At most one capture at a time.
@@ -36,7 +42,7 @@ class Captures:
             raise ValueError("less than a frame")
         self._next = None
         try:
-            # Here, not above: its code takes 3 kB, which nothing else needs meanwhile.
+            # Its code takes 3 kB, which are free while nobody captures.
             from threewire.operation.capture import Capture
 
             self._next = Capture(layout, self.new_meter(), frames, self._port)
@@ -50,5 +56,7 @@ class Captures:
         self._next = None
 
     def drop(self):
-        """There is none any more, neither under way nor ready."""
+        """There is none any more, neither under way nor ready, and their code goes too."""
         self.on = self._next = None
+        if _CODE in sys.modules:
+            del sys.modules[_CODE], operation.capture

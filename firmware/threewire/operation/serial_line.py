@@ -37,7 +37,7 @@ class SerialLine:
         if capture:
             more = capture.step()
             if capture.over:
-                self._captures.on = None
+                self._captures.drop()
             return more or capture.is_hurried
         if self._pieces is None or self._console.busy:
             return self._console.step() or self._pieces is not None
@@ -50,7 +50,7 @@ class SerialLine:
 
     def break_off(self):
         """Ends a line that a crash has left half written, and the capture that wrote it."""
-        self._captures.on = None
+        self._captures.drop()
         self._pieces = None
         try:
             self._port.write("\n")

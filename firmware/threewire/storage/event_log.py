@@ -26,13 +26,14 @@ class EventLog:
     fs         module or object with os's mkdir(path)
     open_file  the open(path, mode) that goes with it
     folder     of its own, made when first needed
-    dumps      json.dumps
+    json       the module of that name
     """
 
-    def __init__(self, fs, open_file, folder, dumps):
+    def __init__(self, fs, open_file, folder, json):
         self._fs = fs
         self._open = open_file
-        self._dumps = dumps
+        self._dumps = json.dumps
+        self._loads = json.loads
         self._folder = folder
         self._paths = [folder + "/log.0", folder + "/log.1"]
         self._traceback = folder + "/traceback"
@@ -83,7 +84,7 @@ class EventLog:
         if self._n is None:
             self._find()
         for path in (self._paths[1 - self._newer], self._paths[self._newer]):
-            for _, text in _entries(self._read(path, _FILE_BYTES)):
+            for _, text in self._entries(self._read(path, _FILE_BYTES)):
                 yield text
 
     def keep_traceback(self, text):
@@ -115,7 +116,7 @@ class EventLog:
         full = [0, 0]
         for k, path in enumerate(self._paths):
             data = self._read(path, _FILE_BYTES)
-            for n, _ in _entries(data):
+            for n, _ in self._entries(data):
                 last[k] = n
             # Nothing is added to a file that cannot be read, or whose last line is cut short.
             full[k] = _FILE_BYTES if data is None or data[-1:] not in b"\n" else len(data)
@@ -130,6 +131,18 @@ class EventLog:
                 return file.read(most)
         except OSError as problem:
             return b"" if problem.errno == ENOENT else None
+
+    def _entries(self, data):
+        """Yields number and text of each whole entry in a file's bytes."""
+        for line in (data or b"").split(b"\n"):
+            body = line[:-_TAIL]
+            if line[-_TAIL:] == _tail(body):
+                try:
+                    text = str(body, "utf-8") + "}"
+                    self._loads(text)
+                    yield int(body[5 : body.find(b",")]), text
+                except ValueError:
+                    pass  # somebody else's
 
     def _json(self, value, most):
         """The value as JSON in ASCII, or its beginning as text, in `most` characters."""
@@ -157,14 +170,3 @@ def _ascii(json):
 def _tail(body):
     """What ends the line of an entry, given all before it."""
     return (',"crc":"%08x"}' % binascii.crc32(body)).encode()
-
-
-def _entries(data):
-    """Yields number and text of each whole entry in a file's bytes."""
-    for line in (data or b"").split(b"\n"):
-        body = line[:-_TAIL]
-        if line[-_TAIL:] == _tail(body):
-            try:
-                yield int(body[5 : body.find(b",")]), str(body, "utf-8") + "}"
-            except ValueError:
-                pass  # somebody else's

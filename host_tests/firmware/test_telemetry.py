@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import BOARD, NANO_WH, Run, convert, split_phase
 from threewire.metering.meter import Meter
-from threewire.metering.registers import Register
+from threewire.metering.registers import Register, Registers
 from threewire.operation.report import Report
 from threewire.operation.telemetry import decimal, pieces
 from tools.common import boards
@@ -64,15 +64,16 @@ def reading(**values: int) -> SimpleNamespace:
 
 
 def registers_like(**fields: Any) -> Any:
-    totals = SimpleNamespace(**fields)
-    totals.copy = lambda: totals
+    totals = Registers(10**18)
+    vars(totals).update(fields)
     return totals
 
 
 def reactive_like(*wh: int) -> Any:
     """Quadrants I to IV of element 1, element 2 and the total with so many varh each."""
     made = [[register(wh[4 * k + n]) for n in range(4)] for k in range(3)]
-    return SimpleNamespace(copy=lambda: made)
+    values = [[of.value() for of in registers] for registers in made]
+    return SimpleNamespace(values=lambda: values, raw_per_varh=10**18)
 
 
 def finding(verdict: str, alike: tuple[str, ...] = (), checks: tuple[int, ...] = ()) -> Any:

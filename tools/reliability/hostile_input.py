@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from threewire.metering import calibration, registers
+from threewire.metering import calibration, reactive, registers
 from threewire.metering.accumulator import raw_per_wh
 from threewire.operation import commands, console, faults
 from threewire.storage import event_log, record, store
@@ -48,12 +48,12 @@ class StandIn:
         for k, register in enumerate(self.registers.values()):
             register.wh = 100 * (k + 1)
             register.residue = _UNIT // 2**k - 1
-        quadrants = [[registers.Register(_UNIT) for _ in range(4)] for _ in range(3)]
-        for k, register in enumerate(itertools.chain(*quadrants)):
+        quadrants = reactive.Reactive(LAYOUT.starting_mw, LAYOUT.tick_hz)
+        for k, register in enumerate(itertools.chain(*quadrants.quadrants)):
             register.wh = 11 * (k + 1)
         self.meter: Any = SimpleNamespace(
             registers=totals,
-            reactive=SimpleNamespace(copy=lambda: [[r.copy() for r in of] for of in quadrants]),
+            reactive=quadrants,
             second=None,
         )
 

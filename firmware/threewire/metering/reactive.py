@@ -14,10 +14,11 @@ def raw_per_varh(tick_hz):
 
 
 class Reactive:
-    """quadrants: for element 1, element 2 and the total a list of four Registers, I to IV."""
+    """quadrants: for element 1, element 2 and the total a list of four Registers, I to IV;
+    raw_per_varh: of all of them."""
 
     def __init__(self, starting_mw, tick_hz):
-        unit = raw_per_varh(tick_hz)
+        self.raw_per_varh = unit = raw_per_varh(tick_hz)
         # Below half the starting power it is noise, as for the watts.
         self._least = starting_mw * 10**15 // 2
         self.quadrants = [[Register(unit) for _ in range(4)] for _ in range(3)]
@@ -43,9 +44,9 @@ class Reactive:
         for which, (watts, var) in enumerate(self._latest or ()):
             self._book(which, watts, var, ticks)
 
-    def copy(self):
-        """The quadrants as they stand."""
-        return [[r.copy() for r in registers] for registers in self.quadrants]
+    def values(self):
+        """Values of the quadrants as they stand."""
+        return [[r.value() for r in registers] for registers in self.quadrants]
 
     def _book(self, which, watts, var, ticks):
         if var >= self._least:

@@ -19,19 +19,19 @@ class Register:
         self.wh = 0
         self.residue = 0
 
-    def copy(self):
-        other = Register(self._unit)
-        other.wh = self.wh
-        other.residue = self.residue
-        return other
+    def value(self):
+        """(wh, residue) as they stand."""
+        return self.wh, self.residue
 
     @micropython.native
     def add(self, raw):
         """Adds raw >= 0 units."""
-        self.residue += raw
-        if self.residue >= self._unit:
-            self.wh += self.residue // self._unit
-            self.residue %= self._unit
+        residue = self.residue + raw
+        unit = self._unit
+        if residue >= unit:
+            self.wh += residue // unit
+            residue %= unit
+        self.residue = residue
 
     def wh_with(self, raw):
         """Whole watt-hours there would be with raw more (raw may be negative)."""
@@ -47,17 +47,22 @@ class Register:
         self.residue = micro_wh % 1000000 * self._unit // 1000000
 
     def text(self):
-        """The total in watt-hours as a decimal string with nine places, rounded down."""
-        return "%d.%09d" % (self.wh, self.residue * 1000000000 // self._unit)
+        return wh_text(self.value(), self._unit)
+
+
+def wh_text(value, raw_per_wh):
+    """A register's value in watt-hours as a decimal string with nine places, rounded down."""
+    wh, residue = value
+    return "%d.%09d" % (wh, residue * 1000000000 // raw_per_wh)
 
 
 class Registers:
     """delivered, received: the net of the two elements; elements: a (delivered, received) pair
-    each.
+    each; raw_per_wh: of all of them.
     """
 
     def __init__(self, raw_per_wh):
-        self._unit = raw_per_wh
+        self.raw_per_wh = raw_per_wh
         self.delivered = Register(raw_per_wh)
         self.received = Register(raw_per_wh)
         self.elements = (
@@ -70,13 +75,9 @@ class Registers:
         (in1, out1), (in2, out2) = self.elements
         return zip(NAMES, (self.delivered, self.received, in1, out1, in2, out2))
 
-    def copy(self):
-        """All of them as they stand."""
-        other = Registers(self._unit)
-        other.delivered = self.delivered.copy()
-        other.received = self.received.copy()
-        other.elements = tuple([(d.copy(), r.copy()) for d, r in self.elements])
-        return other
+    def values(self):
+        """Value of each as they stand, in the order of NAMES."""
+        return [register.value() for _, register in self.named()]
 
     @micropython.native
     def add(self, raw1, raw2):
@@ -92,7 +93,16 @@ class Registers:
             self.elements[1][0].add(raw2)
         elif raw2:
             self.elements[1][1].add(-raw2)
-        net = raw1 + raw2
+        self.book(raw1 + raw2)
+
+    def book_both_ways(self, raw):
+        """Adds to the total what has both come in and gone out."""
+        self.delivered.add(raw)
+        self.received.add(raw)
+
+    @micropython.native
+    def book(self, net):
+        """Adds to the total what both elements have taken together."""
         if net > 0:
             self.delivered.add(net)
         elif net:

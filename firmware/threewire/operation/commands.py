@@ -6,6 +6,7 @@ logged with what was and what is.
 
 from json import dumps, loads
 
+from threewire.metering.registers import wh_text
 from threewire.operation.console import shown
 from threewire.operation.faults import NAMES
 from threewire.operation.report import Report
@@ -80,20 +81,18 @@ def _readings(operator, given):
 
 def _registers(operator, given):
     # As they stand now, however long the rest takes.
-    registers = operator.meter.registers.copy()
-    varh = operator.meter.reactive.copy()
-    yield "{" + _energies(registers.delivered, registers.received, varh[2])
-    start = ',"elements":[{'
-    for k, (delivered, received) in enumerate(registers.elements):
-        yield start + _energies(delivered, received, varh[k]) + "}"
-        start = ",{"
-    yield "]}"
-
-
-def _energies(delivered, received, varh):
-    return '"delivered_wh":"{}","received_wh":"{}","varh":{}'.format(
-        delivered.text(), received.text(), dumps([r.text() for r in varh])
-    )
+    registers = operator.meter.registers
+    reactive = operator.meter.reactive
+    wh = registers.values()
+    varh = reactive.values()
+    for start, k, which in (("{", 0, 2), (',"elements":[{', 2, 0), ("},{", 4, 1)):
+        yield '{}"delivered_wh":"{}","received_wh":"{}","varh":{}'.format(
+            start,
+            wh_text(wh[k], registers.raw_per_wh),
+            wh_text(wh[k + 1], registers.raw_per_wh),
+            dumps([wh_text(value, reactive.raw_per_varh) for value in varh[which]]),
+        )
+    yield "}]}"
 
 
 def _faults(operator, given):

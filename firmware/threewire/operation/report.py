@@ -5,6 +5,7 @@ monitor too, which take them from here.
 """
 
 from threewire.metering.readings import Reading, Total
+from threewire.metering.registers import wh_text
 
 # Decimal strings, Wh, nine places; varh: of quadrants I to IV.
 ENERGIES = ("delivered_wh", "received_wh")
@@ -27,7 +28,6 @@ class Report:
     faults  Faults, or None; active: those there are, as text
 
     ticks, tick_hz   metered time
-    registers, estimated, quadrants   copies of the meter's
     reversed         of each element
     leds             name (LEDS) -> whether it is lit
     lost_frames, faults, active, demand
@@ -39,15 +39,29 @@ class Report:
         self._readings = [None, None]
         self.ticks = meter.ticks
         self.tick_hz = meter.tick_hz
-        self.registers = meter.registers.copy()
-        self.estimated = meter.estimated.copy()
-        self.quadrants = meter.reactive.copy()
+        # Values, not copies: those take milliseconds of a chip.
+        self._registers = meter.registers.values()
+        self._estimated = meter.estimated.values()
+        self._quadrants = meter.reactive.values()
         self.reversed = [rule.reversed for rule in meter.rules]
         self.leds = dict(meter.indicators.lit)
         self.lost_frames = meter.lost_frames
         self.demand = meter.demand
         self.faults = faults
         self.active = active
+
+    def wh(self, k):
+        """The register at place k of registers.NAMES, as a decimal string."""
+        return wh_text(self._registers[k], self._meter.registers.raw_per_wh)
+
+    def estimated_wh(self, k):
+        """Likewise what has been estimated of it."""
+        return wh_text(self._estimated[k], self._meter.registers.raw_per_wh)
+
+    def varh(self, which):
+        """Quadrants I to IV as decimal strings, of element 1, 2 (which: 0, 1) or the total."""
+        unit = self._meter.reactive.raw_per_varh
+        return [wh_text(value, unit) for value in self._quadrants[which]]
 
     def reading(self, k):
         """Reading of element k + 1; made when it is first asked for."""

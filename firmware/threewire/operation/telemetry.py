@@ -33,8 +33,8 @@ def _quoted(text):
     return '"%s"' % text
 
 
-def _quadrants(registers):
-    return _VARH % tuple([r.text() for r in registers])
+def _quadrants(report, which):
+    return _VARH % tuple(report.varh(which))
 
 
 def _powers(reading):
@@ -53,16 +53,14 @@ def _watts(microwatts):
 def pieces(report):
     """Yields a Report's object, a few milliseconds of a chip's work at a time, so that frames can
     be looked after in between; "t" is the metered time in seconds."""
-    registers = report.registers
-    quadrants = report.quadrants
     yield '{"t":' + decimal(report.ticks * 1000 // report.tick_hz, 3)
-    yield ',"%s":"%s"' % (ENERGIES[0], registers.delivered.text())
-    yield ',"%s":"%s",' % (ENERGIES[1], registers.received.text())
-    yield _quadrants(quadrants[2]) + ',"elements":['
-    for k, (delivered, received) in enumerate(registers.elements):
-        yield '%s"%s":"%s",' % (",{" if k else "{", ENERGIES[0], delivered.text())
-        yield '"%s":"%s",' % (ENERGIES[1], received.text())
-        yield _quadrants(quadrants[k])
+    yield ',"%s":"%s"' % (ENERGIES[0], report.wh(0))
+    yield ',"%s":"%s",' % (ENERGIES[1], report.wh(1))
+    yield _quadrants(report, 2) + ',"elements":['
+    for k in (0, 1):
+        yield '%s"%s":"%s",' % (",{" if k else "{", ENERGIES[0], report.wh(2 + 2 * k))
+        yield '"%s":"%s",' % (ENERGIES[1], report.wh(3 + 2 * k))
+        yield _quadrants(report, k)
         reading = report.reading(k)
         yield _RMS % (decimal(reading.volts_uv, 3, 3), decimal(reading.amps_ua, 3, 3))
         yield '%s,"reversed":%s}' % (_powers(reading), _truth(report.reversed[k]))
@@ -91,9 +89,9 @@ def pieces(report):
     yield ']},"faults":{"lost_frames":%d,"%s":"%s",' % (
         report.lost_frames,
         ESTIMATED[0],
-        report.estimated.delivered.text(),
+        report.estimated_wh(0),
     )
-    yield '"%s":"%s"' % (ESTIMATED[1], report.estimated.received.text())
+    yield '"%s":"%s"' % (ESTIMATED[1], report.estimated_wh(1))
     if report.faults:
         counts = [
             ',"%s":%d' % (name, count) for name, count in zip(NAMES, report.faults.counts) if count

@@ -1,4 +1,4 @@
-"""The no-load gate in exact integers: what opens it, what passes, what is dropped."""
+"""The no-load gate in exact integers: what opens it, what passes, which way, what is dropped."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from threewire.metering.creep import CreepGate
+from threewire.metering.creep import CreepGate, Flow
+from threewire.metering.registers import Register
 
 HZ = 6000
 CYCLE = HZ // 60
@@ -17,8 +18,17 @@ STARTING = 240 * 10**6
 PER_CYCLE = STARTING // 60
 
 
-def gate() -> CreepGate:
-    return CreepGate(STARTING, HZ)
+# What noise makes in a second: of a cycle it is an eighth of that, 0.19 J of 24.
+NOISE = STARTING // 16
+
+
+def gate(noise: int = 0) -> CreepGate:
+    return CreepGate(Register(10**30), Register(10**30), STARTING, noise, HZ)
+
+
+def booked(of: CreepGate) -> tuple[int, int]:
+    """Delivered and received so far."""
+    return of._delivered.residue, of._received.residue
 
 
 def passed(of: CreepGate, cycles: Iterable[int]) -> list[int]:
@@ -73,32 +83,90 @@ def test_noise_never_opens_it(seed: int) -> None:
     watt = PER_CYCLE / 24
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, 2 * watt, 36000) + 2 * watt * np.sin(np.arange(36000) / 700)
-    of = gate()
+    of = gate(NOISE)
     assert not any(passed(of, noise.astype(int).tolist()))
-    assert of.is_open is False
+    assert of.is_open is False and booked(of) == (0, 0)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("ticks", [HZ, HZ * 6 // 5])
-def test_a_gate_shuts_below_a_quarter_and_not_above(ticks: int, sign: int) -> None:
+def test_a_gate_shuts_below_a_quarter_and_not_above(sign: int) -> None:
     of = gate()
     passed(of, [sign * PER_CYCLE] * 60)
-    quarter = STARTING * ticks // HZ // 4
-    of.judge(sign * quarter, ticks)
-    assert of.is_open and of.passed(sign, CYCLE) == sign
-    of.judge(sign * (quarter - 1), ticks)
-    assert not of.is_open
-    # What comes while it is shut is lost, but for the last two seconds.
+    quarter = PER_CYCLE // 4
+    assert passed(of, [sign * quarter] * 600) == [sign * quarter] * 600
+    assert of.is_open
+    # A second later than the flow has fallen.
+    out = passed(of, [sign * (quarter - 1)] * 130)
+    assert any(out[:59]) and not any(out[70:]) and not of.is_open
+    # What comes while it is shut is lost, but for the last second.
     small = sign * (PER_CYCLE // 4)
     assert not any(passed(of, [small] * 600))
     late = passed(of, [sign * PER_CYCLE] * 60)
-    assert 60 * PER_CYCLE <= abs(sum(late)) <= 60 * PER_CYCLE + 119 * abs(small)
+    assert 60 * PER_CYCLE <= abs(sum(late)) <= 60 * PER_CYCLE + 60 * abs(small)
 
 
-def test_judging_does_not_open_it() -> None:
+@pytest.mark.parametrize("every", [1, 2, 7, 20, 60, 90])
+@pytest.mark.parametrize("times", [2, 30])
+def test_flow_that_alternates_is_booked_both_ways(every: int, times: int) -> None:
+    """Though its net is nothing: from the first cycle on, where a second brings enough."""
+    of = gate(NOISE)
+    flow = times * PER_CYCLE
+    cycles = [flow if k // every % 2 == 0 else -flow for k in range(720)]
+    out = passed(of, cycles)
+    assert of.is_open
+    assert booked(of) == (sum(c for c in cycles if c > 0), -sum(c for c in cycles if c < 0))
+    assert sum(out) == sum(cycles)
+
+
+def test_what_has_opened_it_flowed_both_ways() -> None:
     of = gate()
-    of.judge(100 * STARTING, HZ)
-    assert not of.is_open and of.passed(1, CYCLE) == 0
+    quarter = PER_CYCLE * 60 // 4
+    assert passed(of, [quarter, -quarter // 2]) == [0, 0]
+    assert passed(of, [quarter]) == [quarter + quarter // 2]
+    assert of.both_ways == quarter // 2
+    assert booked(of) == (2 * quarter, quarter // 2)
+    of.passed(PER_CYCLE, CYCLE)
+    assert of.both_ways == 0
+
+
+def test_noise_between_bursts_is_held_and_not_booked() -> None:
+    """A load that rests for 50 of 60 cycles: what noise makes meanwhile goes with the next burst,
+    and nothing is received."""
+    rng = np.random.default_rng(4)
+    noise = rng.normal(0, NOISE / 8 / 6.6, 60 * 600).astype(int)
+    load = np.where(np.arange(noise.size) % 60 < 10, 50 * PER_CYCLE, 0)
+    of = gate(NOISE)
+    out = passed(of, (load + noise).tolist())
+    delivered, received = booked(of)
+    assert received == 0
+    assert delivered + of._flow.held == sum(out) == int((load + noise).sum())
+
+
+def test_pulses_count_wherever_they_fall() -> None:
+    """20 J in one or more cycles, every few seconds, against seconds that begin anywhere."""
+    joules = STARTING // 24
+    for cycles in (1, 2, 5, 30):
+        for idle in (131, 177, 250, 307):
+            of = gate(NOISE)
+            pulse = [20 * joules // cycles] * cycles
+            passed(of, ([0] * idle + pulse) * 12)
+            of.finish()
+            assert booked(of) == (12 * sum(pulse), 0), (cycles, idle)
+
+
+@given(st.lists(st.integers(-(10**9), 10**9), max_size=100))
+def test_a_flow_keeps_all_that_it_is_given(raws: list[int]) -> None:
+    of = Flow(10**8, HZ)
+    out = [of.booked(raw, CYCLE) for raw in raws]
+    assert sum(out) + of.held == sum(raws)
+    assert abs(of.held) <= 10**8
+    # What is booked exceeds what noise makes in the time since the last.
+    since = 0
+    for energy in out:
+        since += CYCLE
+        if energy:
+            assert abs(energy) >= 0.999 * 10**8 * min(1, since / HZ) ** 0.5 - 2**14
+            since = 0
 
 
 def test_hysteresis_holds_a_load_between_the_thresholds() -> None:

@@ -4,6 +4,7 @@ With and without a table of corrected codes behind the state.
 """
 
 import itertools
+import re
 import subprocess
 from array import array
 from pathlib import Path
@@ -177,6 +178,7 @@ def crossings(z: Codes, arm: int, fire: int) -> list[int]:
     st.integers(0, 800) | st.integers(0, 4),
     st.lists(st.integers(0, 600), max_size=6),
     st.sampled_from([None, "E11", "scrambled"]),
+    st.integers(0, 700) | st.just(0),
 )
 def test_crossings_and_the_sums_between_them(
     seed: int,
@@ -186,6 +188,7 @@ def test_crossings_and_the_sums_between_them(
     depth: int,
     cuts: list[int],
     table: str | None,
+    blind: int,
 ) -> None:
     # Crossings are of the codes as they are, the sums of what the table makes of them.
     rng = np.random.default_rng(seed)
@@ -198,7 +201,9 @@ def test_crossings_and_the_sums_between_them(
     straight = corrected(codes, table)
     words = new_state(4, (0, 1, 2, 3), straight[0], arm, fire, TABLES.get(table or ""))
     data = flat(codes)
-    bounds = crossings(codes[:, 1], arm, fire)
+    # Nothing is seen in the frames that are not looked at, and at first none has been armed.
+    words[kernel.BLIND] = 4 * blind
+    bounds = [blind + at for at in crossings(codes[blind:, 1], arm, fire)]
     pos = 0
     begun = 0
     for cut in sorted({min(cut, frames) for cut in cuts} | {frames}):
@@ -214,6 +219,7 @@ def test_crossings_and_the_sums_between_them(
                     if name not in ("XX1", "YY1", "XX2", "YY2")  # these run on over the cycles
                 }.items()
             )
+            assert words[kernel.BLIND] == max(0, 4 * blind - pos)
             if pos < cut * 4:
                 assert pos // 4 == bounds.pop(0)
                 begun = pos // 4
@@ -351,3 +357,12 @@ def test_third_differences_equal_numpys(seed: int, count: int, spread: int) -> N
 def test_third_differences_hold_as_many_as_they_say() -> None:
     codes = full_scale("alternating", 2**17 + 3)[:, :1]
     assert kernel.third_differences(flat(codes), 0, 2**17, 1) == 2**29
+
+
+def test_vipers_own_constants_are_the_kernels() -> None:
+    source = (ROOT / "firmware" / "threewire" / "metering" / "kernel_viper.py").read_text()
+    found = dict(re.findall(r"^_(\w+) = const\((\d+)\)$", source, re.MULTILINE))
+    assert int(found.pop("LOW")) == (1 << kernel.LOW_BITS) - 1
+    assert len(found) == 30
+    for name, value in found.items():
+        assert int(value) == getattr(kernel, name), name

@@ -113,8 +113,8 @@ program.main()
         # 3 ppm too much in each cycle.
         (
             "import threewire.metering.registers as m\n"
-            "add = m.Registers.add\n"
-            "m.Registers.add = lambda self, a, b: add(self, a + a * 3 // 1000000, b)",
+            "add = m.Register.add\n"
+            "m.Register.add = lambda self, raw: add(self, raw + raw * 3 // 1000000)",
             "energy",
         ),
         # What has not filled a watt-hour is forgotten.

@@ -32,10 +32,23 @@ else:
     sys.path.insert(0, root + "/tools/shim")
 
 
+from threewire.metering.layout import Layout  # noqa: E402
+
+source = sys.stdin.buffer
+config = json.loads(source.readline())
+board = __import__(config["board"])
+if config["sampler"]:
+    board.SAMPLER = config["sampler"]
+layout = Layout(board)
+layout.tick_hz = config["tick_hz"]
+layout.frame_ticks = config["frame_ticks"]
+# The longest piece comes first, as on the board: modules leave holes in a small heap.
+frame_bytes = 2 * layout.stride
+codes = array("H", bytes(frame_bytes * config["block_frames"]))
+
 from result import result  # noqa: E402
 
 from threewire.metering.calibration import from_dict  # noqa: E402
-from threewire.metering.layout import Layout  # noqa: E402
 from threewire.metering.meter import Meter  # noqa: E402
 from threewire.metering.readings import watts_uw  # noqa: E402
 from threewire.metering.window import Window  # noqa: E402
@@ -109,19 +122,8 @@ class Spans:
 
 
 def main():
-    source = sys.stdin.buffer
-    config = json.loads(source.readline())
-    board = __import__(config["board"])
-    if config["sampler"]:
-        board.SAMPLER = config["sampler"]
-    layout = Layout(board)
-    layout.tick_hz = config["tick_hz"]
-    layout.frame_ticks = config["frame_ticks"]
     trace = Trace(config["trace_ticks"])
-    gc.collect()  # of what compiling the modules has left, so that there is room in one piece
-    # The longest piece comes first, as on the board.
-    frame_bytes = 2 * layout.stride
-    codes = array("H", bytes(frame_bytes * config["block_frames"]))
+    gc.collect()  # of what compiling the modules has left
     meter = Meter(
         layout,
         from_dict(config["calibration"], layout),

@@ -23,6 +23,7 @@ bytecode (the PC's MicroPython, 8 kHz).
 import micropython
 from micropython import const
 
+from threewire.metering.cycles import Cycles
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.metering.phasors import power
@@ -41,6 +42,8 @@ _OFFSET_PART = const(4)
 # Stretches that wait for offsets at most: without cycles these are 100 ms, which is a whole number
 # of cycles of both 50 and 60 Hz.
 _LONGEST_WAIT = const(4)
+# Where there are crossings: two cycles alike come within so many stretches after a dip.
+_LONGEST_FOR_CYCLES = const(8)
 # Energies of element 1 and 2, and time.
 _NOTHING = (0, 0, 0)
 
@@ -81,8 +84,10 @@ class Accumulator:
         self._varying = any(calibration.phase_by_ma)
         self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
         self._target = _target(layout.nominal_hz)
+        self._cycles = Cycles(layout.frame_ticks, layout.tick_hz, layout.nominal_hz)
         self._started = False
         self._at_crossing = False  # the stretch began at a crossing
+        self._begun = 0  # and how far behind its first frame, in 1/4096 frame
         self._waiting = []  # segments that wait for the first offsets
         self._learnt = False
         self._settled = False  # the offsets are those of a whole window
@@ -157,9 +162,17 @@ class Accumulator:
         """Ends the stretch: at a crossing, `fraction`/4096 of a frame after the frame before it,
         or because it is too long for a cycle or the last.
         """
-        whole = crossed and self._at_crossing
-        self._at_crossing = crossed
         n = self._n
+        whole = False
+        if crossed and self._at_crossing:
+            # The crossing is behind the frame before the first of the next stretch.
+            whole = self._cycles.is_cycle((n << 12) + fraction - self._begun)
+            if whole and self._waiting:
+                self._prove_first()
+        elif n:
+            self._cycles.lose()
+        self._at_crossing = crossed
+        self._begun = fraction
         if n:
             self._n = 0
             self._half = 0
@@ -168,11 +181,28 @@ class Accumulator:
                     self._half = n >> 1
             else:
                 self._end_segment((whole, crossed, fraction))
-                stretches = [1 for entry in self._waiting if entry[3]]
-                if whole or len(stretches) >= _LONGEST_WAIT:
+                ended = [entry[3][1] for entry in self._waiting if entry[3]]
+                longest = _LONGEST_WAIT if True not in ended else _LONGEST_FOR_CYCLES
+                if whole or len(ended) >= longest:
                     self._learn(whole)
         elif crossed and not self._window.ticks:
             self._fraction = self._last_fraction = fraction  # the window begins here
+        if crossed:
+            cycles = self._cycles
+            self._sums.look_after(cycles.blind, cycles.is_found)
+        else:
+            self._sums.look_after(0, False)
+
+    def _prove_first(self):
+        """The stretch before was the first cycle: the one that has ended, which is like it, has
+        shown so."""
+        waiting = self._waiting
+        k = len(waiting) - 1
+        while k and not waiting[k][3]:
+            k -= 1
+        before = waiting[k]
+        if before[3]:
+            waiting[k] = before[:3] + ((True,) + before[3][1:],)
 
     @micropython.native
     def _settle(self, whole, crossed, fraction):
@@ -196,8 +226,6 @@ class Accumulator:
             self._quiet = False
         self._stretches += 1
         w.ticks += ticks
-        w.energy[0] += e1
-        w.energy[1] += e2
         wanted = self._sink.cycle(e1, e2, ticks)
         # A window that holds a broken stretch ends with it, so that the next begins at a crossing.
         if self._stretches >= self._target or (crossed and not whole):
@@ -220,10 +248,19 @@ class Accumulator:
         """Energies and time of the stretch, given those of the segment so far: what that has
         gained since the last stretch, and what was carried into it.
         """
+        # Long integers: what is nothing is not even added.
+        e1, e2 = energies
         b1, b2, booked = self._booked
-        c1, c2, ticks = self._carried
-        ticks += (self._sums.frames - booked) * self._ticks
-        return energies[0] - b1 + c1, energies[1] - b2 + c2, ticks
+        ticks = (self._sums.frames - booked) * self._ticks
+        if booked:
+            e1 -= b1
+            e2 -= b2
+        if self._carried is not _NOTHING:
+            c1, c2, more = self._carried
+            e1 += c1
+            e2 += c2
+            ticks += more
+        return e1, e2, ticks
 
     def _end_segment(self, ending=None):
         """Takes the sums out of the kernel and adds them to the window's.  `ending`: how a stretch
@@ -236,12 +273,20 @@ class Accumulator:
             return
         raw = sums.raw()
         if self._learnt:
-            self._carried = self._gained(self._energies(raw))
+            energies = self._energies(raw)
+            if self._n:
+                self._carried = self._gained(energies)
+            self._add_to_window(energies)
             self._join(raw, sums.take_squares())
         else:
             self._waiting.append((list(raw), sums.take_squares(), self._ticks, ending))
         self._booked = _NOTHING
         sums.restart()
+
+    def _add_to_window(self, energies):
+        energy = self._window.energy
+        energy[0] += energies[0]
+        energy[1] += energies[1]
 
     def _join(self, raw, squares):
         for k, s in enumerate(raw):
@@ -259,12 +304,20 @@ class Accumulator:
         its own: mid-scale has to do.
         """
         waiting = self._waiting
+        last = len(waiting) - 1
+        if not whole:
+            # One that may have been a cycle, at the end of a short recording.
+            while last >= 0 and not (waiting[last][3] and waiting[last][3][0] is None):
+                last -= 1
+            whole = last >= 0
         first = 0
         if whole:
-            first = len(waiting) - 1
+            first = last
             while first and waiting[first - 1][3] is None:
                 first -= 1
-        raws = [entry[0] for entry in waiting[first:]]
+            raws = [entry[0] for entry in waiting[first : last + 1]]
+        else:
+            raws = [entry[0] for entry in waiting]
         n, sx1, sy1, sx2, sy2 = [sum([r[k] for r in raws]) for k in (0, 1, 2, 6, 7)]
         crossings = [1 for entry in waiting if entry[3] and entry[3][1]]
         if whole or (n >= self._most and not crossings):
@@ -278,7 +331,8 @@ class Accumulator:
             self._ticks = ticks
             self._reweigh()
             self._join(raw, squares)
-            e1, e2 = self._energies(raw)
+            e1, e2 = energies = self._energies(raw)
+            self._add_to_window(energies)
             c1, c2, t = self._carried
             self._carried = (c1 + e1, c2 + e2, t + raw[0] * ticks)
             if ending:
@@ -358,6 +412,7 @@ class Accumulator:
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
         w.means = [e.means for e in self.elements]
         if known:
+            self._cycles.check(*self._sums.reference_phasor(fundamental))
             w.points = fundamental[0]
             w.across = self._across(fundamental)
         if self._unbroken:

@@ -28,16 +28,19 @@ class Indicators:
               None
 
     lit       name -> whether it is on
+    shown_wh  watt-hours that the green LEDs show
+    last_wh   the last before their next edge
     """
 
     def __init__(self, on_edge):
         self._on_edge = on_edge
-        self._shown_wh = 0
+        self.shown_wh = 0
+        self.last_wh = _TEN_HALF_WH - 1
         self.lit = {"kwh": True, "ten": True, "reverse": False}
 
     def show_register(self, delivered, ticks):
         """Shows the delivered Register as it stands at `ticks`."""
-        if delivered.wh != self._shown_wh:
+        if delivered.wh != self.shown_wh:
             self._show_wh(delivered.wh, ticks)
 
     def show_half(self, delivered, raw, ticks):
@@ -51,18 +54,13 @@ class Indicators:
         if raw > 0:
             self._show_wh(delivered.wh_with(raw), ticks)
 
-    @staticmethod
-    def is_edge_near(delivered, raw):
-        """Whether another cycle of `raw` may bring the green LEDs' next edge."""
-        is_last = delivered.wh % _TEN_HALF_WH == _TEN_HALF_WH - 1
-        return is_last and delivered.wh_with(raw) > delivered.wh
-
     def show_reverse(self, rules, ticks):
         """Shows whether any element's flow is reversed, of its ReverseRules."""
         self._show("reverse", rules[0].reversed or rules[1].reversed, ticks)
 
     def _show_wh(self, wh, ticks):
-        self._shown_wh = wh
+        self.shown_wh = wh
+        self.last_wh = wh - wh % _TEN_HALF_WH + _TEN_HALF_WH - 1
         self._show("ten", ten_lit(wh), ticks)
         self._show("kwh", kwh_lit(wh), ticks)
 

@@ -49,7 +49,9 @@ YY2 = const(31)
 # Where the table of corrected codes begins, in bytes from the first word; 0: there is none.
 TABLE = const(33)
 PHASORS = const(34)  # where the words of phasors.py begin
-WORDS = const(35)
+# So many of the next codes, a multiple of the stride, are not looked at for a crossing.
+BLIND = const(35)
+WORDS = const(36)
 # Words for `correlate`, from st[PHASORS] on.  The phase is 24 bits of a turn; the sine has 1024
 # entries of a turn and a quarter more for the cosine, 16-bit halves of words: 512 * sin + 512.
 STEP = const(0)  # codes from one frame looked at to the next

@@ -36,6 +36,7 @@ _YY1 = const(27)
 _XX2 = const(29)
 _YY2 = const(31)
 _TABLE = const(33)
+_BLIND = const(35)
 _MID = const(2048)
 _FOLD = const(256)
 _LOW_BITS = const(12)
@@ -71,10 +72,18 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
     p2 = st[_PREV_X2] - _MID
     crossed = 0
     first = pos
+    # Up to there nothing arms, so that nothing fires.
+    seeing = pos + st[_BLIND]
     while pos < end and not crossed:
         stop = pos + _FOLD * stride
         if stop > end:
             stop = end
+        arms = arm
+        if pos < seeing:
+            armed = 0
+            arms = 0 - 1
+            if stop > seeing:
+                stop = seeing
         sx1 = 0
         sy1 = 0
         sx2 = 0
@@ -94,7 +103,7 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
                 if z >= fire:
                     crossed = 1
                     break
-            elif z <= arm:
+            elif z <= arms:
                 armed = 1
             x = corrected[table + codes[pos + x1s]] - _MID
             y = corrected[table + codes[pos + y1s]] - _MID
@@ -121,7 +130,7 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
                 if z >= fire:
                     crossed = 1
                     break
-            elif z <= arm:
+            elif z <= arms:
                 armed = 1
             x = codes[pos + x1s] - _MID
             y = codes[pos + y1s] - _MID
@@ -169,4 +178,5 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
     if crossed:
         armed = 0
     st[_ARMED] = armed
+    st[_BLIND] = seeing - pos if seeing > pos else 0
     return pos

@@ -7,11 +7,11 @@ Flow: sampler -> kernel -> accumulator -> METER's creep gates -> registers -> in
 import micropython
 
 from threewire.metering.accumulator import Accumulator, raw_per_wh
-from threewire.metering.creep import CreepGate
+from threewire.metering.creep import CreepGate, Flow, noise_raw
 from threewire.metering.demand import Demand
 from threewire.metering.doctor import diagnose
 from threewire.metering.indicators import Indicators, ReverseRule
-from threewire.metering.intmath import nearest
+from threewire.metering.intmath import isqrt, nearest
 from threewire.metering.reactive import Reactive
 from threewire.metering.readings import Reading
 from threewire.metering.registers import Registers
@@ -46,9 +46,16 @@ class Meter:
         unit = raw_per_wh(layout.tick_hz)
         # One second at the starting power: P / 1000 W * 1 s / 3600 s/h, in raw units.
         starting = unit * layout.starting_mw // 3600000
-        self.gates = (CreepGate(starting, layout.tick_hz), CreepGate(starting, layout.tick_hz))
         self.rules = (ReverseRule(starting, layout.tick_hz), ReverseRule(starting, layout.tick_hz))
         self.registers = Registers(unit)
+        noises = [noise_raw(layout, e.v_nv, e.i_na) for e in self._accumulator.elements]
+        self.gates = tuple(
+            [
+                CreepGate(delivered, received, starting, noise, layout.tick_hz)
+                for (delivered, received), noise in zip(self.registers.elements, noises)
+            ]
+        )
+        self._net = Flow(isqrt(noises[0] ** 2 + noises[1] ** 2), layout.tick_hz)
         self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
         self.demand = Demand(layout.tick_hz)
         self._nominal_volts = layout.nominal_volts
@@ -67,13 +74,13 @@ class Meter:
     @micropython.native
     def cycle(self, raw1, raw2, ticks):
         self.ticks += ticks
-        one, two = self.gates
-        return self._register(one.passed(raw1, ticks), two.passed(raw2, ticks))
+        return self._register(raw1, raw2, ticks)
 
     def half(self, raw1, raw2, ticks):
         """What half a cycle has brought that is expected to bring the green LEDs' next edge."""
         one, two = self.gates
         net = (raw1 if one.is_open else 0) + (raw2 if two.is_open else 0)
+        net += self._net.held
         self.indicators.show_half(self.registers.delivered, net, self.ticks + ticks)
 
     def window(self, window):
@@ -107,7 +114,6 @@ class Meter:
                 self._recent = recent[k:]
             for k, raw in enumerate((raw1, raw2)):
                 self.rules[k].judge(raw, ticks)
-                self.gates[k].judge(raw, ticks)
             self.indicators.show_reverse(self.rules, self.ticks)
         if self._on_window:
             self._on_window(window)
@@ -140,7 +146,11 @@ class Meter:
         if self._gap_ticks and self._steady:
             self._bridge(self._steady, self._steady)
         one, two = self.gates
-        self._register(one.finish(), two.finish())
+        registers = self.registers
+        net = one.finish() + two.finish()
+        registers.book_both_ways(one.both_ways + two.both_ways)
+        registers.book(net + self._net.release())
+        self.indicators.show_register(registers.delivered, self.ticks)
 
     @property
     def second(self):
@@ -168,23 +178,37 @@ class Meter:
     # ----
 
     @micropython.native
-    def _register(self, raw1, raw2):
+    def _register(self, raw1, raw2, ticks):
         """Registers a cycle.  Returns whether another like it may take the LEDs to an edge."""
-        self.registers.add(raw1, raw2)
-        delivered = self.registers.delivered
-        self.indicators.show_register(delivered, self.ticks)
-        return self.indicators.is_edge_near(delivered, raw1 + raw2)
+        one, two = self.gates
+        net = one.passed(raw1, ticks) + two.passed(raw2, ticks)
+        registers = self.registers
+        if one.both_ways or two.both_ways:
+            registers.book_both_ways(one.both_ways + two.both_ways)
+        flow = self._net
+        if net < flow.most or flow.held:
+            registers.book(flow.booked(net, ticks))
+        else:
+            registers.delivered.add(net)
+        delivered = registers.delivered
+        indicators = self.indicators
+        wh = delivered.wh
+        if wh != indicators.shown_wh:
+            indicators.show_register(delivered, self.ticks)
+        return wh == indicators.last_wh and delivered.wh_with(net) > wh
 
     def _bridge(self, before, after):
         """Registers the gap's energy: its length at the mean of the powers before and after."""
         ticks = self._gap_ticks
         self._gap_ticks = 0
-        passed = []
-        for k, gate in enumerate(self.gates):
+        estimates = []
+        for k in (0, 1):
             twice = before.energy[k] * after.ticks + after.energy[k] * before.ticks
             # Rounded to a raw unit, 1e-30 of a watt-hour or less: an estimate has no remainder to
             # keep.
             raw = nearest(twice * ticks, 2 * before.ticks * after.ticks)
-            passed.append(gate.passed(raw, ticks))
-        self.estimated.add(*passed)
-        self._register(*passed)
+            estimates.append(raw)
+        self._register(*estimates, ticks)
+        self.estimated.add(
+            *[raw if gate.is_open else 0 for raw, gate in zip(estimates, self.gates)]
+        )

@@ -10,6 +10,8 @@ from threewire.metering import kernel
 from threewire.metering.adc_table import entries
 from threewire.metering.intmath import nearest
 from threewire.metering.kernel import (
+    ARMED,
+    BLIND,
     FRESH,
     MID,
     PREV_X1,
@@ -32,6 +34,8 @@ from threewire.metering.phasors import Phasors
 # An upward zero crossing counts once the voltage has been this far below zero, as a part of the
 # nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
 _ARM_PART = const(4)
+# Where a crossing is due, this part of it: 7.5 V.
+_DUE_PART = const(4)
 # Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is the
 # load's own high harmonics that are seen.
 _NOISE_FRAMES = const(32)
@@ -70,6 +74,7 @@ class Sums:
         st[kernel.Y2] = elements[1].y_slot
         self.phasors = Phasors(st, layout.tick_hz // layout.frame_ticks)
         self._raw = [0] * 11
+        self._is_due = False
         self._rise = 0  # in the frame of the latest crossing, in counts
         self.watch(0)
         self.restart()
@@ -82,13 +87,31 @@ class Sums:
         e = self._elements[reference]
         if st[kernel.Z] != e.v_slot:
             st[kernel.Z] = e.v_slot
-            st[kernel.ARMED] = 0
+            st[kernel.ARMED] = st[kernel.BLIND] = 0
             self._rise = 0
         zero = MID + nearest(e.offsets[1 if e.x_is_i else 0], 16)
         moved = zero - st[kernel.FIRE]
         st[kernel.FIRE] = zero
-        st[kernel.ARM] = zero - self._arm_depth[reference]
+        depth = self._arm_depth[reference]
+        st[kernel.ARM] = zero - (depth // _DUE_PART if self._is_due else depth)
         return (moved << 12) // self._rise if self._rise > 0 else 0
+
+    @micropython.native
+    def look_after(self, frames, is_due):
+        """The next crossing is looked for after so many frames more.  Where it is due then, less
+        depth is asked for: only noise must be told from it."""
+        st = self._st
+        st[BLIND] = frames * self._stride
+        if is_due != self._is_due:
+            self._is_due = is_due
+            self.watch(self.reference)
+
+    def reference_phasor(self, taken):
+        """The reference voltage's phasor in what `phasors.take` gave: real where the window began
+        at its upward crossing."""
+        e = self._elements[self.reference]
+        k = 2 * self.reference + (1 if e.x_is_i else 0)
+        return taken[7 + k], taken[2 + k]
 
     def disconnect(self, codes, pos):
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""
@@ -96,7 +119,8 @@ class Sums:
         self._before_x1 = st[PREV_X1] = kernel.table_entry(st, codes[pos + st[kernel.X1]])
         self._before_x2 = st[PREV_X2] = kernel.table_entry(st, codes[pos + st[kernel.X2]])
         st[PREV_Z] = codes[pos + st[kernel.Z]]
-        st[kernel.ARMED] = 0
+        st[ARMED] = 0
+        self.look_after(0, False)
 
     @micropython.native
     def add(self, codes, pos, end):

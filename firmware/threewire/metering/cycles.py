@@ -1,0 +1,114 @@
+"""Which zero crossings bound a mains cycle: those that come when the next one is due.
+
+Flow: accumulator's stretches -> CYCLES -> accumulator.  A notch or dip through zero is none.  Once
+two cycles in a row have been alike, a crossing is looked for only about when the next is due;
+until then no earlier than 60 % of a cycle after the last.  Lengths are in 1/4096 frame.
+"""
+
+import micropython
+from micropython import const
+
+# No crossing is believed earlier than this part of a cycle while its length is not known...
+_BLIND_PERCENT = const(60)
+# ...and than this part before or after it is due, when it is (22.5 degrees; 11.25 where there has
+# been a notch within 22.5).  Mains that changes faster is looked for anew.
+_WITHIN_PART = const(16)
+_CLOSELY_PART = const(32)
+# The length follows the latest by this part of the difference.
+_FOLLOW_PART = const(4)
+# What mains frequency can be.
+_LOWEST_HZ = const(40)
+_HIGHEST_HZ = const(70)
+# The voltage's phase at what is taken for its crossing may be 1/32 turn off, in 1/4096.
+_OFF_TURN = const(128)
+_TURN = const(4096)
+_FEWEST = const(2)
+
+
+def turn_q12(re, im):
+    """Angle of a phasor in 1/4096 of a turn, -2048..2048, within 4; 0 for (0, 0)."""
+    a, b = abs(re), abs(im)
+    if not a and not b:
+        return 0
+    less, more = (a, b) if a < b else (b, a)
+    r = (less << 12) // more
+    # atan r = r (pi / 4 + 0.273 (1 - r)), within 0.22 degrees.
+    angle = r * (512 + (178 * (_TURN - r) >> 12)) >> 12
+    if a < b:
+        angle = 1024 - angle
+    if re < 0:
+        angle = 2048 - angle
+    return angle if im >= 0 else -angle
+
+
+class Cycles:
+    """Judges the stretches between crossings of one reference.
+
+    frame_ticks, tick_hz, nominal_hz   as Layout's
+
+    is_found  the cycles' length and phase are known
+    blind     frames of the next stretch in which no crossing is believed
+    """
+
+    def __init__(self, frame_ticks, tick_hz, nominal_hz):
+        second_q12 = (tick_hz << 12) // frame_ticks
+        self._shortest = second_q12 // _HIGHEST_HZ
+        self._longest = second_q12 // _LOWEST_HZ
+        self._nominal = second_q12 // nominal_hz
+        self._length = 0  # 0: not known
+        self._within = 0  # by how much the next may differ
+        self.lose()
+
+    def lose(self):
+        """The next stretch does not follow on the last, or its end was missed."""
+        self.is_found = False
+        self._latest = 0  # of the stretch before, while the length is not known
+        self._shift = 0  # by how much later than a cycle the next crossing is due
+        self.blind = (self._length or self._nominal) * _BLIND_PERCENT // (100 << 12)
+
+    @micropython.native
+    def is_cycle(self, length):
+        """Whether a stretch from one crossing to the next was a cycle; None: perhaps, for it has
+        the length of one, but none before it has shown that."""
+        if self.is_found:
+            within = self._within
+            shift = self._shift
+            off = length - self._length - shift
+            if -within <= off and off <= within:
+                if shift:
+                    self._shift = 0
+                else:
+                    self._length += off // _FOLLOW_PART
+                self.blind = (self._length - within) >> 12
+                return not shift
+            self.lose()
+        return self._is_first(length)
+
+    def _is_first(self, length):
+        if not self._shortest <= length <= self._longest:
+            self._latest = 0
+            return False
+        latest, self._latest = self._latest, length
+        for other in (latest, self._length):
+            if other and abs(length - other) <= other // _WITHIN_PART:
+                self._length = (length + other) >> 1
+                self.is_found = True
+                self._look_within(_WITHIN_PART)
+                return True
+        return None
+
+    def _look_within(self, part):
+        # Where a cycle has few frames, no less than two of them.
+        self._within = max(self._length // part, _FEWEST << 12)
+        self.blind = (self._length + self._shift - self._within) >> 12
+
+    def check(self, re, im):
+        """Takes the reference's fundamental phasor at the latest crossing, which is real and
+        positive where that was a zero crossing of the fundamental: else the next is due elsewhere.
+        Returns whether it is."""
+        angle = turn_q12(re, im)
+        if not self.is_found or abs(angle) <= _OFF_TURN:
+            return False
+        self._shift = -angle * self._length >> 12
+        self._look_within(_CLOSELY_PART)
+        return True

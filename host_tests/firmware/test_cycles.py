@@ -1,0 +1,118 @@
+"""Which crossings bound a cycle: notches, rings and dips through zero do not.
+
+Expected energies are float64 sums of the waves; the codes are those of an ideal converter.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+from host_tests.rigs.meter_runs import Run, convert, default_board
+from threewire.metering.cycles import Cycles, turn_q12
+from tools.front_end.waves import Floats, Wave
+
+HZ = 60
+
+
+@pytest.mark.parametrize("degrees", range(-179, 181, 7))
+@pytest.mark.parametrize("size", [3, 1000, 10**30])
+def test_the_angle_of_a_phasor(degrees: int, size: int) -> None:
+    re, im = (round(size * f(math.radians(degrees)) * 2**20) for f in (math.cos, math.sin))
+    assert turn_q12(re, im) / 4096 * 360 == pytest.approx(degrees, abs=0.4)
+
+
+def test_no_phasor_has_no_angle() -> None:
+    assert turn_q12(0, 0) == 0
+
+
+def judge(lengths: list[float]) -> list[bool]:
+    """Of a clock that gives 100 frames a cycle of 60 Hz."""
+    of = Cycles(1, 6000, 60)
+    return [bool(of.is_cycle(round(4096 * length))) for length in lengths]
+
+
+def test_two_alike_are_the_first() -> None:
+    assert judge([100, 100.3, 99.9]) == [False, True, True]
+    assert judge([75, 100, 100]) == [False, False, True]
+    # Mains is 40 to 70 Hz.
+    assert judge([60, 60, 60]) == [False] * 3
+    assert judge([160, 160, 160]) == [False] * 3
+    assert judge([120, 120, 120]) == [False, True, True]
+
+
+def test_a_stretch_of_another_length_is_none_and_is_lost() -> None:
+    assert judge([100, 100, 130, 100, 100]) == [False, True, False, True, True]
+    assert judge([100, 100, 75, 75, 100]) == [False, True, False, False, True]
+
+
+def test_a_length_that_changes_is_followed() -> None:
+    lengths = [100 + 0.35 * k for k in range(60)]
+    assert judge(lengths)[1:] == [True] * 59
+
+
+def notched(
+    angle_deg: float, depth: float, ring: float, width_s: float = 3e-4, edge_s: float = 4e-5
+) -> Wave:
+    """120 V, twice a cycle bent by `depth` of itself towards zero and beyond, and ringing."""
+
+    def wave(t: Floats) -> Floats:
+        x = np.mod(t - angle_deg / 360 / HZ, 1 / (2 * HZ))
+        hole = np.clip(np.minimum(x / edge_s, 1 - (x - width_s) / edge_s), 0, 1)
+        after = np.maximum(x - width_s, 0)
+        rings = ring * np.where(
+            x < width_s,
+            np.exp(-x / 2e-4) * np.sin(6000 * np.pi * x),
+            -np.exp(-after / 2e-4) * np.sin(6000 * np.pi * after),
+        )
+        return 120 * math.sqrt(2) * np.sin(2 * math.pi * HZ * t) * (1 - depth * hole - rings)
+
+    return wave
+
+
+def fed(volts: Wave, amps: Wave, seconds: float) -> tuple[Run, float]:
+    """A run of the meter, and the watt-hours of each element in float64."""
+    layout = default_board()
+    run = Run(layout)
+    mains = {"v1": volts, "i1": amps, "v2": lambda t: -volts(t), "i2": lambda t: -amps(t)}
+    run.feed(convert(mains, seconds, layout))
+    rate = 2_000_000
+    true = 0.0
+    for k in range(math.ceil(seconds)):
+        t = k + (np.arange(round(min(1.0, seconds - k) * rate)) + 0.5) / rate
+        true += float((volts(t) * amps(t)).sum()) / rate / 3600
+    return run, true
+
+
+@pytest.mark.parametrize("angle_deg", [20, 45, 90, 135, 160])
+@pytest.mark.parametrize(("depth", "ring"), [(1.0, 0.0), (1.0, 0.4), (1.4, 0.2)])
+def test_notches_bound_no_cycle(angle_deg: float, depth: float, ring: float) -> None:
+    seconds = 6
+    volts = notched(angle_deg, depth, ring)
+    run, true = fed(volts, lambda t: 30 * math.sqrt(2) * np.sin(120 * np.pi * t - 1), seconds)
+    hertz = run.readings()[2] / 1000
+    run.meter.finish()
+    assert hertz == pytest.approx(HZ, abs=0.02)
+    # A dip of 0.3 ms is three frames wide: what lies between frames is not seen.
+    for delivered, received in run.meter.registers.elements:
+        net = float(delivered.text()) - float(received.text())
+        assert net == pytest.approx(true, rel=2e-3)
+        assert float(received.text()) < 5e-4 * 3600 * seconds / 3600
+
+
+@pytest.mark.parametrize("at", np.arange(0.0, 3.0, 0.13).tolist())
+def test_one_dip_in_the_first_cycles_costs_nothing(at: float) -> None:
+    """At any place of the first three cycles, but at the crossing itself."""
+    start = at / HZ
+    if min(at % 1, 1 - at % 1) < 0.03:
+        pytest.skip("at the crossing")
+
+    def volts(t: Floats) -> Floats:
+        wave = 120 * math.sqrt(2) * np.sin(2 * math.pi * HZ * t)
+        dip = -40 * np.sign(np.sin(2 * math.pi * at))
+        return np.where((t >= start) & (t < start + 3e-4), dip, wave)
+
+    run, true = fed(volts, lambda t: 20 * math.sqrt(2) * np.sin(120 * np.pi * t + 1), 1.5)
+    run.meter.finish()
+    for delivered, received in run.meter.registers.elements:
+        assert float(delivered.text()) - float(received.text()) == pytest.approx(true, rel=1e-3)

@@ -172,6 +172,59 @@ def test_a_board_with_a_derived_voltage_has_a_gain_for_it() -> None:
     assert found.constants["phase2_ns"] == pytest.approx(40_000, abs=1)
 
 
+# ---- what does not go together is said
+
+
+def test_points_that_go_together_warn_of_nothing() -> None:
+    end = FrontEnd()
+    points = [end.point(30, UNITY), end.point(20, LAG), end.point(5, LEAD)]
+    assert solved(*points).warnings == []
+    # A heater alone, whose CT leads as it is assumed to: 1.5 degrees at 60 Hz.
+    alone = FrontEnd(phase_ns=lambda amps: 1.5e9 / 360 / 60).point(30, UNITY)
+    found = solved(alone)
+    assert found.warnings == [] and not any("times what" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("percent", [0.3, 0.9, -0.9])
+def test_a_misfit_is_said_and_makes_constants_less_sure(percent: float) -> None:
+    """One heater whose watts are not volts times amps: the three readings share the error by the
+    squares of their uncertainties, each 0.1 % but for the watts, which the assumed phase makes
+    less sure."""
+    end = FrontEnd(phase_ns=lambda amps: 1.5e9 / 360 / 60)
+    good, bad = end.point(30, UNITY), changed(end.point(30, UNITY), watts=1 - percent / 100)
+    found = solved(bad)
+    degrees = math.radians(1.0)
+    angle = math.radians(UNITY) - math.radians(1.5) + math.radians(1.5)
+    sure = np.array([0.1, 0.1, 100 * math.hypot(1e-3, math.tan(angle) * 0.7 * degrees)])
+    off = percent * sure**2 / (sure**2).sum()
+    sigmas = (off / sure).max() if percent > 0 else -(off / sure).min()
+    assert bool(found.warnings) == (sigmas > 4)
+    misfit = abs(percent) / math.sqrt((sure**2).sum())
+    ratio = found.uncertainty["v1_nv"] / solved(good).uncertainty["v1_nv"]
+    # Chance makes a misfit of 3.3 standard uncertainties once in a thousand times.
+    assert ratio == pytest.approx(misfit if misfit > 3.3 else 1, rel=0.02)
+
+
+def test_an_assumed_phase_that_the_boards_own_var_contradicts() -> None:
+    # A heater, 0 degrees by the reference, that the board sees lag by 8.
+    end = FrontEnd(phase_ns=lambda amps: -8e9 / 360 / 60)
+    found = solved(end.point(16.67, 0.0))
+    assert any("own var" in text and "lags by 9.5 degrees" in text for text in found.warnings)
+    assert not any(
+        "own var" in text for text in solved(end.point(16.67, 0.0), phase1_ns=1).warnings
+    )
+
+
+def test_points_that_disagree_are_said() -> None:
+    end = FrontEnd()
+    other = changed(end.point(20, LAG), volts=1.008, watts=1.008)
+    found = solved(end.point(30, UNITY), other)
+    # 0.8 % apart, of 0.1 % each: 5.6 standard uncertainties.
+    assert any(
+        "volts by the reference" in text and "5.6 standard" in text for text in found.warnings
+    )
+
+
 # ---- phase by current
 
 
@@ -564,7 +617,7 @@ def test_what_else_the_file_holds_stays(
 
 
 def test_merging_takes_each_elements_constants_from_one_place() -> None:
-    found = Solution({"v1_nv": 1, "i1_na": 2, "phase1_by_ma": [3]}, {"v1_nv": 0.1}, [], [])
+    found = Solution({"v1_nv": 1, "i1_na": 2, "phase1_by_ma": [3]}, {"v1_nv": 0.1}, [], [], [])
     there = {"phase1_ns": 7, "v2_nv": 8, "board": BOARD, "adc": 9}
     in_force = {"phase1_ns": 4, "i2_na": 5, "phase2_ns": 6, "adc": 0}
     want = {"board": BOARD, "v1_nv": 1, "i1_na": 2, "phase1_by_ma": [3]}

@@ -243,7 +243,8 @@ def _solved(
 ) -> Proposal:
     solution = solve(board.in_force, board.layout, points)
     shown = [calibration_changes.errors(solution.residuals)]
-    if notes := [*notes, *solution.notes]:
+    warnings = [f"warning: {text}" for text in solution.warnings]
+    if notes := [*notes, *solution.notes, *warnings]:
         shown.append("\n".join(notes))
     return Proposal(solution.constants, solution.uncertainty, tuple(shown), asked)
 

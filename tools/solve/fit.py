@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import chdtrc, stdtrit
 
 from threewire.metering.calibration import Calibration
 from tools.common.errors import Unsettled
@@ -115,6 +115,7 @@ class Fit:
 
     sigma     (points, 3) standard uncertainties that the points were weighted by
     errors    (points, 3) logarithms of reference over V', A', W'
+    angle     (points,) of the loads, lagging, as the board would read them
 
     Raises Unsettled.
     """
@@ -153,6 +154,7 @@ class Fit:
             self.params = self.params + step
             if np.abs(step).max() < 1e-9:
                 # What a relative change of each reading of the reference does to each parameter.
+                self.angle: Floats = angle
                 self._pull = inverse.reshape(-1, *seen.true.shape) / self.sigma
                 return
         raise Unsettled
@@ -174,6 +176,15 @@ class Fit:
         for j, lines in enumerate(seen.lines):
             total += ((lines @ pull[j]) ** 2).sum()
         return math.sqrt(total)
+
+    def misfit(self, chance: float) -> float:
+        """By how much the errors are larger than the uncertainties say (the Birge ratio), or 1
+        where chance alone makes them so with this probability or more."""
+        free = self.errors.size - len(self.params)
+        square = float(((self.errors / self.sigma) ** 2).sum())
+        if free < 1 or chdtrc(free, square) >= chance:
+            return 1.0
+        return math.sqrt(square / free)
 
     def differ(self, m: int, n: int) -> bool:
         """Whether two parameters are apart by more than twice the uncertainty of that."""

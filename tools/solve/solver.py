@@ -24,6 +24,10 @@ NOMINAL_LEAD_DEG, NOMINAL_LEAD_U_DEG = 1.5, 0.7
 _GAINS_APART = 0.01
 _WATTS_APART = 0.02
 _WATTS_LEFT = 0.01
+# Said: what is off by so many standard uncertainties.  A misfit that chance makes less than once
+# in a thousand times makes the constants less sure, too.
+_SIGMAS_SAID = 4.0
+_CHANCE = 1e-3
 # Phase points within this ratio of currents make one row of a table; calibration has 8 at most.
 _SAME_CURRENT = 1.1
 _MOST_ROWS = 8
@@ -44,13 +48,14 @@ class Residual:
 class Solution:
     """constants: for calibration.from_dict, those in force with the new ones in their places.
     uncertainty: standard uncertainty by new constant, in its unit; a list of them for a table.
-    notes: what was assumed or decided, for people.
+    notes: what was assumed or decided, for people; warnings: what does not go together.
     """
 
     constants: dict[str, Any]
     uncertainty: dict[str, Any]
     residuals: list[Residual]
     notes: list[str]
+    warnings: list[str]
 
 
 def solve(
@@ -72,7 +77,7 @@ def solve(
         calibration = from_dict(constants, layout)
     except CalibrationError as problem:
         raise InputError(f"constants in force: {problem}") from None
-    made, uncertainty, notes = dict(constants), {}, []
+    made, uncertainty, notes, warnings = dict(constants), {}, [], []
     own = [[point for point in points if point.element == k + 1] for k in (0, 1)]
     for k in (0, 1):
         if own[k]:
@@ -84,12 +89,13 @@ def solve(
             made |= element.constants
             uncertainty |= element.uncertainty
             notes += element.notes
+            warnings += element.warnings
     try:
         new = from_dict(made, layout)
     except CalibrationError as problem:
         raise InputError(f"these points give no usable constants: {problem}") from None
     residuals = [_residual(point, calibration, new) for point in own[0] + own[1]]
-    return Solution(made, uncertainty, residuals, notes)
+    return Solution(made, uncertainty, residuals, notes, warnings)
 
 
 def _residual(point: Point, old: Calibration, new: Calibration) -> Residual:
@@ -110,7 +116,7 @@ def _residual(point: Point, old: Calibration, new: Calibration) -> Residual:
 
 class _Element:
     """Element k + 1. `solve` fills in `constants` (the new ones), `uncertainty`, `replaced` (keys
-    that have to go) and `notes`.
+    that have to go), `notes` and `warnings`.
     """
 
     def __init__(self, points: list[Point], calibration: Calibration, k: int) -> None:
@@ -125,6 +131,8 @@ class _Element:
         self.uncertainty: dict[str, Any] = {}
         self.replaced: list[str] = []
         self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.misfit = 1.0
 
     def solve(self, lead_deg: float | None, lead_u_deg: float) -> None:
         """Raises InputError where no constants suit all points."""
@@ -141,13 +149,19 @@ class _Element:
                 "whether both were read at the same load"
             ) from None
         self._check_watts(fit)
+        self._warn_of_misfits(fit)
+        if not groups:
+            self._warn_of_angles(fit)
         sizes = (self.calibration.v_nv[self.k], self.calibration.i_na[self.k])
         for q, key in enumerate((f"v{self.k + 1}_nv", f"i{self.k + 1}_na")):
             value = round(sizes[q] * math.exp(fit.params[q]))
             self.constants[key] = value
-            self.uncertainty[key] = math.hypot(value * fit.u({q: 1.0}), _ROUNDING)
+            self.uncertainty[key] = math.hypot(self.misfit * value * fit.u({q: 1.0}), _ROUNDING)
         phases_ns = [round(1000 * us) for us in fit.params[2:].tolist()]
-        spread = [math.hypot(1000 * fit.u({2 + n: 1.0}), _ROUNDING) for n in range(len(phases_ns))]
+        spread = [
+            math.hypot(self.misfit * 1000 * fit.u({2 + n: 1.0}), _ROUNDING)
+            for n in range(len(phases_ns))
+        ]
         if len(groups) > 1:
             amps_ma = [round(1000 * self.seen.true[group, 1].mean()) for group in groups]
             self.constants[self.table] = [list(row) for row in zip(amps_ma, phases_ns)]
@@ -164,14 +178,52 @@ class _Element:
         for j, point in enumerate(self.points):
             for i, other in enumerate(self.points[:j]):
                 for q, what in enumerate(("volts", "amps")):
-                    limit = max(_GAINS_APART, 3 * math.hypot(u[i, q], u[j, q]))
-                    if abs(ratio[i, q] - ratio[j, q]) > limit:
-                        raise InputError(
-                            f"{point.name}: {what} by the reference are "
-                            f"{math.exp(ratio[j, q]):.4f} times the board's, but "
-                            f"{math.exp(ratio[i, q]):.4f} times at {other.name}: see which of the "
-                            "readings is wrong"
-                        )
+                    sigma = math.hypot(u[i, q], u[j, q])
+                    apart = abs(ratio[i, q] - ratio[j, q])
+                    is_implausible = apart > max(_GAINS_APART, 3 * sigma)
+                    if not is_implausible and apart <= _SIGMAS_SAID * sigma:
+                        continue
+                    told = (
+                        f"{point.name}: {what} by the reference are "
+                        f"{math.exp(ratio[j, q]):.4f} times the board's, but "
+                        f"{math.exp(ratio[i, q]):.4f} times at {other.name}: see which of the "
+                        "readings is wrong"
+                    )
+                    if is_implausible:
+                        raise InputError(told)
+                    self.warnings.append(f"{told} ({apart / sigma:.1f} standard uncertainties)")
+
+    def _warn_of_misfits(self, fit: Fit) -> None:
+        for point, left, sigma in zip(self.points, fit.errors, fit.sigma):
+            q = int(np.argmax(np.abs(left / sigma)))
+            if abs(left[q]) > _SIGMAS_SAID * sigma[q]:
+                self.warnings.append(
+                    f"{point.name}: its {('volts', 'amps', 'watts')[q]} are still "
+                    f"{100 * math.expm1(-left[q]):+.2f} % off with the best constants, "
+                    f"{abs(left[q]) / sigma[q]:.1f} times the standard uncertainty: its volts, "
+                    "amps and watts, or the points, do not go together; see whether all were "
+                    "read at the same load"
+                )
+        self.misfit = fit.misfit(_CHANCE)
+        if self.misfit > 1:
+            self.notes.append(
+                f"{self.name}: uncertainties are {self.misfit:.1f} times what the readings' own "
+                "would give, for they do not go together"
+            )
+
+    def _warn_of_angles(self, fit: Fit) -> None:
+        """Where the phase was not measured: the board's var with it, against the reference's
+        watts."""
+        for point, pf, angle, sigma in zip(self.points, self.pf, fit.angle, fit.sigma):
+            most = math.acos(max(-1.0, min(1.0, pf - _SIGMAS_SAID * math.sqrt((sigma**2).sum()))))
+            if abs(angle) > most:
+                self.warnings.append(
+                    f"{point.name}: by the board's own var its current "
+                    f"{'lags' if angle > 0 else 'leads'} by {abs(math.degrees(angle)):.1f} "
+                    f"degrees with the phase of {self.name} as it is taken here, by the "
+                    f"reference's watts by {math.degrees(most):.1f} at the very most: that phase "
+                    "is wrong, measure it at a load of low power factor"
+                )
 
     def _with_phase(self) -> tuple[Fit, list[list[int]]]:
         """The fit with a phase for each current that has points of low power factor, or one for

@@ -40,7 +40,7 @@ CHECKS = {
 # What a sentence must say of each verdict, as itself or as a look-alike.
 WORDS = {
     "right": "wired right",
-    "ct_reversed": "turned round, or exports",
+    "ct_reversed": "CT's two wires turned round",
     "crossed": "pairs its CT with the other line's voltage",
     "crossed_and_reversed": "pairs its CT, turned round, with the other line's voltage",
     "no_voltage": "no voltage",
@@ -228,6 +228,20 @@ def check_sentence(number: int, element: Any) -> None:
     for word in WORDS:
         # "is wired right" and the like occur for no other reason than being meant.
         assert (WORDS[word] in text) == (word in (element.verdict, *element.alike)), text
+
+
+@pytest.mark.parametrize("apart_deg", [180, 120, -120])
+@pytest.mark.parametrize("lag_deg", [0, 10, 25])
+def test_both_elements_export_at_noon(apart_deg: float, lag_deg: float) -> None:
+    """Export is the first thing said where it explains the angle, whatever the service."""
+    volts = [120 + 0j, polar(120, apart_deg)]
+    currents = [-v / 120 * polar(20, -lag_deg) for v in volts]
+    diagnosis = diagnose(**arguments(volts, currents, 1e6))
+    for number, element in enumerate(diagnosis.elements, 1):
+        assert element.verdict == "ct_reversed"
+        assert element.text.startswith(f"Element {number} exports")
+        if apart_deg == 180:
+            assert element.alike == ("crossed",)
 
 
 def test_installations_with_up_to_two_faults() -> None:

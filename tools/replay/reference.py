@@ -18,9 +18,10 @@ Floats = NDArray[np.float64]
 # A rising zero crossing counts once the voltage has been below this: a dead line's noise and the
 # chatter of a noisy crossing do not. 120 V mains swing to -170 V.
 _SWING_V = -10.0
-# Line 2 marks the cycles when line 1 has not crossed zero for one and a half cycles of 60 Hz, and
-# then a cycle is at least this long, so that changing over does not make a sliver of one.
+# Line 2 marks the cycles when line 1 has not crossed zero for one and a half cycles of 60 Hz.
 _DEAD_S = 0.025
+# No cycle is shorter than one of 90 Hz: neither a notch or a dip through zero, nor changing over to
+# the other line, makes a sliver of one, whose energy might go the other way.
 _SHORTEST_S = 0.011
 # Without any crossing (no voltage at all, or dc) the energy is settled this often.
 _SETTLE_S = 1.0
@@ -141,9 +142,9 @@ class Reference:
                 self._previous = -1
             if line == 0:
                 self._line1_at = at
-            elif (
-                at - self._line1_at <= _DEAD_S * self._rate or at - last < _SHORTEST_S * self._rate
-            ):
+            elif at - self._line1_at <= _DEAD_S * self._rate:
+                continue
+            if self._previous >= 0 and at - last < _SHORTEST_S * self._rate:
                 continue
             if line == self._previous and at - last <= _DEAD_S * self._rate:
                 self._cycles += 1

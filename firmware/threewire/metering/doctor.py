@@ -46,6 +46,8 @@ _ANY_LINE = ((-1, 0), (-56, 97), (-56, -97))  # 97 / 56 is the root of 3 within 
 _SAYS = {
     "right": "is wired right",
     "ct_reversed": "has its CT or the CT's two wires turned round, or exports (solar, generator)",
+    # Where both elements are so.
+    "export": "exports (solar, generator), or has its CT or the CT's two wires turned round",
     "crossed": "pairs its CT with the other line's voltage",
     "crossed_and_reversed": "pairs its CT, turned round, with the other line's voltage",
     "no_voltage": "has no voltage reference, or its line is dead",
@@ -65,10 +67,11 @@ class Finding:
              reference on the CT's line, 3 polarity of the CT's wires at the terminals
     """
 
-    def __init__(self, number, verdict, alike, voltages):
+    def __init__(self, number, verdict, alike, voltages, says):
         self.verdict = verdict
         self.alike = alike
         self._number = number
+        self._says = says
         self._voltages = voltages
         # What else a right element might be is found out at the other one, which is wrong then.
         words = "" if verdict == "right" else " ".join((verdict,) + alike)
@@ -101,7 +104,7 @@ class Finding:
                 end = " before some more cycles have been metered"
             if self._voltages == _ODD:
                 end = ": the two voltages are neither 180 nor 120 degrees apart"
-        return "{} {} {}{}.".format(start, self._number, _SAYS[self.verdict], end)
+        return "{} {} {}{}.".format(start, self._number, _SAYS[self._says], end)
 
 
 class Diagnosis:
@@ -177,7 +180,7 @@ def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts):
                 states[k] = "doubtful"
                 fits[k] = -1
         likely, possible = _wirings(fits, voltages == _SHARED, _ONE_FAULT)
-    found = []
+    verdicts = []
     for k in (0, 1):
         verdict, alike = states[k], ()
         if not verdict:
@@ -187,7 +190,12 @@ def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts):
             if len(first) == 1:
                 verdict = _WORDS[first.pop()]
             alike = tuple([w for v, w in enumerate(_WORDS) if v in seen and w != verdict])
-        found.append(Finding(k + 1, verdict, alike, voltages))
+        verdicts.append((verdict, alike))
+    exports = verdicts[0][0] == verdicts[1][0] == "ct_reversed"
+    found = [
+        Finding(k + 1, verdict, alike, voltages, "export" if exports else verdict)
+        for k, (verdict, alike) in enumerate(verdicts)
+    ]
     return Diagnosis(service, tuple(found))
 
 
@@ -199,9 +207,11 @@ def _wirings(fits, is_shared, limit):
     c = _CROSSED
     for crossed1, crossed2 in ((0, c), (c, 0)) if is_shared else ((0, 0), (c, c)):
         for turned1, turned2 in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            cost = _TURNED_COST * (turned1 + turned2)
             if crossed1 or crossed2:
-                cost += _CROSSED_COST
+                cost = _CROSSED_COST + _TURNED_COST * (turned1 + turned2)
+            else:
+                # Both turned is most often none: a sunny noon, when both lines export.
+                cost = _TURNED_COST if turned1 or turned2 else 0
             pair = crossed1 | turned1, crossed2 | turned2
             if cost <= limit and fits[0] >> pair[0] & 1 and fits[1] >> pair[1] & 1:
                 found.append((cost, pair))

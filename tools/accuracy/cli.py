@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tools.accuracy import gates
+from tools.accuracy import gates, gross
 from tools.accuracy import laboratory as virtual_bench
 from tools.accuracy.gates import Gate, Load
 from tools.accuracy.laboratory import Setup
@@ -66,6 +66,8 @@ def rows(
     Raises Unavailable and EngineFailed.
     """
     with ProcessPoolExecutor(workers) as pool:
+        alike = [lane.setup(seeds[0], engine) for lane in chosen if lane.sampler is None]
+        of_gross = gross.rows(pool, alike)
         setups = [(lane.setup(seed, engine), lane) for lane in chosen for seed in seeds]
         jobs = {
             (setup.name, setup.adc, setup.seed, hertz): pool.submit(
@@ -104,7 +106,7 @@ def rows(
                     if key not in worst or abs(error) > abs(worst[key]["error_percent"]):
                         worst[key] = row
         made += worst.values()
-    return made
+    return made + of_gross
 
 
 # What a row is about, apart from the error: of alike rows the worst stays.

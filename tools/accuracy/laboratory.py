@@ -101,26 +101,9 @@ def waves(load: Load) -> tuple[ArrayRecording, float]:
 
 def meter(setup: Setup, load: Load, calibration: dict[str, Any]) -> Metered:
     """Meters a load for its seconds (rounded to whole cycles)."""
-    layout = setup.layout
     recording, watts = waves(load)
-    cycles = round(load.seconds * load.hertz)
-    unique = min(cycles, round(_UNIQUE_S * load.hertz))
-    front_end = setup.front_end(ct_lead_deg=CT_LEAD_DEG, divider_lag_deg=DIVIDER_LAG_DEG)
-    source = Source(recording, Fraction(unique) / Fraction(load.hertz))
-    codes = front_end.codes(source, 4 * engine_process.BLOCK_FRAMES)
-    if cycles > unique:
-        codes = _repeated(list(codes), cycles // unique, setup.seed)
-    metered = engine_process.meter(
-        setup.engine,
-        codes,
-        setup.board,
-        calibration,
-        layout.frame_ticks,
-        layout.tick_hz,
-        sampler=setup.sampler,
-    )
-    result = metered.result
-    hours = result["ticks"] / layout.tick_hz / 3600
+    result = meter_wave(setup, recording, load.seconds, load.hertz, calibration)
+    hours = result["ticks"] / setup.layout.tick_hz / 3600
     errors: list[float | None] = []
     for e, carries in zip(result["elements"], load.elements):
         net = float(e["delivered"]["wh"]) - float(e["received"]["wh"])
@@ -128,6 +111,33 @@ def meter(setup: Setup, load: Load, calibration: dict[str, Any]) -> Metered:
     registers = [result, *result["elements"]]
     wh = sum(float(r[way]["wh"]) for r in registers for way in ("delivered", "received"))
     return Metered((errors[0], errors[1]), wh, result)
+
+
+def meter_wave(
+    setup: Setup,
+    recording: ArrayRecording,
+    seconds: float,
+    hertz: float,
+    calibration: dict[str, Any],
+) -> dict[str, Any]:
+    """The engine's result of a looped wave, over so many seconds rounded to whole cycles."""
+    layout = setup.layout
+    cycles = round(seconds * hertz)
+    unique = min(cycles, round(_UNIQUE_S * hertz))
+    front_end = setup.front_end(ct_lead_deg=CT_LEAD_DEG, divider_lag_deg=DIVIDER_LAG_DEG)
+    source = Source(recording, Fraction(unique) / Fraction(hertz))
+    codes = front_end.codes(source, 4 * engine_process.BLOCK_FRAMES)
+    if cycles > unique:
+        codes = _repeated(list(codes), cycles // unique, setup.seed)
+    return engine_process.meter(
+        setup.engine,
+        codes,
+        setup.board,
+        calibration,
+        layout.frame_ticks,
+        layout.tick_hz,
+        sampler=setup.sampler,
+    ).result
 
 
 def _repeated(

@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 _SWING_V = -10.0
 # Line 2 marks the cycles when line 1 has not crossed zero for one and a half cycles of 60 Hz.
 _DEAD_S = 0.025
-# No cycle is shorter than one of 90 Hz: neither a notch or a dip through zero, nor changing over to
-# the other line, makes a sliver of one, whose energy might go the other way.
+# No cycle is shorter than one of 90 Hz: neither a notch or a dip through zero, nor changing over
+# to the other line, makes a sliver of one, whose energy might go the other way.
 _SHORTEST_S = 0.011
 # Without any crossing (no voltage at all, or dc) the energy is settled this often.
 _SETTLE_S = 1.0

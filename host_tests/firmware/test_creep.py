@@ -154,6 +154,29 @@ def test_pulses_count_wherever_they_fall() -> None:
             assert booked(of) == (12 * sum(pulse), 0), (cycles, idle)
 
 
+def test_a_pulse_behind_a_gap_counts() -> None:
+    """A gap of 20 s without load, then 20 J in one cycle at any time."""
+    joules = STARTING // 24
+    for idle in (0, 15, 30, 59, 80):
+        of = gate(NOISE)
+        passed(of, [0] * 100)
+        of.passed(0, 20 * 60 * CYCLE)
+        of.forget()
+        passed(of, [0] * idle + [20 * joules] + [0] * 200)
+        assert booked(of) == (20 * joules, 0), idle
+
+
+def test_what_is_held_when_the_gate_shuts_counts_with_what_follows() -> None:
+    of = gate(NOISE)
+    passed(of, [10**3 * PER_CYCLE])  # opens it
+    passed(of, [0] * 59)
+    out = passed(of, [NOISE // 20])  # held, as it might be noise, while the second ends
+    assert not of.is_open and out == [0] and of._flow.held == NOISE // 20
+    out = passed(of, [10**3 * PER_CYCLE])
+    assert out == [10**3 * PER_CYCLE + NOISE // 20]
+    assert booked(of) == (2 * 10**3 * PER_CYCLE + NOISE // 20, 0)
+
+
 @given(st.lists(st.integers(-(10**9), 10**9), max_size=100))
 def test_a_flow_keeps_all_that_it_is_given(raws: list[int]) -> None:
     of = Flow(10**8, HZ)

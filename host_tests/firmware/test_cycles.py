@@ -26,10 +26,16 @@ def test_no_phasor_has_no_angle() -> None:
     assert turn_q12(0, 0) == 0
 
 
-def judge(lengths: list[float]) -> list[bool]:
-    """Of a clock that gives 100 frames a cycle of 60 Hz."""
-    of = Cycles(1, 6000, 60)
-    return [bool(of.is_cycle(round(4096 * length))) for length in lengths]
+def judge(lengths: list[float], proven: int = -1) -> list[bool]:
+    """Of a clock that gives 100 frames a cycle of 60 Hz; the fundamental crosses zero at the
+    beginning of stretch `proven`."""
+    of = Cycles(1, 6000)
+    found = []
+    for k, length in enumerate(lengths):
+        found.append(bool(of.is_cycle(round(4096 * length))))
+        if k == proven:
+            of.check(1000, 0, 4096)
+    return found
 
 
 def test_two_alike_are_the_first() -> None:
@@ -42,8 +48,13 @@ def test_two_alike_are_the_first() -> None:
 
 
 def test_a_stretch_of_another_length_is_none_and_is_lost() -> None:
-    assert judge([100, 100, 130, 100, 100]) == [False, True, False, True, True]
-    assert judge([100, 100, 75, 75, 100]) == [False, True, False, False, True]
+    assert judge([100, 100, 130, 100, 100], proven=1) == [False, True, False, True, True]
+    assert judge([100, 100, 75, 75, 100], proven=1) == [False, True, False, False, True]
+    # What no window has proven is not gone back to.
+    assert judge([100, 100, 130, 100, 100]) == [False, True, False, False, True]
+    assert judge([100, 100, 75, 75, 100]) == [False, True, False, False, False]
+    # Two notches' distances are nearly alike at best.
+    assert judge([100, 103, 100, 103]) == [False] * 4
 
 
 def test_a_length_that_changes_is_followed() -> None:
@@ -116,3 +127,33 @@ def test_one_dip_in_the_first_cycles_costs_nothing(at: float) -> None:
     run.meter.finish()
     for delivered, received in run.meter.registers.elements:
         assert float(delivered.text()) - float(received.text()) == pytest.approx(true, rel=1e-3)
+
+
+@pytest.mark.parametrize("depth", [1.2, 1.4])
+@pytest.mark.parametrize(("hertz", "angle_deg"), [(49.97, 90), (49.97, 120), (47.03, 90), (57.02, 90)])
+def test_notches_where_mains_is_not_the_boards_own(
+    hertz: float, angle_deg: float, depth: float
+) -> None:
+    """Half a cycle of 50 Hz is 60 % of one of 60 Hz: there, too, a notch must not look like one."""
+    seconds = 4
+
+    def volts(t: Floats) -> Floats:
+        return notched(angle_deg, depth, 0.0)(t * hertz / HZ)
+
+    run, true = fed(volts, lambda t: 42.4 * np.sin(2 * np.pi * hertz * t - np.pi / 3), seconds)
+    assert run.readings()[2] / 1000 == pytest.approx(hertz, abs=0.02)
+    run.meter.finish()
+    for delivered, received in run.meter.registers.elements:
+        assert float(delivered.text()) - float(received.text()) == pytest.approx(true, rel=2e-3)
+
+
+@pytest.mark.parametrize("at_deg", [225, 250, 290])
+def test_a_dip_in_every_other_cycle_from_the_first_on(at_deg: float) -> None:
+    def volts(t: Floats) -> Floats:
+        dip = np.mod(t - at_deg / 360 / HZ, 2 / HZ) < 4e-4
+        return np.where(dip, 20, 120 * math.sqrt(2) * np.sin(2 * math.pi * HZ * t))
+
+    run, true = fed(volts, lambda t: 42.4 * np.sin(2 * np.pi * HZ * t - np.pi / 3), 4)
+    run.meter.finish()
+    for delivered, received in run.meter.registers.elements:
+        assert float(delivered.text()) - float(received.text()) == pytest.approx(true, rel=2e-3)

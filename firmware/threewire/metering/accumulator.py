@@ -44,6 +44,8 @@ _OFFSET_PART = const(4)
 _LONGEST_WAIT = const(4)
 # Where there are crossings: two cycles alike come within so many stretches after a dip.
 _LONGEST_FOR_CYCLES = const(8)
+# A recording of fewer cycles than this is too short for two that are alike.
+_SHORT_CYCLES = const(3)
 # Energies of element 1 and 2, and time.
 _NOTHING = (0, 0, 0)
 
@@ -84,11 +86,12 @@ class Accumulator:
         self._varying = any(calibration.phase_by_ma)
         self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
         self._target = _target(layout.nominal_hz)
-        self._cycles = Cycles(layout.frame_ticks, layout.tick_hz, layout.nominal_hz)
+        self._cycles = Cycles(layout.frame_ticks, layout.tick_hz)
         self._started = False
         self._at_crossing = False  # the stretch began at a crossing
         self._begun = 0  # and how far behind its first frame, in 1/4096 frame
         self._waiting = []  # segments that wait for the first offsets
+        self._loose = None  # frames and sums of windows since the last whole one
         self._learnt = False
         self._settled = False  # the offsets are those of a whole window
         self._n = 0  # frames of the stretch
@@ -148,6 +151,7 @@ class Accumulator:
             self._end_window(0)
         self._started = False
         self._at_crossing = False
+        self._loose = None
 
     def finish(self):
         """Accounts for all frames so far: metering ends here."""
@@ -309,15 +313,16 @@ class Accumulator:
             # One that may have been a cycle, at the end of a short recording.
             while last >= 0 and not (waiting[last][3] and waiting[last][3][0] is None):
                 last -= 1
-            whole = last >= 0
+            there_is = sum([entry[0][0] for entry in waiting])
+            whole = last >= 0 and there_is <= _SHORT_CYCLES * waiting[last][0][0]
         first = 0
         if whole:
             first = last
             while first and waiting[first - 1][3] is None:
                 first -= 1
-            raws = [entry[0] for entry in waiting[first : last + 1]]
         else:
-            raws = [entry[0] for entry in waiting]
+            last = len(waiting) - 1
+        raws = [entry[0] for entry in waiting[first : last + 1]]
         n, sx1, sy1, sx2, sy2 = [sum([r[k] for r in raws]) for k in (0, 1, 2, 6, 7)]
         crossings = [1 for entry in waiting if entry[3] and entry[3][1]]
         if whole or (n >= self._most and not crossings):
@@ -393,12 +398,15 @@ class Accumulator:
             known = abs(angle2 - self._angle2) < angle2 >> 8
         # Without voltage there are no cycles to average over, but a whole window (300 ms) will do.
         quiet = self._quiet and self._stretches >= self._target
+        loose = self._mean_of_loose(raws)
         for k, e in enumerate(self.elements):
             sum_x, sum_y = raws[5 * k + 1 : 5 * k + 3]
             x = nearest(16 * sum_x, n)
             y = nearest(16 * sum_y, n)
             if quiet:
                 e.offsets = (x, y)
+            elif loose:
+                e.offsets = loose[2 * k : 2 * k + 2]
             a, b = e.offsets
             if known:
                 w.active[k], w.reactive[k] = e.fundamental(fundamental)
@@ -412,7 +420,7 @@ class Accumulator:
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
         w.means = [e.means for e in self.elements]
         if known:
-            self._cycles.check(*self._sums.reference_phasor(fundamental))
+            self._cycles.check(*self._sums.reference_phasor(fundamental), self._fraction)
             w.points = fundamental[0]
             w.across = self._across(fundamental)
         if self._unbroken:
@@ -431,6 +439,21 @@ class Accumulator:
         # A crossing is timed by where zero is taken to be: so is the next window's first one.
         self._new_window(fraction + self._sums.watch(self._sums.reference))
         self._sink.window(w)
+
+    def _mean_of_loose(self, raws):
+        """Offsets (x1, y1, x2, y2) by a second of windows none of which was whole, once there is
+        one: beside a second's cycles what of a cycle it has in excess is little.  Else None."""
+        if self._unbroken:
+            self._loose = None
+            return None
+        new = [raws[k] for k in (0, 1, 2, 6, 7)]
+        old = self._loose
+        self._loose = loose = [a + b for a, b in zip(old, new)] if old else new
+        n = loose[0]
+        if n * self._ticks < self._tick_hz:
+            return None
+        self._loose = None
+        return tuple([nearest(16 * of, n) for of in loose[1:]])
 
     def _across(self, sums):
         """V2 * conj(V1) of the mains frequency as a list."""

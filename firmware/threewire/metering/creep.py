@@ -166,9 +166,14 @@ class CreepGate:
         elif self._ticks >= self._second:
             self.is_open = False
             self._restart()
-            # What is held is taken for noise.
-            raw -= self._flow.release()
+            # What is held waits for more, as ever, and counts when it is let through.
+            raw -= self._flow.held
         return raw
+
+    def forget(self):
+        """What has come so far, while shut, is not looked back on."""
+        if not self.is_open:
+            self._restart()
 
     def finish(self):
         """Energy that counts when metering ends before the second does: the mean over what there

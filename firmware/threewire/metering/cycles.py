@@ -2,18 +2,21 @@
 
 Flow: accumulator's stretches -> CYCLES -> accumulator.  A notch or dip through zero is none.  Once
 two cycles in a row have been alike, a crossing is looked for only about when the next is due;
-until then no earlier than 60 % of a cycle after the last.  Lengths are in 1/4096 frame.
+until then no earlier than 13 ms after the last.  Lengths are in 1/4096 frame.
 """
 
 import micropython
 from micropython import const
 
-# No crossing is believed earlier than this part of a cycle while its length is not known...
-_BLIND_PERCENT = const(60)
-# ...and than this part before or after it is due, when it is (22.5 degrees; 11.25 where there has
-# been a notch within 22.5).  Mains that changes faster is looked for anew.
+# While cycles are not known, no crossing is believed earlier than a cycle of this: 60 % of one of
+# 45 Hz, 86 % of one of 65 Hz...
+_NO_HIGHER_HZ = const(76)
+# ...and where they are, than this part before or after it is due (22.5 degrees; 11.25 where there
+# has been a notch within 22.5).  Mains that changes faster is looked for anew.
 _WITHIN_PART = const(16)
 _CLOSELY_PART = const(32)
+# Two are alike that differ by less than this part.
+_ALIKE_PART = const(64)
 # The length follows the latest by this part of the difference.
 _FOLLOW_PART = const(4)
 # What mains frequency can be.
@@ -44,17 +47,18 @@ def turn_q12(re, im):
 class Cycles:
     """Judges the stretches between crossings of one reference.
 
-    frame_ticks, tick_hz, nominal_hz   as Layout's
+    frame_ticks, tick_hz   as Layout's
 
     is_found  the cycles' length and phase are known
     blind     frames of the next stretch in which no crossing is believed
     """
 
-    def __init__(self, frame_ticks, tick_hz, nominal_hz):
+    def __init__(self, frame_ticks, tick_hz):
         second_q12 = (tick_hz << 12) // frame_ticks
         self._shortest = second_q12 // _HIGHEST_HZ
         self._longest = second_q12 // _LOWEST_HZ
-        self._nominal = second_q12 // nominal_hz
+        self._unknown = second_q12 // _NO_HIGHER_HZ >> 12
+        self._is_proven = False  # the fundamental crosses zero where its cycles begin
         self._length = 0  # 0: not known
         self._within = 0  # by how much the next may differ
         self.lose()
@@ -64,7 +68,9 @@ class Cycles:
         self.is_found = False
         self._latest = 0  # of the stretch before, while the length is not known
         self._shift = 0  # by how much later than a cycle the next crossing is due
-        self.blind = (self._length or self._nominal) * _BLIND_PERCENT // (100 << 12)
+        self.blind = self._unknown
+        if not self._is_proven:
+            self._length = 0
 
     @micropython.native
     def is_cycle(self, length):
@@ -85,14 +91,15 @@ class Cycles:
         return self._is_first(length)
 
     def _is_first(self, length):
+        latest, self._latest = self._latest, length
         if not self._shortest <= length <= self._longest:
             self._latest = 0
             return False
-        latest, self._latest = self._latest, length
         for other in (latest, self._length):
-            if other and abs(length - other) <= other // _WITHIN_PART:
+            if other and abs(length - other) <= other // _ALIKE_PART:
                 self._length = (length + other) >> 1
                 self.is_found = True
+                self._is_proven = False
                 self._look_within(_WITHIN_PART)
                 return True
         return None
@@ -102,13 +109,14 @@ class Cycles:
         self._within = max(self._length // part, _FEWEST << 12)
         self.blind = (self._length + self._shift - self._within) >> 12
 
-    def check(self, re, im):
-        """Takes the reference's fundamental phasor at the latest crossing, which is real and
-        positive where that was a zero crossing of the fundamental: else the next is due elsewhere.
-        Returns whether it is."""
-        angle = turn_q12(re, im)
-        if not self.is_found or abs(angle) <= _OFF_TURN:
-            return False
-        self._shift = -angle * self._length >> 12
-        self._look_within(_CLOSELY_PART)
-        return True
+    def check(self, re, im, fraction):
+        """Takes the reference's fundamental phasor in the first frame of a window that began at a
+        crossing, `fraction`/4096 of a frame behind the frame before.  Where that was no zero
+        crossing of the fundamental the next is due elsewhere."""
+        if not self.is_found:
+            return
+        angle = turn_q12(re, im) - ((4096 - fraction) << 12) // self._length
+        self._is_proven = abs(angle) <= _OFF_TURN
+        if not self._is_proven:
+            self._shift = -angle * self._length >> 12
+            self._look_within(_CLOSELY_PART)

@@ -209,6 +209,10 @@ class Meter:
             raw = nearest(twice * ticks, 2 * before.ticks * after.ticks)
             estimates.append(raw)
         self._register(*estimates, ticks)
+        if ticks >= self.tick_hz:
+            # What comes behind a long gap is judged by itself, not by the mean with the gap.
+            for gate in self.gates:
+                gate.forget()
         self.estimated.add(
             *[raw if gate.is_open else 0 for raw, gate in zip(estimates, self.gates)]
         )

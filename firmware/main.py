@@ -5,6 +5,7 @@ import board
 from threewire.assembly import on_board
 
 assembly = on_board(board)
-del on_board
+# Their memory is free again: what they tell and do is in the assembly now.
+del on_board, board
 run = assembly.run
 assembly.start()

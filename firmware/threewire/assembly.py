@@ -62,6 +62,7 @@ def on_board(board):
         ticks_diff=time.ticks_diff,
     )
     # What it has made holds on to these modules, but needs nothing that is in them.
+    del sys.modules["board"]
     del sys.modules["threewire.chip.chips"], threewire.chip.chips
     del sys.modules["threewire.assembly"], threewire.assembly
     globals().clear()

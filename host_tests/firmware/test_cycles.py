@@ -130,7 +130,9 @@ def test_one_dip_in_the_first_cycles_costs_nothing(at: float) -> None:
 
 
 @pytest.mark.parametrize("depth", [1.2, 1.4])
-@pytest.mark.parametrize(("hertz", "angle_deg"), [(49.97, 90), (49.97, 120), (47.03, 90), (57.02, 90)])
+@pytest.mark.parametrize(
+    ("hertz", "angle_deg"), [(49.97, 90), (49.97, 120), (47.03, 90), (57.02, 90)]
+)
 def test_notches_where_mains_is_not_the_boards_own(
     hertz: float, angle_deg: float, depth: float
 ) -> None:

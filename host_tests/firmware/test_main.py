@@ -8,16 +8,17 @@ import importlib.util
 import json
 import sys
 import tempfile
-from array import array
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
-from host_tests.rigs.board_parts import Port
+from host_tests.rigs.board_parts import Port, Sampler
 from host_tests.rigs.machine import Machine, PowerOff, installed, mains, timer_board
+from host_tests.rigs.meter_runs import Codes
 from tools.common import boards
 
 MAIN = Path(__file__).resolve().parents[2] / "firmware" / "main.py"
@@ -31,13 +32,14 @@ CASES = [(name, "timer") for name in boards.names()] + [
 every_board = pytest.mark.parametrize(("name", "kind"), CASES)
 
 
-class DmaStandIn:
+class DmaStandIn(Sampler):
     """Frames at the exact rate of the board file, as they would be in the ring by now."""
 
     machine: ClassVar[Machine]
     made: ClassVar[list["DmaStandIn"]]
 
     def __init__(self, board: Any, layout: Any, chip: Any) -> None:
+        super().__init__(self._by_now)
         self._waves = [self.machine.waves[pin] for _, pin in board.SLOTS]
         self._layout = layout
         self._slot_us = board.SAMPLER["clocks"] / 48
@@ -51,15 +53,16 @@ class DmaStandIn:
     def stop(self) -> None:
         self.running = False
 
-    def pump(self, meter: Any) -> int:
-        codes, frames = array("H"), 0
+    def _by_now(self) -> tuple[Codes, int] | None:
+        frames = []
         while self._next + len(self._waves) * self._slot_us <= self.machine.now:
+            frames.append([])
             for wave in self._waves:
-                codes.append(int(wave(self._next) + 0.5))
+                frames[-1].append(int(wave(self._next) + 0.5))
                 self._next += self._slot_us
-            frames += 1
-        meter.feed(codes, frames, self._layout.frame_ticks)
-        return frames
+        if not frames:
+            return None
+        return np.array(frames, np.uint16), self._layout.frame_ticks
 
 
 def port_stand_in(machine: Machine) -> SimpleNamespace:

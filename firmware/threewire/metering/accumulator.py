@@ -141,7 +141,7 @@ class Accumulator:
                 else:
                     self._close(False, 0)
                     # Perhaps only this element's voltage is missing.
-                    sums.watch(1 - sums.reference)
+                    sums.bound_by(1 - sums.reference)
 
     def interrupt(self):
         """Ends the stretch, and the window with it: the next frame does not follow on the last."""
@@ -346,7 +346,7 @@ class Accumulator:
                 self._hand_on(c1, c2, t, *ending)
         self._ticks = now
         self._reweigh()
-        later = self._sums.watch(self._sums.reference)
+        later = self._sums.bound_by(self._sums.reference)
         self._fraction += later
         self._last_fraction += later
 
@@ -437,7 +437,7 @@ class Accumulator:
         elif changed:
             self._reweigh()
         # A crossing is timed by where zero is taken to be: so is the next window's first one.
-        self._new_window(fraction + self._sums.watch(self._sums.reference))
+        self._new_window(fraction + self._sums.bound_by(self._sums.reference))
         self._sink.window(w)
 
     def _mean_of_loose(self, raws):

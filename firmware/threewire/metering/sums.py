@@ -76,10 +76,10 @@ class Sums:
         self._raw = [0] * 11
         self._is_due = False
         self._rise = 0  # in the frame of the latest crossing, in counts
-        self.watch(0)
+        self.bound_by(0)
         self.restart()
 
-    def watch(self, reference):
+    def bound_by(self, reference):
         """Bounds the cycles by the upward zero crossings of this element's voltage.  Returns by
         how much later (1/4096 frame) the latest crossing would have been where zero is now."""
         st = self._st
@@ -104,7 +104,7 @@ class Sums:
         st[BLIND] = frames * self._stride
         if is_due != self._is_due:
             self._is_due = is_due
-            self.watch(self.reference)
+            self.bound_by(self.reference)
 
     def reference_phasor(self, taken):
         """The reference voltage's phasor in what `phasors.take` gave: real where the window began

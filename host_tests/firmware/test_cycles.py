@@ -136,7 +136,7 @@ def test_one_dip_in_the_first_cycles_costs_nothing(at: float) -> None:
 def test_notches_where_mains_is_not_the_boards_own(
     hertz: float, angle_deg: float, depth: float
 ) -> None:
-    """Half a cycle of 50 Hz is 60 % of one of 60 Hz: there, too, a notch must not look like one."""
+    """Half a cycle of 50 Hz is 60 % of one of 60 Hz: nor must a notch there look like a cycle."""
     seconds = 4
 
     def volts(t: Floats) -> Floats:

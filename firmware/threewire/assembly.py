@@ -60,6 +60,7 @@ def on_board(board):
         fs=os,
         open_file=open,
         ticks_diff=time.ticks_diff,
+        collect=gc.collect,
     )
     # What it has made holds on to these modules, but needs nothing that is in them.
     del sys.modules["board"]
@@ -82,6 +83,7 @@ def assemble(
     fs,
     open_file,
     ticks_diff,
+    collect,
 ):
     """The Firmware of these parts.
 
@@ -96,6 +98,7 @@ def assemble(
     timer     number of the machine.Timer that blinks
     fs, open_file   the file system: os, and open
     ticks_diff      of MicroPython's time
+    collect         collects garbage
     """
     import json
 
@@ -173,6 +176,7 @@ def assemble(
         machine=machine,
         timer=timer,
         ticks_diff=ticks_diff,
+        collect=collect,
         meter=meter,
         keeper=keeper,
         faults=faults,

@@ -110,6 +110,7 @@ def assembled(
         cause="power",
         sealed=sealed,
         scan=scan,
+        collect=lambda: None,
         machine=None,
         timer=-1,
         fs=files,

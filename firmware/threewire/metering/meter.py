@@ -31,6 +31,7 @@ class Meter:
     registers Registers; reactive: Reactive, registers of varh; demand: Demand
     ticks     time metered so far
     indicators  Indicators: what the LEDs show
+    is_edge_near  whether another cycle like the last may take the green LEDs to their next edge
     lost_frames  frames that gaps have swallowed
     estimated    Registers of the energy estimated for them, which `registers` includes
     """
@@ -55,6 +56,7 @@ class Meter:
                 for (delivered, received), noise in zip(self.registers.elements, noises)
             ]
         )
+        self.is_edge_near = False
         self._net = Flow(isqrt(noises[0] ** 2 + noises[1] ** 2), layout.tick_hz)
         self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
         self.demand = Demand(layout.tick_hz)
@@ -195,7 +197,8 @@ class Meter:
         wh = delivered.wh
         if wh != indicators.shown_wh:
             indicators.show_register(delivered, self.ticks)
-        return wh == indicators.last_wh and delivered.wh_with(net) > wh
+        self.is_edge_near = near = wh == indicators.last_wh and delivered.wh_with(net) > wh
+        return near
 
     def _bridge(self, before, after):
         """Registers the gap's energy: its length at the mean of the powers before and after."""

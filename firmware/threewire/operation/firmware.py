@@ -33,6 +33,7 @@ class Firmware:
         machine,
         timer,
         ticks_diff,
+        collect,
         meter,
         keeper,
         faults,
@@ -50,6 +51,7 @@ class Firmware:
         self.machine = machine
         self.timer = timer
         self.ticks_diff = ticks_diff
+        self.collect = collect
         self.meter = meter
         self.keeper = keeper
         self.faults = faults
@@ -83,6 +85,7 @@ class Firmware:
             clock_check=ClockCheck(self.faults, layout.tick_hz, self.ticks_diff),
             console=console,
             port=self.port,
+            collect=self.collect,
             take_report=lambda: Report(meter, self.faults, self.fault_finder.active),
             serial_line=SerialLine(self.port, console, self.captures),
             # Another outlet is another line here.

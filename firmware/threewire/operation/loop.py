@@ -11,6 +11,9 @@ from micropython import const
 
 # Rounds of some 5 ms between two looks at what else there is to do; an LED is never waited for.
 _CHORE_ROUNDS = const(4)
+# Garbage is collected so many times a second: sooner than it collects itself, in the midst of a
+# window's work, which takes as long again (10 ms each on the emulated RP2040).
+_COLLECTIONS = const(4)
 # Looks between two comparisons of the clocks: a few a second.
 _COMPARE_CHORES = const(16)
 
@@ -21,6 +24,7 @@ class Loop:
     sampler       pump(intake) hands over the frames there are
     meter, sag, captures, keeper, faults, lifecycle, clock_check, console   as their classes
     port          read(most) -> bytes that have arrived, perhaps none; now_ms(); feed_watchdog()
+    collect       collects garbage
     take_report   called once a second for the report that is offered to the outlets
     serial_line   SerialLine, the outlet that answers and captures share
     outlets       the others.  Each has is_free, whether it takes a report; offer(report); step()
@@ -41,6 +45,7 @@ class Loop:
         clock_check,
         console,
         port,
+        collect,
         take_report,
         serial_line,
         outlets=(),
@@ -55,16 +60,18 @@ class Loop:
         self._clock_check = clock_check
         self._console = console
         self._port = port
+        self._collect = collect
         self._take_report = take_report
         self._serial_line = serial_line
         self._outlets = (serial_line,) + tuple(outlets)
         self._gaps = 0  # that have come, since they were counted last
         self._fed = meter.ticks
         self._due = meter.ticks + meter.tick_hz
+        self._collected = meter.ticks
         self._rounds = 0
         self._is_busy = False  # an outlet has more to do, or waits
         # Each by itself: the crash of one does not silence the others.
-        self._chores = (self._keep, self._listen, self._report, self._look_after)
+        self._chores = (self._keep, self._listen, self._report, self._look_after, self._tidy)
 
     @property
     def stopped(self):
@@ -148,6 +155,14 @@ class Loop:
                 outlet.offer(report)
             except Exception as problem:
                 self._lifecycle.survived(problem)
+
+    def _tidy(self):
+        meter = self._meter
+        # An LED's edge is not to wait for it.
+        if (meter.ticks - self._collected) * _COLLECTIONS < meter.tick_hz or meter.is_edge_near:
+            return
+        self._collected = meter.ticks
+        self._collect()
 
     def _listen(self):
         console = self._console

@@ -74,6 +74,7 @@ class Rig:
             clock_check=loop._clock_check,
             console=loop._console,
             port=self.port,
+            collect=lambda: None,
             take_report=loop._take_report,
             serial_line=loop._serial_line,
             outlets=outlets,

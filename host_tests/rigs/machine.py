@@ -271,8 +271,10 @@ def installed(machine: Machine, board: Any = None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "machine", machine.module())
         patch.setitem(sys.modules, "board", board)
-        # MicroPython's, which has a threshold.
-        patch.setitem(sys.modules, "gc", SimpleNamespace(threshold=lambda size: None))
+        # MicroPython has a threshold too.
+        patch.setitem(
+            sys.modules, "gc", SimpleNamespace(threshold=lambda size: None, collect=lambda: None)
+        )
         for name in ("ticks_us", "ticks_add", "ticks_diff", "sleep_ms"):
             patch.setattr(time, name, getattr(machine, name), raising=False)
         micropython = importlib.import_module("micropython")

@@ -77,9 +77,12 @@ def contents(board: str) -> dict[str, bytes]:
     chip = CHIPS[module.CHIP]
     for path in (firmware / "threewire").rglob("*.py"):
         name = path.relative_to(firmware).as_posix()
-        fact, must_hold = _NEEDS.get(name, ("mpy_arch", True))
+        if name in _NEEDS:
+            fact, must_hold = _NEEDS[name]
+            if bool(chip[fact]) != must_hold:
+                continue
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
-        if bool(chip[fact]) == must_hold and path.stat().st_size:
+        if path.stat().st_size:
             sources[name] = path
     with tempfile.TemporaryDirectory() as scratch:
         for name, path in sources.items():

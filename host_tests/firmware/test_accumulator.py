@@ -170,7 +170,7 @@ def exact_energy(codes: Codes, ticks: np.ndarray) -> tuple[int, int]:
     return one * RAW * V_NV * I_NA, two * RAW * V_NV * I_NA
 
 
-# Three cycles hold a whole one wherever they begin: it tells the offsets.
+# Four cycles and a frame hold two whole ones wherever they begin, which tell the offsets.
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, PERIOD - 1), st.integers(4 * PERIOD + 1, 4000), st.integers(-100, 100))
 def test_partial_cycles_at_both_ends_count_exactly(start: int, frames: int, offset: int) -> None:

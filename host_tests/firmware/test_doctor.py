@@ -224,6 +224,7 @@ def check_sentence(number: int, element: Any) -> None:
     assert text.endswith(".") and text.count(".") == 1 and "\n" not in text and text.isascii()
     assert f"lement {number} " in text and f"lement {3 - number} " not in text
     assert WORDS[element.verdict] in text
+    assert ("exports" in text) == (WORDS["ct_reversed"] in text)
     assert ("looks the same" in text) == bool(element.alike)
     for word in WORDS:
         # "is wired right" and the like occur for no other reason than being meant.

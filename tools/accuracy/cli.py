@@ -66,8 +66,6 @@ def rows(
     Raises Unavailable and EngineFailed.
     """
     with ProcessPoolExecutor(workers) as pool:
-        alike = [lane.setup(seeds[0], engine) for lane in chosen if lane.sampler is None]
-        of_gross = gross.rows(pool, alike)
         setups = [(lane.setup(seed, engine), lane) for lane in chosen for seed in seeds]
         jobs = {
             (setup.name, setup.adc, setup.seed, hertz): pool.submit(
@@ -77,6 +75,11 @@ def rows(
             for hertz in gates.MAINS_HZ
         }
         constants = {key: job.result() for key, job in jobs.items()}
+        own_rate = [lane.setup(seeds[0], engine) for lane in chosen if lane.sampler is None]
+        of_gross = gross.rows(
+            pool,
+            [(s, constants[s.name, s.adc, s.seed, gross.HERTZ]) for s in own_rate],
+        )
         errors: dict[tuple[Any, ...], Any] = {}
         # The longest first, so that no core is left waiting for one.
         wanted = [
@@ -101,7 +104,15 @@ def rows(
                 setup = lane.setup(seed, engine)
                 with_it = (setup.name, setup.adc, setup.seed, _mains(gate.load))
                 for error in _errors(gate, done, with_it):
-                    row = _row(gate, setup, error)
+                    row = virtual_bench.row(
+                        gate.name,
+                        setup,
+                        _mains(gate.load),
+                        gate.load.amps,
+                        gate.power_factor,
+                        error,
+                        gate.limit_percent,
+                    )
                     key = tuple(row[name] for name in _SAME)
                     if key not in worst or abs(error) > abs(worst[key]["error_percent"]):
                         worst[key] = row
@@ -111,20 +122,6 @@ def rows(
 
 # What a row is about, apart from the error: of alike rows the worst stays.
 _SAME = ("gate", "adc", "board", "mains_hz", "amps", "power_factor")
-
-
-def _row(gate: Gate, setup: Setup, error: float) -> dict[str, Any]:
-    return {
-        "gate": gate.name,
-        "adc": setup.adc,
-        "board": setup.name,
-        "mains_hz": _mains(gate.load),
-        "amps": gate.load.amps,
-        "power_factor": gate.power_factor,
-        "error_percent": error,
-        "limit_percent": gate.limit_percent,
-        "pass": abs(error) <= gate.limit_percent,
-    }
 
 
 def _mains(load: Load) -> float:

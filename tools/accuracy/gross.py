@@ -6,7 +6,7 @@ over the wave's own cycles.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.accuracy.gates import VOLTS
-from tools.accuracy.laboratory import Setup, calibrate, meter_wave
+from tools.accuracy.laboratory import Setup, meter_wave, row
 from tools.front_end.looping import ArrayRecording
 
-_HERTZ = 60.0
+HERTZ = 60.0
 _PER_CYCLE = 400
 _SECONDS = 60.0
 # Beside a share of the energy, what alternation may miss, and what rest may register.
@@ -60,7 +60,7 @@ class Wave:
             amps = amps * np.where(cycle // self.turns % 2 < 1, 1, -1)
         if self.notched:
             # Behind each crest: down to zero for 300 us, with a ring of 3 kHz at either edge.
-            x = np.mod(t - 0.25, 0.5) / _HERTZ
+            x = np.mod(t - 0.25, 0.5) / HERTZ
             hole = np.clip(np.minimum(x / 4e-5, 1 - (x - 3e-4) / 4e-5), 0, 1)
             after = np.where(x < 3e-4, x, x - 3e-4)
             ring = np.exp(-after / 2e-4) * np.sin(2 * np.pi * 3000 * after)
@@ -99,12 +99,14 @@ WAVES = (
 )
 
 
-def rows(pool: Executor, setups: list[Setup]) -> list[dict[str, Any]]:
-    """A row a wave and setup, as in accuracy.json: the worst of both elements and ways."""
-    constants = [pool.submit(calibrate, setup, _HERTZ) for setup in setups]
+def rows(pool: Executor, bench: Sequence[tuple[Setup, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A row a wave and setup, as in accuracy.json: the worst of both elements and ways.
+
+    bench  setups, each with its constants for mains of HERTZ
+    """
     jobs = [
-        (setup, wave, pool.submit(_meter, setup, wave, found.result()))
-        for setup, found in zip(setups, constants)
+        (setup, wave, pool.submit(_meter, setup, wave, constants))
+        for setup, constants in bench
         for wave in WAVES
     ]
     made = []
@@ -115,19 +117,9 @@ def rows(pool: Executor, setups: list[Setup]) -> list[dict[str, Any]]:
                 if gate not in worst or abs(error) > abs(worst[gate][0]):
                     worst[gate] = error, limit
         for gate, (error, limit) in worst.items():
-            made.append(
-                {
-                    "gate": gate,
-                    "adc": setup.adc,
-                    "board": setup.name,
-                    "mains_hz": _HERTZ,
-                    "amps": round(wave.watts / VOLTS, 3),
-                    "power_factor": 0.5 if wave.notched else 1.0,
-                    "error_percent": error,
-                    "limit_percent": round(limit, 4),
-                    "pass": abs(error) <= limit,
-                }
-            )
+            amps = round(wave.watts / VOLTS, 3)
+            power_factor = 0.5 if wave.notched else 1.0
+            made.append(row(gate, setup, HERTZ, amps, power_factor, error, round(limit, 4)))
     return made
 
 
@@ -135,10 +127,10 @@ def _meter(setup: Setup, wave: Wave, constants: dict[str, Any]) -> list[tuple[fl
     """Delivered and received watts of each element, over the time it was metered."""
     volts, amps = wave.signals()
     recording = ArrayRecording(
-        _PER_CYCLE * _HERTZ, {"v1": volts, "i1": amps, "v2": -volts, "i2": -amps}
+        _PER_CYCLE * HERTZ, {"v1": volts, "i1": amps, "v2": -volts, "i2": -amps}
     )
-    seconds = round(_SECONDS * _HERTZ / wave.cycles) * wave.cycles / _HERTZ
-    result = meter_wave(setup, recording, seconds, _HERTZ, constants)
+    seconds = round(_SECONDS * HERTZ / wave.cycles) * wave.cycles / HERTZ
+    result = meter_wave(setup, recording, seconds, HERTZ, constants)
     hours = result["ticks"] / setup.layout.tick_hz / 3600
     return [
         (float(e["delivered"]["wh"]) / hours, float(e["received"]["wh"]) / hours)

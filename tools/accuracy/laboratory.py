@@ -113,6 +113,29 @@ def meter(setup: Setup, load: Load, calibration: dict[str, Any]) -> Metered:
     return Metered((errors[0], errors[1]), wh, result)
 
 
+def row(
+    gate: str,
+    setup: Setup,
+    mains_hz: float,
+    amps: float,
+    power_factor: float,
+    error_percent: float,
+    limit_percent: float,
+) -> dict[str, Any]:
+    """A row of accuracy.json."""
+    return {
+        "gate": gate,
+        "adc": setup.adc,
+        "board": setup.name,
+        "mains_hz": mains_hz,
+        "amps": amps,
+        "power_factor": power_factor,
+        "error_percent": error_percent,
+        "limit_percent": limit_percent,
+        "pass": abs(error_percent) <= limit_percent,
+    }
+
+
 def meter_wave(
     setup: Setup,
     recording: ArrayRecording,

@@ -243,8 +243,7 @@ def _solved(
 ) -> Proposal:
     solution = solve(board.in_force, board.layout, points)
     shown = [calibration_changes.errors(solution.residuals)]
-    warnings = [f"warning: {text}" for text in solution.warnings]
-    if notes := [*notes, *solution.notes, *warnings]:
+    if notes := [*notes, *solution.said]:
         shown.append("\n".join(notes))
     return Proposal(solution.constants, solution.uncertainty, tuple(shown), asked)
 

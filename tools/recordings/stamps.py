@@ -14,7 +14,7 @@ from tools.common.errors import InputError
 TICK_S = 1e-12
 _MOST_TICKS = 2.0**62
 # By what share two sources may differ on the rate.
-RATE_TOLERANCE = 1e-3
+_RATE_TOLERANCE = 1e-3
 # A step this much longer than usual has lost a sample.
 _HOLE = 1.5
 # Where more of the steps than this are long, stamps were only rounded coarsely.
@@ -109,7 +109,7 @@ def check_rates(
     first.  slack: source -> by what share it may be off, where that is more than others may."""
     (source, rate_hz), *others = rates.items()
     for other, told in others:
-        most = max(RATE_TOLERANCE, (slack or {}).get(other, 0.0))
+        most = max(_RATE_TOLERANCE, (slack or {}).get(other, 0.0))
         if not abs(told / rate_hz - 1) <= most:
             raise InputError(
                 f"{path}: {source} says {rate_hz:g} samples a second, {other} {told:g}; correct "

@@ -292,7 +292,7 @@ def sampler_for(world, loads):
     pieces, and a gap where the ring has been overrun."""
 
     class DmaSampler:
-        def __init__(self, board, layout, chip=None):
+        def __init__(self, board, layout, chip):
             self._ticks = layout.frame_ticks
             self._ring = board.SAMPLER["ring_frames"]
             self._at = 0

@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     layout, points, notes = read_points(options.points)
     in_force = read_constants(options.calibration, layout) if options.calibration else {}
     solution = solve(in_force, layout, points, lead_deg, lead_u_deg)
-    notes += [*solution.notes, *(f"warning: {text}" for text in solution.warnings)]
+    notes += solution.said
     if options.out:
         out = Path(options.out)
         there = read_constants(out, layout) if out.exists() else {}

@@ -57,6 +57,11 @@ class Solution:
     notes: list[str]
     warnings: list[str]
 
+    @property
+    def said(self) -> list[str]:
+        """Notes and warnings as lines for people."""
+        return [*self.notes, *(f"warning: {text}" for text in self.warnings)]
+
 
 def solve(
     constants: dict[str, Any],

@@ -1,6 +1,6 @@
 """What differs between the chips: one row for each, found by the board file's CHIP.
 
-Flow: CHIPS -> samplers, serial port, assembly; on the host also image, flash and drawings.  Plain
+Flow: CHIPS -> assembly -> sampler, serial port; on the host also image, flash and drawings.  Plain
 data, which imports nothing.  Another chip is another row.
 
     mpy_arch, mpy_arch_number   of native code in .mpy files: mpy-cross's name of it, and the

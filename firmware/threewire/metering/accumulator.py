@@ -89,7 +89,7 @@ class Accumulator:
         self._cycles = Cycles(layout.frame_ticks, layout.tick_hz)
         self._started = False
         self._at_crossing = False  # the stretch began at a crossing
-        self._begun = 0  # and how far behind its first frame, in 1/4096 frame
+        self._begun = 0  # ...so many 1/4096 frame behind the last frame of the one before
         self._waiting = []  # segments that wait for the first offsets
         self._loose = None  # frames and sums of windows since the last whole one
         self._learnt = False
@@ -315,14 +315,13 @@ class Accumulator:
                 last -= 1
             there_is = sum([entry[0][0] for entry in waiting])
             whole = last >= 0 and there_is <= _SHORT_CYCLES * waiting[last][0][0]
-        first = 0
+        used = waiting
         if whole:
             first = last
             while first and waiting[first - 1][3] is None:
                 first -= 1
-        else:
-            last = len(waiting) - 1
-        raws = [entry[0] for entry in waiting[first : last + 1]]
+            used = waiting[first : last + 1]
+        raws = [entry[0] for entry in used]
         n, sx1, sy1, sx2, sy2 = [sum([r[k] for r in raws]) for k in (0, 1, 2, 6, 7)]
         crossings = [1 for entry in waiting if entry[3] and entry[3][1]]
         if whole or (n >= self._most and not crossings):

@@ -25,6 +25,7 @@ _HIGHEST_HZ = const(70)
 # The voltage's phase at what is taken for its crossing may be 1/32 turn off, in 1/4096.
 _OFF_TURN = const(128)
 _TURN = const(4096)
+# Where a cycle has few frames, the next crossing may be so many of them early or late.
 _FEWEST = const(2)
 
 
@@ -105,7 +106,6 @@ class Cycles:
         return None
 
     def _look_within(self, part):
-        # Where a cycle has few frames, no less than two of them.
         self._within = max(self._length // part, _FEWEST << 12)
         self.blind = (self._length + self._shift - self._within) >> 12
 

@@ -62,7 +62,9 @@ def as_bytes(codes):
 
 
 def say(*line):
-    print(json.dumps(line))
+    # Straight to the stream: a whole line of the result would need one long piece of a full heap.
+    json.dump(line, sys.stdout)
+    print()
 
 
 class Trace:

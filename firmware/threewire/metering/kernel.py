@@ -89,7 +89,7 @@ def state(corrected=None):
 
 
 def renewed(words):
-    """A cleared state with the tables of another, which take a fifth of a second to make."""
+    """A cleared state with the tables of another, which take long to make."""
     table = words[TABLE]
     words = words[:]
     for k in range(WORDS + SINE):

@@ -8,17 +8,28 @@ harmonics and the fundamental are orthogonal, so 1250 frames a second are enough
 
 from micropython import const
 
-from threewire.metering.intmath import TWO_PI_Q32, nearest, sin_q30
+from threewire.metering.intmath import TWO_PI_Q32, nearest
 from threewire.metering.kernel import AHEAD, PHASORS, SCALE, SINE, STEP, STRIDE, TURN, put_half
 
+# Sine and twice the cosine of 1/1024 turn.
+_STEP_SIN_Q36 = 421654782
+_TWICE_COS_Q36 = 137436366223
+# 512 counts are 1: from Q36 to counts, and half of one.
+_COUNT_SHIFT = const(27)
+_HALF_COUNT_Q36 = const(1 << 26)
 # At least so many frames a second are looked at, and fewer than twice as many.
 _RATE_HZ = const(1250)
 
 
 def _write_sine(words, at):
-    """Writes the sine's entries from half `at` on: four quarters of a turn and the first again."""
+    """Writes the sine's entries from half `at` on: four quarters of a turn and the first again.
+
+    sin (k + 1) a = 2 cos a * sin k a - sin (k - 1) a, which is ten times as quick as a series for
+    each, and in Q36 rounds to the same counts.
+    """
+    before, sine = -_STEP_SIN_Q36, 0
     for k in range(257):
-        s = nearest(SCALE * sin_q30(nearest(k * TWO_PI_Q32, 4096)), 1 << 30)
+        s = (sine + _HALF_COUNT_Q36) >> _COUNT_SHIFT
         put_half(words, at + k, SCALE + s)
         put_half(words, at + 512 + k, SCALE - s)
         if k < 256:
@@ -26,6 +37,7 @@ def _write_sine(words, at):
         if 0 < k < 256:
             put_half(words, at + 512 - k, SCALE + s)
             put_half(words, at + 1024 - k, SCALE - s)
+        before, sine = sine, (_TWICE_COS_Q36 * sine >> 36) - before
 
 
 class Phasors:

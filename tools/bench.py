@@ -268,7 +268,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=command.name("bench"),
         description="Measure speed on the emulated RP2040 and here; writes build/bench.json.",
-        epilog="example: python -m tools.bench --seconds 300",
+        epilog="example: %(prog)s --seconds 300",
     )
     parser.add_argument(
         "--seconds", type=float, default=600.0, help="of signal for the host's engines (600)"

@@ -220,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=command.name("capture"),
         description="Get a board's raw ADC codes, and replay them here to the board's own energy.",
-        epilog="example: python -m tools.capture --seconds 10 --out kettle.npz",
+        epilog="example: %(prog)s --seconds 10 --out kettle.npz",
     )
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="default 5")
     parser.add_argument(

@@ -63,10 +63,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=command.name("demo"),
         description="Meter a simulated house and show what registers and LEDs do.",
-        epilog="example: python -m tools.demo --seconds 120",
+        epilog="example: %(prog)s --seconds 120",
     )
     parser.add_argument("--seconds", type=float, default=600.0, help="of house (default 600)")
-    parser.add_argument("--engine", metavar="NAME", help="as for tools.replay")
+    parser.add_argument("--engine", metavar="NAME", help="as for replay")
     options = parser.parse_args(argv)
     engine = choose_engine(options.engine)
     # At CPython's hundred times real time two minutes of house are over in seconds.

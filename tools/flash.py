@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=command.name("flash"),
         description="Put the firmware on a board, keeping its registers and calibration.",
-        epilog="example: python -m tools.flash --board feather_rp2040 --port /dev/ttyACM0",
+        epilog="example: %(prog)s --board feather_rp2040 --port /dev/ttyACM0",
     )
     parser.add_argument(
         "--board",

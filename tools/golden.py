@@ -335,7 +335,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Replay every recording, show what has changed since its file in "
         "host_tests/golden was written, and rewrite that. Another machine's floating point may "
         "move a last digit; the tests allow for it.",
-        epilog="example: python -m tools.golden --check",
+        epilog="example: %(prog)s --check",
     )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit status 1 if a file would change"

@@ -319,7 +319,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog=command.name("house"),
         description="Write the recording of a 120/240 V house: ten minutes with an oven, motors, "
         "power supplies, a dimmer and a spell of export, over and over.",
-        epilog="example: python -m tools.house build/house.npz --seconds 600",
+        epilog="example: %(prog)s build/house.npz --seconds 600",
     )
     parser.add_argument("out", metavar="OUT.npz", type=Path, help="the file to write")
     parser.add_argument("--seconds", type=float, default=STORY_S, help="length (%(default)g)")

@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=command.name("image"),
         description="Build the file system that a freshly flashed board has.",
-        epilog="example: python -m tools.image --board feather_rp2040",
+        epilog="example: %(prog)s --board feather_rp2040",
     )
     parser.add_argument("--board", metavar="NAME", default=boards.DEFAULT, help="board file")
     parser.add_argument(

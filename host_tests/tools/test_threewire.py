@@ -27,6 +27,11 @@ def run(folder: Path, *arguments: str, program: tuple[str, ...] = ()) -> tuple[i
     return done.returncode, done.stdout, done.stderr
 
 
+def flowing(text: str) -> str:
+    """In one line, wherever its lines end."""
+    return " ".join(text.split())
+
+
 def test_every_folder_and_file_at_the_top_of_tools_is_a_command() -> None:
     there = {
         path.stem
@@ -53,6 +58,25 @@ def test_each_tells_its_options_by_the_name_it_was_called_by(tmp_path: Path, nam
     assert said.startswith(f"usage: threewire {name} ")
     old = run(ROOT, "--help", program=(sys.executable, "-m", f"tools.{name}"))
     assert old[0] == 0 and old[1].startswith(f"usage: python -m tools.{name} ")
+
+
+@pytest.mark.parametrize("name", ("replay", "flash", "monitor", "calibrate", "solve", "emulate"))
+def test_all_of_a_help_names_commands_as_it_was_called(tmp_path: Path, name: str) -> None:
+    """Examples and hints too: the two texts are the same but for that, and where lines end."""
+    as_command = flowing(run(tmp_path, name, "--help")[1])
+    module = (sys.executable, "-m", f"tools.{name}")
+    as_module = flowing(run(ROOT, "--help", program=module)[1])
+    assert as_command.count(f"threewire {name} ") >= 2
+    assert "tools." not in as_command
+    assert as_command == as_module.replace("python -m tools.", "threewire ")
+
+
+def test_an_error_of_options_too(tmp_path: Path) -> None:
+    status, _, error = run(tmp_path, "monitor", "--seconds", "none")
+    assert status == 2 and "\nthreewire monitor: error: argument --seconds" in error
+    as_module = (sys.executable, "-m", "tools.monitor")
+    status, _, error = run(ROOT, "--seconds", "none", program=as_module)
+    assert status == 2 and "\npython -m tools.monitor: error: argument --seconds" in error
 
 
 def test_one_that_there_is_not(tmp_path: Path) -> None:

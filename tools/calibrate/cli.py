@@ -40,20 +40,20 @@ _MOST_PERCENT = 10.0
 _EPILOG = """\
 Without options it asks, step by step. With them, for a load that is on:
 
-  python -m tools.calibrate --point "element=1 volts=120.03 amps=30.01 watts=3601.2" --yes
-  python -m tools.calibrate --points points.json     readings and all; tools.solve shows the format
-  python -m tools.calibrate --restore build/calibration/feather_rp2040-20260102-150405.json
+  %(prog)s --point "element=1 volts=120.03 amps=30.01 watts=3601.2" --yes
+  %(prog)s --points points.json     readings and all; solve --help shows the format
+  %(prog)s --restore build/calibration/feather_rp2040-20260102-150405.json
 
 or by energy, with a heater on one element: N cycles of the 10 Wh LED, edge to edge, while the
 reference registered X Wh; or the board's delivered register between two of its lines, which is
 finer than its LED, and the reference's Wh that are then asked for:
 
-  python -m tools.calibrate --cycles 20 --reference-wh 201.35 --element 1
-  python -m tools.calibrate --cycles 20 --watch --element 1
+  %(prog)s --cycles 20 --reference-wh 201.35 --element 1
+  %(prog)s --cycles 20 --watch --element 1
 
 The old constants are kept in build/calibration. --restore takes any calibration file, those of
-tools.solve and tools.linearity among them; what it leaves out is then the board file's. The board
-must be unsealed: its seal pin at ground when it starts.
+solve and linearity among them; what it leaves out is then the board file's. The board must be
+unsealed: its seal pin at ground when it starts.
 """
 
 

@@ -81,7 +81,7 @@ def reporting(failed: int = 1) -> Callable[[Callable[..., int]], Callable[..., i
 
 
 def name(tool: str) -> str:
-    """How this command was called, for its usage line."""
+    """How a command is called, in the manner in which this one was: for usage lines and hints."""
     is_threewire = Path(sys.argv[0]).stem == "threewire"
     return f"threewire {tool}" if is_threewire else f"python -m tools.{tool}"
 

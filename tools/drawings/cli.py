@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=command.name("drawings"),
         description="Draw the pinouts, circuits, wiring and front panel, as .svg in their places.",
-        epilog="example: python -m tools.drawings --check",
+        epilog="example: %(prog)s --check",
     )
     parser.add_argument(
         "--out",
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.check:
         wrong = differing(options.out)
         for path in wrong:
-            print(f"{path}: not as drawn now; run python -m tools.drawings")
+            print(f"{path}: not as drawn now; run {command.name('drawings')}")
         return 1 if wrong else 0
     for path in write(options.out):
         print(path)

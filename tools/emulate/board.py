@@ -22,7 +22,7 @@ from rp2040py.gpio_pin import GPIOPinState
 from rp2040py.memory_map import FLASH_START_ADDRESS
 
 from threewire.metering.layout import Layout
-from tools.common import boards
+from tools.common import boards, command
 from tools.common.errors import BoardError, InputError, Unavailable
 from tools.emulate import quirks as rp2040_quirks
 from tools.emulate.inputs import Inputs, steady
@@ -104,7 +104,7 @@ class _Power:
         if len(file_system) != size:
             raise InputError(
                 f"the image has {len(file_system)} bytes, the emulated Pico's file system {size}: "
-                f"build it with `python -m tools.image --flash {FLASH}`"
+                f"build it with `{command.name('image')} --flash {FLASH}`"
             )
         self.mcu = self.device.mcu
         self.simulator = self.device.simulator

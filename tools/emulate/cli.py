@@ -42,8 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         prog=command.name("emulate"),
         description="Run an emulated RP2040 with 30 A on line 1 and 12 A at PF 0.84 on line 2. "
         "It is ten to twenty times slower than a board: give the tools a --timeout of 120.",
-        epilog="example: python -m tools.emulate --tcp-port 4000 &  then  "
-        "make monitor PORT=socket://127.0.0.1:4000",
+        epilog="example: %(prog)s --tcp-port 4000, and in another terminal "
+        f"{command.name('monitor')} --port socket://127.0.0.1:4000 --timeout 120",
     )
     parser.add_argument("--board", metavar="NAME", default=boards.DEFAULT, help="board file")
     parser.add_argument("--empty", action="store_true", help="no firmware on it yet")

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=command_line.name("engines"),
         description="List the interpreters that run the firmware on this machine, or get them.",
-        epilog="example: python -m tools.engines --get i386 armhf",
+        epilog="example: %(prog)s --get i386 armhf",
     )
     parser.add_argument(
         "names", nargs="*", metavar="ENGINE", help=f"{', '.join(NAMES)}; all of them by default"

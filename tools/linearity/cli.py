@@ -71,11 +71,11 @@ def as_text(learnt: Linearity) -> str:
 
 _EPILOG = """\
 Capture 20 s or more of one input while it gets a sine, as large as it goes without clipping.  The
-mains will do for the steps; for the bow it takes a generator with less than 0.01 % of harmonics.
+mains will do for the steps; for the bow it takes a generator with less than 0.01 %% of harmonics.
 One converter serves all inputs, so one of them is enough.
 
 example:
-  python -m tools.linearity sine.npz --input v1 --out calibration.json
+  %(prog)s sine.npz --input v1 --out calibration.json
 """
 
 

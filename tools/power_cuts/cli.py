@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog=command.name("power_cuts"),
         description="Cut the power in every operation of the register store on a simulated flash "
         "under MicroPython's littlefs, and measure the flash's wear.",
-        epilog="example: python -m tools.power_cuts --board xiao_rp2040 --cuts 1000",
+        epilog="example: %(prog)s --board xiao_rp2040 --cuts 1000",
     )
     parser.add_argument("--board", metavar="NAME", default=BOARD, help="board file (%(default)s)")
     parser.add_argument(

@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog=command.name("reliability"),
         description="Try to make the meter lose something: power cuts, a day of the whole "
         "firmware, a hundred years, hostile input, the emulated board. It takes twenty minutes.",
-        epilog="example: python -m tools.reliability --short",
+        epilog="example: %(prog)s --short",
     )
     parser.add_argument("--short", action="store_true", help="a little of each, in half a minute")
     parser.add_argument(

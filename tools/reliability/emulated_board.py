@@ -202,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.reliability.emulated_board",
         description="Reset the emulated RP2040 and take its power away while it saves.",
-        epilog="example: python -m tools.reliability.emulated_board --short",
+        epilog="example: %(prog)s --short",
     )
     parser.add_argument("--short", action="store_true", help="fewer resets: some minutes")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")

@@ -16,9 +16,9 @@ from tools.replay.run import replay
 
 _EPILOG = """\
 examples:
-  python -m tools.replay kettle.npz
-  python -m tools.replay kettle.npz --duration 20 --json
-  python -m tools.replay house.csv --board pico --adc real --seed 3 --plot build/house.png
+  %(prog)s kettle.npz
+  %(prog)s kettle.npz --duration 20 --json
+  %(prog)s house.csv --board pico --adc real --seed 3 --plot build/house.png
 """
 
 

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog=command.name("soak"),
         description="Run the whole firmware for a day of simulated time, with power cuts, "
         "crashes, hangs and garbage typed, and check all it says against float64.",
-        epilog="example: python -m tools.soak --hours 24",
+        epilog="example: %(prog)s --hours 24",
     )
     parser.add_argument("--hours", metavar="H", type=_hours, default=24.0, help="(%(default)s)")
     parser.add_argument(

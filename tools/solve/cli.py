@@ -65,7 +65,7 @@ A points file, with two loads on element 1: a heater, and a motor of power facto
      "reference": {{"volts": 120.0, "amps": 29.9, "watts": 1790.0, "var": 3110.0}}}}]}}
 
 board    readings of the board, or a list of them, second by second
-lines    or a file of the board's lines, or of what tools.replay --json printed
+lines    or a file of the board's lines, or of what replay --json printed
 var, power_factor of a reference: may be left out; of the first only the sign counts, positive
          where the current lags
 uncertainty_percent (default {DEFAULT_PERCENT:g}): of the reference's readings, one standard
@@ -76,8 +76,8 @@ as well; such loads at several currents give a table of phases by current where 
 heater's watts prove the gains. What is a fault of the wiring is refused, not calibrated away.
 
 examples:
-  python -m tools.solve points.json
-  python -m tools.solve points.json --calibration calibration.json --out calibration.json
+  %(prog)s points.json
+  %(prog)s points.json --calibration calibration.json --out calibration.json
 """
 
 

@@ -206,7 +206,7 @@ def _lines(
     if not rows:
         raise InputError(
             f"{file}: holds no readings; expected JSON objects with elements, one a line, as the "
-            "board sends them and tools.replay --json prints them"
+            "board sends them and replay --json prints them"
         )
     if others:
         notes.append(f"{file}: {others} of {others + len(rows)} lines are no readings: left out")

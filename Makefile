@@ -12,7 +12,7 @@ READY := .venv/ready
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-setup: $(READY) ## make .venv and install what the tools need into it, at the pinned versions
+setup: $(READY) ## make .venv with what the tools need, at the pinned versions: [PYTHON=…]
 	@echo ".venv is ready"
 
 # Names the Python to use, or says in one line what is missing. PYTHON=… goes before all others.
@@ -95,12 +95,6 @@ test-board: $(READY) ## run the whole firmware on the emulated RP2040
 	@$(PY) -m tools.engines --get micropython || true
 	$(PY) -m pytest -n 2 -m rp2040 host_tests
 
-# A Pico's flash is the one that is emulated: make image FLASH=pico
-BOARD ?= feather_rp2040
-
-image: $(READY) ## build the flash image of a BOARD=… into build/
-	@$(PY) -m tools.image --board $(BOARD) $(if $(FLASH),--flash $(FLASH))
-
 # Only what is given with the command counts: PORT and the like are common in environments.
 given = $(if $(filter command,$(origin $(1))),$($(1)))
 # An option of a tool, with the value of a variable that was given.
@@ -109,19 +103,26 @@ option = $(if $(call given,$(2)),$(1) "$(call given,$(2))")
 # may take to answer, for a slow one.
 AT = $(call option,--port,PORT) $(call option,--timeout,TIMEOUT)
 
+# A Pico's flash is the one that is emulated: make image FLASH=pico
+image: $(READY) ## build a board's file system into build/: [BOARD=…] [FLASH=…]
+	@$(PY) -m tools.image $(call option,--board,BOARD) $(call option,--flash,FLASH)
+
 # The board file must be meant: without BOARD=… it is that which the board was flashed with.
 flash: $(READY) ## put the firmware on a board: BOARD=… [PORT=…]
 	@$(PY) -m tools.flash $(call option,--board,BOARD) $(AT)
 
+# Ctrl-C is the way to end it, and no error: the shell outlives it, and 130 is a good end.
 monitor: $(READY) ## watch a board: [PORT=…] [CSV=…] [PLOT=…]
-	@$(PY) -m tools.monitor $(AT) $(call option,--csv,CSV) $(call option,--plot,PLOT)
+	@trap : INT; \
+	$(PY) -m tools.monitor $(AT) $(call option,--csv,CSV) $(call option,--plot,PLOT) || \
+		{ status=$$?; [ $$status -eq 130 ] || exit $$status; }
 
-capture: $(READY) ## get SECONDS=… of raw codes off a board, and replay them: [PORT=…] [OUT=…]
+capture: $(READY) ## get raw codes off a board, and replay them: [SECONDS=…] [PORT=…] [OUT=…]
 	@$(PY) -m tools.engines --get micropython || true
 	@$(PY) -m tools.capture $(AT) $(call option,--seconds,SECONDS) $(call option,--out,OUT)
 
 calibrate: $(READY) ## calibrate a board beside a reference: [PORT=…] [OPTIONS="--restore FILE"]
-	@$(PY) -m tools.calibrate $(AT) $(OPTIONS)
+	@$(PY) -m tools.calibrate $(AT) $(call given,OPTIONS)
 
 drawings: $(READY) ## make the drawings of boards, circuits and lamps anew
 	@$(PY) -m tools.drawings

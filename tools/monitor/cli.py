@@ -63,8 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=command.name("monitor"),
         description="Watch a board's readings, registers, LEDs and faults. q or Ctrl-C ends it.",
-        epilog="example: %(prog)s --port /dev/ttyACM0 --csv house.csv "
-        "--plot house.png",
+        epilog="example: %(prog)s --port /dev/ttyACM0 --csv house.csv --plot house.png",
     )
     board_port.add_arguments(parser, TIMEOUT_S)
     parser.add_argument("--csv", metavar="FILE", help="add a row a report to this file")

@@ -7,12 +7,13 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -227,9 +228,11 @@ def test_a_polite_kill_draws_the_plot(server: ConsoleServer, tmp_path: Path) -> 
 
 
 class Screen:
-    """The monitor in a terminal of its own."""
+    """The monitor, or another `program`, in a terminal of its own."""
 
-    def __init__(self, columns: int, rows: int, *arguments: str) -> None:
+    def __init__(
+        self, columns: int, rows: int, *arguments: str, program: Sequence[str] = ()
+    ) -> None:
         import fcntl
         import pty
         import struct
@@ -240,7 +243,7 @@ class Screen:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self._slave)
         self.process = subprocess.Popen(
-            command(*arguments),
+            program or command(*arguments),
             cwd=ROOT,
             stdin=self._slave,
             stdout=self._slave,
@@ -278,6 +281,11 @@ class Screen:
                 return found[:size]
             assert time.monotonic() < end, found[-4000:]
             time.sleep(0.02)
+
+    def read_last(self) -> str:
+        """What has been shown since, of a program that has ended."""
+        os.write(self._slave, b"<end>")
+        return self.read_until("<end>")
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
@@ -319,6 +327,40 @@ def test_in_a_terminal_the_view_is_drawn_and_given_back(server: ConsoleServer, k
         assert screen.modes == screen.before
     finally:
         screen.close()
+
+
+@posix
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make on PATH")
+@pytest.mark.parametrize("key", ["q", "\x03"])
+def test_of_a_good_end_make_says_nothing(server: ConsoleServer, key: str) -> None:
+    make = ("make", "--old-file=.venv/ready", f"PY={sys.executable}", "monitor")
+    screen = Screen(80, 24, program=(*make, f"PORT={server.url}"))
+    try:
+        screen.read_until("No report of the meter yet")
+        server.wait_client(1, 20)
+        server.say(LINES[4])
+        screen.read_until("● live")
+        screen.type(key)
+        screen.read_until("1 reports in")
+        # After Ctrl-C make ends by that signal, as a shell expects it.
+        assert screen.process.wait(10) == (-signal.SIGINT if key == "\x03" else 0)
+        assert "***" not in screen.read_last()
+    finally:
+        screen.close()
+
+
+@posix
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make on PATH")
+def test_a_failure_of_it_is_one_of_make(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["make", "--old-file=.venv/ready", f"PY={sys.executable}", "monitor", f"CSV={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "is no regular file" in done.stderr and "monitor] Error 2" in done.stderr
 
 
 @posix

@@ -127,6 +127,14 @@ def test_readme_knows_every_target() -> None:
     assert targets - named <= {"help", "setup", "clean", "distclean"}
 
 
+def test_the_tools_page_knows_every_variable_of_make() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    taken = set(re.findall(r"\$\(call (?:option,--[a-z]+|given),([A-Z]+)\)", makefile))
+    page = (ROOT / "tools" / "README.md").read_text(encoding="utf-8")
+    table = page.partition("| variable | target |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`([A-Z]+)=", table)) == {*taken, "PYTHON"}
+
+
 def test_mip_lists_the_firmware() -> None:
     """package.json, for `mpremote mip install`."""
     package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))

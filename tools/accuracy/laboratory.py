@@ -5,7 +5,7 @@ load took in truth.  The truth is float64 arithmetic on the wave itself.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from tools.common import boards
 from tools.engines import process as engine_process
 from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.model import FrontEnd
-from tools.front_end.waves import shape
+from tools.front_end.waves import Wave, shape
 from tools.linearity import learn as linearity
 from tools.solve import solver
 
@@ -40,6 +40,8 @@ _CALIBRATE_S = 20.0
 _EXACT = (0.001, 0.001, 0.001)
 # Longer runs repeat so much of the converter's codes, from another cycle on each time.
 _UNIQUE_S = 600.0
+# Frames the front end hands on at once.
+_BLOCK_FRAMES = 4 * engine_process.BLOCK_FRAMES
 
 
 @dataclass(frozen=True)
@@ -144,14 +146,37 @@ def meter_wave(
     calibration: dict[str, Any],
 ) -> dict[str, Any]:
     """The engine's result of a looped wave, over so many seconds rounded to whole cycles."""
-    layout = setup.layout
     cycles = round(seconds * hertz)
     unique = min(cycles, round(_UNIQUE_S * hertz))
-    front_end = setup.front_end(ct_lead_deg=CT_LEAD_DEG, divider_lag_deg=DIVIDER_LAG_DEG)
     source = Source(recording, Fraction(unique) / Fraction(hertz))
-    codes = front_end.codes(source, 4 * engine_process.BLOCK_FRAMES)
+    codes = _front_end(setup).codes(source, _BLOCK_FRAMES)
     if cycles > unique:
         codes = _repeated(list(codes), cycles // unique, setup.seed)
+    return _metered(setup, codes, calibration)
+
+
+def meter_functions(
+    setup: Setup,
+    waves: Mapping[str, Wave],
+    frames: int,
+    hertz: float,
+    calibration: dict[str, Any],
+) -> dict[str, Any]:
+    """The engine's result of volts and amperes as functions of time, over so many frames; hertz is
+    the mains frequency at which the bench's errors of phase are."""
+    return _metered(
+        setup, _front_end(setup).codes_of(waves, frames, hertz, _BLOCK_FRAMES), calibration
+    )
+
+
+def _front_end(setup: Setup) -> FrontEnd:
+    return setup.front_end(ct_lead_deg=CT_LEAD_DEG, divider_lag_deg=DIVIDER_LAG_DEG)
+
+
+def _metered(
+    setup: Setup, codes: Iterable[NDArray[np.uint16]], calibration: dict[str, Any]
+) -> dict[str, Any]:
+    layout = setup.layout
     return engine_process.meter(
         setup.engine,
         codes,

@@ -5,7 +5,7 @@ blocks of frames. `ideal` is 12 bits with dither; `real` is the RP2040's convert
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from statistics import NormalDist
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from threewire.metering.kernel import MID
 from threewire.metering.layout import Layout
 from tools.front_end.interpolation import Evaluator, make_spline
 from tools.front_end.looping import Source
+from tools.front_end.waves import Wave
 from tools.recordings.types import INPUTS
 
 Codes = NDArray[np.uint16]
@@ -160,11 +161,28 @@ class FrontEnd:
 
     def codes(self, source: Source, frames_per_block: int = _CHUNK) -> Iterator[Codes]:
         """Blocks (n, inputs) of ADC codes; n is `frames_per_block` except in the last one."""
+        frames = self.frames(source)
+        return self._blocks(self._interpolated(source, frames), frames, frames_per_block)
+
+    def codes_of(
+        self, waves: Mapping[str, Wave], frames: int, hertz: float, frames_per_block: int = _CHUNK
+    ) -> Iterator[Codes]:
+        """Blocks as `codes` gives them of waves by input, each taken at the very instants of its
+        conversions: what is faster than the board samples comes out as it would there.
+
+        hertz: the mains frequency at which ct_lead_deg and divider_lag_deg are. The first frame is
+        centred half a frame after the waves' zero of time.
+        """
+        values = self._evaluated(waves, frames, hertz)
+        return self._blocks(values, frames, frames_per_block)
+
+    def _blocks(
+        self, values: Iterator[NDArray[np.float32]], frames: int, frames_per_block: int
+    ) -> Iterator[Codes]:
         self.clipped = dict.fromkeys(self.inputs, 0)
-        left = self.frames(source)
         kept: list[Codes] = []
         have = 0
-        for chunk in self._chunks(source, left):
+        for chunk in self._chunks(values, frames):
             if frames_per_block == _CHUNK:
                 yield chunk
                 continue
@@ -180,10 +198,25 @@ class FrontEnd:
         if have:
             yield np.concatenate(kept)
 
-    def _chunks(self, source: Source, frames: int) -> Iterator[Codes]:
+    def _chunks(self, values: Iterator[NDArray[np.float32]], frames: int) -> Iterator[Codes]:
+        """Codes of `frames` frames, from what is at the inputs in units of 2**-16 count."""
+        bits = np.random.SFC64([self._seed, 0])
+        units = np.empty((len(self.inputs), _CHUNK), dtype=np.int32)
+        convert = self._convert_ideal if self.adc == "ideal" else self._convert_real
+        for first, value in zip(range(0, frames, _CHUNK), values, strict=True):
+            np.clip(value, -_LIMIT, _LIMIT, out=value)
+            np.rint(value, out=value)
+            np.copyto(units, value, casting="unsafe")
+            yield self._count(convert(units, bits), min(_CHUNK, frames - first))
+
+    def _shift_s(self, hertz: float | None) -> NDArray[np.float64]:
+        """By how much later than the frame's centre each input is taken."""
+        return self._offsets_s + self._lead_deg / 360 / (hertz or 60.0)
+
+    def _interpolated(self, source: Source, frames: int) -> Iterator[NDArray[np.float32]]:
+        """Chunks of what is at the inputs, (inputs, _CHUNK), in the same memory each time."""
         step = self.frame_period * source.rate  # samples of the recording a frame
-        hertz = source.mains_hz if self._lead_deg.any() else None
-        shift_s = self._offsets_s + self._lead_deg / 360 / (hertz or 60.0)
+        shift_s = self._shift_s(source.mains_hz if self._lead_deg.any() else None)
         # Where in the recording frame 0 is converted: sample k stands at k + 1/2 from the edge,
         # and later where the recorder sampled that input later.
         skew_s = np.array([source.recording.skew_s[INPUTS.index(name)] for name in self.inputs])
@@ -196,10 +229,7 @@ class FrontEnd:
         step *= spline.raised
         evaluate = Evaluator(len(rows), _CHUNK, float(step))
         reach = math.ceil(evaluate.reach) + 3
-        bits = np.random.SFC64([self._seed, 0])
         value = np.empty((len(rows), _CHUNK), dtype=np.float32)
-        units = np.empty((len(rows), _CHUNK), dtype=np.int32)
-        convert = self._convert_ideal if self.adc == "ideal" else self._convert_real
         for first in range(0, frames, _CHUNK):
             # Whole samples apart from the fraction, in integers: hours lose no precision.
             whole, part = divmod(first * step.numerator, step.denominator)
@@ -207,10 +237,19 @@ class FrontEnd:
             base = whole + math.floor(at.min()) - 1
             table, origin = spline.window(base, base + math.ceil(float(np.ptp(at))) + reach)
             evaluate(table, at + (whole - origin), value)
-            np.clip(value, -_LIMIT, _LIMIT, out=value)
-            np.rint(value, out=value)
-            np.copyto(units, value, casting="unsafe")
-            yield self._count(convert(units, bits), min(_CHUNK, frames - first))
+            yield value
+
+    def _evaluated(
+        self, waves: Mapping[str, Wave], frames: int, hertz: float
+    ) -> Iterator[NDArray[np.float32]]:
+        """The same of functions of time."""
+        shift_s = self._shift_s(hertz)
+        value = np.empty((len(self.inputs), _CHUNK), dtype=np.float32)
+        for first in range(0, frames, _CHUNK):
+            centre_s = (np.arange(first, first + _CHUNK) + 0.5) * float(self.frame_period)
+            for row, name, shift, scale in zip(value, self.inputs, shift_s, self._scale):
+                row[:] = waves[name](centre_s + shift) * (scale * _UNIT)
+            yield value
 
     def _convert_ideal(self, units: NDArray[np.int32], bits: np.random.SFC64) -> NDArray[np.int32]:
         """Codes before clipping from values in 2**-16 count: dither, then floor."""

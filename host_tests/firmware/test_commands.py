@@ -38,6 +38,7 @@ ALL = {
     "calibration",
     "calibrate",
     "preset",
+    "commissioning zero",
     "seal",
     "log",
     "traceback",
@@ -45,7 +46,12 @@ ALL = {
     "capture",
     "restart",
 }
-CHANGING = ("clear faults", 'calibrate {"v1_nv":111000000}', "preset delivered 99999")
+CHANGING = (
+    "clear faults",
+    'calibrate {"v1_nv":111000000}',
+    "preset delivered 99999",
+    "commissioning zero",
+)
 GAINS = {
     "v1_nv": LAYOUT.nv_per_count,
     "i1_na": LAYOUT.na_per_count,
@@ -360,6 +366,16 @@ def test_preset_raises_a_register(name: str) -> None:
     ]
 
 
+def test_a_commissioning_zero_works_once() -> None:
+    operator = StandIn()
+    was = {name: register.text() for name, register in operator.registers.items()}
+    answer = ask(operator, "commissioning zero")
+    assert answer == {"reply": "commissioning zero", "was": was}
+    assert {register.text() for register in operator.registers.values()} == {"0.000000000"}
+    assert refused(operator, "commissioning zero") == "it has been done"
+    assert operator.done == ["commissioning_zero"]
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -555,6 +571,8 @@ class StandIn:
     def preset(self, name, wh):
         if wh != 2**40:
             raise ValueError("not this")
+    def commissioning_zero(self):
+        return {{"delivered": "1.5"}}
     def note(self, what, old, new):
         sys.stderr.write(json.dumps([what, old, new]) + "\\n")
     def log_lines(self):
@@ -642,6 +660,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
             expected["varh"] = expected["elements"][0]["varh"] = zero
             expected["elements"][1]["varh"] = zero
         assert by_text[name] == expected
+    assert by_text["commissioning zero"]["was"] == {"delivered": "1.5"}
     assert by_text["traceback"]["traceback"] == "line\nline \x01"
     assert by_text["log"]["entries"] == [1, {"a": 2}]
     logged = [json.loads(text) for text in done.stderr.splitlines()]

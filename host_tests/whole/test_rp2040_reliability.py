@@ -566,6 +566,34 @@ def test_an_open_seal_and_what_it_lets_one_change(uf2: Path, file_system: bytes)
 
 
 @pytest.mark.slow
+def test_a_commissioning_zero_while_it_meters(uf2: Path, file_system: bytes) -> None:
+    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+        board.drive(MODULE.SEAL, 0)
+        board.wait_reports(1, 3.0)
+        assert ask(board, "preset delivered 505")["wh"] == 505
+        assert not board.lit("kwh") and not board.lit("ten")
+        was = ask(board, "commissioning zero", 3.0)["was"]
+        assert 505 <= Fraction(was["delivered"]) < 506 and Fraction(was["delivered1"]) > 0
+        zeroed = board.seconds
+        now = [Fraction(value) for value in energies(ask(board, "registers"))]
+        # What has flowed since then, and what was in the ring.
+        assert now[0] < true_wh(0, board.seconds - zeroed + 0.3)
+        assert 0 <= now[0] - now[2] - now[4] < Fraction(2, 10**9)
+        assert board.lit("kwh") and board.lit("ten")
+        assert "has been done" in ask(board, "commissioning zero")["error"]
+        assert not any(ask(board, "faults")["counts"].values())
+        runs = len(board.starts)
+        board.power_cycle()
+        started(board, runs)
+        kept = stored(board.file_system)
+        assert kept.registers[0][0] == 0
+        check_leds_at_start(board, kept)
+        assert "has been done" in ask(board, "commissioning zero")["error"]
+        entries = {entry["what"]: entry["old"] for entry in ask(board, "log")["entries"]}
+        assert entries["before commissioning zero"] == entries["commissioning zero"] == was
+
+
+@pytest.mark.slow
 def test_faults_are_counted_once_each_and_kept_until_they_are_cleared(
     uf2: Path, file_system: bytes
 ) -> None:

@@ -70,6 +70,15 @@ class StandIn:
         self.registers[name].residue = 0
         self.done.append(("preset", name, wh))
 
+    def commissioning_zero(self) -> dict[str, Any]:
+        if "commissioning_zero" in self.done:
+            raise ValueError("it has been done")
+        was = {name: register.text() for name, register in self.registers.items()}
+        for register in self.registers.values():
+            register.set_micro_wh(0)
+        self.done.append("commissioning_zero")
+        return was
+
     def prepare_capture(self, seconds: str) -> dict[str, Any]:
         if not seconds.strip("0."):
             raise ValueError("less than a frame")

@@ -175,6 +175,11 @@ class CreepGate:
         if not self.is_open:
             self._restart()
 
+    def drop(self):
+        """What has come so far and is not booked never will be."""
+        self._flow.release()
+        self.forget()
+
     def finish(self):
         """Energy that counts when metering ends before the second does: the mean over what there
         is decides."""

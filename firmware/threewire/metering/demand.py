@@ -1,8 +1,8 @@
 """Demand: the mean net power over each quarter of an hour, and its extremes.
 
 Flow: windows -> DEMAND -> telemetry.  Quarters are counted in metered time from the first frame
-after start: the board has no calendar.  A quarter ends with the first window that reaches its
-900 s, so that it is at most a window late and no lateness adds up.
+after start, or from a commissioning zero: the board has no calendar.  A quarter ends with the
+first window that reaches its 900 s, so that it is at most a window late and no lateness adds up.
 """
 
 from micropython import const
@@ -22,7 +22,11 @@ class Demand:
 
     def __init__(self, tick_hz):
         self._tick_hz = tick_hz
-        self._end = INTERVAL_S * tick_hz
+        self.begin(0)
+
+    def begin(self, now):
+        """The first interval begins at the metered time `now`; what was before is forgotten."""
+        self._end = now + INTERVAL_S * self._tick_hz
         self.mean_uw = self.least_uw = self.most_uw = self.peak_uw = None
         self._restart()
 

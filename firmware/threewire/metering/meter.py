@@ -132,6 +132,24 @@ class Meter:
         self.indicators.show_register(self.registers.delivered, self.ticks)
         self.indicators.show_reverse(self.rules, self.ticks)
 
+    def zero(self):
+        """Sets all energies and lost frames to zero, and begins demand anew.  What has flowed so
+        far and is not registered yet never will be; what is fed next counts."""
+        self._accumulator.finish()
+        self.reactive.finish()
+        self._net.release()
+        for gate in self.gates:
+            gate.drop()
+        for registers in (self.registers, self.estimated):
+            for _, register in registers.named():
+                register.set_micro_wh(0)
+        for of in self.reactive.quadrants:
+            for register in of:
+                register.set_micro_wh(0)
+        self.demand.begin(self.ticks)
+        self.lost_frames = self._gap_ticks = 0
+        self.show_registers()
+
     def gap(self, frames, ticks):
         """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.
         What flowed meanwhile is estimated from the power before and after, once that is known."""

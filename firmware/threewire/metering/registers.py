@@ -1,5 +1,5 @@
-"""The energy registers: delivered and received, per element and of their net.  Exact and
-monotonic.
+"""The energy registers: delivered and received, per element and of their net.  Exact, and
+monotonic but for one commissioning zero.
 
 Flow: creep gate -> REGISTERS -> indicators, storage, telemetry.  A register is a count of whole
 watt-hours and a residue in raw units (accumulator), so nothing is ever rounded away; Python's

@@ -135,6 +135,10 @@ def _preset(operator, given):
     return {"register": name, "wh": wh}
 
 
+def _commissioning_zero(operator, given):
+    return {"was": operator.commissioning_zero()}
+
+
 def _seal(operator, given):
     return {"sealed": operator.sealed}
 
@@ -179,6 +183,7 @@ _TABLE = (
     ("calibration", "", False, _calibration, "the constants in force"),
     ("calibrate", " {JSON}", True, _calibrate, "stores constants for the next start"),
     ("preset", " NAME WH", True, _preset, "raises a register, such as delivered1"),
+    ("commissioning zero", "", True, _commissioning_zero, "sets all registers to 0, once"),
     ("seal", "", False, _seal, "whether it is closed"),
     ("log", "", False, _log, "events, the newest last"),
     ("traceback", "", False, _traceback, "of the last crash"),

@@ -1,7 +1,8 @@
 """What an operator can see and change: meter, faults, log, calibration, registers, seal.
 
 Flow: console's commands -> OPERATOR -> keeper, stores, event log, captures, lifecycle.  What needs
-the seal open is refused by the commands, which also log it, before it comes here.
+the seal open is refused by the commands before it comes here; they also log it, but for the
+commissioning zero, whose old values must be in the log before they are gone.
 """
 
 import json
@@ -89,6 +90,13 @@ class Operator:
         """Raises a register (of registers.NAMES).  Raises ValueError."""
         self.keeper.preset(name, wh)
         self.keeper.save()
+
+    def commissioning_zero(self):
+        """As commissioning.zero."""
+        # A board needs it once: it takes no memory before.
+        from threewire.operation.commissioning import zero
+
+        return zero(self)
 
     def save(self):
         return self.keeper.save()

@@ -9,8 +9,8 @@ from micropython import const
 from threewire.storage.save_policy import SavePolicy
 
 # The record's integers, in this order; a later firmware appends.
-#   tick_hz, flags (bit 0, 1: element is reversed; bit 2: the peak demand is negative), lost
-#   frames, peak demand in uW + 1 (0: none yet),
+#   tick_hz, flags (bit 0, 1: element is reversed; bit 2: the peak demand is negative; bit 3: the
+#   commissioning zero has been done), lost frames, peak demand in uW + 1 (0: none yet),
 #   eight registers, each watt-hours and residue: delivered, received, those of element 1 and of
 #   element 2, estimated delivered and received,
 #   twelve of reactive energy in uvarh: element 1, 2 and total, quadrants I to IV,
@@ -19,6 +19,10 @@ _FIXED = const(4)
 _REGISTERS = const(8)
 _QUADRANTS = const(12)
 _LEAST = const(32)  # _FIXED + 2 * _REGISTERS + _QUADRANTS
+_COUNTED = const(2)  # of them tick_hz and flags are no counts
+_REVERSED = const(3)
+_NEGATIVE = const(4)
+_ZEROED = const(8)
 _MICRO = const(1000000)
 
 
@@ -26,12 +30,14 @@ class Keeper:
     """Saves a meter's registers and the faults in a Store, when the policy says so.
 
     problem  one line on why the last save failed; "" when it did not
+    is_zeroed  whether the commissioning zero has been done, in the life of what is stored
     """
 
     def __init__(self, meter, faults, store):
         self._meter = meter
         self._faults = faults
         self._store = store
+        self.is_zeroed = False
         self._named = list(meter.registers.named())
         estimated = meter.estimated
         self._all = [register for _, register in self._named]
@@ -65,7 +71,9 @@ class Keeper:
         for k, rule in enumerate(meter.rules):
             flags |= rule.reversed << k
         if peak is not None and peak < 0:
-            flags |= 4
+            flags |= _NEGATIVE
+        if self.is_zeroed:
+            flags |= _ZEROED
         values = [meter.tick_hz, flags, meter.lost_frames, 0 if peak is None else abs(peak) + 1]
         for register in self._all:
             values.append(register.wh)
@@ -109,6 +117,24 @@ class Keeper:
         register.residue = 0
         self._meter.show_registers()
 
+    def zero(self):
+        """The commissioning zero: sets all that is counted to zero, but the faults, and stores
+        that.  Raises ValueError when it could not be stored: all is as it was.
+        """
+        # Stored first, zeros and mark in one record: a loss of power leaves that or the one
+        # before.
+        values = self.values()
+        values[1] = values[1] & _REVERSED | _ZEROED
+        for k in range(_COUNTED, _LEAST):
+            values[k] = 0
+        if not self._store.save(values):
+            self._faults.count("save_failed")
+            raise ValueError("not saved; nothing is changed: " + self.problem)
+        self.is_zeroed = True
+        self._meter.zero()
+        # In the other slot too: damage to one does not bring the old registers back.
+        self.save()
+
     def _moved(self):
         total = self._meter.registers
         return total.delivered.wh + total.received.wh
@@ -128,7 +154,8 @@ class Keeper:
             at += 1
         meter.lost_frames = lost_frames
         if peak:
-            meter.demand.peak_uw = (peak - 1) * (-1 if flags & 4 else 1)
+            meter.demand.peak_uw = (peak - 1) * (-1 if flags & _NEGATIVE else 1)
+        self.is_zeroed = bool(flags & _ZEROED)
         for k, rule in enumerate(meter.rules):
             rule.reversed = bool(flags >> k & 1)
         self._faults.from_list(values[at:])

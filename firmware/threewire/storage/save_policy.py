@@ -17,7 +17,8 @@ class SavePolicy:
 
     tick_hz   ticks in a second
     ticks     now
-    moved_wh  whole watt-hours delivered and received, together, of what is saved: never decreases
+    moved_wh  whole watt-hours delivered and received, together, of what is saved: decreases by the
+              commissioning zero alone, which is saved at once
     """
 
     def __init__(self, tick_hz, ticks, moved_wh):

@@ -63,11 +63,13 @@ def meter(
     block_frames: int = BLOCK_FRAMES,
     sampler: dict[str, Any] | None = None,
     spans: Sequence[tuple[int, int]] = (),
+    lost: tuple[int, int] | None = None,
 ) -> Metered:
     """Feeds blocks of codes, uint16 (n, slots), to the meter on an engine.
 
     sampler  what the board file's SAMPLER is taken to be instead
     spans    (frames, ticks of each) one after the other, where frames are not all of frame_ticks
+    lost     (frames that are metered, frames that are lost) one after the other
 
     Raises Unavailable, EngineFailed, and whatever `blocks` raises (the engine is then
     ended).
@@ -81,6 +83,7 @@ def meter(
         "trace_ticks": trace_ticks,
         "sampler": sampler,
         "spans": list(spans),
+        "lost": lost,
     }
     before = _children_seconds()
     metered = Metered()

@@ -11,6 +11,7 @@ object:
     block_frames  frames handed to the meter at a time
     trace_ticks   0, or about how often to report power and registers
     sampler       what the board file's SAMPLER is taken to be instead, or null
+    lost          [frames that are metered, frames that are lost] one after the other; or null
 
 Frames follow as little-endian uint16 codes until the end of the stream.  Lines on stdout, each an
 array: ["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, received uWh], and
@@ -123,6 +124,32 @@ class Spans:
             first += part
 
 
+class Losses:
+    """Hands frames to the meter, but for those that are lost."""
+
+    def __init__(self, meter, pattern):
+        self._meter = meter
+        self._pattern = pattern
+        self._left = pattern[0]  # of those that are metered
+
+    def feed(self, codes, frames, ticks, first):
+        while frames:
+            part = min(frames, abs(self._left))
+            if self._left > 0:
+                self._meter.feed(codes, part, ticks, first)
+                self._left -= part
+                if not self._left:
+                    self._left = -self._pattern[1]
+            else:
+                self._left += part
+                if not self._left:
+                    lost = self._pattern[1]
+                    self._meter.gap(lost, lost * ticks)
+                    self._left = self._pattern[0]
+            first += part
+            frames -= part
+
+
 def main():
     trace = Trace(config["trace_ticks"])
     gc.collect()  # of what compiling the modules has left
@@ -134,6 +161,7 @@ def main():
     )
     trace.meter = meter
     spans = Spans(config["spans"], layout.frame_ticks)
+    taker = Losses(meter, config["lost"]) if config["lost"] else meter
     space = memoryview(as_bytes(codes))
     size = len(space)
     frames = 0
@@ -146,7 +174,7 @@ def main():
                 more = False
                 break
             fill += got
-        spans.feed(meter, codes, fill // frame_bytes)
+        spans.feed(taker, codes, fill // frame_bytes)
         frames += fill // frame_bytes
     meter.finish()
     if config["trace_ticks"]:

@@ -26,6 +26,7 @@ from micropython import const
 from threewire.metering.cycles import Cycles
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
+from threewire.metering.kernel import MID
 from threewire.metering.phasors import power
 from threewire.metering.readings import rms_micro
 from threewire.metering.sums import Sums
@@ -44,6 +45,12 @@ _OFFSET_PART = const(4)
 _LONGEST_WAIT = const(4)
 # Where there are crossings: two cycles alike come within so many stretches after a dip.
 _LONGEST_FOR_CYCLES = const(8)
+# Gaps up to this part of a second are filled, as long as there was another within so many seconds:
+# between longer ones there is a whole window, whose power tells more...
+_FILLED_PART = const(3)
+_QUIET_SECONDS = const(10)
+# ...and where a cycle has up to so many frames, for it is kept: 8 kB.
+_MOST_KEPT = const(1000)
 # A recording of fewer cycles than this is too short for two that are alike.
 _SHORT_CYCLES = const(3)
 # Energies of element 1 and 2, and time.
@@ -90,6 +97,10 @@ class Accumulator:
         self._started = False
         self._at_crossing = False  # the stretch began at a crossing
         self._begun = 0  # ...so many 1/4096 frame behind the last frame of the one before
+        self._begun_seen = False  # ...which was in frames that had been converted
+        self._fill = None  # Fill, where there has been a gap lately
+        self._filled = None  # while a gap is filled: the energies of its frames
+        self._nominal_hz = layout.nominal_hz
         self._waiting = []  # segments that wait for the first offsets
         self._loose = None  # frames and sums of windows since the last whole one
         self._learnt = False
@@ -122,8 +133,18 @@ class Accumulator:
             self._reweigh()
         if self._noise is None and frames > 3:
             self._noise = sums.noise(codes, pos, frames)
+        sure = pos
+        if self._fill:
+            # A crossing at its very first frame may be the seam.
+            sure += self._keep(codes, pos, frames)
+        self._take(codes, pos, pos + frames * stride, sure)
+
+    @micropython.native
+    def _take(self, codes, pos, total, sure):
+        """Takes frames; crossings before `sure` were not seen."""
+        sums = self._sums
+        stride = self._stride
         most = self._most
-        total = pos + frames * stride
         while pos < total:
             limit = self._half or most
             end = pos + (limit - self._n) * stride
@@ -133,20 +154,73 @@ class Accumulator:
             pos = sums.add(codes, pos, end)
             self._n += (pos - start) // stride
             if pos < end:
-                self._close(True, sums.fraction(codes, pos))
+                self._close(True, sums.fraction(codes, pos), pos >= sure)
             elif self._n >= limit:
                 if self._half:
                     self._half = 0
                     self._sink.half(*self._gained(self._energies(sums.raw())))
                 else:
-                    self._close(False, 0)
+                    self._close(False, 0, False)
                     # Perhaps only this element's voltage is missing.
                     sums.bound_by(1 - sums.reference)
+
+    def _keep(self, codes, pos, frames):
+        """Keeps frames for the next gap, until there has been none for a while.  Returns how many
+        codes there are in the first frame if it comes right after a gap."""
+        fill = self._fill
+        after_gap = 0 if fill.quiet or not fill.is_long else self._stride
+        fill.keep(codes, pos, frames)
+        if fill.quiet * self._ticks > _QUIET_SECONDS * self._tick_hz:
+            self._fill = None
+        return after_gap
+
+    def fill(self, frames, frame_ticks):
+        """Takes frames in place of so many that were lost, if that can be.  Returns the energies
+        that were estimated so; None where a gap has to be left."""
+        if not self._started or self._most > _MOST_KEPT or frame_ticks != self._ticks:
+            return None
+        fill = self._fill
+        if not fill:
+            try:
+                self._fill = self._sums.fill(
+                    self._most, (self._tick_hz << 12) // self._ticks, self._nominal_hz
+                )
+            except MemoryError:
+                pass
+            return None
+        if frames * frame_ticks * _FILLED_PART > self._tick_hz:
+            fill.clear()
+            return None
+        for e in self.elements:
+            for slot, offset in zip((e.x_slot, e.y_slot), e.offsets):
+                fill.take_zero(slot, MID + nearest(offset, 16))
+        fill.follow(self._cycles.length, frames)
+        if not self._cycles.length:
+            self._window_seen = False  # what is filled in may have crossings of its own
+        self._filled = filled = [0, 0]
+        known = self._learnt
+        if known:
+            self._count_filled(-1)
+        while frames:
+            first, n = fill.put(frames)
+            pos = first * self._stride
+            end = pos + n * self._stride
+            self._take(fill.codes, pos, end, end if fill.is_long else pos)
+            frames -= n
+        if known:
+            self._count_filled(1)
+        self._filled = None
+        return filled if known else (0, 0)
+
+    def _count_filled(self, sign):
+        """Adds the segment's energies so far to those of the frames that are filled in."""
+        for k, energy in enumerate(self._energies(self._sums.raw())):
+            self._filled[k] += sign * energy
 
     def interrupt(self):
         """Ends the stretch, and the window with it: the next frame does not follow on the last."""
         if self._n:
-            self._close(False, 0)
+            self._close(False, 0, False)
         if self._window.ticks:
             self._end_window(0)
         self._started = False
@@ -162,21 +236,26 @@ class Accumulator:
                 self._end_window(0)
 
     @micropython.native
-    def _close(self, crossed, fraction):
+    def _close(self, crossed, fraction, is_seen):
         """Ends the stretch: at a crossing, `fraction`/4096 of a frame after the frame before it,
-        or because it is too long for a cycle or the last.
+        or because it is too long for a cycle or the last.  Of what is filled in no crossing is
+        seen.
         """
         n = self._n
         whole = False
         if crossed and self._at_crossing:
             # The crossing is behind the frame before the first of the next stretch.
-            whole = self._cycles.is_cycle((n << 12) + fraction - self._begun)
+            length = (n << 12) + fraction - self._begun
+            whole = self._cycles.is_cycle(length, self._begun_seen and is_seen)
             if whole and self._waiting:
                 self._prove_first()
         elif n:
             self._cycles.lose()
+        if self._fill:
+            self._fill.count(n << 12, is_seen)
         self._at_crossing = crossed
         self._begun = fraction
+        self._begun_seen = is_seen
         if n:
             self._n = 0
             self._half = 0
@@ -191,6 +270,7 @@ class Accumulator:
                     self._learn(whole)
         elif crossed and not self._window.ticks:
             self._fraction = self._last_fraction = fraction  # the window begins here
+            self._window_seen = self._last_seen = is_seen
         if crossed:
             cycles = self._cycles
             self._sums.look_after(cycles.blind, cycles.is_found)
@@ -223,6 +303,7 @@ class Accumulator:
         if self._unbroken:
             if whole:
                 self._last_fraction = fraction
+                self._last_seen = self._begun_seen
             else:
                 self._measure_span()
                 self._unbroken = False
@@ -278,6 +359,8 @@ class Accumulator:
         raw = sums.raw()
         if self._learnt:
             energies = self._energies(raw)
+            if self._filled:
+                self._count_filled(1)
             if self._n:
                 self._carried = self._gained(energies)
             self._add_to_window(energies)
@@ -330,6 +413,10 @@ class Accumulator:
             two.offsets = (nearest(16 * sx2, n), nearest(16 * sy2, n))
         self._learnt = True
         self._waiting = []
+        is_seen = self._begun_seen
+        if self._fill:
+            # Which of their crossings were seen is not known any more.
+            self._begun_seen = self._window_seen = False
         now = self._ticks
         for raw, squares, ticks, ending in waiting:
             self._ticks = ticks
@@ -343,6 +430,7 @@ class Accumulator:
                 c1, c2, t = self._carried
                 self._carried = _NOTHING
                 self._hand_on(c1, c2, t, *ending)
+        self._begun_seen = is_seen
         self._ticks = now
         self._reweigh()
         later = self._sums.bound_by(self._sums.reference)
@@ -371,6 +459,7 @@ class Accumulator:
         self._quiet = True  # there was no crossing
         self._fraction = fraction  # of the crossing it begins at...
         self._last_fraction = fraction  # ...and of the latest
+        self._window_seen = self._last_seen = self._begun_seen
         self._noise = None  # of each current, once it has been looked at
 
     def _measure_span(self):
@@ -389,12 +478,16 @@ class Accumulator:
         known = False
         angle2 = self._angle2
         if self._unbroken:
-            w.whole = True
             self._measure_span()
             angle2 = frame_angle2_q32(w.cycles * self._ticks << 12, w.span_q12)
             self._target = _target(w.cycles * self._tick_hz // w.ticks)
             # Correlated at a frequency that is off by less than 0.2 %, a phasor is right.
             known = abs(angle2 - self._angle2) < angle2 >> 8
+        if self._window_seen and self._last_seen:
+            w.whole = self._unbroken
+        else:
+            # Between crossings that nobody has seen time is not measured.
+            w.cycles = w.span_q12 = 0
         # Without voltage there are no cycles to average over, but a whole window (300 ms) will do.
         quiet = self._quiet and self._stretches >= self._target
         loose = self._mean_of_loose(raws)

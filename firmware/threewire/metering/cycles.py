@@ -50,7 +50,8 @@ class Cycles:
 
     frame_ticks, tick_hz   as Layout's
 
-    is_found  the cycles' length and phase are known
+    length    of a cycle, 0 where it is not known
+    is_found  length and phase of the cycles are known
     blind     frames of the next stretch in which no crossing is believed
     """
 
@@ -60,7 +61,7 @@ class Cycles:
         self._longest = second_q12 // _LOWEST_HZ
         self._unknown = second_q12 // _NO_HIGHER_HZ >> 12
         self._is_proven = False  # the fundamental crosses zero where its cycles begin
-        self._length = 0  # 0: not known
+        self.length = 0  # 0: not known
         self._within = 0  # by how much the next may differ
         self.lose()
 
@@ -71,34 +72,37 @@ class Cycles:
         self._shift = 0  # by how much later than a cycle the next crossing is due
         self.blind = self._unknown
         if not self._is_proven:
-            self._length = 0
+            self.length = 0
 
     @micropython.native
-    def is_cycle(self, length):
+    def is_cycle(self, length, is_seen=True):
         """Whether a stretch from one crossing to the next was a cycle; None: perhaps, for it has
-        the length of one, but none before it has shown that."""
+        the length of one, but none before it has shown that.
+
+        is_seen  both were seen: the length is nobody's guess
+        """
         if self.is_found:
             within = self._within
             shift = self._shift
-            off = length - self._length - shift
+            off = length - self.length - shift
             if -within <= off and off <= within:
                 if shift:
                     self._shift = 0
-                else:
-                    self._length += off // _FOLLOW_PART
-                self.blind = (self._length - within) >> 12
+                elif is_seen:
+                    self.length += off // _FOLLOW_PART
+                self.blind = (self.length - within) >> 12
                 return not shift
             self.lose()
-        return self._is_first(length)
+        return self._is_first(length) if is_seen else False
 
     def _is_first(self, length):
         latest, self._latest = self._latest, length
         if not self._shortest <= length <= self._longest:
             self._latest = 0
             return False
-        for other in (latest, self._length):
+        for other in (latest, self.length):
             if other and abs(length - other) <= other // _ALIKE_PART:
-                self._length = (length + other) >> 1
+                self.length = (length + other) >> 1
                 self.is_found = True
                 self._is_proven = False
                 self._look_within(_WITHIN_PART)
@@ -106,8 +110,8 @@ class Cycles:
         return None
 
     def _look_within(self, part):
-        self._within = max(self._length // part, _FEWEST << 12)
-        self.blind = (self._length + self._shift - self._within) >> 12
+        self._within = max(self.length // part, _FEWEST << 12)
+        self.blind = (self.length + self._shift - self._within) >> 12
 
     def check(self, re, im, fraction):
         """Takes the reference's fundamental phasor in the first frame of a window that began at a
@@ -115,8 +119,8 @@ class Cycles:
         crossing of the fundamental the next is due elsewhere."""
         if not self.is_found:
             return
-        angle = turn_q12(re, im) - ((4096 - fraction) << 12) // self._length
+        angle = turn_q12(re, im) - ((4096 - fraction) << 12) // self.length
         self._is_proven = abs(angle) <= _OFF_TURN
         if not self._is_proven:
-            self._shift = -angle * self._length >> 12
+            self._shift = -angle * self.length >> 12
             self._look_within(_CLOSELY_PART)

@@ -69,6 +69,7 @@ class Meter:
         self.lost_frames = 0
         self.estimated = Registers(unit)
         self._gap_ticks = 0  # lost and not yet estimated
+        self._after = None  # windows since then, joined
         self._steady = None  # the latest window of whole cycles
 
     # ---- called by the accumulator
@@ -86,9 +87,14 @@ class Meter:
         self.indicators.show_half(self.registers.delivered, net, self.ticks + ticks)
 
     def window(self, window):
+        if self._gap_ticks:
+            # Where none comes whole, a second's will do.
+            after = self._after
+            after.add(window)
+            if window.whole or after.ticks >= self.tick_hz:
+                after = window if window.whole else after
+                self._bridge(self._steady or after, after)
         if window.whole:
-            if self._gap_ticks:
-                self._bridge(self._steady or window, window)
             self._steady = window
         self.reactive.add(window)
         self.demand.window(window.energy[0] + window.energy[1], window.ticks, self.ticks)
@@ -152,10 +158,18 @@ class Meter:
 
     def gap(self, frames, ticks):
         """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.
-        What flowed meanwhile is estimated from the power before and after, once that is known."""
-        self._accumulator.interrupt()
+        What flowed meanwhile is estimated from the power before and after, once that is known; or
+        at once, from the cycle before, where one gap follows on another."""
         self.lost_frames += frames
+        if frames and not ticks % frames:
+            filled = self._accumulator.fill(frames, ticks // frames)
+            if filled:
+                self._add_estimates(filled)
+                return
+        self._accumulator.interrupt()
         self.ticks += ticks
+        if not self._gap_ticks:
+            self._after = Window()
         self._gap_ticks += ticks
 
     def finish(self):
@@ -163,8 +177,10 @@ class Meter:
         nothing after it, and a starting decision cut short.  Metering ends here."""
         self._accumulator.finish()
         self.reactive.finish()
-        if self._gap_ticks and self._steady:
-            self._bridge(self._steady, self._steady)
+        if self._gap_ticks:
+            known = self._steady or self._after
+            if known.ticks:
+                self._bridge(known, known)
         one, two = self.gates
         registers = self.registers
         net = one.finish() + two.finish()
@@ -234,6 +250,9 @@ class Meter:
             # What comes behind a long gap is judged by itself, not by the mean with the gap.
             for gate in self.gates:
                 gate.forget()
+        self._add_estimates(estimates)
+
+    def _add_estimates(self, estimates):
         self.estimated.add(
             *[raw if gate.is_open else 0 for raw, gate in zip(estimates, self.gates)]
         )

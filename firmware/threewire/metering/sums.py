@@ -8,6 +8,7 @@ from micropython import const
 
 from threewire.metering import kernel
 from threewire.metering.adc_table import entries
+from threewire.metering.fill import Fill
 from threewire.metering.intmath import nearest
 from threewire.metering.kernel import (
     ARMED,
@@ -140,6 +141,10 @@ class Sums:
         # The threshold may have moved since the frame before: stay within the frame.
         part = ((st[kernel.FIRE] - before) << 12) // rise if rise > 0 else 4096
         return min(max(part, 0), 4096)
+
+    def fill(self, frames, second_q12, hertz):
+        """A Fill that keeps so many frames; as Fill."""
+        return Fill(self._stride, frames, self._st, second_q12, hertz)
 
     def restart(self):
         """The sums begin anew with the next frame; squares run on until they are taken."""

@@ -99,6 +99,7 @@ class FaultFinder:
             return
         hertz_mhz = window.hertz_mhz()
         n = window.frames
+        lacks = False
         for k, (v, i) in enumerate(window.means):
             number, v_name, i_name = _WHERE[k]
             self._input(i_name, i, window.amps2[k], n)
@@ -107,9 +108,10 @@ class FaultFinder:
             self._input(v_name, v, window.volts2[k], n)
             low = window.volts2[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
             self._judge("no_voltage", number, low)
+            lacks |= low
         if window.whole and not _LOW_MHZ <= hertz_mhz <= _HIGH_MHZ:
             self._odd += 1
-        elif window.whole or not hertz_mhz:
+        elif window.whole or lacks:
             self._odd = 0
         self._judge("bad_frequency", "", self._odd >= _ODD_WINDOWS)
 

@@ -64,6 +64,13 @@ for scan, table in ((kernel_thumb.scan, 0), (kernel_thumb.scan, 1), (kernel_vipe
         st[kernel.FRESH] = 1
         scan(codes, 0, 4 * N, st)
     print(time.ticks_diff(time.ticks_us(), start) / 40)
+at = st[kernel.PHASORS]
+for st[kernel.TABLE] in (0, 4 * at):
+    st[at + kernel.STEP] = 8
+    start = time.ticks_us()
+    for k in range(40):
+        kernel_thumb.correlate(codes, 0, 4 * N, st)
+    print(time.ticks_diff(time.ticks_us(), start) / 40)
 """
 
 
@@ -127,7 +134,8 @@ def default_rate(where: str) -> list[Figure]:
     with EmulatedBoard(flash, BOARD, load()) as board:
         board.run(1.0)
         kernels = [float(us) for us in board.execute(KERNELS, 20.0).split()]
-    asm, corrected, viper = [us * 1e-6 * CLOCK_HZ / 167 for us in kernels]
+    asm, corrected, viper = [us * 1e-6 * CLOCK_HZ / 167 for us in kernels[:3]]
+    phasors_us, corrected_us = kernels[3:]
     rate = layout.tick_hz / layout.frame_ticks
     line_s = float(lines) * 1e-6
     # What is left after the kernel and the line is spent on cycles and windows.
@@ -144,6 +152,8 @@ def default_rate(where: str) -> list[Figure]:
             where,
         ),
         Figure("kernel_viper_cycles_per_frame", "kernel, viper", viper, "cycles", where),
+        Figure("phasors_cycle_us", "phasors, 83 frames of a mains cycle", phasors_us, "us", where),
+        Figure("phasors_corrected_cycle_us", "the same with a table", corrected_us, "us", where),
         Figure("default_rate_hz", "default rate a channel", rate, "Hz", f"board {BOARD}"),
         Figure("cpu_share_default", "CPU share at it, all told", busy, "", where),
         Figure("cycle_us", "a mains cycle, all but the kernel", cycle_us, "us", where),

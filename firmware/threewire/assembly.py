@@ -44,9 +44,9 @@ def on_board(board):
     from threewire.chip.serial_port import SerialPort, cause, is_sealed
 
     if chip["has_thumb"]:
-        from threewire.metering.kernel_thumb import scan
+        from threewire.metering import kernel_thumb as loops
     else:
-        from threewire.metering.kernel_viper import scan
+        from threewire.metering import kernel_viper as loops
     firmware = assemble(
         layout=layout,
         sampler=sampler,
@@ -54,7 +54,7 @@ def on_board(board):
         port=SerialPort(chip),
         cause=cause(),
         sealed=is_sealed(board),
-        scan=scan,
+        loops=loops,
         machine=machine,
         timer=chip["software_timer"],
         fs=os,
@@ -77,7 +77,7 @@ def assemble(
     port,
     cause,
     sealed,
-    scan,
+    loops,
     machine,
     timer,
     fs,
@@ -93,7 +93,7 @@ def assemble(
     port      as SerialPort
     cause     why the board has started, of restarts.CAUSES
     sealed    False where operators may change registers and constants
-    scan      the kernel
+    loops     the kernel's, a module
     machine   reset(), Timer
     timer     number of the machine.Timer that blinks
     fs, open_file   the file system: os, and open
@@ -137,14 +137,14 @@ def assemble(
         calibration,
         on_edge=lambda name, lit, ticks: leds.show(name, lit),
         on_window=fault_finder.window,
-        scan=scan,
+        loops=loops,
     )
     keeper = Keeper(
         meter, faults, Store(fs, open_file, "registers", "registers", record.REGISTERS)
     )
     problems += restarts.problems + keeper.restore()
     log = EventLog(fs, open_file, "log", json)
-    captures = Captures(layout, lambda: Meter(layout, calibration, scan=scan, like=meter), port)
+    captures = Captures(layout, lambda: Meter(layout, calibration, loops=loops, like=meter), port)
     lifecycle = Lifecycle(
         meter=meter,
         keeper=keeper,

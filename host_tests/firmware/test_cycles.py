@@ -34,7 +34,7 @@ def judge(lengths: list[float], proven: int = -1) -> list[bool]:
     for k, length in enumerate(lengths):
         found.append(bool(of.is_cycle(round(4096 * length))))
         if k == proven:
-            of.check(1000, 0, 4096)
+            of.check(1000, 0)
     return found
 
 

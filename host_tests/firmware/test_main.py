@@ -120,7 +120,7 @@ class Program:
         with installed(machine, self.board), pytest.MonkeyPatch.context() as patch:
             # CPython assembles no Thumb; its twin in Python does the same (test_kernel_thumb).
             twin = SimpleNamespace(
-                scan=importlib.import_module("threewire.metering.kernel_viper").scan
+                loops=importlib.import_module("threewire.metering.kernel_viper")
             )
             patch.setitem(sys.modules, "threewire.metering.kernel_thumb", twin)
             if kind == "dma":

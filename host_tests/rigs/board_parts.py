@@ -14,7 +14,7 @@ from typing import Any
 
 from host_tests.rigs.meter_runs import Codes, flat
 from threewire.assembly import assemble
-from threewire.metering.kernel_viper import scan
+from threewire.metering import kernel_viper
 from threewire.metering.layout import Layout
 from threewire.operation.firmware import Firmware
 
@@ -109,7 +109,7 @@ def assembled(
         port=port,
         cause="power",
         sealed=sealed,
-        scan=scan,
+        loops=kernel_viper,
         collect=lambda: None,
         machine=None,
         timer=-1,

@@ -398,7 +398,7 @@ def install(world, cause):
     modules["threewire.chip.dma_sampler"] = Modules(DmaSampler=world.sampler)
     # The assembler of Thumb compiles on no PC.
     modules["threewire.metering.kernel_thumb"] = Modules(
-        scan=__import__("threewire.metering.kernel_viper").metering.kernel_viper.scan
+        loops=__import__("threewire.metering.kernel_viper").metering.kernel_viper
     )
 
 

@@ -70,7 +70,7 @@ class Accumulator:
     sink         gets `cycle(raw1, raw2, ticks)` for every stretch between crossings; where that
                  returns true also `half(raw1, raw2, ticks)`, what half of the next cycle has
                  brought; and `window(Window)` after each tenth or twelfth
-    scan         kernel_viper.scan, which is taken if it is None, or a twin of it for the chip
+    loops        kernel_viper, which is taken if it is None, or a twin of it for the chip
     like         Accumulator with the same layout and calibration, whose tables are taken over
 
     A *stretch* is a mains cycle, or what there is of one.  A *segment* is a run of frames of one
@@ -78,7 +78,7 @@ class Accumulator:
     differences.
     """
 
-    def __init__(self, layout, calibration, sink, scan=None, like=None):
+    def __init__(self, layout, calibration, sink, loops=None, like=None):
         self._sink = sink
         self._tick_hz = layout.tick_hz
         self._ticks = layout.frame_ticks
@@ -86,7 +86,7 @@ class Accumulator:
         self._most = max(2, layout.tick_hz // (layout.frame_ticks * _SLOWEST_HZ))
         self.elements = (Element(layout, calibration, 0), Element(layout, calibration, 1))
         self._sums = Sums(
-            layout, self.elements, calibration.adc, scan, like._sums if like else None
+            layout, self.elements, calibration.adc, loops, like._sums if like else None
         )
         one, two = self.elements
         self._scales = Scales(layout.tick_hz, (one.v_nv, two.v_nv), (one.i_na, two.i_na))
@@ -242,6 +242,7 @@ class Accumulator:
         seen.
         """
         n = self._n
+        length = 0
         whole = False
         if crossed and self._at_crossing:
             # The crossing is behind the frame before the first of the next stretch.
@@ -274,6 +275,7 @@ class Accumulator:
         if crossed:
             cycles = self._cycles
             self._sums.look_after(cycles.blind, cycles.is_found)
+            self._sums.phasors.follow(fraction, length if whole else 0)
         else:
             self._sums.look_after(0, False)
 
@@ -474,15 +476,13 @@ class Accumulator:
         w = self._window
         raws = self._raws
         w.frames = n = raws[0]
+        known = self._unbroken and self._sums.phasors.is_known
         fundamental = self._sums.phasors.take()
-        known = False
         angle2 = self._angle2
         if self._unbroken:
             self._measure_span()
             angle2 = frame_angle2_q32(w.cycles * self._ticks << 12, w.span_q12)
             self._target = _target(w.cycles * self._tick_hz // w.ticks)
-            # Correlated at a frequency that is off by less than 0.2 %, a phasor is right.
-            known = abs(angle2 - self._angle2) < angle2 >> 8
         if self._window_seen and self._last_seen:
             w.whole = self._unbroken
         else:
@@ -512,7 +512,7 @@ class Accumulator:
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
         w.means = [e.means for e in self.elements]
         if known:
-            self._cycles.check(*self._sums.reference_phasor(fundamental), self._fraction)
+            self._cycles.check(*self._sums.reference_phasor(fundamental))
             w.points = fundamental[0]
             w.across = self._across(fundamental)
         if self._unbroken:

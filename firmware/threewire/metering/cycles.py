@@ -113,13 +113,12 @@ class Cycles:
         self._within = max(self.length // part, _FEWEST << 12)
         self.blind = (self.length + self._shift - self._within) >> 12
 
-    def check(self, re, im, fraction):
-        """Takes the reference's fundamental phasor in the first frame of a window that began at a
-        crossing, `fraction`/4096 of a frame behind the frame before.  Where that was no zero
-        crossing of the fundamental the next is due elsewhere."""
+    def check(self, re, im):
+        """Takes the reference's fundamental phasor at the crossing that a window began with.
+        Where that was no zero crossing of the fundamental the next is due elsewhere."""
         if not self.is_found:
             return
-        angle = turn_q12(re, im) - ((4096 - fraction) << 12) // self.length
+        angle = turn_q12(re, im)
         self._is_proven = abs(angle) <= _OFF_TURN
         if not self._is_proven:
             self._shift = -angle * self.length >> 12

@@ -52,7 +52,7 @@ class Fill:
         self._told = told = array("i", [0] * _ZERO + [MID] * _MOST_SLOTS)
         told[_SIZE] = frames
         told[_STRIDE] = stride
-        told[_SINE] = 2 * (words[PHASORS] + SINE)
+        told[_SINE] = words[PHASORS] + SINE
         self._usual = (second_q12 // 50, second_q12 // 60)
         self._cycle = second_q12 // hertz  # length by which gaps are filled
         self._since = 0  # 1/4096 frames since a crossing was seen
@@ -147,7 +147,6 @@ def _mark(seen: ptr8, at: int, end: int):
 
 @micropython.viper
 def _repeat(codes: ptr16, seen: ptr8, told: ptr32, words: ptr32):
-    halves = ptr16(words)
     at = told[_AT]
     end = told[_END]
     size = told[_SIZE]
@@ -157,8 +156,8 @@ def _repeat(codes: ptr16, seen: ptr8, told: ptr32, words: ptr32):
     sine = told[_SINE]
     quarter = cycle + 2 >> 2
     few = cycle < _FEW
-    # The sine has 1024 entries of a turn: 512 + 512 sin.
-    turn_q14 = (1 << 29) // (told[_CYCLE] >> 7)
+    # The sine has 512 entries of a turn.
+    turn_q14 = (1 << 28) // (told[_CYCLE] >> 7)
     sin_near = 0
     sin_far = 0
     sin_apart = 0
@@ -214,11 +213,12 @@ def _repeat(codes: ptr16, seen: ptr8, told: ptr32, words: ptr32):
                         near = cycle
                 if near < cycle and far < size:
                     how = 2
-                    sin_near = halves[sine + ((near * turn_q14 + 8192 >> 14) & 1023)] - 512
-                    sin_far = halves[sine + ((far * turn_q14 + 8192 >> 14) & 1023)] - 512
-                    sin_apart = (
-                        halves[sine + (((far - near) * turn_q14 + 8192 >> 14) & 1023)] - 512
-                    )
+                    sin_near = words[sine + (near * turn_q14 + 8192 >> 14 & 511)]
+                    sin_near = (sin_near & 0xFFFF ^ 0x8000) - 0x8000
+                    sin_far = words[sine + (far * turn_q14 + 8192 >> 14 & 511)]
+                    sin_far = (sin_far & 0xFFFF ^ 0x8000) - 0x8000
+                    sin_apart = words[sine + ((far - near) * turn_q14 + 8192 >> 14 & 511)]
+                    sin_apart = (sin_apart & 0xFFFF ^ 0x8000) - 0x8000
                     source = one
                     mirrored = other
         k = 0

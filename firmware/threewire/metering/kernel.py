@@ -1,14 +1,10 @@
-"""The kernel's state: where the per-sample sums are kept, and what else sees frames than `scan`.
+"""The kernel's state: where the per-sample sums are kept.
 
-Flow: sampler -> KERNEL (`scan`) -> accumulator -> registers.  `scan`, in kernel_viper.py and for
-some chips in kernel_thumb.py, walks interleaved ADC codes, adds up what one mains cycle needs and
-stops at the frame where the next cycle starts.  It knows nothing of volts, gains or time: all of
-that is applied to the sums, once a cycle.
-
-Viper works on machine words, 32 bits on the chips and 64 on a PC, and must give the same sums on
-both: no intermediate leaves the int32 range, and a word loaded from the state is either known to
-be non-negative or only added to and stored again, because a `ptr32` load extends with zeros on 64
-bits.
+Flow: sampler -> KERNEL (`scan`, `correlate`) -> accumulator -> registers.  The two loops are in
+kernel_viper.py and for some chips in kernel_thumb.py.  `scan` walks interleaved ADC codes, adds up
+what one mains cycle needs and stops at the frame where the next cycle starts; `correlate` looks at
+some of the same frames for the phasors (phasors.py).  They know nothing of volts, gains or time:
+all of that is applied to the sums, once a cycle.
 """
 
 from array import array
@@ -52,17 +48,19 @@ PHASORS = const(34)  # where the words of phasors.py begin
 # So many of the next codes, a multiple of the stride, are not looked at for a crossing.
 BLIND = const(35)
 WORDS = const(36)
-# Words for `correlate`, from st[PHASORS] on.  The phase is 24 bits of a turn; the sine has 1024
-# entries of a turn and a quarter more for the cosine, 16-bit halves of words: 512 * sin + 512.
+# Words for `correlate`, from st[PHASORS] on.  The phase is 24 bits of a turn; there are 512 words
+# of a turn, 512 times the cosine in the high half and 512 times the sine in the low one.
 STEP = const(0)  # codes from one frame looked at to the next
 TURN = const(1)  # phase from one to the next
 AHEAD = const(2)  # codes from here to the next frame to look at
-_PHASE = const(3)
+PHASE = const(3)  # of that
 _COUNT = const(4)  # frames looked at
 _COS = const(5)  # sums of the cosine, and of x1, y1, x2, y2 less mid-scale times it
 _SIN = const(10)  # and of the sine
 SINE = const(15)
-# A window has at most 0.5 s * 2500 Hz frames: 1250 * 512 * 2152 = 1.4e9 < 2**31.
+ENTRIES = const(512)
+# A window has at most 0.3 s * 8000 Hz frames, over which a sine's size is 2 / pi in the mean:
+# 2400 * 512 * 2152 * 2 / pi = 1.7e9 < 2**31.
 SCALE = const(512)
 
 MID = const(2048)  # mid-scale of 12 bits
@@ -77,7 +75,7 @@ _LOW = const(4095)
 def state(corrected=None):
     """A cleared state: array of WORDS int32, FRESH set; behind them those of `correlate`, and the
     4096 corrected codes that the iterable gives, if there is one, as 16-bit halves of words."""
-    size = WORDS + SINE + 640
+    size = WORDS + SINE + ENTRIES
     words = array("i", bytes(4 * (size + 2048 if corrected else size)))
     words[FRESH] = 1
     words[PHASORS] = WORDS
@@ -110,81 +108,6 @@ def table_entry(words, code):
     if not words[TABLE]:
         return code
     return words[(words[TABLE] >> 2) + (code >> 1)] >> 16 * (code & 1) & 0xFFFF
-
-
-@micropython.viper
-def correlate(codes: ptr16, pos: int, end: int, st: ptr32):
-    """Correlate every STEP-th of the frames at codes[pos:end], which follow on those before, with
-    sine and cosine (see phasors.py)."""
-    base = st[PHASORS]
-    pos += st[base + AHEAD]
-    step = st[base + STEP]
-    turn = st[base + TURN]
-    phase = st[base + _PHASE]
-    table = st[TABLE] >> 1
-    halves = ptr16(st)
-    x1s = st[X1]
-    y1s = st[Y1]
-    x2s = st[X2]
-    y2s = st[Y2]
-    sine = 2 * (base + SINE)
-    n = 0
-    c = 0
-    s = 0
-    c0 = 0
-    c1 = 0
-    c2 = 0
-    c3 = 0
-    s0 = 0
-    s1 = 0
-    s2 = 0
-    s3 = 0
-    while pos < end:
-        k = sine + (phase >> 14)
-        sin = halves[k] - SCALE
-        cos = halves[k + 256] - SCALE
-        phase = (phase + turn) & 0xFFFFFF
-        x1 = codes[pos + x1s]
-        y1 = codes[pos + y1s]
-        x2 = codes[pos + x2s]
-        y2 = codes[pos + y2s]
-        if table:
-            x1 = halves[table + x1]
-            y1 = halves[table + y1]
-            x2 = halves[table + x2]
-            y2 = halves[table + y2]
-        x1 -= MID
-        y1 -= MID
-        x2 -= MID
-        y2 -= MID
-        n += 1
-        c += cos
-        s += sin
-        c0 += x1 * cos
-        s0 += x1 * sin
-        c1 += y1 * cos
-        s1 += y1 * sin
-        c2 += x2 * cos
-        s2 += x2 * sin
-        c3 += y2 * cos
-        s3 += y2 * sin
-        pos += step
-    st[base + AHEAD] = pos - end
-    st[base + _PHASE] = phase
-    k = base + _COUNT
-    st[k] = st[k] + n
-    k = base + _COS
-    st[k] = st[k] + c
-    st[k + 1] = st[k + 1] + c0
-    st[k + 2] = st[k + 2] + c1
-    st[k + 3] = st[k + 3] + c2
-    st[k + 4] = st[k + 4] + c3
-    k = base + _SIN
-    st[k] = st[k] + s
-    st[k + 1] = st[k + 1] + s0
-    st[k + 2] = st[k + 2] + s1
-    st[k + 3] = st[k + 3] + s2
-    st[k + 4] = st[k + 4] + s3
 
 
 @micropython.viper

@@ -1,8 +1,11 @@
-"""`scan`, the only code that sees every frame, in viper: for the host, and for chips that have no
-twin of it in assembler.
+"""The two loops over frames in viper: for the host, and for chips that have no twin of them in
+assembler.
 
-Flow: sampler -> SCAN -> accumulator.  kernel.py tells where sums are kept, and what viper asks of
-code that PCs run too.  A board whose chip runs kernel_thumb.py does not carry this file.
+Flow: sampler -> SCAN, CORRELATE -> accumulator.  kernel.py tells where sums are kept.  Viper works
+on machine words, 32 bits on the chips and 64 on a PC, and must give the same sums on both: no
+intermediate leaves the int32 range, and a word loaded from the state is either known to be
+non-negative, only added to and stored again, or given its sign, because a `ptr32` load extends
+with zeros on 64 bits.  A board whose chip runs kernel_thumb.py does not carry this file.
 """
 
 import micropython
@@ -36,7 +39,16 @@ _YY1 = const(27)
 _XX2 = const(29)
 _YY2 = const(31)
 _TABLE = const(33)
+_PHASORS = const(34)
 _BLIND = const(35)
+_STEP = const(0)
+_TURN = const(1)
+_AHEAD = const(2)
+_PHASE = const(3)
+_COUNT = const(4)
+_COS = const(5)
+_SIN = const(10)
+_SINE = const(15)
 _MID = const(2048)
 _FOLD = const(256)
 _LOW_BITS = const(12)
@@ -180,3 +192,79 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
     st[_ARMED] = armed
     st[_BLIND] = seeing - pos if seeing > pos else 0
     return pos
+
+
+@micropython.viper
+def correlate(codes: ptr16, pos: int, end: int, st: ptr32):
+    """Correlate every STEP-th of the frames at codes[pos:end], which follow on those before, with
+    sine and cosine (see phasors.py)."""
+    base = st[_PHASORS]
+    pos += st[base + _AHEAD]
+    step = st[base + _STEP]
+    turn = st[base + _TURN]
+    phase = st[base + _PHASE]
+    table = st[_TABLE] >> 1
+    halves = ptr16(st)
+    x1s = st[_X1]
+    y1s = st[_Y1]
+    x2s = st[_X2]
+    y2s = st[_Y2]
+    sine = base + _SINE
+    n = 0
+    c = 0
+    s = 0
+    c0 = 0
+    c1 = 0
+    c2 = 0
+    c3 = 0
+    s0 = 0
+    s1 = 0
+    s2 = 0
+    s3 = 0
+    while pos < end:
+        both = st[sine + (phase >> 15)]
+        # Halves with a sign, whether or not the word was extended with zeros.
+        sin = ((both & 0xFFFF) ^ 0x8000) - 0x8000
+        cos = (((both >> 16) & 0xFFFF) ^ 0x8000) - 0x8000
+        phase = (phase + turn) & 0xFFFFFF
+        x1 = codes[pos + x1s]
+        y1 = codes[pos + y1s]
+        x2 = codes[pos + x2s]
+        y2 = codes[pos + y2s]
+        if table:
+            x1 = halves[table + x1]
+            y1 = halves[table + y1]
+            x2 = halves[table + x2]
+            y2 = halves[table + y2]
+        x1 -= _MID
+        y1 -= _MID
+        x2 -= _MID
+        y2 -= _MID
+        n += 1
+        c += cos
+        s += sin
+        c0 += x1 * cos
+        s0 += x1 * sin
+        c1 += y1 * cos
+        s1 += y1 * sin
+        c2 += x2 * cos
+        s2 += x2 * sin
+        c3 += y2 * cos
+        s3 += y2 * sin
+        pos += step
+    st[base + _AHEAD] = pos - end
+    st[base + _PHASE] = phase
+    k = base + _COUNT
+    st[k] = st[k] + n
+    k = base + _COS
+    st[k] = st[k] + c
+    st[k + 1] = st[k + 1] + c0
+    st[k + 2] = st[k + 2] + c1
+    st[k + 3] = st[k + 3] + c2
+    st[k + 4] = st[k + 4] + c3
+    k = base + _SIN
+    st[k] = st[k] + s
+    st[k + 1] = st[k + 1] + s0
+    st[k + 2] = st[k + 2] + s1
+    st[k + 3] = st[k + 3] + s2
+    st[k + 4] = st[k + 4] + s3

@@ -24,7 +24,7 @@ class Meter:
     layout, calibration  what is measured, and with which constants; the latter is kept
     on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh",
                          "ten", "reverse"); ticks since the first frame
-    scan                 the kernel, where the chip has a faster twin of it
+    loops                the kernel's, where the chip has a faster twin of kernel_viper
     like                 a Meter with the same layout and calibration, to be made quickly
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
@@ -36,12 +36,12 @@ class Meter:
     estimated    Registers of the energy estimated for them, which `registers` includes
     """
 
-    def __init__(self, layout, calibration, on_edge=None, on_window=None, scan=None, like=None):
+    def __init__(self, layout, calibration, on_edge=None, on_window=None, loops=None, like=None):
         self.tick_hz = layout.tick_hz
         self.calibration = calibration
         self._on_window = on_window
         self._accumulator = Accumulator(
-            layout, calibration, self, scan, like._accumulator if like else None
+            layout, calibration, self, loops, like._accumulator if like else None
         )
         self.feed = self._accumulator.feed
         unit = raw_per_wh(layout.tick_hz)

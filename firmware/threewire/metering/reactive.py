@@ -1,11 +1,18 @@
 """Reactive energy by quadrant: varh of the mains frequency, per element and of their sum.
 
 Flow: windows -> REACTIVE -> telemetry.  Quadrants are those of IEC 62053-23: I delivers watts and
-lags, II receives and lags, III receives and leads, IV delivers and leads.
+lags, II receives and lags, III receives and leads, IV delivers and leads.  Where the watts are too
+few to tell which way they flow (a capacitor's are noise, and its phase's error) they count as they
+did last.
 """
+
+from micropython import const
 
 from threewire.metering.readings import raw_vars
 from threewire.metering.registers import Register
+
+# Watts under this part of the var, 0.45 degrees, have no direction.
+_CLEAR_PART = const(128)
 
 
 def raw_per_varh(tick_hz):
@@ -25,6 +32,7 @@ class Reactive:
         self._most = tick_hz  # more than this is not waited for: the voltage is missing
         self._ticks = 0  # of windows that await one whose phasors are known
         self._latest = None
+        self._received = [False] * 3  # which way the watts flowed last, of what has quadrants
 
     def add(self, window):
         """Adds a window: what it lacks in phasors is taken to be like the next that has them."""
@@ -33,7 +41,7 @@ class Reactive:
             if self._ticks > self._most:
                 self._ticks = self._most
             return
-        flows = [(window.energy[k], raw_vars(window, k)) for k in (0, 1)]
+        flows = [(window.energy[k] // window.ticks >> 32, raw_vars(window, k)) for k in (0, 1)]
         flows.append((flows[0][0] + flows[1][0], flows[0][1] + flows[1][1]))
         self._latest = flows
         self.finish()
@@ -49,10 +57,12 @@ class Reactive:
         return [[r.value() for r in registers] for registers in self.quadrants]
 
     def _book(self, which, watts, var, ticks):
-        if var >= self._least:
-            quadrant = 0 if watts >= 0 else 1
-        elif var <= -self._least:
-            quadrant = 3 if watts >= 0 else 2
-        else:
+        if abs(var) < self._least:
             return
+        if abs(watts) >= max(self._least, abs(var) // _CLEAR_PART):
+            self._received[which] = watts < 0
+        if self._received[which]:
+            quadrant = 1 if var > 0 else 2
+        else:
+            quadrant = 0 if var > 0 else 3
         self.quadrants[which][quadrant].add(abs(var) * ticks)

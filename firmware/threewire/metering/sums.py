@@ -28,7 +28,6 @@ from threewire.metering.kernel import (
     XX1,
     XY1,
     XY2,
-    correlate,
 )
 from threewire.metering.phasors import Phasors
 
@@ -46,18 +45,19 @@ _NOISE_LIMIT_Q8 = const(1024)
 class Sums:
     """The kernel's sums over a run of frames.
 
-    scan       kernel_viper.scan, which is taken if it is None, or a twin of it for the chip
+    loops      kernel_viper, which is taken if it is None, or a twin of it for the chip
     like       Sums of the same layout and adc, whose tables are taken over; or None
     frames     in the sums so far
     reference  0 or 1: whose voltage bounds the cycles
     phasors    Phasors of the same frames, which run on until they are taken
     """
 
-    def __init__(self, layout, elements, adc, scan, like=None):
-        if scan is None:
+    def __init__(self, layout, elements, adc, loops, like=None):
+        if loops is None:
             # Boards with a twin of it do not carry this one.
-            from threewire.metering.kernel_viper import scan
-        self._scan = scan
+            from threewire.metering import kernel_viper as loops
+        self._scan = loops.scan
+        self._correlate = loops.correlate
         self._elements = elements
         self._stride = layout.stride
         self._arm_depth = [
@@ -130,7 +130,7 @@ class Sums:
         st = self._st
         stop = self._scan(codes, pos, end, st)
         self.frames += (stop - pos) // self._stride
-        correlate(codes, pos, stop, st)
+        self._correlate(codes, pos, stop, st)
         return stop
 
     def fraction(self, codes, pos):

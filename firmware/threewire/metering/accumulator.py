@@ -92,6 +92,7 @@ class Accumulator:
         self._scales = Scales(layout.tick_hz, (one.v_nv, two.v_nv), (one.i_na, two.i_na))
         self._varying = any(calibration.phase_by_ma)
         self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
+        self._sums.phasors.tune(self._angle)
         self._target = _target(layout.nominal_hz)
         self._cycles = Cycles(layout.frame_ticks, layout.tick_hz)
         self._started = False
@@ -109,6 +110,7 @@ class Accumulator:
         self._half = 0  # at how many of them to report half a cycle; 0: not at all
         self._carried = _NOTHING  # what it got from segments that ended within it
         self._booked = _NOTHING  # energies and frames of the segment that stretches already have
+        self._before = None  # its sums and squares then, where the phase depends on the current
         self._new_window(0)
 
     # ---- frames to stretches
@@ -293,9 +295,12 @@ class Accumulator:
     @micropython.native
     def _settle(self, whole, crossed, fraction):
         """One stretch with known offsets.  Returns what the sink says to it."""
-        energies = self._energies(self._sums.raw())
+        raw = self._sums.raw()
+        energies = self._energies(raw)
         e1, e2, ticks = self._gained(energies)
         self._booked = (energies[0], energies[1], self._sums.frames)
+        if self._varying:
+            self._before = (list(raw), self._sums.squares())
         self._carried = _NOTHING
         return self._hand_on(e1, e2, ticks, whole, crossed, fraction)
 
@@ -323,12 +328,34 @@ class Accumulator:
 
     @micropython.native
     def _energies(self, raw):
+        if self._varying:
+            return self._energies_by_current(raw, self._sums.squares())
         n, sx1, sy1, s1, d1, slip1, sx2, sy2, s2, d2, slip2 = raw
         one, two = self.elements
         return (
             one.energy(*one.central(n, sx1, sy1, s1, d1, slip1)),
             two.energy(*two.central(n, sx2, sy2, s2, d2, slip2)),
         )
+
+    def _energies_by_current(self, raw, squares):
+        """As `_energies`, where the phase depends on the current: that of the stretch counts for
+        what the segment has gained since the last one."""
+        gained = raw
+        if self._before:
+            old, old_squares = self._before
+            gained = [a - b for a, b in zip(raw, old)]
+            squares = [a - b for a, b in zip(squares, old_squares)]
+        n = gained[0]
+        energies = self._booked[:2]
+        if n:
+            made = []
+            for k, e in enumerate(self.elements):
+                sum_x, sum_y, s0, step, slip = gained[5 * k + 1 : 5 * k + 6]
+                if e.rows:
+                    e.adapt(n, sum_x, sum_y, *squares[2 * k : 2 * k + 2])
+                made.append(energies[k] + e.energy(*e.central(n, sum_x, sum_y, s0, step, slip)))
+            energies = made
+        return energies
 
     @micropython.native
     def _gained(self, energies):
@@ -370,6 +397,7 @@ class Accumulator:
         else:
             self._waiting.append((list(raw), sums.take_squares(), self._ticks, ending))
         self._booked = _NOTHING
+        self._before = None
         sums.restart()
 
     def _add_to_window(self, energies):
@@ -424,7 +452,10 @@ class Accumulator:
             self._ticks = ticks
             self._reweigh()
             self._join(raw, squares)
-            e1, e2 = energies = self._energies(raw)
+            if self._varying:
+                e1, e2 = energies = self._energies_by_current(raw, squares)
+            else:
+                e1, e2 = energies = self._energies(raw)
             self._add_to_window(energies)
             c1, c2, t = self._carried
             self._carried = (c1 + e1, c2 + e2, t + raw[0] * ticks)
@@ -443,7 +474,6 @@ class Accumulator:
         """Takes note of the square of the phase that a frame spans."""
         self._angle2 = angle2
         self._angle = isqrt(angle2 << 32)
-        self._sums.phasors.tune(self._angle)
         self._reweigh()
 
     def _reweigh(self):

@@ -6,9 +6,12 @@ Flow: layout, calibration -> ELEMENT -> accumulator, readings.
 import micropython
 
 from threewire.metering import phasors
-from threewire.metering.intmath import nearest, shift_weight_q24, sin_q30
+from threewire.metering.intmath import isqrt_word, nearest, shift_weight_q24, sin_q30
 
 _QUARTER_TURN_Q30 = 1686629713
+# Weights by current are made anew where the phase of a frame, squared, or its time have changed by
+# this part: it moves them by 1e-6.
+_WEIGHTS_PART = 256
 
 
 class Element:
@@ -40,6 +43,14 @@ class Element:
         if not self.x_is_i:
             self.x_slot, self.y_slot = self.v_slot, self.i_slot
         self.offsets = (0, 0)
+        # Where the phase depends on the current: [rms of the current in 1/8 count, its weights w0
+        # + w1 and w1] for each row of the table.
+        self.rows = None
+        if calibration.phase_by_ma[k]:
+            self.rows = [
+                [nearest(ma * 8000000, self.i_na), 0, 0] for ma, _ in calibration.phase_by_ma[k]
+            ]
+        self._weighed = (0, 0)
 
     @property
     def means(self):
@@ -62,12 +73,47 @@ class Element:
 
     def weigh(self, angle_q32, angle2_q32, frame_ticks, tick_hz):
         """Sets the weights for the phase that a frame spans (and its square) and frame time."""
-        f = nearest((self._delay_ns * tick_hz) << 24, frame_ticks * 1000000000)
-        self._w1 = shift_weight_q24(f, angle2_q32)
-        self._w01 = self._w1 + shift_weight_q24((1 << 24) - f, angle2_q32)
         self._gain = self.power_gain * frame_ticks
+        f = self._frames_q24(self._delay_ns, frame_ticks, tick_hz)
         delay_q30 = (f * angle_q32) >> 26
         self._turn = (sin_q30(_QUARTER_TURN_Q30 - delay_q30), sin_q30(delay_q30))
+        if not self.rows:
+            self._w01, self._w1 = _weights(f, angle2_q32)
+            return
+        angle2, ticks = self._weighed
+        if (
+            abs(angle2_q32 - angle2) * _WEIGHTS_PART > angle2_q32
+            or abs(frame_ticks - ticks) * _WEIGHTS_PART > frame_ticks
+        ):
+            self._weighed = (angle2_q32, frame_ticks)
+            for row, (_, ns) in zip(self.rows, self._calibration.phase_by_ma[self._k]):
+                ahead_ns = self._skew_ns + ns
+                delay_ns = ahead_ns if self.x_is_i else -ahead_ns
+                f = self._frames_q24(delay_ns, frame_ticks, tick_hz)
+                row[1:] = _weights(f, angle2_q32)
+
+    def _frames_q24(self, ns, frame_ticks, tick_hz):
+        return nearest((ns * tick_hz) << 24, frame_ticks * 1000000000)
+
+    def adapt(self, n, sum_x, sum_y, xx, yy):
+        """Takes the weights for the current of n frames, given their sums and those of the squares:
+        between two rows in proportion, beyond them the nearest one's."""
+        offset = self.offsets[0 if self.x_is_i else 1]
+        sums, squares = (sum_x, xx) if self.x_is_i else (sum_y, yy)
+        square = ((squares << 8) - (offset * sums << 5) + n * offset * offset) // n
+        rms = isqrt_word(max(0, min(square >> 2, 0x3FFFFFFF)))
+        below = self.rows[0]
+        for row in self.rows:
+            if rms <= row[0]:
+                break
+            below = row
+        at, w01, w1 = row
+        span = at - below[0]
+        if rms < at and span > 0:
+            short = at - rms
+            w01 -= (w01 - below[1]) * short // span
+            w1 -= (w1 - below[2]) * short // span
+        self._w01, self._w1 = w01, w1
 
     @micropython.native
     def central(self, n, sum_x, sum_y, s0, step, slip):
@@ -95,3 +141,9 @@ class Element:
         if not self.x_is_i:
             im = -im
         return (re, im) if self.power_gain > 0 else (-re, -im)
+
+
+def _weights(f_q24, angle2_q32):
+    """(w0 + w1, w1) for a delay of f frames."""
+    w1 = shift_weight_q24(f_q24, angle2_q32)
+    return w1 + shift_weight_q24((1 << 24) - f_q24, angle2_q32), w1

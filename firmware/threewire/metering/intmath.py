@@ -4,6 +4,8 @@ Everything here gives the same digits on every port: no float is involved.  Angl
 frame is a small part of a mains cycle), so they are carried as squares and expanded in series.
 """
 
+import micropython
+
 # 4 * pi**2 and 2 * pi in Q32: 39.47841760435743 and 6.283185307179586 * 2**32, rounded.
 FOUR_PI2_Q32 = 169558512509
 TWO_PI_Q32 = 26986075409
@@ -29,6 +31,21 @@ def isqrt(n):
         if y >= x:
             return x
         x = y
+
+
+@micropython.viper
+def isqrt_word(n: int) -> int:
+    """As isqrt, for n < 2**30; quick."""
+    root = 0
+    bit = 1 << 28
+    while bit:
+        if n >= root + bit:
+            n -= root + bit
+            root = (root >> 1) + bit
+        else:
+            root >>= 1
+        bit >>= 2
+    return root
 
 
 def frame_angle2_q32(cycles, frames):

@@ -32,9 +32,9 @@ _HALF_COUNT_Q36 = const(1 << 26)
 _RATE_HZ = const(4000)
 # The sine may be so much of a turn ahead or behind, 1.4 degrees, in 2**-20.
 _OFF = const(4096)
-# Where a cycle differs from what it was taken for by more than this part, 0.8 %, its phasor is not
+# Where a cycle differs from what it was taken for by more than this part, 3 %, its phasor is not
 # known.
-_KNOWN_PART = const(128)
+_KNOWN_PART = const(32)
 
 
 def _write_sine(words, at):

@@ -175,10 +175,15 @@ class Sums:
         raw[10] = self._before_x2 - st[PREV_X2]
         return raw
 
-    def take_squares(self):
-        """Takes out [sum x**2, sum y**2] of element 1, then of element 2."""
+    def squares(self):
+        """[sum x**2, sum y**2] of element 1, then of element 2."""
         st = self._st
-        squares = [(st[k] << 12) + st[k + 1] for k in range(XX1, TABLE, 2)]
+        return [(st[k] << 12) + st[k + 1] for k in range(XX1, TABLE, 2)]
+
+    def take_squares(self):
+        """Takes out `squares`."""
+        st = self._st
+        squares = self.squares()
         for k in range(XX1, TABLE):
             st[k] = 0
         return squares

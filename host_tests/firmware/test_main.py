@@ -119,9 +119,7 @@ class Program:
         self.stand_ins: list[DmaStandIn] = []
         with installed(machine, self.board), pytest.MonkeyPatch.context() as patch:
             # CPython assembles no Thumb; its twin in Python does the same (test_kernel_thumb).
-            twin = SimpleNamespace(
-                loops=importlib.import_module("threewire.metering.kernel_viper")
-            )
+            twin = importlib.import_module("threewire.metering.kernel_viper")
             patch.setitem(sys.modules, "threewire.metering.kernel_thumb", twin)
             if kind == "dma":
                 sampler = type(

@@ -18,6 +18,7 @@ from host_tests.rigs.meter_runs import (
     blocks,
     board,
     convert,
+    default_board,
     flat,
     front_end,
     run,
@@ -70,6 +71,42 @@ def test_noise_alone_is_no_current() -> None:
     for reading in (one, two):
         assert reading.amps_ua * 1e-6 < 0.06
         assert abs(reading.watts_uw) * 1e-6 < 1
+
+
+EDGES = {
+    "dimmed to 90 degrees": lambda t: np.where(
+        np.mod(120 * t, 1) > 0.5, np.sin(120 * np.pi * t), 0
+    ),
+    "dimmed to 135 degrees": lambda t: np.where(
+        np.mod(120 * t, 1) > 0.75, np.sin(120 * np.pi * t), 0
+    ),
+    "rectifier": lambda t: np.where(
+        np.abs(np.mod(120 * t, 1) - 0.5) < 0.04, np.sign(np.sin(120 * np.pi * t)), 0
+    ),
+}
+
+
+@pytest.mark.parametrize(("amps", "percent"), [(0.5, 1.5), (1.0, 0.5), (4.0, 0.05)])
+@pytest.mark.parametrize("name", EDGES)
+def test_a_loads_own_edges_are_no_noise(name: str, amps: float, percent: float) -> None:
+    """Within what the noise of 20 s leaves, against the rms of the wave at its own samples."""
+    layout, wave = default_board(), EDGES[name]
+    t = np.arange(0, 20, layout.frame_ticks / layout.tick_hz)
+    its = t + layout.slot_ns["i1"] * 1e-9
+    size = amps / math.sqrt(np.mean(wave(its) ** 2))
+    waves = {**split_phase((0, 0)), "i1": lambda at: size * wave(at)}
+    codes = convert(waves, 20, layout, noise=1.2)
+    one, _, _ = run(codes, layout).readings()
+    assert one.amps_ua * 1e-6 == pytest.approx(amps, rel=percent / 100)
+
+
+def test_a_half_wave_loads_amperes_are_without_their_dc() -> None:
+    """As a CT passes it: sqrt(1/4 - 1/pi**2) of the sine's crest."""
+    waves = {**split_phase((0, 0)), "i1": lambda t: 50 * np.maximum(np.sin(120 * np.pi * t), 0)}
+    one, _, _ = run(convert(waves, 4)).readings()
+    amps = 50 * math.sqrt(0.25 - 1 / math.pi**2)
+    assert one.amps_ua * 1e-6 == pytest.approx(amps, rel=2e-3)
+    assert one.power_factor_ppm * 1e-6 == pytest.approx(25 / math.sqrt(2) / amps, rel=5e-3)
 
 
 def with_harmonics(wave: Wave, rms: float, hertz: float, parts: dict[int, float]) -> Wave:

@@ -58,7 +58,7 @@ CALIBRATIONS: dict[str, dict[str, Any]] = {
 HEAPS = {
     ("micropython", False): "256k",
     ("i386", False): "136k",
-    ("i386", True): "160k",
+    ("i386", True): "176k",
 }
 
 

@@ -45,6 +45,9 @@ _OFFSET_PART = const(4)
 _LONGEST_WAIT = const(4)
 # Where there are crossings: two cycles alike come within so many stretches after a dip.
 _LONGEST_FOR_CYCLES = const(8)
+# Frames that noise is looked for in, and the part of the difference by which it is followed.
+_NOISE_FRAMES = const(24)
+_NOISE_PART = const(8)
 # Gaps up to this part of a second are filled, as long as there was another within so many seconds:
 # between longer ones there is a whole window, whose power tells more...
 _FILLED_PART = const(3)
@@ -111,6 +114,7 @@ class Accumulator:
         self._carried = _NOTHING  # what it got from segments that ended within it
         self._booked = _NOTHING  # energies and frames of the segment that stretches already have
         self._before = None  # its sums and squares then, where the phase depends on the current
+        self._noise = None  # of each current, once it has been looked at
         self._new_window(0)
 
     # ---- frames to stretches
@@ -135,6 +139,7 @@ class Accumulator:
             self._reweigh()
         if self._noise is None and frames > 3:
             self._noise = sums.noise(codes, pos, frames)
+            self._wants_noise = True
         sure = pos
         if self._fill:
             # A crossing at its very first frame may be the seam.
@@ -157,6 +162,8 @@ class Accumulator:
             self._n += (pos - start) // stride
             if pos < end:
                 self._close(True, sums.fraction(codes, pos), pos >= sure)
+                if self._wants_noise and not self._filled:
+                    self._look_at_noise(codes, pos, (total - pos) // stride)
             elif self._n >= limit:
                 if self._half:
                     self._half = 0
@@ -165,6 +172,17 @@ class Accumulator:
                     self._close(False, 0, False)
                     # Perhaps only this element's voltage is missing.
                     sums.bound_by(1 - sums.reference)
+
+    def _look_at_noise(self, codes, pos, frames):
+        """Follows the converter's noise, by frames behind a crossing: there dimmers and rectifiers
+        have no edges."""
+        if frames < _NOISE_FRAMES:
+            return
+        self._wants_noise = False
+        self._noise = [
+            (old * (_NOISE_PART - 1) + new + _NOISE_PART // 2) // _NOISE_PART
+            for old, new in zip(self._noise, self._sums.noise(codes, pos, _NOISE_FRAMES))
+        ]
 
     def _keep(self, codes, pos, frames):
         """Keeps frames for the next gap, until there has been none for a while.  Returns how many
@@ -492,7 +510,7 @@ class Accumulator:
         self._fraction = fraction  # of the crossing it begins at...
         self._last_fraction = fraction  # ...and of the latest
         self._window_seen = self._last_seen = self._begun_seen
-        self._noise = None  # of each current, once it has been looked at
+        self._wants_noise = True
 
     def _measure_span(self):
         """Notes the window's cycles so far and the time between the crossings that bound them."""

@@ -96,7 +96,7 @@ class Element:
         return nearest((ns * tick_hz) << 24, frame_ticks * 1000000000)
 
     def adapt(self, n, sum_x, sum_y, xx, yy):
-        """Takes the weights for the current of n frames, given their sums and those of the squares:
+        """Takes the weights for the current of n frames, given their sums and those of squares:
         between two rows in proportion, beyond them the nearest one's."""
         offset = self.offsets[0 if self.x_is_i else 1]
         sums, squares = (sum_x, xx) if self.x_is_i else (sum_y, yy)

@@ -8,7 +8,6 @@ from micropython import const
 
 from threewire.metering import kernel
 from threewire.metering.adc_table import entries
-from threewire.metering.fill import Fill
 from threewire.metering.intmath import nearest
 from threewire.metering.kernel import (
     ARMED,
@@ -36,8 +35,8 @@ from threewire.metering.phasors import Phasors
 _ARM_PART = const(4)
 # Where a crossing is due, this part of it: 7.5 V.
 _DUE_PART = const(4)
-# Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is the
-# load's own high harmonics that are seen.
+# Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is no
+# converter's.
 _NOISE_FRAMES = const(32)
 _NOISE_LIMIT_Q8 = const(1024)
 
@@ -75,6 +74,7 @@ class Sums:
         st[kernel.Y2] = elements[1].y_slot
         self.phasors = Phasors(st, layout.tick_hz // layout.frame_ticks)
         self._raw = [0] * 11
+        self._bins = bytearray(65)  # for `noise`
         self._is_due = False
         self._rise = 0  # in the frame of the latest crossing, in counts
         self.bound_by(0)
@@ -144,6 +144,9 @@ class Sums:
 
     def fill(self, frames, second_q12, hertz):
         """A Fill that keeps so many frames; as Fill."""
+        # A board that loses none has no room for it.
+        from threewire.metering.fill import Fill
+
         return Fill(self._stride, frames, self._st, second_q12, hertz)
 
     def restart(self):
@@ -191,11 +194,14 @@ class Sums:
     def noise(self, codes, pos, frames):
         """Variance (counts**2, Q8) of the converter's noise in each element's current, from up to
         32 of these frames.  A mains wave's third differences are tiny, those of white noise have
-        20 times its variance.
+        20 times its variance, 19 without those that are taken for a load's edges.
         """
         m = min(frames, _NOISE_FRAMES) - 3
         noise = []
         for e in self._elements:
-            total = kernel.third_differences(codes, pos + e.i_slot, m, self._stride)
-            noise.append(min(_NOISE_LIMIT_Q8, (total << 8) // (20 * m)))
+            found = kernel.third_differences(
+                codes, pos + e.i_slot, m << 4 | self._stride, self._bins
+            )
+            total, count = found >> 6, max(1, found & 63)
+            noise.append(min(_NOISE_LIMIT_Q8, (total << 8) // (19 * count)))
         return noise

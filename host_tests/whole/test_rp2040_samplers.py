@@ -32,6 +32,59 @@ def test_the_timer_sampler_meters_without_a_frame_lost():
     assert last["hertz"] == pytest.approx(bench.HERTZ, abs=0.05)
 
 
+LOSING_TICKS = """
+import time
+from machine import disable_irq, enable_irq
+sampler = assembly.sampler
+class Intake:
+    frames = 0
+    gaps = []
+    def feed(self, codes, frames, ticks, first=0):
+        self.frames += frames
+    def gap(self, frames, ticks):
+        self.gaps.append([self.frames, frames])
+intake = Intake()
+def taken():
+    filled, handed = sampler._words[7], sampler._words[8]
+    return intake.frames + (filled - handed + 1) * sampler._frames - sampler._words[4]
+def wait_us(us):
+    since = time.ticks_us()
+    while time.ticks_diff(time.ticks_us(), since) < us:
+        pass
+sampler.start()
+places = []
+for k in range(6):
+    for _ in range(4):
+        wait_us(5300)
+        sampler.pump(intake)
+    before = disable_irq()
+    places.append(taken())
+    wait_us(3000)
+    enable_irq(before)
+for _ in range(6):
+    wait_us(5000)
+    sampler.pump(intake)
+sampler.stop()
+print(intake.frames)
+print(places)
+print(intake.gaps)
+"""
+
+
+def test_ticks_that_are_lost_within_a_block_are_gaps_there():
+    """The hard interrupt notes them with the heap locked, and goes on."""
+    with EmulatedBoard(bench.image_with_sampler(BY_TIMER), inputs=bench.load()) as board:
+        board.wait_reports(1, 30.0)
+        board.interrupt()
+        said = board.execute(LOSING_TICKS, 30.0).splitlines()
+    frames, places, gaps = [json.loads(line) for line in said]
+    # The first is the pause since the firmware was stopped.
+    assert [at for at, _ in gaps[1:]] == places
+    assert all(11 <= lost <= 13 for _, lost in gaps[1:])
+    assert any(at % BY_TIMER["block_frames"] for at in places)
+    assert frames > places[-1]
+
+
 FIFO_OVERFLOW = """
 import time
 meter, sampler = assembly.meter, assembly.sampler

@@ -1,7 +1,8 @@
 """Samples by a periodic timer: works on any port that has machine.Timer and machine.ADC.
 
 Flow: ADC -> TIMER SAMPLER -> meter.  The interrupt stores one frame a tick in a ring of blocks;
-`pump` hands full blocks to the meter with the time they really took, from tick to tick.
+`pump` hands full blocks to the meter with the time they really took, from tick to tick.  Where
+frames were lost it hands over the block in pieces, and tells of each gap between them.
 
 The interrupt allocates nothing: it calls bound methods made beforehand, stores small integers into
 arrays and keeps its counters masked.  It costs about 75 us (emulated RP2040 at 125 MHz, four
@@ -33,6 +34,10 @@ _FOUR = const(9)  # 1: four slots, 0: three
 _WORDS = const(10)
 _COUNT = const(0xFFFF)
 
+# To settle what time is owed a frame is made this part longer or shorter at most: phases are
+# corrected by parts of a frame, and would be out of all proportion in a very short one.
+_SETTLED_PART = const(8)
+
 
 def _input(pin):
     adc = ADC(Pin(pin))
@@ -48,7 +53,7 @@ class TimerSampler:
 
     A tick that is served more than half a period late is left out: its samples would lie about
     when they were taken.  Such frames, those the ring had no room for, and those whose tick was
-    lost are a gap, which the meter is told of.
+    lost are a gap, which the meter is told of right behind the last frame before it.
     """
 
     def __init__(self, board, layout):
@@ -65,13 +70,16 @@ class TimerSampler:
         whole = memoryview(self._codes)
         self._views = [whole[k * size : (k + 1) * size] for k in range(_BLOCKS)]
         self._stamps = array("i", [0] * _BLOCKS)  # ticks_us of each block's first frame
+        # How many were lost right behind each frame of the ring; which blocks have such frames.
+        self._lost = array("i", [0] * (self._frames * _BLOCKS))
+        self._has_gaps = bytearray(_BLOCKS)
         self._words = words = array("i", [0] * _WORDS)
         words[_PERIOD] = self._period_us
         words[_LATE] = (self._period_us - 1) // 2
         words[_FRAMES] = words[_LEFT] = self._frames
         words[_SIZE] = size
         words[_FOUR] = 1 if layout.stride == 4 else 0
-        self._owed_us = 0
+        self._owed = 0  # time that has passed and was not handed over, in ticks of the layout
         self._timer = Timer(sampler["timer"])
         # Only ports that have hard interrupts know the word.
         self._kind = {"hard": True} if sampler["hard"] else {}
@@ -101,20 +109,39 @@ class TimerSampler:
         if late < 0 - words[_LATE]:
             return  # one of those that a stall has piled up: its time has been passed over
         period = words[_PERIOD]
+        lost = 0
         while late >= period:  # ticks were lost
             late -= period
             due += period
+            lost += 1
         words[_DUE] = due + period & _TICKS_MASK
-        if late > words[_LATE]:
-            return
         left = words[_LEFT]
-        if left == words[_FRAMES]:
+        left_out = 0
+        if late > words[_LATE]:
+            left_out = 1
+        elif left == words[_FRAMES]:
             # First frame of a block: is there room for it?
             filled = words[_FILLED]
             if (filled - words[_TAKEN] & _COUNT) >= _BLOCKS - 1:
+                left_out = 1
+            else:
+                stamps = ptr32(self._stamps)
+                stamps[filled & (_BLOCKS - 1)] = now
+        lost += left_out
+        if lost:
+            # Behind the last frame: its block is not handed over before the next has come.
+            block = words[_FILLED]
+            place = words[_FRAMES] - left
+            if place == 0:
+                block -= 1
+                place = words[_FRAMES]
+            block &= _BLOCKS - 1
+            behind = ptr32(self._lost)
+            behind[block * words[_FRAMES] + place - 1] += lost
+            has_gaps = ptr8(self._has_gaps)
+            has_gaps[block] = 1
+            if left_out:
                 return
-            stamps = ptr32(self._stamps)
-            stamps[filled & (_BLOCKS - 1)] = now
         codes = ptr16(self._codes)
         at = words[_AT]
         codes[at] = int(self._read0()) >> 4
@@ -139,27 +166,63 @@ class TimerSampler:
         Returns the number of frames.
         """
         words = self._words
+        frames = self._frames
+        block_us = self._block_us
+        period_us = self._period_us
         late_us = words[_LATE]
+        settled = late_us // 2 * frames
         n = 0
         while True:
             taken = words[_TAKEN]
             ready = (words[_FILLED] - taken) & _COUNT
-            if ready == 0 or (ready == 1 and words[_LEFT] == self._frames):
+            if ready == 0 or (ready == 1 and words[_LEFT] == frames):
                 return n
             k = taken & (_BLOCKS - 1)
             took = ticks_diff(self._stamps[(k + 1) & (_BLOCKS - 1)], self._stamps[k])
-            excess = took - self._block_us
-            gap = (excess + late_us) // self._period_us
-            if gap > 0:
-                excess -= gap * self._period_us
+            excess = took - block_us
+            left = frames
+            pause = 0
+            if self._has_gaps[k]:
+                first, lost = self._hand_pieces(meter, k)
+                left -= first
+                # Together with a gap it may take longer than ticks_us can tell.
+                excess = ticks_diff(excess - lost * period_us & _TICKS_MASK, 0)
+            if excess >= period_us:
+                # More than jitter: the timer had been stopped.
+                pause = (excess + late_us) // period_us
+                excess -= pause * period_us
             # What jitter adds to one block it takes from the next: settle only what has piled up.
-            self._owed_us += excess
-            length = self._block_us
-            if abs(self._owed_us) > late_us // 2:
-                length += self._owed_us
-                self._owed_us = 0
-            meter.feed(self._views[k], self._frames, length)
-            if gap > 0:
-                meter.gap(gap, gap * self._block_us)
+            owed = self._owed + excess * frames
+            length = block_us
+            if abs(owed) > settled and left:
+                most = block_us // _SETTLED_PART
+                more = min(max(owed // left, -most), most)
+                length += more
+                owed -= more * left
+            self._owed = owed
+            if left:
+                meter.feed(self._views[k], left, length, frames - left)
+            if pause:
+                meter.gap(pause, pause * block_us)
             words[_TAKEN] = (taken + 1) & _COUNT
-            n += self._frames
+            n += frames
+
+    def _hand_pieces(self, meter, k):
+        """Hands over block k up to its last gap; returns (how many frames, how many were lost).
+
+        These pieces have frames of the usual length, of which a gap is told too: no time is
+        settled in front of one.
+        """
+        lost = self._lost
+        begin = k * self._frames
+        in_all = first = 0
+        for n in range(self._frames):
+            gap = lost[begin + n]
+            if gap:
+                lost[begin + n] = 0
+                meter.feed(self._views[k], n + 1 - first, self._block_us, first)
+                meter.gap(gap, gap * self._block_us)
+                first = n + 1
+                in_all += gap
+        self._has_gaps[k] = 0
+        return first, in_all

@@ -14,7 +14,7 @@ _UNITY_PER_MILLE = 9
 class Reading:
     """Element k + 1 over one window.
 
-    volts_uv, amps_ua   rms without DC: the mean is taken out, and a CT passes none.  So the amperes
+    volts_uv, amps_ua   rms without DC: the mean is taken out, and a CT passes none.  So those
                         of a half-wave load lack theirs, and so does its power factor.  Converter
                         noise is taken out of the amperes
     watts_uw            active power, positive from line to load

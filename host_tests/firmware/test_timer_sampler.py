@@ -346,7 +346,7 @@ PLACES: dict[str, Callable[[int, int], bool]] = {
     "second": lambda n, B: n in (1, 2 * B + 1),
     "last": lambda n, B: n == 2 * B - 1,
     "over the end": lambda n, B: 3 * B - 3 <= n < 3 * B + 4,
-    "over the ring's end": lambda n, B: 8 * B - 2 <= n < 8 * B + 3,
+    "over the ring's end": lambda n, B: 16 * B - 2 <= n < 16 * B + 3,
     "all but one": lambda n, B: 2 * B < n < 3 * B,
     "blocks": lambda n, B: 2 * B + 3 <= n < 5 * B + 1,
     "every other": lambda n, B: n > 20 and n % 2 == 0,
@@ -532,7 +532,7 @@ def test_a_full_ring_keeps_the_oldest_and_counts_the_rest(kind: str, seconds: in
         numbers += range(at + 1 + frames, at + 1 + frames + of.recorder.frames - at)
         assert of.recorder.slot(0) == [label(0, n) for n in numbers]
         assert ticks == frames * of.layout.frame_ticks
-        ring = 8 * of.block
+        ring = of.module._BLOCKS * of.block
         assert abs(frames - seconds * SECOND_US // of.period_us) <= ring
 
 

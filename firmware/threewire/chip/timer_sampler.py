@@ -16,7 +16,7 @@ import micropython
 from machine import ADC, Pin, Timer
 from micropython import const
 
-_BLOCKS = const(8)  # in the ring; a power of two
+_BLOCKS = const(16)  # in the ring, an eighth of a second at 4 kHz; a power of two
 _TICKS_MASK = const(0x3FFFFFFF)  # ticks_us wraps at 2**30
 _TICKS_HALF = const(0x20000000)
 

@@ -189,7 +189,7 @@ import sys
 from array import array
 sys.path.insert(0, {firmware!r})
 from threewire.metering import kernel, kernel_viper
-from threewire.metering.phasors import Phasors, power
+from threewire.metering.phasors import Phasors, corrected, product
 words = kernel.state({table})
 words[kernel.STRIDE] = 4
 words[kernel.X1], words[kernel.Y1], words[kernel.X2], words[kernel.Y2] = 3, 0, 1, 2
@@ -200,7 +200,8 @@ for begin, end in {parts}:
     kernel_viper.correlate(codes, begin, end, words)
 sums = phasors.take()
 print(sums)
-print(list(power(sums, 0, 1, (-1600, 37))) + list(power(sums, 2, 3, (5, 0))))
+one, two = corrected(sums, (-1600, 37), 0), corrected(sums, (5, 0), 2)
+print(list(product(sums[0] << 12, *one)) + list(product(sums[0] << 12, *two)))
 print(list(words))
 """
 
@@ -274,9 +275,10 @@ def shapes(
     return waves
 
 
-def phasor_of(values: np.ndarray, frames: np.ndarray, angle: float) -> complex:
-    """Rms phasor of what was sampled at these frames, each of them `angle` of the mains."""
-    return complex((values * np.exp(-1j * angle * frames)).mean() * math.sqrt(2))
+def phasor_of(values: np.ndarray, frames: np.ndarray, angle: float, length: float) -> complex:
+    """Rms phasor of what was sampled at these frames, each of them `angle` of the mains, where
+    whole cycles have `length` of them."""
+    return complex((values * np.exp(-1j * angle * frames)).sum() / length * math.sqrt(2))
 
 
 def windows_with_codes(of: Run, codes: Codes) -> list[tuple[Window, Codes]]:
@@ -311,8 +313,9 @@ def assert_phasors(
         # Of all of them: beside that, the last step may reach into the next cycle, by a part of
         # the window that counts twice.
         for part, most in ((every, 0.0015), (1, 0.0015 + 2 * (every - 1) / len(its))):
+            length = window.span_q12 / 4096 / layout.frame_ticks / part
             at = {
-                name: phasor_of(centred[::part, layout.slot[name]], frames[::part], angle)
+                name: phasor_of(centred[::part, layout.slot[name]], frames[::part], angle, length)
                 for name in ("v1", "i1", "v2", "i2")
             }
             for k in (0, 1):

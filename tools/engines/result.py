@@ -17,6 +17,7 @@ def result(meter, frames, window):
     both = Total(one, two)
     total = meter.registers
     quadrants = [[r.text() for r in registers] for registers in meter.reactive.quadrants]
+    fundamental = [[r.text() for r in registers] for registers in meter.reactive.fundamental]
     demand = meter.demand
     return {
         "frames": frames,
@@ -33,7 +34,11 @@ def result(meter, frames, window):
                 "vars_uw": r.vars_uw,
                 "va_uva": r.va_uva,
                 "power_factor_ppm": r.power_factor_ppm,
+                "watts1_uw": r.watts1_uw,
+                "volts_thd_ppm": r.volts_thd_ppm,
+                "amps_thd_ppm": r.amps_thd_ppm,
                 "varh": quadrants[k],
+                "fundamental_wh": fundamental[k],
                 "reversed": meter.rules[k].reversed,
             }
             for k, r in enumerate((one, two))
@@ -43,6 +48,7 @@ def result(meter, frames, window):
         "va_uva": both.va_uva,
         "power_factor_ppm": both.power_factor_ppm,
         "varh": quadrants[2],
+        "fundamental_wh": fundamental[2],
         "hertz_mhz": hertz_mhz,
         "demand": {
             "watts_uw": demand.mean_uw,

@@ -9,7 +9,16 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from threewire.operation.report import DEMAND, ENERGIES, ESTIMATED, LEDS, POWERS, RMS, VARH
+from threewire.operation.report import (
+    DEMAND,
+    ENERGIES,
+    ESTIMATED,
+    FUNDAMENTAL,
+    LEDS,
+    POWERS,
+    RMS,
+    VARH,
+)
 
 if TYPE_CHECKING:
     from tools.replay.result import Replay
@@ -47,7 +56,17 @@ def _energies(result: dict[str, Any]) -> dict[str, Any]:
         delivered: result["delivered"]["wh"],
         received: result["received"]["wh"],
         VARH: result[VARH],
+        "fundamental_wh": result["fundamental_wh"],
     }
+
+
+def _fundamental(element: dict[str, Any]) -> dict[str, float | None]:
+    values = [element["watts1_uw"] / 1e6]
+    values += [
+        None if element[name] is None else element[name] / 1e4
+        for name in ("volts_thd_ppm", "amps_thd_ppm")
+    ]
+    return dict(zip(FUNDAMENTAL, values))
 
 
 def as_json(replay: Replay) -> dict[str, Any]:
@@ -60,6 +79,7 @@ def as_json(replay: Replay) -> dict[str, Any]:
             **{name: e[_MICRO[name]] / 1e6 for name in RMS},
             **_powers(e),
             "reversed": e["reversed"],
+            **_fundamental(e),
         }
         for e in result["elements"]
     ]

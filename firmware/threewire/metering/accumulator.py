@@ -27,7 +27,7 @@ from threewire.metering.cycles import Cycles
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.metering.kernel import MID
-from threewire.metering.phasors import power
+from threewire.metering.phasors import corrected, product
 from threewire.metering.readings import rms_micro
 from threewire.metering.sums import Sums
 from threewire.metering.window import Scales, Window
@@ -525,7 +525,8 @@ class Accumulator:
         raws = self._raws
         w.frames = n = raws[0]
         known = self._unbroken and self._sums.phasors.is_known
-        fundamental = self._sums.phasors.take()
+        taken = self._sums.phasors.take()
+        known = known and taken[0] > 0
         angle2 = self._angle2
         if self._unbroken:
             self._measure_span()
@@ -539,6 +540,14 @@ class Accumulator:
         # Without voltage there are no cycles to average over, but a whole window (300 ms) will do.
         quiet = self._quiet and self._stretches >= self._target
         loose = self._mean_of_loose(raws)
+        waves = []
+        n_q12 = taken[0] << 12
+        if known:
+            # A frame looked at beyond the last crossing adds to no sine that begins there: cycles
+            # have so many by their time.  While offsets were learnt not all had been looked at.
+            span_q12 = w.span_q12 // (self._ticks * self._sums.phasors.every)
+            if abs(span_q12 - n_q12) << 6 < n_q12:
+                n_q12 = span_q12 * span_q12 // n_q12
         for k, e in enumerate(self.elements):
             sum_x, sum_y = raws[5 * k + 1 : 5 * k + 3]
             x = nearest(16 * sum_x, n)
@@ -549,7 +558,9 @@ class Accumulator:
                 e.offsets = loose[2 * k : 2 * k + 2]
             a, b = e.offsets
             if known:
-                w.active[k], w.reactive[k] = e.fundamental(fundamental)
+                x1, y1 = corrected(taken, (a, b), 2 * k)
+                w.active[k], w.reactive[k], w.volts1[k], w.amps1[k] = e.fundamental(n_q12, x1, y1)
+                waves.append(y1 if e.x_is_i else x1)
             x2 = (self._squares[2 * k] << 8) - (a * sum_x << 5) + n * a * a
             y2 = (self._squares[2 * k + 1] << 8) - (b * sum_y << 5) + n * b * b
             w.volts2[k], w.amps2[k] = (y2, x2) if e.x_is_i else (x2, y2)
@@ -558,11 +569,13 @@ class Accumulator:
             if self._unbroken:
                 part = _OFFSET_PART if self._settled else 1
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
-        w.means = [e.means for e in self.elements]
+        one, two = self.elements
+        w.means = [one.means, two.means]
         if known:
-            self._cycles.check(*self._sums.reference_phasor(fundamental))
-            w.points = fundamental[0]
-            w.across = self._across(fundamental)
+            self._cycles.check(*self._sums.reference_phasor(taken))
+            w.points = taken[0]
+            sign = one.v_sign * two.v_sign
+            w.across = [sign * part for part in product(n_q12, *waves)]
         if self._unbroken:
             self._settled = True
         changed = False
@@ -594,15 +607,6 @@ class Accumulator:
             return None
         self._loose = None
         return tuple([nearest(16 * of, n) for of in loose[1:]])
-
-    def _across(self, sums):
-        """V2 * conj(V1) of the mains frequency as a list."""
-        one, two = self.elements
-        v1 = 1 if one.x_is_i else 0
-        v2 = 1 if two.x_is_i else 0
-        offsets = one.offsets[v1], two.offsets[v2]
-        sign = one.v_sign * two.v_sign
-        return [sign * part for part in power(sums, v1, 2 + v2, offsets)]
 
 
 def _target(hertz):

@@ -92,6 +92,8 @@ class CreepGate:
     starting power gives (a load of 24 times the starting power opens it within 21 ms), and shuts
     after a second whose flow is under a quarter of it.
 
+    is_allowed  True; while it is set to False nothing opens it
+
     both_ways   what has flowed each way beside what `passed` returns, where that has just opened
                 the gate; else 0
     """
@@ -107,6 +109,7 @@ class CreepGate:
         # So much at a time is neither noise nor too little.
         self._plenty = max(self._flow.most, self._shut_below)
         self._restart()
+        self.is_allowed = True
         self.is_open = False
         self.both_ways = 0
 
@@ -142,7 +145,7 @@ class CreepGate:
             self._ins[part] += booked
         elif booked:
             self._outs[part] -= booked
-        if booked and self._opens():
+        if booked and self.is_allowed and self._opens():
             return self._open()
         if self._times[part] >= self._part_ticks:
             self._part = part = (part + 1) % _PARTS
@@ -188,7 +191,7 @@ class CreepGate:
         if not self.is_open:
             ticks = sum(self._times)
             flowed = sum(self._ins) + sum(self._outs) + abs(flow.held)
-            if not ticks or flowed * self._second < self._open_at * ticks:
+            if not self.is_allowed or not ticks or flowed * self._second < self._open_at * ticks:
                 return 0
             raw = self._open()
         if not flow.mean_reaches(self._open_at):

@@ -20,6 +20,8 @@ _APART = const(0)
 _SHARED = const(1)
 _ODD = const(2)
 _ONE_GONE = const(3)
+# One is half a wave, or far from a sine.
+_BENT = const(5)
 # There are no phasors: no window of whole cycles has been metered.
 _BRIEF = const(4)
 
@@ -102,6 +104,8 @@ class Finding:
             end = ": its current fits no likely load"
             if self._voltages == _BRIEF:
                 end = " before some more cycles have been metered"
+            if self._voltages == _BENT:
+                end = ": its voltage is half a wave, or far from a sine"
             if self._voltages == _ODD:
                 end = ": the two voltages are neither 180 nor 120 degrees apart"
         return "{} {} {}{}.".format(start, self._number, _SAYS[self._says], end)
@@ -130,12 +134,13 @@ class Diagnosis:
         }
 
 
-def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts):
+def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts, bent=(False, False)):
     """The Diagnosis of an installation, from its fundamental phasors V and I.
 
     volts_uv, amps_ua  their rms, a pair each
     powers             pair of (re, im) of V * conj(I), any unit: im > 0 where the current lags
     v2_v1              (re, im) of V2 * conj(V1), any unit
+    bent               pair: whether the voltage is far from a sine
 
     Powers that are (0, 0) in spite of voltage and current have not been metered for long enough.
     At most two faults are looked for; an element without voltage or current is one of them.
@@ -154,10 +159,14 @@ def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts):
             others = ((re, im),), ((re, -im),)
 
     states = ["", ""]
+    bends = [None, None]
     fits = [-1, -1]  # what is not judged fits everything
     for k in (0, 1):
         if volts_uv[k] < least_uv:
             states[k] = "no_voltage"
+        elif bent[k]:
+            states[k] = "doubtful"
+            bends[k] = _BENT
         elif amps_ua[k] < _CURRENT_UA and amps_ua[1 - k] >= _LOADED_UA:
             states[k] = "no_current"
         elif amps_ua[k] < _JUDGED_UA:
@@ -193,7 +202,7 @@ def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts):
         verdicts.append((verdict, alike))
     exports = verdicts[0][0] == verdicts[1][0] == "ct_reversed"
     found = [
-        Finding(k + 1, verdict, alike, voltages, "export" if exports else verdict)
+        Finding(k + 1, verdict, alike, bends[k] or voltages, "export" if exports else verdict)
         for k, (verdict, alike) in enumerate(verdicts)
     ]
     return Diagnosis(service, tuple(found))

@@ -130,17 +130,23 @@ class Element:
         """Raw energy of what `central` gave."""
         return (self._w01 * same + self._w1 * step) * self._gain
 
-    def fundamental(self, sums):
-        """V * conj(I) of the mains frequency from Phasors.take, without the gains but with the
-        wiring's sign: real and imaginary part in the units of phasors.power."""
-        x = 2 * self._k
-        re, im = phasors.power(sums, x, x + 1, self.offsets)
+    def fundamental(self, n_q12, x, y):
+        """Of the mains frequency, from the two inputs' sums (phasors.corrected) and frames (as
+        phasors.product takes them), without the gains: (real, imaginary part of V * conj(I) with
+        the wiring's sign, |V|**2, |I|**2), in the units of phasors.product."""
+        re, im = phasors.product(n_q12, x, y)
         # Delay x, whose conjugate this has; then it is y that is the current, if x is not.
         cos, sin = self._turn
         re, im = (re * cos - im * sin) >> 30, (re * sin + im * cos) >> 30
-        if not self.x_is_i:
+        squares = phasors.product(n_q12, x, x)[0], phasors.product(n_q12, y, y)[0]
+        if self.x_is_i:
+            v2, i2 = squares[1], squares[0]
+        else:
+            v2, i2 = squares
             im = -im
-        return (re, im) if self.power_gain > 0 else (-re, -im)
+        if self.power_gain < 0:
+            re, im = -re, -im
+        return re, im, v2, i2
 
 
 def _weights(f_q24, angle2_q32):

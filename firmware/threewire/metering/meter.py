@@ -5,6 +5,7 @@ Flow: sampler -> kernel -> accumulator -> METER's creep gates -> registers -> in
 """
 
 import micropython
+from micropython import const
 
 from threewire.metering.accumulator import Accumulator, raw_per_wh
 from threewire.metering.creep import CreepGate, Flow, noise_raw
@@ -13,9 +14,12 @@ from threewire.metering.doctor import diagnose
 from threewire.metering.indicators import Indicators, ReverseRule
 from threewire.metering.intmath import isqrt, nearest
 from threewire.metering.reactive import Reactive
-from threewire.metering.readings import Reading
+from threewire.metering.readings import BENT_PPM, Reading
 from threewire.metering.registers import Registers
 from threewire.metering.window import Window
+
+# A voltage whose mean is further from mid-scale than 512 counts, in 1/16, is none: its pin floats.
+_FLOATS_Q4 = const(8192)
 
 
 class Meter:
@@ -56,6 +60,9 @@ class Meter:
                 for (delivered, received), noise in zip(self.registers.elements, noises)
             ]
         )
+        for gate in self.gates:
+            gate.is_allowed = False  # until its voltage has been seen
+        self._ends = False
         self.is_edge_near = False
         self._net = Flow(isqrt(noises[0] ** 2 + noises[1] ** 2), layout.tick_hz)
         self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
@@ -96,8 +103,15 @@ class Meter:
                 self._bridge(self._steady or after, after)
         if window.whole:
             self._steady = window
-        self.reactive.add(window)
-        self.demand.window(window.energy[0] + window.energy[1], window.ticks, self.ticks)
+        one, two = self.gates
+        if not (one.is_allowed and two.is_allowed):
+            self._look_for_voltage(window)
+            if self.lost_frames and self._recent:
+                self._look_for_voltage(self._recent[-1])
+        self.reactive.add(window, (one.is_allowed, two.is_allowed))
+        energy = window.energy[0] if one.is_allowed else 0
+        energy += window.energy[1] if two.is_allowed else 0
+        self.demand.window(energy, window.ticks, self.ticks)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
         if recent and recent[-1].is_short:
@@ -120,11 +134,30 @@ class Meter:
             self._is_second = True
             if k:
                 self._recent = recent[k:]
-            for k, raw in enumerate((raw1, raw2)):
-                self.rules[k].judge(raw, ticks)
+            for gate, rule, raw in ((one, self.rules[0], raw1), (two, self.rules[1], raw2)):
+                if gate.is_allowed:
+                    rule.judge(raw, ticks)
             self.indicators.show_reverse(self.rules, self.ticks)
         if self._on_window:
             self._on_window(window)
+
+    def _look_for_voltage(self, window):
+        """Allows an element to register from the first window of cycles on that has its voltage: a
+        pin that floats follows hum, about no particular mean.  Where metering ends before there
+        is one, or frames are lost so that there is none, what there is decides."""
+        some = self._ends or self.lost_frames and not window.is_short
+        brief = self._ends and self.ticks * 20 < self.tick_hz
+        for k, gate in enumerate(self.gates):
+            least = (self._nominal_volts * 8 * 10**9) ** 2 * window.frames
+            if brief:
+                gate.is_allowed = True
+            elif (
+                (window.points or some)
+                and abs(window.means[k][0]) <= _FLOATS_Q4
+                and window.volts2[k] * window.scales.v_nv[k] ** 2 >= least
+            ):
+                thd_ppm = Reading(window, k).volts_thd_ppm
+                gate.is_allowed = thd_ppm is None or thd_ppm <= BENT_PPM
 
     # ---- called by whoever runs the meter
 
@@ -149,9 +182,7 @@ class Meter:
         for registers in (self.registers, self.estimated):
             for _, register in registers.named():
                 register.set_micro_wh(0)
-        for of in self.reactive.quadrants:
-            for register in of:
-                register.set_micro_wh(0)
+        self.reactive.zero()
         self.demand.begin(self.ticks)
         self.lost_frames = self._gap_ticks = 0
         self.show_registers()
@@ -175,6 +206,7 @@ class Meter:
     def finish(self):
         """Accounts for what is still under way: the frames since the last crossing, a gap with
         nothing after it, and a starting decision cut short.  Metering ends here."""
+        self._ends = True
         self._accumulator.finish()
         self.reactive.finish()
         if self._gap_ticks:
@@ -204,11 +236,15 @@ class Meter:
     def diagnosis(self, window, one, two):
         """The doctor's Diagnosis of a window, given its two Readings."""
         return diagnose(
-            (one.volts_uv, two.volts_uv),
+            [
+                reading.volts_uv if gate.is_allowed else 0
+                for reading, gate in zip((one, two), self.gates)
+            ],
             (one.amps_ua, two.amps_ua),
             tuple(zip(window.active, window.reactive)),
             tuple(window.across),
             self._nominal_volts,
+            [(reading.volts_thd_ppm or 0) > BENT_PPM for reading in (one, two)],
         )
 
     # ----

@@ -30,8 +30,8 @@ _COUNT_SHIFT = const(27)
 _HALF_COUNT_Q36 = const(1 << 26)
 # At least so many frames a second are looked at, and fewer than twice as many.
 _RATE_HZ = const(4000)
-# The sine may be so much of a turn ahead or behind, 1.4 degrees, in 2**-20.
-_OFF = const(4096)
+# The sine may be so much of a turn ahead or behind, 0.35 degrees, in 2**-20.
+_OFF = const(1024)
 # Where a cycle differs from what it was taken for by more than this part, 3 %, its phasor is not
 # known.
 _KNOWN_PART = const(32)
@@ -60,6 +60,7 @@ def _write_sine(words, at):
 class Phasors:
     """Sums of the current window; the kernel's `correlate` adds them up in `words`, its state.
 
+    every     frames from one that is looked at to the next
     is_known  the sine has been in step since `take`
     """
 
@@ -68,15 +69,15 @@ class Phasors:
         if not words[base + SINE]:
             _write_sine(words, base + SINE)
         self._words = words
-        self._every = max(1, rate_hz // _RATE_HZ)  # frames from one looked at to the next
-        words[base + STEP] = self._every * words[STRIDE]
+        self.every = max(1, rate_hz // _RATE_HZ)
+        words[base + STEP] = self.every * words[STRIDE]
         self._frame_q20 = 0  # phase of a frame, 2**-20 turn
         self._is_new = True  # nothing has been looked at yet
         self.is_known = True
 
     def tune(self, angle_q32):
         """Sets the phase that a frame spans (radians, Q32)."""
-        self._words[self._base + TURN] = nearest((angle_q32 * self._every) << 24, TWO_PI_Q32)
+        self._words[self._base + TURN] = nearest((angle_q32 * self.every) << 24, TWO_PI_Q32)
         self._frame_q20 = nearest(angle_q32 << 20, TWO_PI_Q32)
 
     @micropython.native
@@ -100,7 +101,7 @@ class Phasors:
         if abs(frame_q20 - self._frame_q20) * _KNOWN_PART > frame_q20:
             self.is_known = False
         self._frame_q20 = frame_q20
-        self._words[self._base + TURN] = (self._every << 36) // length
+        self._words[self._base + TURN] = (self.every << 36) // length
 
     def take(self):
         """Takes out [frames, then sums of 1, x1, y1, x2, y2 times the cosine, then the sine], and
@@ -115,17 +116,19 @@ class Phasors:
         return sums
 
 
-def power(sums, x, y, offsets):
-    """Y * conj(X) of the inputs x, y (0 to 3: x1, y1, x2, y2) in what `take` gave, as its real and
-    imaginary part: counts**2 * 2**17 times the frames, whose rms phasors' product it is.
+def corrected(taken, offsets, first):
+    """(cosine's, sine's) sum of two inputs, from `first` on (0 to 3: x1, y1, x2, y2), about their
+    offsets (1/16 count), of what `take` gave."""
+    c, s = taken[1], taken[6]
+    return [
+        (taken[2 + k] - nearest(offset * c, 16), taken[7 + k] - nearest(offset * s, 16))
+        for k, offset in enumerate(offsets, first)
+    ]
 
-    offsets  of x and y, in 1/16 count
-    """
-    n, c, *cos = sums[:6]
-    s, *sin = sums[6:]
-    a, b = offsets
-    xc = cos[x] - nearest(a * c, 16)
-    xs = sin[x] - nearest(a * s, 16)
-    yc = cos[y] - nearest(b * c, 16)
-    ys = sin[y] - nearest(b * s, 16)
-    return (yc * xc + ys * xs) // n, (yc * xs - ys * xc) // n
+
+def product(n_q12, x, y):
+    """Y * conj(X) of two inputs of `corrected` as its real and imaginary part, of n / 4096 frames:
+    counts**2 * 2**17 times these, whose rms phasors' product it is."""
+    xc, xs = x
+    yc, ys = y
+    return ((yc * xc + ys * xs) << 12) // n_q12, ((yc * xs - ys * xc) << 12) // n_q12

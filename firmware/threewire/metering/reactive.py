@@ -1,4 +1,5 @@
-"""Reactive energy by quadrant: varh of the mains frequency, per element and of their sum.
+"""What the mains frequency alone makes, per element and of their sum: reactive energy by quadrant,
+and active energy.
 
 Flow: windows -> REACTIVE -> telemetry.  Quadrants are those of IEC 62053-23: I delivers watts and
 lags, II receives and lags, III receives and leads, IV delivers and leads.  Where the watts are too
@@ -8,7 +9,7 @@ did last.
 
 from micropython import const
 
-from threewire.metering.readings import raw_vars
+from threewire.metering.readings import raw_vars, raw_watts1
 from threewire.metering.registers import Register
 
 # Watts under this part of the var, 0.45 degrees, have no direction.
@@ -22,35 +23,51 @@ def raw_per_varh(tick_hz):
 
 class Reactive:
     """quadrants: for element 1, element 2 and the total a list of four Registers, I to IV;
-    raw_per_varh: of all of them."""
+    fundamental: likewise (delivered, received) of the active energy;
+    raw_per_varh: of all of them, and as many are a watt-hour."""
 
     def __init__(self, starting_mw, tick_hz):
         self.raw_per_varh = unit = raw_per_varh(tick_hz)
         # Below half the starting power it is noise, as for the watts.
         self._least = starting_mw * 10**15 // 2
         self.quadrants = [[Register(unit) for _ in range(4)] for _ in range(3)]
+        self.fundamental = [(Register(unit), Register(unit)) for _ in range(3)]
         self._most = tick_hz  # more than this is not waited for: the voltage is missing
         self._ticks = 0  # of windows that await one whose phasors are known
         self._latest = None
         self._received = [False] * 3  # which way the watts flowed last, of what has quadrants
 
-    def add(self, window):
-        """Adds a window: what it lacks in phasors is taken to be like the next that has them."""
+    def add(self, window, is_allowed=(True, True)):
+        """Adds a window, of the elements that are allowed to register: what it lacks in phasors
+        is taken to be like the next that has them."""
         self._ticks += window.ticks
         if not window.points:
             if self._ticks > self._most:
                 self._ticks = self._most
             return
-        flows = [(window.energy[k] // window.ticks >> 32, raw_vars(window, k)) for k in (0, 1)]
-        flows.append((flows[0][0] + flows[1][0], flows[0][1] + flows[1][1]))
+        flows = [
+            (window.energy[k] // window.ticks >> 32, raw_vars(window, k), raw_watts1(window, k))
+            if is_allowed[k]
+            else (0, 0, 0)
+            for k in (0, 1)
+        ]
+        flows.append([one + two for one, two in zip(*flows)])
         self._latest = flows
         self.finish()
 
     def finish(self):
         """Books what still awaits its phasors as the latest there were."""
         ticks, self._ticks = self._ticks, 0
-        for which, (watts, var) in enumerate(self._latest or ()):
+        for which, (watts, var, watts1) in enumerate(self._latest or ()):
             self._book(which, watts, var, ticks)
+            if abs(watts1) >= self._least:
+                self.fundamental[which][0 if watts1 > 0 else 1].add(abs(watts1) * ticks)
+
+    def zero(self):
+        """Sets all registers to zero."""
+        for of in self.quadrants + self.fundamental:
+            for register in of:
+                register.set_micro_wh(0)
 
     def values(self):
         """Values of the quadrants as they stand."""

@@ -9,6 +9,11 @@ from threewire.metering.intmath import isqrt
 # Below this angle between voltage and current (0.5 degree: sin in 1/1000) a load counts as neither
 # leading nor lagging.
 _UNITY_PER_MILLE = 9
+# A voltage whose distortion is more than this, in millionths, is no sine: that of half a wave is
+# 435000, of a square one 483000.
+BENT_PPM = 200000
+# Of what is less than 8 counts rms no distortion is told.
+_LEAST_SQUARE = 64
 
 
 class Reading:
@@ -21,6 +26,10 @@ class Reading:
     vars_uw             reactive power of the mains frequency (Q1 of IEEE 1459), positive where the
                         current lags
     va_uva              volts times amperes
+    watts1_uw           active power of the mains frequency alone
+    volts_thd_ppm       total harmonic distortion: rms of all harmonics in millionths of that of
+    amps_thd_ppm        the mains frequency; None where that was not known, or is under 8 counts.
+                        The converter's noise is in the volts'
     power_factor_ppm    |W| / VA in millionths, 0..1000000: positive lagging, negative where the
                         current leads by more than half a degree; 0 without current or voltage
     """
@@ -35,6 +44,9 @@ class Reading:
         self.amps_ua = rms_micro(amps2, window.scales.i_na[k], window.frames)
         self.watts_uw = watts_uw(window, k)
         self.vars_uw = vars_uw(window, k)
+        self.watts1_uw = toward_zero(raw_watts1(window, k), 10**12)
+        self.volts_thd_ppm = _thd_ppm(window, window.volts2[k], window.volts1[k])
+        self.amps_thd_ppm = _thd_ppm(window, amps2, window.amps1[k])
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
         self.power_factor_ppm = _power_factor_ppm(self)
 
@@ -82,6 +94,26 @@ def vars_uw(window, k):
     """Reactive power of the mains frequency of element k + 1 over a window, microvars; 0 where the
     frequency was not known."""
     return toward_zero(raw_vars(window, k), 10**12)
+
+
+def _thd_ppm(window, squares, squares1):
+    """Of sums of squares of all and of the mains frequency (volts2 and volts1 of a Window)."""
+    points = window.points
+    if not points or squares1 < points * _LEAST_SQUARE << 17:
+        return None
+    # In counts**2 / 256, as `squares` are.  The 512 entries of the kernel's sine, each rounded,
+    # are of a sine that is 35 millionths smaller.
+    all1 = (squares1 * window.frames) // (points << 9)
+    all1 += all1 * 71 // 1000000
+    return isqrt(max(0, squares - all1) * 10**12 // all1)
+
+
+def raw_watts1(window, k):
+    """Active power of the mains frequency of element k + 1 over a window, in nV * nA; 0 where the
+    frequency was not known."""
+    if not window.points:
+        return 0
+    return toward_zero(window.active[k] * window.scales.power_gain[k], window.points << 17)
 
 
 def raw_vars(window, k):

@@ -41,6 +41,7 @@ class Window:
     points            frames behind what follows; 0 where the mains frequency was not known
     active, reactive  V * conj(I) of the mains frequency, reactive positive where the current lags,
                       in counts**2 * 2**17 times points
+    volts1, amps1     |V|**2 and |I|**2 of the mains frequency, likewise
     across            (real, imaginary) of V2 * conj(V1) of the mains frequency, likewise
     scales            Scales of the counts; None before there is anything in it
     means             (voltage's, current's) mean of the codes less mid-scale, in 1/16 count, as
@@ -62,6 +63,8 @@ class Window:
         self.points = 0
         self.active = [0, 0]
         self.reactive = [0, 0]
+        self.volts1 = [0, 0]
+        self.amps1 = [0, 0]
         self.across = [0, 0]
 
     @property
@@ -91,6 +94,8 @@ class Window:
             (self.noise2, other.noise2),
             (self.active, other.active),
             (self.reactive, other.reactive),
+            (self.volts1, other.volts1),
+            (self.amps1, other.amps1),
             (self.across, other.across),
         ):
             mine[0] += its[0]

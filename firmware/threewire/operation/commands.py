@@ -86,11 +86,12 @@ def _registers(operator, given):
     wh = registers.values()
     varh = reactive.values()
     for start, k, which in (("{", 0, 2), (',"elements":[{', 2, 0), ("},{", 4, 1)):
-        yield '{}"delivered_wh":"{}","received_wh":"{}","varh":{}'.format(
+        yield '{}"delivered_wh":"{}","received_wh":"{}","varh":{},"fundamental_wh":{}'.format(
             start,
             wh_text(wh[k], registers.raw_per_wh),
             wh_text(wh[k + 1], registers.raw_per_wh),
             dumps([wh_text(value, reactive.raw_per_varh) for value in varh[which]]),
+            dumps([register.text() for register in reactive.fundamental[which]]),
         )
     yield "}]}"
 

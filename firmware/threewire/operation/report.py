@@ -14,7 +14,10 @@ VARH = "varh"
 POWERS = ("watts", "var", "va", "power_factor")
 # Of an element besides: volts and amps, three places as the powers have.
 RMS = ("volts", "amps")
-PLACES = {"power_factor": 4}  # the others have three
+# And what the mains frequency alone makes: watts, and distortion in percent or null.
+FUNDAMENTAL = ("fundamental_watts", "volts_thd_percent", "amps_thd_percent")
+# The others have three.
+PLACES = {"power_factor": 4, "volts_thd_percent": 2, "amps_thd_percent": 2}
 LEDS = ("kwh", "ten", "reverse")
 # Watts, or null before there has been an interval.
 DEMAND = ("watts", "least", "most", "peak")

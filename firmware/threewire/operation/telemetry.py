@@ -5,11 +5,21 @@ so that no port's float rounding shows.
 """
 
 from threewire.operation.faults import NAMES
-from threewire.operation.report import DEMAND, ENERGIES, ESTIMATED, LEDS, POWERS, RMS, VARH
+from threewire.operation.report import (
+    DEMAND,
+    ENERGIES,
+    ESTIMATED,
+    FUNDAMENTAL,
+    LEDS,
+    POWERS,
+    RMS,
+    VARH,
+)
 
 # On the chip str.format takes ten times as long as %, and putting strings together does too.
 _POWERS = '"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s' % POWERS
 _RMS = ',"%s":%%s,"%s":%%s,' % RMS
+_FUNDAMENTAL = ',"%s":%%s,"%s":%%s,"%s":%%s' % FUNDAMENTAL
 _VARH = '"%s":["%%s","%%s","%%s","%%s"]' % VARH
 _LEDS = '"%s":%%s,"%s":%%s,"%s":%%s' % LEDS
 _DEMAND = ',"demand":{"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s}' % DEMAND
@@ -50,6 +60,10 @@ def _watts(microwatts):
     return "null" if microwatts is None else decimal(microwatts, 3, 3)
 
 
+def _percent(ppm):
+    return "null" if ppm is None else decimal(ppm, 2, 2)
+
+
 def pieces(report):
     """Yields a Report's object, a few milliseconds of a chip's work at a time, so that frames can
     be looked after in between; "t" is the metered time in seconds."""
@@ -63,7 +77,12 @@ def pieces(report):
         yield _quadrants(report, k)
         reading = report.reading(k)
         yield _RMS % (decimal(reading.volts_uv, 3, 3), decimal(reading.amps_ua, 3, 3))
-        yield '%s,"reversed":%s}' % (_powers(reading), _truth(report.reversed[k]))
+        yield '%s,"reversed":%s' % (_powers(reading), _truth(report.reversed[k]))
+        yield _FUNDAMENTAL % (
+            decimal(reading.watts1_uw, 3, 3),
+            _percent(reading.volts_thd_ppm),
+            _percent(reading.amps_thd_ppm) + "}",
+        )
     yield '],%s,"hertz":%s,"leds":{%s}' % (
         _powers(report.total()),
         decimal(report.hertz_mhz(), 3),

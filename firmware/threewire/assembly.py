@@ -105,6 +105,7 @@ def assemble(
     # Here, not above: their code is loaded when the sampler has its ring.
     from threewire.metering.calibration import from_dict, nominal
     from threewire.metering.meter import Meter
+    from threewire.metering.sag import Sag
     from threewire.operation.captures import Captures
     from threewire.operation.faults import FaultFinder, Faults
     from threewire.operation.firmware import Firmware
@@ -131,7 +132,8 @@ def assemble(
     calibration = from_dict(json.loads(stored[1]), layout) if stored else nominal(layout)
 
     faults = Faults()
-    fault_finder = FaultFinder(faults, layout)
+    sag = Sag(layout, calibration)
+    fault_finder = FaultFinder(faults, layout, sag.follow)
     meter = Meter(
         layout,
         calibration,
@@ -157,6 +159,7 @@ def assemble(
         layout=layout,
         sealed=sealed,
         meter=meter,
+        sag=sag,
         keeper=keeper,
         faults=faults,
         fault_finder=fault_finder,
@@ -178,6 +181,7 @@ def assemble(
         ticks_diff=ticks_diff,
         collect=collect,
         meter=meter,
+        sag=sag,
         keeper=keeper,
         faults=faults,
         fault_finder=fault_finder,

@@ -35,6 +35,7 @@ ALL = {
     "registers",
     "faults",
     "clear faults",
+    "events",
     "calibration",
     "calibrate",
     "preset",
@@ -186,6 +187,31 @@ def test_faults() -> None:
         "reply": "faults",
         "counts": counts,
         "active": ["no_voltage 2"],
+    }
+
+
+def test_events() -> None:
+    operator = StandIn()
+    nothing = {"sag": [0, 0], "swell": [0, 0], "interruption": [0, 0]}
+    assert ask(operator, "events") == {"reply": "events", "counts": nothing, "newest": []}
+    operator.sag.counts["sag"][1] = 1
+    operator.sag.newest = lambda: iter(
+        [(1, 0, 86_400_007, 1234, 8905, True), (0, 2, 90_000_000_000, 0, 3, False)]
+    )
+    assert ask(operator, "events") == {
+        "reply": "events",
+        "counts": {**nothing, "sag": [0, 1]},
+        "newest": [
+            {"line": 2, "kind": "sag", "t": 86400.007, "ms": 1234, "percent": 89.05, "over": True},
+            {
+                "line": 1,
+                "kind": "interruption",
+                "t": 9e7,
+                "ms": 0,
+                "percent": 0.03,
+                "over": False,
+            },
+        ],
     }
 
 
@@ -552,6 +578,8 @@ from threewire.operation.console import Console
 from threewire.operation.faults import Faults
 from threewire.metering.layout import Layout
 from threewire.metering.meter import Meter
+from threewire.metering.sag import Sag
+from threewire.operation import voltage_events
 sys.path.insert(0, {boards!r})
 import {board} as board
 
@@ -573,6 +601,8 @@ class StandIn:
             raise ValueError("not this")
     def commissioning_zero(self):
         return {{"delivered": "1.5"}}
+    def voltage_events(self):
+        return voltage_events.pieces(Sag(layout, nominal(layout)))
     def note(self, what, old, new):
         sys.stderr.write(json.dumps([what, old, new]) + "\\n")
     def log_lines(self):
@@ -648,7 +678,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
     assert by_text["calibrate " + "[" * 500 + "]" * 500]["error"].startswith("the constants is")
     assert by_text["preset received 5"]["error"] == "not this"
     assert by_text["capture 2.5"] == {"reply": "capture", "seconds": "2.5"}
-    for name in ("version", "registers", "faults", "help", "calibration", "seal"):
+    for name in ("version", "registers", "faults", "help", "calibration", "seal", "events"):
         operator = StandIn()
         for register in operator.registers.values():
             register.wh = register.residue = 0

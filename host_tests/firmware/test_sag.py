@@ -260,7 +260,7 @@ with open({codes!r}, "rb") as file:
         frame += 50
         if sag.collapsed():
             print("alarm", frame)
-print(list(sag._st))
+print(list(sag._words))
 """
 
 
@@ -298,4 +298,4 @@ def test_engines_agree_with_this_python(engine: str, name: str, tmp_path: Path) 
         if sag.collapsed():
             expected.append(f"alarm {first + 50}")
     assert len(expected) >= 2
-    assert done.stdout.splitlines() == [*expected, str(list(sag._st))]
+    assert done.stdout.splitlines() == [*expected, str(list(sag._words))]

@@ -85,6 +85,7 @@ def test_json_has_what_the_interface_promises(house):
         "edges",
         "demand",
         "doctor",
+        "events",
         "faults",
         "captured",
         "reference",

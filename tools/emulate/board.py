@@ -447,6 +447,6 @@ class EmulatedBoard(contextlib.ExitStack):
         tail = (
             "\nimport json\nmeter, layout = assembly.meter, assembly.layout\nmeter.finish()\n"
             "frames = meter.ticks // layout.frame_ticks - meter.lost_frames\n"
-            "print(json.dumps(result(meter, frames, meter.second)))\n"
+            "print(json.dumps(result(meter, assembly.sag, frames, meter.second)))\n"
         )
         return json.loads(self.execute(source + tail, 10.0))

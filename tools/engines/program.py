@@ -52,6 +52,7 @@ from result import result  # noqa: E402
 from threewire.metering.calibration import from_dict  # noqa: E402
 from threewire.metering.meter import Meter  # noqa: E402
 from threewire.metering.readings import watts_uw  # noqa: E402
+from threewire.metering.sag import Sag  # noqa: E402
 from threewire.metering.window import Window  # noqa: E402
 
 
@@ -68,17 +69,37 @@ def say(*line):
     print()
 
 
-class Trace:
-    """Joins windows: all of them for the result, and stretches of trace_ticks for the trace."""
+class Both:
+    """Hands what there is to the meter, and then to the sag, as the board's loop does."""
 
-    def __init__(self, trace_ticks):
+    def __init__(self, meter, sag):
+        self._meter = meter
+        self._sag = sag
+
+    def feed(self, codes, frames, ticks, first):
+        self._meter.feed(codes, frames, ticks, first)
+        self._sag.feed(codes, frames, ticks, first)
+
+    def gap(self, frames, ticks):
+        self._meter.gap(frames, ticks)
+        self._sag.gap(frames, ticks)
+
+
+class Trace:
+    """Joins windows: all of them for the result, and stretches of trace_ticks for the trace; the
+    sag gets to know the frequency of each."""
+
+    def __init__(self, trace_ticks, sag):
         self.run = Window()
         self.meter = None
+        self._sag = sag
         self._every = trace_ticks
         self._part = Window()
 
     def window(self, window):
         self.run.add(window)
+        if window.whole:
+            self._sag.follow(window.hertz_mhz())
         if self._every:
             self._part.add(window)
             if self._part.ticks >= self._every:
@@ -151,17 +172,21 @@ class Losses:
 
 
 def main():
-    trace = Trace(config["trace_ticks"])
+    calibration = from_dict(config["calibration"], layout)
+    sag = Sag(layout, calibration)
+    trace = Trace(config["trace_ticks"], sag)
     gc.collect()  # of what compiling the modules has left
     meter = Meter(
         layout,
-        from_dict(config["calibration"], layout),
+        calibration,
         on_edge=lambda name, lit, ticks: say("edge", name, lit, ticks),
         on_window=trace.window,
     )
     trace.meter = meter
     spans = Spans(config["spans"], layout.frame_ticks)
-    taker = Losses(meter, config["lost"]) if config["lost"] else meter
+    taker = Both(meter, sag)
+    if config["lost"]:
+        taker = Losses(taker, config["lost"])
     space = memoryview(as_bytes(codes))
     size = len(space)
     frames = 0
@@ -180,7 +205,7 @@ def main():
     if config["trace_ticks"]:
         trace.report()
 
-    say("result", result(meter, frames, trace.run))
+    say("result", result(meter, sag, frames, trace.run))
 
 
 main()

@@ -11,7 +11,7 @@ def _register(r):
     return {"wh": r.text(), "raw": [r.wh, str(r.residue)]}
 
 
-def result(meter, frames, window):
+def result(meter, sag, frames, window):
     """The object described in program.py; its readings are those of `window`."""
     one, two, hertz_mhz = meter.readings(window)
     both = Total(one, two)
@@ -57,6 +57,7 @@ def result(meter, frames, window):
             "peak_uw": demand.peak_uw,
         },
         "doctor": meter.diagnosis(window, one, two).to_dict(),
+        "events": {"counts": sag.counts, "newest": [list(event) for event in sag.newest()]},
         "lit": meter.indicators.lit,
         "lost_frames": meter.lost_frames,
         "estimated_delivered_wh": meter.estimated.delivered.text(),

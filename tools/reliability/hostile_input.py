@@ -17,7 +17,8 @@ from typing import Any
 
 from threewire.metering import calibration, reactive, registers
 from threewire.metering.accumulator import raw_per_wh
-from threewire.operation import commands, console, faults
+from threewire.metering.sag import Sag
+from threewire.operation import commands, console, faults, voltage_events
 from threewire.storage import event_log, record, store
 from tools.common import boards
 from tools.common.boards import ROOT
@@ -40,6 +41,7 @@ class StandIn:
         self.faults = faults.Faults()
         self.faults.count("overrun", 3)
         self.active = ["no_voltage 2"]
+        self.sag: Any = Sag(LAYOUT, calibration.nominal(LAYOUT))
         self.calibration = calibration.nominal(LAYOUT).to_dict()
         self.saves = True
         self.done: list[Any] = []
@@ -87,6 +89,9 @@ class StandIn:
 
     def begin_capture(self) -> None:
         self.done.append("begin_capture")
+
+    def voltage_events(self) -> Iterator[str]:
+        return voltage_events.pieces(self.sag)
 
     def save(self) -> bool:
         self.done.append("save")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from threewire.metering.line_voltage import KINDS
 from threewire.operation.report import (
     DEMAND,
     ENERGIES,
@@ -69,6 +70,24 @@ def _fundamental(element: dict[str, Any]) -> dict[str, float | None]:
     return dict(zip(FUNDAMENTAL, values))
 
 
+def _events(events: dict[str, Any]) -> dict[str, Any]:
+    """As the console's answer to `events` has them."""
+    return {
+        "counts": {kind: events["counts"][kind] for kind in KINDS},
+        "newest": [
+            {
+                "line": line + 1,
+                "kind": KINDS[kind],
+                "t": began / 1e3,
+                "ms": ms,
+                "percent": reached / 100,
+                "over": is_over,
+            }
+            for line, kind, began, ms, reached, is_over in events["newest"]
+        ],
+    }
+
+
 def as_json(replay: Replay) -> dict[str, Any]:
     """The object that --json prints; keys as in the README's table."""
     result = replay.metered.result
@@ -113,6 +132,7 @@ def as_json(replay: Replay) -> dict[str, Any]:
             for name in DEMAND
         },
         "doctor": result["doctor"],
+        "events": _events(result["events"]),
         "faults": {
             "lost_frames": result["lost_frames"],
             **{name: result[name] for name in ESTIMATED},
@@ -185,6 +205,16 @@ def as_text(replay: Replay) -> str:
         ]
     doctor = report["doctor"]
     advice = [f"doctor: {e['text']}" for e in doctor["elements"]]
+    events = report["events"]
+    counts = events["counts"]
+    if events["newest"]:
+        said = [f"{sum(of)} {kind}{'s' * (sum(of) != 1)}" for kind, of in counts.items()]
+        advice.append(f"voltage: {', '.join(said)} over; the newest, and what goes on:")
+    advice += [
+        f"  line {e['line']}, {e['kind']} at {e['t']:.3f} s, {e['ms']} ms"
+        f"{'' if e['over'] else ' so far'}, {e['percent']:.2f} % of nominal"
+        for e in events["newest"]
+    ]
     busy = replay.metered.cpu_seconds
     lines += [
         "",

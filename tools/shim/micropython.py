@@ -20,7 +20,26 @@ def _halves(buffer):
     return buffer
 
 
-for _name, _type in (("ptr8", _pointer), ("ptr16", _halves), ("ptr32", _pointer), ("uint", int)):
+class _Address:
+    """Of an array of words; what is so many bytes behind it is a pointer again."""
+
+    def __init__(self, words):
+        self._words = memoryview(words)
+
+    def __add__(self, count):
+        return self._words[count // self._words.itemsize :]
+
+
+def _unsigned(value):
+    return value if isinstance(value, int) else _Address(value)
+
+
+for _name, _type in (
+    ("ptr8", _pointer),
+    ("ptr16", _halves),
+    ("ptr32", _pointer),
+    ("uint", _unsigned),
+):
     setattr(builtins, _name, _type)
 
 

@@ -107,6 +107,10 @@ def _clear_faults(operator, given):
     return _faults(operator, given)
 
 
+def _events(operator, given):
+    return operator.voltage_events()
+
+
 def _calibration(operator, given):
     return {"calibration": operator.calibration}
 
@@ -181,6 +185,7 @@ _TABLE = (
     ("registers", "", False, _registers, "Wh, and varh of quadrants I to IV"),
     ("faults", "", False, _faults, "counts, and those active"),
     ("clear faults", "", True, _clear_faults, "sets the counts to 0"),
+    ("events", "", False, _events, "sags, swells, interruptions"),
     ("calibration", "", False, _calibration, "the constants in force"),
     ("calibrate", " {JSON}", True, _calibrate, "stores constants for the next start"),
     ("preset", " NAME WH", True, _preset, "raises a register, such as delivered1"),

@@ -78,6 +78,7 @@ class FaultFinder:
 
     faults   the Faults to count in
     layout   of the board; a voltage that is derived from another is not judged
+    on_hertz called as on_hertz(millihertz) after each window that shows a frequency of mains
     active   what is wrong now: "no_voltage 2", "stuck i1", "railed v2", "bad_frequency", in the
              order in which it began
 
@@ -85,8 +86,9 @@ class FaultFinder:
     with one that does not.
     """
 
-    def __init__(self, faults, layout):
+    def __init__(self, faults, layout, on_hertz=None):
         self.active = []
+        self._on_hertz = on_hertz
         self._faults = faults
         # Half of nominal, squared, in the unit of volts2 / frames times the size of a count.
         self._least_square = (layout.nominal_volts * 8 * 10**9) ** 2
@@ -113,6 +115,8 @@ class FaultFinder:
             self._odd += 1
         elif window.whole or lacks:
             self._odd = 0
+            if window.whole and self._on_hertz:
+                self._on_hertz(hertz_mhz)
         self._judge("bad_frequency", "", self._odd >= _ODD_WINDOWS)
 
     def _input(self, where, offset, squares, n):

@@ -7,7 +7,6 @@ import time
 
 from micropython import const
 
-from threewire.metering.sag import Sag
 from threewire.operation.commands import Commands
 from threewire.operation.console import Console
 from threewire.operation.faults import ClockCheck
@@ -35,6 +34,7 @@ class Firmware:
         ticks_diff,
         collect,
         meter,
+        sag,
         keeper,
         faults,
         fault_finder,
@@ -53,6 +53,7 @@ class Firmware:
         self.ticks_diff = ticks_diff
         self.collect = collect
         self.meter = meter
+        self.sag = sag
         self.keeper = keeper
         self.faults = faults
         self.fault_finder = fault_finder
@@ -72,17 +73,18 @@ class Firmware:
     def new_loop(self):
         """The loop from its beginning: no line is half written, nothing has been typed."""
         meter = self.meter
-        layout = self.layout
+        # What was fed before is not followed on.
+        self.sag.gap(0, 0)
         console = Console(Commands(self.operator).answer, self.port.write, self.lifecycle.survived)
         return Loop(
             sampler=self.sampler,
             meter=meter,
-            sag=Sag(layout, meter.calibration),
+            sag=self.sag,
             captures=self.captures,
             keeper=self.keeper,
             faults=self.faults,
             lifecycle=self.lifecycle,
-            clock_check=ClockCheck(self.faults, layout.tick_hz, self.ticks_diff),
+            clock_check=ClockCheck(self.faults, meter.tick_hz, self.ticks_diff),
             console=console,
             port=self.port,
             collect=self.collect,

@@ -97,6 +97,7 @@ class Loop:
     def gap(self, frames, ticks):
         self._gaps += 1
         self._meter.gap(frames, ticks)
+        self._sag.gap(frames, ticks)
         if self._captures.on:
             self._captures.on.gap(frames, ticks)
 

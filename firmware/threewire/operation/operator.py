@@ -13,7 +13,7 @@ from threewire.metering.calibration import from_dict
 class Operator:
     """version, board   of the firmware and its board's name
     sealed           False where the seal pin was at ground when the board started
-    meter, keeper, faults   as their classes
+    meter, sag, keeper, faults   as their classes
     calibration      the constants in force, as a mapping
 
     fault_finder, log, constants, captures, lifecycle   FaultFinder, EventLog, Store of the
@@ -26,6 +26,7 @@ class Operator:
         layout,
         sealed,
         meter,
+        sag,
         keeper,
         faults,
         fault_finder,
@@ -38,6 +39,7 @@ class Operator:
         self.board = layout.name
         self.sealed = sealed
         self.meter = meter
+        self.sag = sag
         self.keeper = keeper
         self.faults = faults
         self.calibration = meter.calibration.to_dict()
@@ -97,6 +99,12 @@ class Operator:
         from threewire.operation.commissioning import zero
 
         return zero(self)
+
+    def voltage_events(self):
+        """As voltage_events.pieces."""
+        from threewire.operation.voltage_events import pieces
+
+        return pieces(self.sag)
 
     def save(self):
         return self.keeper.save()

@@ -134,11 +134,13 @@ def test_all_registers_with_nine_places() -> None:
         "delivered_wh": text("delivered"),
         "received_wh": text("received"),
         "varh": varh(8),
+        "fundamental_wh": ["127.000000000", "128.000000000"],
         "elements": [
             {
                 "delivered_wh": text(f"delivered{k}"),
                 "received_wh": text(f"received{k}"),
                 "varh": varh(4 * k - 4),
+                "fundamental_wh": [f"{121 + 2 * k}.000000000", f"{122 + 2 * k}.000000000"],
             }
             for k in (1, 2)
         ],
@@ -686,9 +688,9 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
         if name == "faults":
             expected["counts"]["overrun"] = 0
         if name == "registers":
-            zero = ["0.000000000"] * 4
-            expected["varh"] = expected["elements"][0]["varh"] = zero
-            expected["elements"][1]["varh"] = zero
+            for of in (expected, *expected["elements"]):
+                of["varh"] = ["0.000000000"] * 4
+                of["fundamental_wh"] = ["0.000000000"] * 2
         assert by_text[name] == expected
     assert by_text["commissioning zero"]["was"] == {"delivered": "1.5"}
     assert by_text["traceback"]["traceback"] == "line\nline \x01"

@@ -67,6 +67,8 @@ def used(firmware: Firmware, wh: int = 12345) -> Firmware:
         register.wh, register.residue = wh + k, UNIT // (k + 2)
     for k, register in enumerate(r for of in meter.reactive.quadrants for r in of):
         register.set_micro_wh((wh + 100 + k) * 10**6 + 123456)
+    for k, register in enumerate(r for of in meter.reactive.fundamental for r in of):
+        register.set_micro_wh((wh + 200 + k) * 10**6 + 123456)
     meter.lost_frames = 77
     meter.demand.peak_uw = -4_800_000
     meter.rules[1].reversed = True
@@ -345,8 +347,10 @@ def test_what_comes_after_it_is_registered_to_the_last_bit(seed: int) -> None:
         of.edges.clear()
 
     def all_of(of: Run) -> dict[str, int]:
-        unit = of.meter.reactive.raw_per_varh
-        varh = enumerate(r.value() for q in of.meter.reactive.quadrants for r in q)
+        reactive = of.meter.reactive
+        unit = reactive.raw_per_varh
+        groups = [*reactive.quadrants, *reactive.fundamental]
+        varh = enumerate(r.value() for group in groups for r in group)
         return contents(of) | {f"varh {k}": wh * unit + residue for k, (wh, residue) in varh}
 
     other = all_of(changing_load(seed, interrupt))

@@ -7,6 +7,7 @@ reference are; what the inputs see follows from the phasors there.
 
 import itertools
 import json
+import math
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from host_tests.conftest import need_engine
-from host_tests.rigs.meter_runs import default_board
+from host_tests.rigs.meter_runs import Run, convert, default_board, split_phase
 from threewire.metering.doctor import Diagnosis, diagnose
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
@@ -586,3 +587,48 @@ def test_before_the_first_phasors_it_says_that_it_cannot_know() -> None:
     for element in diagnose(volts, amps, ((0, 0), (0, 0)), (0, 0), 120).elements:
         assert element.verdict == "doubtful" and element.checks == ()
         assert "before some more cycles have been metered" in element.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (lambda w: np.maximum(np.sin(w), 0), True),
+        (lambda w: np.sign(np.sin(w)) * 0.71, True),
+        (lambda w: np.sin(w) + 0.1 * np.sin(3 * w), False),
+    ],
+    ids=["half a wave", "square", "10 % of the third"],
+)
+def test_a_voltage_that_is_no_sine_is_said(shape: Any, said: bool) -> None:
+    volts = 120 * math.sqrt(2)
+    waves = {
+        "v1": lambda t: volts * shape(120 * np.pi * t),
+        "v2": lambda t: -volts * shape(120 * np.pi * t),
+        **{name: wave for name, wave in split_phase((20, 20)).items() if name[0] == "i"},
+    }
+    of = Run().feed(convert(waves, 3, noise=1))
+    second = of.meter.second
+    assert second is not None
+    found = of.meter.diagnosis(second, *of.meter.readings(second)[:2]).elements
+    for finding in found:
+        assert (finding.verdict == "doubtful") == said
+        assert ("half a wave, or far from a sine" in finding.text) == said
+        assert (2 in finding.checks) == said
+
+
+@pytest.mark.parametrize(("counts", "mean"), [(150, 2048), (300, 1500), (540, 2048), (900, 700)])
+def test_pins_that_float_have_no_voltage_and_register_nothing(counts: int, mean: int) -> None:
+    """Hum on all pins alike about means that drift, as where nothing is connected."""
+    layout = default_board()
+    t = np.arange(0, 30, layout.frame_ticks / layout.tick_hz)
+    noise = np.random.default_rng(1).normal(0, 3, (len(t), 4))
+    hum = counts * (np.sin(120 * np.pi * t) + 0.3 * np.sin(360 * np.pi * t))
+    drift = [200 * np.sin(0.3 * t + slot) for slot in range(4)]
+    codes = np.rint(mean + hum[:, None] + np.array(drift).T + noise).clip(0, 4095)
+    of = Run(layout).feed(codes.astype(np.uint16))
+    second = of.meter.second
+    assert second is not None
+    found = of.meter.diagnosis(second, *of.meter.readings(second)[:2]).elements
+    of.finish()
+    assert set(of.registers.values()) == {(0, 0)} and of.edges == []
+    assert [finding.verdict for finding in found] == ["no_voltage", "no_voltage"]
+    assert of.meter.reactive.values() == [[(0, 0)] * 4] * 3

@@ -60,7 +60,8 @@ def register(wh: int = 0, part: int = 0) -> Register:
 
 
 def reading(**values: int) -> SimpleNamespace:
-    return SimpleNamespace(**{**dict.fromkeys(MICRO.values(), 0), **values})
+    nothing = dict.fromkeys([*MICRO.values(), "watts1_uw"], 0)
+    return SimpleNamespace(**nothing | {"volts_thd_ppm": None, "amps_thd_ppm": None} | values)
 
 
 def registers_like(**fields: Any) -> Any:
@@ -262,7 +263,8 @@ def test_demand_is_null_before_there_is_any() -> None:
 
 def test_every_value_is_in_its_own_place() -> None:
     # No two alike, so that one in another's place would be seen.
-    one = reading(**{name: 1000 * (11 + k) for k, name in enumerate(MICRO.values())})
+    alone = {"watts1_uw": 17_000, "volts_thd_ppm": 18_199, "amps_thd_ppm": 1_190_000}
+    one = reading(**{name: 1000 * (11 + k) for k, name in enumerate(MICRO.values())}, **alone)
     two = reading(**{name: 1000 * (21 + k) for k, name in enumerate(MICRO.values())})
     totals = registers_like(
         delivered=register(1, 5),
@@ -291,7 +293,9 @@ def test_every_value_is_in_its_own_place() -> None:
     )
     said = parsed(line(meter))
 
-    def element(first: int, delivered: str, received: str, turned: bool) -> dict[str, Any]:
+    def element(
+        first: int, delivered: str, received: str, turned: bool, alone: tuple[Any, ...]
+    ) -> dict[str, Any]:
         values = [Decimal(first + k) / 1000 for k in range(6)]
         return {
             "delivered_wh": delivered,
@@ -299,16 +303,19 @@ def test_every_value_is_in_its_own_place() -> None:
             "varh": [f"{60 + 4 * (first > 20) + n}.000000000" for n in range(4)],
             **dict(zip(MICRO, values)),
             "reversed": turned,
+            **dict(zip(("fundamental_watts", "volts_thd_percent", "amps_thd_percent"), alone)),
         }
 
+    # Percent with two places, those beyond left out.
+    of_one = (Decimal("0.017"), Decimal("1.81"), Decimal("119.00"))
     assert said == {
         "t": Decimal("3.250"),
         "delivered_wh": "1.000000005",
         "received_wh": "2.000000000",
         "varh": ["68.000000000", "69.000000000", "70.000000000", "71.000000000"],
         "elements": [
-            element(11, "3.000000000", "4.000000000", False),
-            element(21, "5.000000000", "43000000000.999999999", True),
+            element(11, "3.000000000", "4.000000000", False, of_one),
+            element(21, "5.000000000", "43000000000.999999999", True, (0, None, None)),
         ],
         "watts": Decimal("0.036"),
         "var": Decimal("0.038"),
@@ -418,6 +425,9 @@ def test_a_line_says_what_was_fed(metered: Run) -> None:
         assert float(element["watts"]) == pytest.approx(sign * va * 0.8660254, rel=2e-3)
         assert float(element["var"]) == pytest.approx(sign * va * 0.5, rel=5e-3)
         assert abs(float(element["power_factor"])) == pytest.approx(0.8660254, abs=2e-3)
+        fundamental = float(element["fundamental_watts"])
+        assert fundamental == pytest.approx(sign * va * 0.8660254, rel=2e-3)
+        assert 0 <= element["volts_thd_percent"] < 2.5 and element["amps_thd_percent"] < 2.5
     assert [one["reversed"], two["reversed"]] == [False, True]
     assert said["leds"]["reverse"] is True
     net = 120 * (40 - 75) * 0.8660254 * float(said["t"]) / 3600
@@ -480,6 +490,8 @@ def test_keys_and_kinds_are_those_of_the_replay(tmp_path: Path, metered: Run) ->
     said = kinds(json.loads(line(metered.meter)))
     # "t" is the board's alone; replay has more, which is of the recording.
     assert said.pop("t") == "number"
+    for element in replayed["elements"]:
+        del element["fundamental_wh"]
     faults = said.pop("faults")
     assert faults.items() <= replayed["faults"].items()
     assert said.items() <= replayed.items()

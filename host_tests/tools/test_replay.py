@@ -75,6 +75,7 @@ def test_json_has_what_the_interface_promises(house):
         "delivered_wh",
         "received_wh",
         "varh",
+        "fundamental_wh",
         "elements",
         "watts",
         "var",
@@ -111,7 +112,12 @@ def test_json_has_what_the_interface_promises(house):
         assert set(element) == {
             *("delivered_wh", "received_wh", "varh", "volts", "amps", "watts", "var", "va"),
             *("power_factor", "reversed"),
+            *("fundamental_wh", "fundamental_watts", "volts_thd_percent", "amps_thd_percent"),
         }
+        delivered, received = map(float, element["fundamental_wh"])
+        assert delivered == pytest.approx(true_wh, rel=2e-3) and received == 0
+        assert element["fundamental_watts"] == pytest.approx(120 * amps, rel=1e-3)
+        assert element["volts_thd_percent"] < 2.5 and element["amps_thd_percent"] < 2.5
     assert said["watts"] == pytest.approx(9600, rel=1e-3)
     assert abs(said["var"]) < 0.01 * 9600
     assert said["va"] == pytest.approx(9600, rel=1e-3)

@@ -53,6 +53,8 @@ class StandIn:
         quadrants = reactive.Reactive(LAYOUT.starting_mw, LAYOUT.tick_hz)
         for k, register in enumerate(itertools.chain(*quadrants.quadrants)):
             register.wh = 11 * (k + 1)
+        for k, register in enumerate(itertools.chain(*quadrants.fundamental)):
+            register.set_micro_wh((123 + k) * 10**6)
         self.meter: Any = SimpleNamespace(
             registers=totals,
             reactive=quadrants,

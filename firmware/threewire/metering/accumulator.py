@@ -563,7 +563,13 @@ class Accumulator:
                 waves.append(y1 if e.x_is_i else x1)
             x2 = (self._squares[2 * k] << 8) - (a * sum_x << 5) + n * a * a
             y2 = (self._squares[2 * k + 1] << 8) - (b * sum_y << 5) + n * b * b
-            w.volts2[k], w.amps2[k] = (y2, x2) if e.x_is_i else (x2, y2)
+            if e.x_is_i:
+                w.volts2[k], w.amps2[k] = y2, x2
+                mean, off = y, y - b
+            else:
+                w.volts2[k], w.amps2[k] = x2, y2
+                mean, off = x, x - a
+            w.own[k] = (mean, w.volts2[k] - n * off * off)
             if self._noise:
                 w.noise2[k] = n * self._noise[k]
             if self._unbroken:

@@ -83,7 +83,7 @@ class Finding:
         if (
             "crossed" in words
             or verdict == "no_voltage"
-            or (voltages == _ODD and verdict == "doubtful")
+            or (voltages in (_ODD, _BENT) and verdict == "doubtful")
         ):
             checks.append(2)
         if "reversed" in words or verdict == "no_current":

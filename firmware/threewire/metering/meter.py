@@ -63,6 +63,7 @@ class Meter:
         for gate in self.gates:
             gate.is_allowed = False  # until its voltage has been seen
         self._ends = False
+        self._unseen = [0, 0]  # of the first second, before there was a voltage
         self.is_edge_near = False
         self._net = Flow(isqrt(noises[0] ** 2 + noises[1] ** 2), layout.tick_hz)
         self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
@@ -106,11 +107,16 @@ class Meter:
         one, two = self.gates
         if not (one.is_allowed and two.is_allowed):
             self._look_for_voltage(window)
-            if self.lost_frames and self._recent:
-                self._look_for_voltage(self._recent[-1])
+            if self._recent:
+                self._look_for_voltage(self._recent[-1])  # short ones joined
         self.reactive.add(window, (one.is_allowed, two.is_allowed))
-        energy = window.energy[0] if one.is_allowed else 0
-        energy += window.energy[1] if two.is_allowed else 0
+        energy = 0
+        for k, gate in enumerate(self.gates):
+            if gate.is_allowed:
+                energy += window.energy[k] + self._unseen[k]
+                self._unseen[k] = 0
+            elif self.ticks < self.tick_hz:
+                self._unseen[k] += window.energy[k]
         self.demand.window(energy, window.ticks, self.ticks)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
@@ -142,22 +148,19 @@ class Meter:
             self._on_window(window)
 
     def _look_for_voltage(self, window):
-        """Allows an element to register from the first window of cycles on that has its voltage: a
-        pin that floats follows hum, about no particular mean.  Where metering ends before there
-        is one, or frames are lost so that there is none, what there is decides."""
-        some = self._ends or self.lost_frames and not window.is_short
+        """Allows an element to register from the first window on that has its voltage: a pin that
+        floats follows hum, about no particular mean.  Where metering ends before there is one
+        that can be judged, what there is decides."""
+        if window.is_short and not self._ends:
+            return
         brief = self._ends and self.ticks * 20 < self.tick_hz
+        least = (self._nominal_volts * 8 * 10**9) ** 2 * window.frames
         for k, gate in enumerate(self.gates):
-            least = (self._nominal_volts * 8 * 10**9) ** 2 * window.frames
-            if brief:
-                gate.is_allowed = True
-            elif (
-                (window.points or some)
-                and abs(window.means[k][0]) <= _FLOATS_Q4
-                and window.volts2[k] * window.scales.v_nv[k] ** 2 >= least
+            mean, squares = window.own[k]
+            if brief or (
+                abs(mean) <= _FLOATS_Q4 and squares * window.scales.v_nv[k] ** 2 >= least
             ):
-                thd_ppm = Reading(window, k).volts_thd_ppm
-                gate.is_allowed = thd_ppm is None or thd_ppm <= BENT_PPM
+                gate.is_allowed = True
 
     # ---- called by whoever runs the meter
 

@@ -10,8 +10,8 @@ from threewire.metering.intmath import isqrt
 # leading nor lagging.
 _UNITY_PER_MILLE = 9
 # A voltage whose distortion is more than this, in millionths, is no sine: that of half a wave is
-# 435000, of a square one 483000.
-BENT_PPM = 200000
+# 435000, of a square one 483000; with commutation notches through zero it is up to 380000.
+BENT_PPM = 410000
 # Of what is less than 8 counts rms no distortion is told.
 _LEAST_SQUARE = 64
 

@@ -37,6 +37,8 @@ class Window:
                       (span_q12 then is its length to a small part of a frame)
     energy            signed, raw units (accumulator), before the creep gate
     volts2, amps2     sums of squares about the mean (counts**2 / 256)
+    own               pair: (mean of the voltage's codes less mid-scale in 1/16 count, the latest
+                      one; sum of squares about it, counts**2 / 256), of these frames alone
     noise2            converter noise within amps2 (counts**2 / 256)
     points            frames behind what follows; 0 where the mains frequency was not known
     active, reactive  V * conj(I) of the mains frequency, reactive positive where the current lags,
@@ -60,6 +62,7 @@ class Window:
         self.volts2 = [0, 0]
         self.amps2 = [0, 0]
         self.noise2 = [0, 0]
+        self.own = [(0, 0), (0, 0)]
         self.points = 0
         self.active = [0, 0]
         self.reactive = [0, 0]
@@ -87,6 +90,8 @@ class Window:
         self.cycles += other.cycles
         self.span_q12 += other.span_q12
         self.points += other.points
+        for k, (mean, squares) in enumerate(other.own):
+            self.own[k] = (mean, self.own[k][1] + squares)
         for mine, its in (
             (self.energy, other.energy),
             (self.volts2, other.volts2),

@@ -411,6 +411,18 @@ def test_a_load_switched_on_at_any_time_keeps_its_first_second() -> None:
             assert of.net_wh(k) == pytest.approx(sine_wh(0.3, 5), rel=0.02)
 
 
+@pytest.mark.parametrize("cycles", [1, 5, 12, 40])
+def test_a_load_that_is_over_before_a_voltage_has_been_seen_counts(cycles: int) -> None:
+    volts = {name: wave for name, wave in split_phase((0, 0)).items() if name[0] == "v"}
+    amps = split_phase((30, 30))
+    waves = dict(volts)
+    for name in ("i1", "i2"):
+        waves[name] = lambda t, wave=amps[name]: wave(t) * (t * 60 < cycles)
+    of = run(convert(waves, 3, board(slot_ns=0)), board(slot_ns=0))
+    for k in (1, 2):
+        assert of.net_wh(k) == pytest.approx(sine_wh(30, cycles / 60), rel=5e-3)
+
+
 # ---- lost frames
 
 

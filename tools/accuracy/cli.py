@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tools.accuracy import gates, gross, misleading
+from tools.accuracy import gates, gross, misleading, unsteady
 from tools.accuracy import laboratory as virtual_bench
 from tools.accuracy.gates import Gate, Load
 from tools.accuracy.laboratory import Setup
@@ -80,6 +80,14 @@ def rows(
             pool,
             [(s, constants[s.name, s.adc, s.seed, gross.HERTZ]) for s in own_rate],
         )
+        of_unsteady = unsteady.rows(
+            pool,
+            [
+                (s, hertz, constants[s.name, s.adc, s.seed, hertz])
+                for s in own_rate
+                for hertz in gates.MAINS_HZ
+            ],
+        )
         of_misleading = misleading.rows(
             pool,
             [
@@ -127,7 +135,7 @@ def rows(
                     if key not in worst or abs(error) > abs(worst[key]["error_percent"]):
                         worst[key] = row
         made += worst.values()
-    return made + of_gross + of_misleading
+    return made + of_gross + of_misleading + of_unsteady
 
 
 # What a row is about, apart from the error: of alike rows the worst stays.

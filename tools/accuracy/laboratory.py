@@ -161,12 +161,15 @@ def meter_functions(
     frames: int,
     hertz: float,
     calibration: dict[str, Any],
+    lost: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """The engine's result of volts and amperes as functions of time, over so many frames; hertz is
-    the mains frequency at which the bench's errors of phase are."""
-    return _metered(
-        setup, _front_end(setup).codes_of(waves, frames, hertz, _BLOCK_FRAMES), calibration
-    )
+    the mains frequency at which the bench's errors of phase are.
+
+    lost  (frames that come, frames that are lost) one after the other
+    """
+    codes = _front_end(setup).codes_of(waves, frames, hertz, _BLOCK_FRAMES)
+    return _metered(setup, codes, calibration, lost)
 
 
 def _front_end(setup: Setup) -> FrontEnd:
@@ -174,7 +177,10 @@ def _front_end(setup: Setup) -> FrontEnd:
 
 
 def _metered(
-    setup: Setup, codes: Iterable[NDArray[np.uint16]], calibration: dict[str, Any]
+    setup: Setup,
+    codes: Iterable[NDArray[np.uint16]],
+    calibration: dict[str, Any],
+    lost: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     layout = setup.layout
     return engine_process.meter(
@@ -185,6 +191,7 @@ def _metered(
         layout.frame_ticks,
         layout.tick_hz,
         sampler=setup.sampler,
+        lost=lost,
     ).result
 
 

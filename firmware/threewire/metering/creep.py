@@ -92,7 +92,7 @@ class CreepGate:
     starting power gives (a load of 24 times the starting power opens it within 21 ms), and shuts
     after a second whose flow is under a quarter of it.
 
-    is_allowed  True; while it is set to False nothing opens it
+    is_allowed  False after `bar` until `allow`: nothing opens it
 
     both_ways   what has flowed each way beside what `passed` returns, where that has just opened
                 the gate; else 0
@@ -110,6 +110,7 @@ class CreepGate:
         self._plenty = max(self._flow.most, self._shut_below)
         self._restart()
         self.is_allowed = True
+        self._is_late = False  # it is allowed now, and what has flowed may be enough
         self.is_open = False
         self.both_ways = 0
 
@@ -145,8 +146,10 @@ class CreepGate:
             self._ins[part] += booked
         elif booked:
             self._outs[part] -= booked
-        if booked and self.is_allowed and self._opens():
-            return self._open()
+        if (booked or self._is_late) and self.is_allowed:
+            self._is_late = False
+            if self._opens():
+                return self._open()
         if self._times[part] >= self._part_ticks:
             self._part = part = (part + 1) % _PARTS
             self._times[part] = self._ins[part] = self._outs[part] = 0
@@ -172,6 +175,13 @@ class CreepGate:
             # What is held waits for more, as ever, and counts when it is let through.
             raw -= self._flow.held
         return raw
+
+    def bar(self):
+        """Nothing opens it until `allow`; what flows in the second before that counts then."""
+        self.is_allowed = False
+
+    def allow(self):
+        self.is_allowed = self._is_late = True
 
     def forget(self):
         """What has come so far, while shut, is not looked back on."""

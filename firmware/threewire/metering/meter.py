@@ -61,7 +61,7 @@ class Meter:
             ]
         )
         for gate in self.gates:
-            gate.is_allowed = False  # until its voltage has been seen
+            gate.bar()  # until its voltage has been seen
         self._ends = False
         self._unseen = [0, 0]  # of the first second, before there was a voltage
         self.is_edge_near = False
@@ -157,10 +157,11 @@ class Meter:
         least = (self._nominal_volts * 8 * 10**9) ** 2 * window.frames
         for k, gate in enumerate(self.gates):
             mean, squares = window.own[k]
-            if brief or (
-                abs(mean) <= _FLOATS_Q4 and squares * window.scales.v_nv[k] ** 2 >= least
+            if not gate.is_allowed and (
+                brief
+                or (abs(mean) <= _FLOATS_Q4 and squares * window.scales.v_nv[k] ** 2 >= least)
             ):
-                gate.is_allowed = True
+                gate.allow()
 
     # ---- called by whoever runs the meter
 

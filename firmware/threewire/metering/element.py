@@ -138,11 +138,10 @@ class Element:
         # Delay x, whose conjugate this has; then it is y that is the current, if x is not.
         cos, sin = self._turn
         re, im = (re * cos - im * sin) >> 30, (re * sin + im * cos) >> 30
-        squares = phasors.product(n_q12, x, x)[0], phasors.product(n_q12, y, y)[0]
+        v2, i2 = phasors.square(n_q12, x), phasors.square(n_q12, y)
         if self.x_is_i:
-            v2, i2 = squares[1], squares[0]
+            v2, i2 = i2, v2
         else:
-            v2, i2 = squares
             im = -im
         if self.power_gain < 0:
             re, im = -re, -im

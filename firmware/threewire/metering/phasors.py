@@ -132,3 +132,9 @@ def product(n_q12, x, y):
     xc, xs = x
     yc, ys = y
     return ((yc * xc + ys * xs) << 12) // n_q12, ((yc * xs - ys * xc) << 12) // n_q12
+
+
+def square(n_q12, x):
+    """|X|**2, as `product` of x with itself."""
+    xc, xs = x
+    return ((xc * xc + xs * xs) << 12) // n_q12

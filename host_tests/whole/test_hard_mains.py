@@ -3,6 +3,7 @@
 Expected energies are float64 sums over the waves' own cycles, made here.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,59 @@ def test_what_is_said(runs: tuple[str, list[dict[str, Any]]]) -> None:
     if name == "noon":
         assert verdicts == ["ct_reversed", "ct_reversed"]
         assert all("exports" in e["text"][:20] for e in printed[0]["doctor"]["elements"])
+
+
+# ---- var, and a phase that depends on the current
+
+HUNTS = 2 * np.pi * (60 * T - np.cos(4 * np.pi * T) / (4 * np.pi))
+AT_50 = 2 * np.pi * 50 * T
+ON = np.floor(T * HERTZ) % 60 < 12
+# The current's samples are 60 us ahead at 30 A, 200 us at 1 A.
+EARLY_TABLE = [[1000, 200_000], [30_000, 60_000]]
+
+
+def root2(rms: float, angle: np.ndarray) -> np.ndarray:
+    return rms * np.sqrt(2) * np.sin(angle)
+
+
+# Volts, amperes as the input sees them, constants, and the watts and var that are right.
+ENERGIES: dict[str, tuple[np.ndarray, np.ndarray, dict[str, Any], float, float]] = {
+    "hunting": (root2(120, HUNTS), root2(20, HUNTS - np.pi / 3), {}, 1200, 2078.461),
+    "harmonic 49": (
+        root2(120, AT_50) + root2(3.6, 49 * AT_50),
+        root2(10, AT_50 - np.pi / 6) + root2(0.3, 49 * AT_50 + np.pi / 2),
+        {},
+        1039.230,
+        600,
+    ),
+    "pulsing": (
+        V,
+        root2(30, W + 2 * np.pi * HERTZ * 60e-6 - np.pi / 3) * ON,
+        {"phase1_by_ma": EARLY_TABLE, "phase2_by_ma": EARLY_TABLE},
+        1800 * 12 / 60,
+        3117.691 * 12 / 60,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENERGIES)
+def test_var_and_phase_by_current_on_every_engine(name: str, tmp_path: Path) -> None:
+    volts, amps, constants, watts, var = ENERGIES[name]
+    path, hours = tmp_path / "wave.npz", SECONDS / 3600
+    np.savez(path, rate_hz=float(RATE), v1=volts, i1=amps, v2=-volts, i2=-amps)
+    calibration = tmp_path / "constants.json"
+    calibration.write_text(json.dumps(constants))
+    printed = []
+    for engine in ENGINES:
+        need_engine(engine)
+        printed.append(as_json(replay(path, engine=engine, calibration=calibration)))
+    for element in printed[0]["elements"]:
+        assert float(element["delivered_wh"]) == pytest.approx(watts * hours, rel=1e-3)
+        varh = [float(text) for text in element["varh"]]
+        assert varh == pytest.approx([var * hours, 0, 0, 0], rel=5e-3)
+    if name != "pulsing":
+        verdicts = [element["verdict"] for element in printed[0]["doctor"]["elements"]]
+        assert verdicts == ["right", "right"]
+    for other in printed[1:]:
+        for key in ("delivered_wh", "received_wh", "varh", "elements", "hertz", "edges", "doctor"):
+            assert other[key] == printed[0][key], key

@@ -28,7 +28,6 @@ from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.metering.kernel import MID
 from threewire.metering.phasors import corrected, product
-from threewire.metering.readings import rms_micro
 from threewire.metering.sums import Sums
 from threewire.metering.window import Scales, Window
 
@@ -586,10 +585,8 @@ class Accumulator:
             self._settled = True
         changed = False
         if self._varying:
-            for k, e in enumerate(self.elements):
-                # With the noise, of which only one block is asked: energy must not depend on how
-                # frames are cut into blocks.
-                changed |= e.carry(rms_micro(w.amps2[k], e.i_na, n))
+            for e in self.elements:
+                changed |= e.carry()
         # Weights take a while to make, and are good to 0.1 ppm for 0.01 % of frequency.
         if abs(angle2 - self._angle2) > angle2 >> 12:
             self._span(angle2)

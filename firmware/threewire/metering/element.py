@@ -31,8 +31,6 @@ class Element:
         self.v_nv = abs(v_nv)
         self.i_na = abs(i_na)
         self.v_sign = 1 if v_nv > 0 else -1
-        self._k = k
-        self._calibration = calibration
         self._skew_ns = layout.slot_ns[i] - layout.slot_ns[v]
         ahead_ns = self._skew_ns + calibration.phase_at(k, 0)
         self.x_is_i = ahead_ns >= 0
@@ -44,12 +42,15 @@ class Element:
             self.x_slot, self.y_slot = self.v_slot, self.i_slot
         self.offsets = (0, 0)
         # Where the phase depends on the current: [rms of the current in 1/8 count, its weights w0
-        # + w1 and w1] for each row of the table.
+        # + w1 and w1, delay in ns] for each row of the table.
         self.rows = None
+        self._delays = self._squares = 0  # sums of the delays times squares, and of these
         if calibration.phase_by_ma[k]:
-            self.rows = [
-                [nearest(ma * 8000000, self.i_na), 0, 0] for ma, _ in calibration.phase_by_ma[k]
-            ]
+            self.rows = []
+            for ma, ns in calibration.phase_by_ma[k]:
+                ahead_ns = self._skew_ns + ns
+                delay_ns = ahead_ns if self.x_is_i else -ahead_ns
+                self.rows.append([nearest(ma * 8000000, self.i_na), 0, 0, delay_ns])
         self._weighed = (0, 0)
 
     @property
@@ -58,15 +59,18 @@ class Element:
         x, y = self.offsets
         return (y, x) if self.x_is_i else (x, y)
 
-    def carry(self, amps_ua):
-        """Takes the phase that the calibration gives for this current; whether it has changed.
+    def carry(self):
+        """Takes the phase that the currents since the last time had, each by its square, for the
+        phasors; whether it has changed.
 
         The current is converted later than the voltage by the slots between, and the front end
         shows it earlier than it is: both make its samples run ahead.  What is delayed stays
         delayed, so a table that crosses zero makes the delay negative.
         """
-        ahead_ns = self._skew_ns + self._calibration.phase_at(self._k, amps_ua)
-        delay_ns = ahead_ns if self.x_is_i else -ahead_ns
+        if not self._squares:
+            return False
+        delay_ns = self._delays // self._squares
+        self._delays = self._squares = 0
         changed = delay_ns != self._delay_ns
         self._delay_ns = delay_ns
         return changed
@@ -86,11 +90,9 @@ class Element:
             or abs(frame_ticks - ticks) * _WEIGHTS_PART > frame_ticks
         ):
             self._weighed = (angle2_q32, frame_ticks)
-            for row, (_, ns) in zip(self.rows, self._calibration.phase_by_ma[self._k]):
-                ahead_ns = self._skew_ns + ns
-                delay_ns = ahead_ns if self.x_is_i else -ahead_ns
-                f = self._frames_q24(delay_ns, frame_ticks, tick_hz)
-                row[1:] = _weights(f, angle2_q32)
+            for row in self.rows:
+                f = self._frames_q24(row[3], frame_ticks, tick_hz)
+                row[1:3] = _weights(f, angle2_q32)
 
     def _frames_q24(self, ns, frame_ticks, tick_hz):
         return nearest((ns * tick_hz) << 24, frame_ticks * 1000000000)
@@ -107,13 +109,16 @@ class Element:
             if rms <= row[0]:
                 break
             below = row
-        at, w01, w1 = row
+        at, w01, w1, delay_ns = row
         span = at - below[0]
         if rms < at and span > 0:
             short = at - rms
             w01 -= (w01 - below[1]) * short // span
             w1 -= (w1 - below[2]) * short // span
+            delay_ns -= (delay_ns - below[3]) * short // span
         self._w01, self._w1 = w01, w1
+        self._delays += n * square * delay_ns
+        self._squares += n * square
 
     @micropython.native
     def central(self, n, sum_x, sum_y, s0, step, slip):

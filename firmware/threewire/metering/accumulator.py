@@ -108,6 +108,7 @@ class Accumulator:
         self._loose = None  # frames and sums of windows since the last whole one
         self._learnt = False
         self._settled = False  # the offsets are those of a whole window
+        self._has_offsets = False  # ...or of a second of broken ones, or without a voltage
         self._n = 0  # frames of the stretch
         self._half = 0  # at how many of them to report half a cycle; 0: not at all
         self._carried = _NOTHING  # what it got from segments that ended within it
@@ -207,7 +208,9 @@ class Accumulator:
             except MemoryError:
                 pass
             return None
-        if frames * frame_ticks * _FILLED_PART > self._tick_hz:
+        # What is kept must tell of the gap: a cycle, or as much as was lost.
+        is_known = fill.kept >= min(frames, self._most)
+        if not is_known or frames * frame_ticks * _FILLED_PART > self._tick_hz:
             fill.clear()
             return None
         for e in self.elements:
@@ -244,7 +247,6 @@ class Accumulator:
             self._end_window(0)
         self._started = False
         self._at_crossing = False
-        self._loose = None
 
     def finish(self):
         """Accounts for all frames so far: metering ends here."""
@@ -568,7 +570,9 @@ class Accumulator:
             else:
                 w.volts2[k], w.amps2[k] = x2, y2
                 mean, off = x, x - a
-            w.own[k] = (mean, w.volts2[k] - n * off * off)
+            # Before it is known where zero is, about their own mean.
+            own = 0 if self._has_offsets else n * off * off
+            w.own[k] = (mean, w.volts2[k] - own)
             if self._noise:
                 w.noise2[k] = n * self._noise[k]
             if self._unbroken:
@@ -583,6 +587,8 @@ class Accumulator:
             w.across = [sign * part for part in product(n_q12, *waves)]
         if self._unbroken:
             self._settled = True
+        if self._unbroken or quiet or loose:
+            self._has_offsets = True
         changed = False
         if self._varying:
             for e in self.elements:

@@ -122,4 +122,7 @@ class Cycles:
         self._is_proven = abs(angle) <= _OFF_TURN
         if not self._is_proven:
             self._shift = -angle * self.length >> 12
+            if self.length + self._shift > self._longest:
+                # So long is not waited for: it is due within this cycle.
+                self._shift -= self.length
             self._look_within(_CLOSELY_PART)

@@ -12,6 +12,8 @@ _QUARTER_TURN_Q30 = 1686629713
 # Weights by current are made anew where the phase of a frame, squared, or its time have changed by
 # this part: it moves them by 1e-6.
 _WEIGHTS_PART = 256
+# Rows of the table by current are at most so far apart: 2 degrees of 60 Hz, 0.02 % of a chord.
+_APART_NS = 100000
 
 
 class Element:
@@ -47,10 +49,19 @@ class Element:
         self._delays = self._squares = 0  # sums of the delays times squares, and of these
         if calibration.phase_by_ma[k]:
             self.rows = []
-            for ma, ns in calibration.phase_by_ma[k]:
-                ahead_ns = self._skew_ns + ns
-                delay_ns = ahead_ns if self.x_is_i else -ahead_ns
-                self.rows.append([nearest(ma * 8000000, self.i_na), 0, 0, delay_ns])
+            last = calibration.phase_by_ma[k][0]
+            for row in calibration.phase_by_ma[k]:
+                # Weights between two rows far apart would make a chord of the phasor's arc.
+                parts = abs(row[1] - last[1]) // _APART_NS + 1
+                for part in range(1, parts + 1):
+                    ua, ahead_ns = [
+                        nearest((parts - part) * a + part * b, parts)
+                        for a, b in ((last[0] * 1000, row[0] * 1000), (last[1], row[1]))
+                    ]
+                    ahead_ns += self._skew_ns
+                    delay_ns = ahead_ns if self.x_is_i else -ahead_ns
+                    self.rows.append([nearest(ua * 8000, self.i_na), 0, 0, delay_ns])
+                last = row
         self._weighed = (0, 0)
 
     @property

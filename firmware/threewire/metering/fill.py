@@ -40,6 +40,7 @@ class Fill:
     second_q12, hertz   1/4096 frames in a second, and the nominal mains frequency
 
     codes   array("H"): a ring of frames, from which what `put` gives is to be read
+    kept    frames since `clear`
     quiet   frames since the last gap
     is_long  whether that was too long for a crossing within it to be timed
     """
@@ -70,6 +71,7 @@ class Fill:
             codes[k] = told[_ZERO + k % stride]
         for k in range(told[_SIZE]):
             self._seen[k] = 0
+        self.kept = 0
 
     def take_zero(self, slot, code):
         """The code at which this slot's input is nothing."""
@@ -78,6 +80,7 @@ class Fill:
     def keep(self, codes, pos, frames):
         """Keeps converted frames, from codes[pos] on."""
         self.quiet += frames
+        self.kept += frames
         size = self._told[_SIZE]
         stride = self._told[_STRIDE]
         if frames > size:
@@ -130,6 +133,7 @@ class Fill:
         told = self._told
         first = self._at
         n = min(frames, told[_SIZE] - first)
+        self.kept += n
         told[_AT] = first
         told[_END] = first + n
         told[_CYCLE] = min(self._cycle, told[_SIZE] << 12)

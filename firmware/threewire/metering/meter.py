@@ -189,12 +189,15 @@ class Meter:
         self.reactive.zero()
         self.demand.begin(self.ticks)
         self.lost_frames = self._gap_ticks = 0
+        self._unseen = [0, 0]
         self.show_registers()
 
     def gap(self, frames, ticks):
         """Takes note that `frames` frames, `ticks` long in all, were lost after what was fed last.
         What flowed meanwhile is estimated from the power before and after, once that is known; or
         at once, from the cycle before, where one gap follows on another."""
+        if not ticks:
+            return
         self.lost_frames += frames
         if frames and not ticks % frames:
             filled = self._accumulator.fill(frames, ticks // frames)

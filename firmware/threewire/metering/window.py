@@ -37,8 +37,8 @@ class Window:
                       (span_q12 then is its length to a small part of a frame)
     energy            signed, raw units (accumulator), before the creep gate
     volts2, amps2     sums of squares about the mean (counts**2 / 256)
-    own               pair: (mean of the voltage's codes less mid-scale in 1/16 count, the latest
-                      one; sum of squares about it, counts**2 / 256), of these frames alone
+    own               pair: (mean of the voltage's codes less mid-scale, in 1/16 count; sum of
+                      squares about it, or about the offset where that is known, counts**2 / 256)
     noise2            converter noise within amps2 (counts**2 / 256)
     points            frames behind what follows; 0 where the mains frequency was not known
     active, reactive  V * conj(I) of the mains frequency, reactive positive where the current lags,
@@ -85,13 +85,16 @@ class Window:
         self.scales = other.scales
         self.means = other.means
         self.whole = other.whole and (self.whole or not self.ticks)
+        frames = max(1, self.frames + other.frames)
+        for k, (mean, squares) in enumerate(other.own):
+            mine, before = self.own[k]
+            mean = (mine * self.frames + mean * other.frames) // frames
+            self.own[k] = (mean, before + squares)
         self.ticks += other.ticks
         self.frames += other.frames
         self.cycles += other.cycles
         self.span_q12 += other.span_q12
         self.points += other.points
-        for k, (mean, squares) in enumerate(other.own):
-            self.own[k] = (mean, self.own[k][1] + squares)
         for mine, its in (
             (self.energy, other.energy),
             (self.volts2, other.volts2),

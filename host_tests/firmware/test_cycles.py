@@ -149,6 +149,25 @@ def test_notches_where_mains_is_not_the_boards_own(
         assert float(delivered.text()) - float(received.text()) == pytest.approx(true, rel=2e-3)
 
 
+@pytest.mark.parametrize("hertz", [49.98, 60.01])
+def test_notches_four_times_a_cycle(hertz: float) -> None:
+    """One behind the half cycle is taken for the crossing first: the next is due within 25 ms."""
+
+    def volts(t: Floats) -> Floats:
+        angle = np.mod(360 * hertz * t, 360)
+        wave = 120 * math.sqrt(2) * np.sin(2 * np.pi * hertz * t)
+        for at in (30, 150, 210, 330):
+            wave = np.where((angle >= at) & (angle < at + 6), -0.3 * wave, wave)
+        return wave
+
+    run, true = fed(volts, lambda t: 42.4 * np.sin(2 * np.pi * hertz * t - np.pi / 3), 4)
+    assert len([window for window in run.windows[5:] if window.whole]) >= 14
+    assert run.readings()[2] / 1000 == pytest.approx(hertz, abs=0.02)
+    run.meter.finish()
+    for delivered, received in run.meter.registers.elements:
+        assert float(delivered.text()) - float(received.text()) == pytest.approx(true, rel=2e-3)
+
+
 @pytest.mark.parametrize("at_deg", [225, 250, 290])
 def test_a_dip_in_every_other_cycle_from_the_first_on(at_deg: float) -> None:
     def volts(t: Floats) -> Floats:

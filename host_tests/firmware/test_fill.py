@@ -147,6 +147,45 @@ def test_a_dimmed_lamp(pattern: tuple[int, int]) -> None:
     check(*lossy(codes, layout, itertools.repeat(pattern)), power, hertz)
 
 
+@pytest.mark.parametrize("between", [1, 5, 20, 60])
+def test_a_long_gap_and_a_short_piece_tell_nothing_of_the_next_gap(between: int) -> None:
+    """As where flash stalls a board twice: what is kept then is too little to fill a gap by."""
+    layout = board()
+    codes = convert(split_phase(AMPS, LAG_DEG), 20, layout, noise=1, start_s=START_S)
+    for pattern in ([(8000, 2700), (between, 2600)], [(16000, 8), (between, 2600), (16000, 0)]):
+        check(*lossy(codes, layout, itertools.cycle(pattern)), sine(60), 60)
+
+
+@pytest.mark.parametrize("pattern", [(64, 64), (200, 50), (333, 300)], ids=str)
+def test_too_fast_a_rate_to_keep_a_cycle(pattern: tuple[int, int]) -> None:
+    """At 50 kHz a gap is estimated from the power before and after, be the pieces ever so short:
+    within some per cent."""
+    layout = board(period_us=20, slot_ns=2000)
+    codes = convert(split_phase(AMPS, LAG_DEG), 4, layout, noise=1, offset=5, start_s=START_S)
+    run, gone = lossy(codes, layout, itertools.repeat(pattern))
+    power = sine(60)(np.arange(len(gone)) * 2e-5 + START_S)
+    for k in (1, 2):
+        assert run.net_wh(k) == pytest.approx(power[k - 1].sum() * 2e-5 / 3600, rel=0.05)
+
+
+def test_interruptions_that_lose_nothing_do_no_harm() -> None:
+    """A bias of 100 counts is found however often metering pauses."""
+    layout = board()
+    codes = convert(split_phase((0, 0)), 20, layout, noise=1, offset=100)
+    nothing, paused = Run(layout), Run(layout)
+    for at in range(0, len(codes), 150):
+        nothing.feed(codes[at : at + 150])
+        nothing.meter.gap(0, 0)
+        paused.feed(codes[at : at + 150])
+        paused.meter.pause()
+        if at == 8000 * 3:
+            before = [paused.wh(name) for name in paused.registers]
+    assert set(nothing.finish().registers.values()) == {(0, 0)}
+    assert paused.finish().meter.ticks == nothing.meter.ticks
+    after = [paused.wh(name) for name in paused.registers]
+    assert after == pytest.approx(before, abs=1e-3)
+
+
 def test_at_no_load_nothing_is_estimated() -> None:
     layout = board()
     codes = convert(split_phase((0, 0)), SECONDS, layout, noise=1.2)

@@ -153,6 +153,21 @@ def test_a_phase_by_current_meters_a_ct_whose_lead_depends_on_it(
         assert angle_deg == pytest.approx(lag_deg, abs=DEGREES)
 
 
+@pytest.mark.parametrize("amps", [60.0, 200.0])
+def test_a_table_over_a_millisecond_loses_nothing_between_its_rows(amps: float) -> None:
+    layout = board(slot_ns=0)
+    rows = [[0, 500_000], [400_000, -500_000]]
+    calibration = Calibration((V_NV, V_NV), (I_NA, I_NA), phase_by_ma=(rows, rows))
+    ahead = (500_000 - amps * 1000 * 2.5) * 1e-9
+    plain = split_phase((amps, amps))
+    waves = {"v1": plain["v1"], "v2": plain["v2"]}
+    for name in ("i1", "i2"):
+        waves[name] = lambda t, wave=plain[name]: wave(t + ahead)
+    of = run(convert(waves, 4, layout), layout, calibration)
+    for k in (1, 2):
+        assert of.net_wh(k) == pytest.approx(sine_wh(amps, 4), rel=5e-4)
+
+
 def test_each_element_has_its_own_phase_by_current() -> None:
     # Both CTs lead by 1.2 degrees: at 30 A and 10 A these tables say so, each other's do not.
     calibration = {

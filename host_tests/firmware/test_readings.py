@@ -161,7 +161,10 @@ def test_silence_reads_zero() -> None:
     codes = np.full((20000, 4), 2048, np.uint16)
     one, two, hertz_mhz = run(codes).readings()
     for reading in (one, two):
-        assert set(vars(reading).values()) == {0, None}
+        values = {name: value for name, value in vars(reading).items() if name[0] != "_"}
+        assert len(values) == 6 and set(values.values()) == {0}
+        assert reading.watts1_uw == 0
+        assert reading.volts_thd_ppm is None and reading.amps_thd_ppm is None
     assert hertz_mhz == 0
 
 

@@ -29,8 +29,9 @@ _STARTING_WH = 24.0 / 3600
 # seen in whole watt-hours of two registers; and a save is looked for a few times in 100 ms.
 _LONGEST_S, _SHORTEST_S, _STEP_WH, _LOOK_S = 60.0, 10.0, 12.0, 0.3
 # Of some 300 kB in use after a collection: what a report finds differently from one time to the
-# next; and from boot to boot, which here leave something of each other on the heap.
-_FLAT_BYTES = 2048
+# next, with the cycle that is kept for ten seconds behind a gap; and from boot to boot, which here
+# leave something of each other on the heap.
+_FLAT_BYTES = 8192
 _BOOTS_BYTES = 65536
 
 # Commands that a sealed board refuses.

@@ -109,7 +109,8 @@ class Meter:
             self._look_for_voltage(window)
             if self._recent:
                 self._look_for_voltage(self._recent[-1])  # short ones joined
-        self.reactive.add(window, (one.is_allowed, two.is_allowed))
+        is_live = window.points or self._has_voltage(window, 0) or self._has_voltage(window, 1)
+        self.reactive.add(window, (one.is_allowed, two.is_allowed), is_live)
         energy = 0
         for k, gate in enumerate(self.gates):
             if gate.is_allowed:
@@ -154,14 +155,14 @@ class Meter:
         if window.is_short and not self._ends:
             return
         brief = self._ends and self.ticks * 20 < self.tick_hz
-        least = (self._nominal_volts * 8 * 10**9) ** 2 * window.frames
         for k, gate in enumerate(self.gates):
-            mean, squares = window.own[k]
-            if not gate.is_allowed and (
-                brief
-                or (abs(mean) <= _FLOATS_Q4 and squares * window.scales.v_nv[k] ** 2 >= least)
-            ):
+            if not gate.is_allowed and (brief or self._has_voltage(window, k)):
                 gate.allow()
+
+    def _has_voltage(self, window, k):
+        mean, squares = window.own[k]
+        least = (self._nominal_volts * 8 * 10**9) ** 2 * window.frames
+        return abs(mean) <= _FLOATS_Q4 and squares * window.scales.v_nv[k] ** 2 >= least
 
     # ---- called by whoever runs the meter
 

@@ -37,10 +37,11 @@ class Reactive:
         self._latest = None
         self._received = [False] * 3  # which way the watts flowed last, of what has quadrants
 
-    def add(self, window, is_allowed=(True, True)):
+    def add(self, window, is_allowed=(True, True), is_live=True):
         """Adds a window, of the elements that are allowed to register: what it lacks in phasors
-        is taken to be like the next that has them."""
-        self._ticks += window.ticks
+        is taken to be like the next that has them, if there is a voltage at all (is_live)."""
+        if is_live:
+            self._ticks += window.ticks
         if not window.points:
             if self._ticks > self._most:
                 self._ticks = self._most

@@ -44,11 +44,26 @@ class Reading:
         self.amps_ua = rms_micro(amps2, window.scales.i_na[k], window.frames)
         self.watts_uw = watts_uw(window, k)
         self.vars_uw = vars_uw(window, k)
-        self.watts1_uw = toward_zero(raw_watts1(window, k), 10**12)
-        self.volts_thd_ppm = _thd_ppm(window, window.volts2[k], window.volts1[k])
-        self.amps_thd_ppm = _thd_ppm(window, amps2, window.amps1[k])
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
         self.power_factor_ppm = _power_factor_ppm(self)
+        self._window = window
+        self._k = k
+
+    # What a chip makes later than the rest, a few milliseconds at a time.
+
+    @property
+    def watts1_uw(self):
+        return toward_zero(raw_watts1(self._window, self._k), 10**12)
+
+    @property
+    def volts_thd_ppm(self):
+        window, k = self._window, self._k
+        return _thd_ppm(window, window.volts2[k], window.volts1[k])
+
+    @property
+    def amps_thd_ppm(self):
+        window, k = self._window, self._k
+        return _thd_ppm(window, max(0, window.amps2[k] - window.noise2[k]), window.amps1[k])
 
 
 class Total:

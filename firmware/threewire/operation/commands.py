@@ -182,7 +182,7 @@ _TABLE = (
     ("help", "", False, _help, "this list"),
     ("version", "", False, _version, "firmware and board"),
     ("readings", "", False, _readings, "the last second, as in telemetry"),
-    ("registers", "", False, _registers, "Wh, and varh of quadrants I to IV"),
+    ("registers", "", False, _registers, "Wh, varh of quadrants I to IV, fundamental Wh"),
     ("faults", "", False, _faults, "counts, and those active"),
     ("clear faults", "", True, _clear_faults, "sets the counts to 0"),
     ("events", "", False, _events, "sags, swells, interruptions"),

@@ -229,18 +229,20 @@ def table(made: Sequence[dict[str, Any]]) -> str:
         key = (row["adc"], row["board"], row["gate"], row["amps"], row["power_factor"])
         if key not in worst or abs(row["error_percent"]) > abs(worst[key]["error_percent"]):
             worst[key] = row
-    lines: list[str] = []
-    heading = None
+    sections: dict[str, list[str]] = {}
     for (adc, board, gate, amps, pf), row in worst.items():
-        if heading != (adc, board):
-            heading = (adc, board)
-            lines += ["", f"{board}, {adc} ADC"]
-            lines.append(f"  {'gate':28}{'A':>7}{'PF':>9}{'worst %':>10}{'limit %':>9}  ")
+        lines = sections.setdefault(
+            f"{board}, {adc} ADC",
+            [f"  {'gate':28}{'A':>7}{'PF':>11}{'worst %':>10}{'limit %':>9}  "],
+        )
         verdict = "pass" if row["pass"] else "FAIL"
         lines.append(
-            f"  {gate:28}{amps:>7g}{_pf(pf):>9}{row['error_percent']:>+10.4f}"
+            f"  {gate:28}{amps:>7g}{_pf(pf):>11}{row['error_percent']:>+10.4f}"
             f"{row['limit_percent']:>9g}  {verdict}"
         )
+    lines = []
+    for heading, its in sections.items():
+        lines += ["", heading, *its]
     failed = sum(not row["pass"] for row in made)
     lines += ["", f"{len(made)} rows, {len(made) - failed} pass, {failed} fail"]
     return "\n".join(lines[1:])
@@ -259,7 +261,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=command.name("accuracy"),
         description="Meter every load of the accuracy gates and hold the errors against them.",
-        epilog="example: python -m tools.accuracy --short --seeds 1",
+        epilog="example: %(prog)s --short --seeds 1",
     )
     parser.add_argument("--short", action="store_true", help="a part that takes a minute")
     parser.add_argument(

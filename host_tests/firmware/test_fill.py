@@ -140,7 +140,7 @@ def test_a_dimmed_lamp(pattern: tuple[int, int]) -> None:
         volts, amps = waves(t)
         return np.stack([volts * amps, volts * amps])
 
-    volts, amps = waves(np.arange(round(SECONDS * 8000)) / 8000 + START_S)
+    volts, amps = waves(np.arange(0, SECONDS, 1 / 8000, dtype=np.float64) + START_S)
     counts = np.stack([amps / 0.15, volts / 0.11, -amps / 0.15, -volts / 0.11], axis=1)
     noise = np.random.default_rng(1).normal(0, 1, counts.shape)
     codes = np.rint(2048 + counts + noise).astype(np.uint16)

@@ -429,7 +429,7 @@ def test_a_jump_of_a_hertz_is_followed() -> None:
     for hertz in (60, 61):
         of.feed(convert(shapes((90, 30), 35, hertz, 180, True), 2))
         for window in [window for window in of.windows if window.points][-9:]:
-            for reading, amps in zip(of.meter.readings(window), (90, 30)):
+            for reading, amps in zip(of.meter.readings(window)[:2], (90, 30)):
                 q = 120 * amps * math.sin(math.radians(35))
                 assert reading.vars_uw * 1e-6 == pytest.approx(q, rel=5e-3)
 

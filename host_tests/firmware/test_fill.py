@@ -163,7 +163,7 @@ def test_too_fast_a_rate_to_keep_a_cycle(pattern: tuple[int, int]) -> None:
     layout = board(period_us=20, slot_ns=2000)
     codes = convert(split_phase(AMPS, LAG_DEG), 4, layout, noise=1, offset=5, start_s=START_S)
     run, gone = lossy(codes, layout, itertools.repeat(pattern))
-    power = sine(60)(np.arange(len(gone)) * 2e-5 + START_S)
+    power = sine(60)(np.arange(len(gone), dtype=np.float64) * 2e-5 + START_S)
     for k in (1, 2):
         assert run.net_wh(k) == pytest.approx(power[k - 1].sum() * 2e-5 / 3600, rel=0.05)
 

@@ -66,6 +66,12 @@ def on_board(board):
     del sys.modules["board"]
     del sys.modules["threewire.chip.chips"], threewire.chip.chips
     del sys.modules["threewire.assembly"], threewire.assembly
+    # Nor does anything import these again.  Where one object holds more than 64 others that are
+    # new to it, MicroPython's collector goes over the whole heap once more, for twice the time:
+    # sys.modules must not be one.
+    for name in list(sys.modules):
+        if name.startswith("threewire.storage."):
+            del sys.modules[name]
     globals().clear()
     return firmware
 

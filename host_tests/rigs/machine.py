@@ -280,9 +280,12 @@ def installed(machine: Machine, board: Any = None) -> Iterator[None]:
         micropython = importlib.import_module("micropython")
         patch.setattr(micropython, "alloc_emergency_exception_buf", lambda size: None, False)
         _forget()
+        # The assembly lets these go: for other tests they are still there.
+        storage = {name: sys.modules[name] for name in sys.modules if "threewire.storage." in name}
         try:
             yield
         finally:
+            sys.modules.update(storage)
             _forget()
 
 

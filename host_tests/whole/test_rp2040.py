@@ -202,7 +202,8 @@ def test_ctrl_c_gives_the_prompt_and_run_goes_on(live: EmulatedBoard) -> None:
     live.run(0.2)
     live.interrupt()
     gained = int(live.execute("print(assembly.meter.ticks)")) - ticks
-    assert 0.15 < gained / LAYOUT.tick_hz < 0.25
+    # Ctrl-C is seen within a fifth of a second; what has come by then is metered.
+    assert 0.15 < gained / LAYOUT.tick_hz < 0.4
     runs = len(live.starts)
     live.type("run()\r\n")
     live.run_until(lambda: len(live.starts) > runs, 0.5, "conversion")

@@ -4,6 +4,7 @@ Flow: accumulator -> WINDOW -> readings, meter.  A window is 10 or 12 cycles; wi
 longer ones, so a second, a demand period and a whole run are read by the same code.
 """
 
+import micropython
 from micropython import const
 
 from threewire.metering.intmath import nearest
@@ -81,30 +82,28 @@ class Window:
             return 0
         return nearest(self.cycles * self.scales.tick_hz * 1000 << 12, self.span_q12)
 
+    @micropython.native
     def add(self, other):
         self.scales = other.scales
         self.means = other.means
         self.whole = other.whole and (self.whole or not self.ticks)
         frames = max(1, self.frames + other.frames)
-        for k, (mean, squares) in enumerate(other.own):
+        for k in (0, 1):
             mine, before = self.own[k]
+            mean, squares = other.own[k]
             mean = (mine * self.frames + mean * other.frames) // frames
             self.own[k] = (mean, before + squares)
+            self.energy[k] += other.energy[k]
+            self.volts2[k] += other.volts2[k]
+            self.amps2[k] += other.amps2[k]
+            self.noise2[k] += other.noise2[k]
+            self.active[k] += other.active[k]
+            self.reactive[k] += other.reactive[k]
+            self.volts1[k] += other.volts1[k]
+            self.amps1[k] += other.amps1[k]
+            self.across[k] += other.across[k]
         self.ticks += other.ticks
         self.frames += other.frames
         self.cycles += other.cycles
         self.span_q12 += other.span_q12
         self.points += other.points
-        for mine, its in (
-            (self.energy, other.energy),
-            (self.volts2, other.volts2),
-            (self.amps2, other.amps2),
-            (self.noise2, other.noise2),
-            (self.active, other.active),
-            (self.reactive, other.reactive),
-            (self.volts1, other.volts1),
-            (self.amps1, other.amps1),
-            (self.across, other.across),
-        ):
-            mine[0] += its[0]
-            mine[1] += its[1]

@@ -14,6 +14,8 @@ _CHORE_ROUNDS = const(4)
 # Garbage is collected so many times a second: sooner than it collects itself, in the midst of a
 # window's work, which takes as long again (10 ms each on the emulated RP2040).
 _COLLECTIONS = const(4)
+# Part of a second that a report waits for an edge at most.
+_LATEST_PART = const(10)
 # Looks between two comparisons of the clocks: a few a second.
 _COMPARE_CHORES = const(16)
 
@@ -143,7 +145,11 @@ class Loop:
 
     def _report(self):
         meter = self._meter
-        if meter.ticks < self._due or not meter.second:
+        late = meter.ticks - self._due
+        # To begin one takes as long as half a cycle: an edge that is near goes first.
+        if late < 0 or (meter.is_edge_near and late < meter.tick_hz // _LATEST_PART):
+            return
+        if not meter.second:
             return
         takers = [outlet for outlet in self._outlets if outlet.is_free]
         if not takers:

@@ -28,8 +28,9 @@ from tools.common.errors import InputError, PortError
 ASIDE = ".new"
 # Large enough that the exchange costs little, small enough for a full heap.
 _CHUNK = 1024
-# The firmware takes a Ctrl-C for one after a tenth of a second of silence.
-_SILENCE_S = 0.25
+# The firmware takes a Ctrl-C for one after a tenth of a second of silence, of which it knows by
+# looking.
+SILENCE_S = 0.25
 # Of what a board says, in a message.
 _EXCERPT = 60
 
@@ -193,7 +194,7 @@ class Prompt(contextlib.ExitStack):
         # The firmware takes a Ctrl-C for one only after silence: what a first one does not reach,
         # a second does.
         for is_last in (False, True):
-            time.sleep(_SILENCE_S)
+            time.sleep(SILENCE_S)
             try:
                 with self._connection():
                     # A soft reset would take with it what feeds a watchdog that cannot be stopped.

@@ -22,6 +22,7 @@ from rp2040py.gpio_pin import GPIOPinState
 from rp2040py.memory_map import FLASH_START_ADDRESS
 
 from threewire.metering.layout import Layout
+from tools.cable.prompt import SILENCE_S
 from tools.common import boards, command
 from tools.common.errors import BoardError, InputError, Unavailable
 from tools.emulate import quirks as rp2040_quirks
@@ -36,9 +37,7 @@ _PINS = 30
 # Conversions further apart than this belong to different runs of the sampler.
 _PAUSE_NS = 1e6
 _INTERRUPT = b"\x03"
-# The firmware takes a Ctrl-C for one only after silence (operation/console.py), of which it knows
-# by looking; and this is how long it may take to see it.
-_SILENCE_S = 0.15
+# A Ctrl-C is seen within so long.
 _SEEN_S = 0.2
 _RAW_REPL, _FRIENDLY_REPL, _GO = b"\x01", b"\x02", b"\x04"
 _RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
@@ -153,7 +152,7 @@ class EmulatedBoard(contextlib.ExitStack):
         self._spec = resolve_firmware(BOARDS[FLASH], "micropython", str(uf2 or find_uf2()))
         self._before = 0.0  # seconds of earlier power-ons
         self._driven: dict[int, int] = {}  # pin -> level that is wired to it
-        self._sent_at = -_SILENCE_S
+        self._sent_at = -SILENCE_S
         self._power_on(file_system)
         self.callback(lambda: self._power.simulator.stop())
 
@@ -408,7 +407,7 @@ class EmulatedBoard(contextlib.ExitStack):
 
     def interrupt(self, seconds: float = 2.0) -> None:
         """Ctrl-C after the silence that makes it one, and waits for the prompt."""
-        while self._to_send or self.seconds < self._sent_at + _SILENCE_S:
+        while self._to_send or self.seconds < self._sent_at + SILENCE_S:
             self.run(0.01)
         start = len(self._said)
         self._send(_INTERRUPT)

@@ -65,12 +65,7 @@ class Fill:
 
     def clear(self):
         """What is fed next does not follow on what was fed last."""
-        codes, told = self.codes, self._told
-        stride = told[_STRIDE]
-        for k in range(len(codes)):
-            codes[k] = told[_ZERO + k % stride]
-        for k in range(told[_SIZE]):
-            self._seen[k] = 0
+        _clear(self.codes, self._seen, self._told)
         self.kept = 0
 
     def take_zero(self, slot, code):
@@ -140,6 +135,21 @@ class Fill:
         _repeat(self.codes, self._seen, told, self._words)
         self._at = (first + n) % told[_SIZE]
         return first, n
+
+
+@micropython.viper
+def _clear(codes: ptr16, seen: ptr8, told: ptr32):
+    stride = told[_STRIDE]
+    at = 0
+    frame = 0
+    while frame < told[_SIZE]:
+        seen[frame] = 0
+        k = 0
+        while k < stride:
+            codes[at] = told[_ZERO + k]
+            at += 1
+            k += 1
+        frame += 1
 
 
 @micropython.viper

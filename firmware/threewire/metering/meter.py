@@ -16,7 +16,7 @@ from threewire.metering.intmath import isqrt, nearest
 from threewire.metering.reactive import Reactive
 from threewire.metering.readings import BENT_PPM, Reading
 from threewire.metering.registers import Registers
-from threewire.metering.window import Window
+from threewire.metering.window import Window, half_square
 
 # A voltage whose mean is further from mid-scale than 512 counts, in 1/16, is none: its pin floats.
 _FLOATS_Q4 = const(8192)
@@ -69,6 +69,7 @@ class Meter:
         self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
         self.demand = Demand(layout.tick_hz)
         self._nominal_volts = layout.nominal_volts
+        self._least_square = half_square(layout.nominal_volts)
         self.ticks = 0
         self._recent = []  # the fewest windows that make a second
         self._is_second = False  # they do
@@ -161,7 +162,7 @@ class Meter:
 
     def _has_voltage(self, window, k):
         mean, squares = window.own[k]
-        least = (self._nominal_volts * 8 * 10**9) ** 2 * window.frames
+        least = self._least_square * window.frames
         return abs(mean) <= _FLOATS_Q4 and squares * window.scales.v_nv[k] ** 2 >= least
 
     # ---- called by whoever runs the meter

@@ -14,6 +14,7 @@ _UNITY_PER_MILLE = 9
 BENT_PPM = 410000
 # Of what is less than 8 counts rms no distortion is told.
 _LEAST_SQUARE = 64
+_NOT_MADE = -1
 
 
 class Reading:
@@ -48,6 +49,7 @@ class Reading:
         self.power_factor_ppm = _power_factor_ppm(self)
         self._window = window
         self._k = k
+        self._volts_thd = _NOT_MADE
 
     # What a chip makes later than the rest, a few milliseconds at a time.
 
@@ -57,8 +59,11 @@ class Reading:
 
     @property
     def volts_thd_ppm(self):
-        window, k = self._window, self._k
-        return _thd_ppm(window, window.volts2[k], window.volts1[k])
+        # The doctor asks too.
+        if self._volts_thd == _NOT_MADE:
+            window, k = self._window, self._k
+            self._volts_thd = _thd_ppm(window, window.volts2[k], window.volts1[k])
+        return self._volts_thd
 
     @property
     def amps_thd_ppm(self):
@@ -129,16 +134,19 @@ def _thd_ppm(window, squares, squares1):
 def raw_watts1(window, k):
     """Active power of the mains frequency of element k + 1 over a window, in nV * nA; 0 where the
     frequency was not known."""
-    if not window.points:
-        return 0
-    return toward_zero(window.active[k] * window.scales.power_gain[k], window.points << 17)
+    return _raw(window, k, window.active)
 
 
 def raw_vars(window, k):
     """As vars_uw, in nV * nA.  Rounded: unlike watts they rest on a model of the wave anyhow."""
+    return _raw(window, k, window.reactive)
+
+
+def _raw(window, k, powers):
+    """nV * nA of one of a window's powers by phasors."""
     if not window.points:
         return 0
-    return toward_zero(window.reactive[k] * window.scales.power_gain[k], window.points << 17)
+    return toward_zero(powers[k] * window.scales.power_gain[k], window.points << 17)
 
 
 def toward_zero(a, b):

@@ -13,6 +13,12 @@ from threewire.metering.intmath import nearest
 _SHORT_PART = const(16)
 
 
+def half_square(nominal_volts):
+    """Square of half the nominal voltage, as a window's volts2 / frames times the square of the
+    size of a count is."""
+    return (nominal_volts * 8 * 10**9) ** 2
+
+
 class Scales:
     """What a count of each element is worth, the same for all windows of a meter.
 

@@ -5,6 +5,8 @@ Flow: windows, clocks, store, restarts -> FAULTS -> telemetry, console, store.
 
 from micropython import const
 
+from threewire.metering.window import half_square
+
 # In the order of the stored counts: a later firmware may only append.
 NAMES = (
     "overrun",  # gaps: frames were lost, the energy of which is estimated
@@ -90,8 +92,7 @@ class FaultFinder:
         self.active = []
         self._on_hertz = on_hertz
         self._faults = faults
-        # Half of nominal, squared, in the unit of volts2 / frames times the size of a count.
-        self._least_square = (layout.nominal_volts * 8 * 10**9) ** 2
+        self._least_square = half_square(layout.nominal_volts)
         self._derived = layout.slot["v1"] == layout.slot["v2"]
         self._odd = 0  # windows in a row whose frequency was bad
 

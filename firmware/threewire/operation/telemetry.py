@@ -19,7 +19,7 @@ from threewire.operation.report import (
 # On the chip str.format takes ten times as long as %, and putting strings together does too.
 _POWERS = '"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s' % POWERS
 _RMS = ',"%s":%%s,"%s":%%s,' % RMS
-_FUNDAMENTAL = ',"%s":%%s,"%s":%%s,"%s":%%s' % FUNDAMENTAL
+_FUNDAMENTAL = ',"%s":%%s,"%s":%%s,"%s":%%s}' % FUNDAMENTAL
 _VARH = '"%s":["%%s","%%s","%%s","%%s"]' % VARH
 _LEDS = '"%s":%%s,"%s":%%s,"%s":%%s' % LEDS
 _DEMAND = ',"demand":{"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s}' % DEMAND
@@ -81,7 +81,7 @@ def pieces(report):
         yield _FUNDAMENTAL % (
             decimal(reading.watts1_uw, 3, 3),
             _percent(reading.volts_thd_ppm),
-            _percent(reading.amps_thd_ppm) + "}",
+            _percent(reading.amps_thd_ppm),
         )
     yield '],%s,"hertz":%s,"leds":{%s}' % (
         _powers(report.total()),

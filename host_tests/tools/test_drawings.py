@@ -20,6 +20,7 @@ from tools.drawings import cli as drawings
 from tools.drawings import parts as values
 from tools.drawings import pinouts as drawing_boards
 from tools.drawings.outlines import OUTLINES
+from tools.drawings.svg import BLUE, GREEN
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "boards" / "README.md").read_text(encoding="utf-8")
@@ -304,7 +305,7 @@ def test_the_front_has_its_three_leds():
     said = " ".join(t.text for t in found)
     for words in (
         "1000 Wh cycle: 500 on, 500 off", "10 Wh cycle: 5 on, 5 off",
-        "REVERSE if lit, installation is wrong",
+        "REVERSE if lit, installation is wrong, unless it exports",
     ):  # fmt: skip
         assert words in said
     leds = [
@@ -354,6 +355,31 @@ def test_the_checks_are_in_the_order_of_the_readme():
     shown = [t.text for t in chart if re.match(r"[123]  ?", t.text)]
     for (number, question), line, word in zip(asked, shown, ("CT", "voltage", "wires")):
         assert line.startswith(number) and word in line and word in question
+
+
+def test_the_chart_has_no_dead_end():
+    """From every box an arrow goes on, but from those in green, with which all is done; and what
+    is mended leads on to the next question."""
+    root = svg("boards/reverse.svg")
+    rects = [
+        (*(float(e.get(key, "nan")) for key in ("x", "y", "width", "height")), e.get("stroke"))
+        for e in root
+        if tag(e) == "rect" and e.get("rx") == "10"
+    ]
+    lines = [
+        [tuple(map(float, p.split(","))) for p in e.get("points", "").split()]
+        for e in root
+        if tag(e) == "polyline"
+    ]
+
+    def leaves(x: float, y: float, left: float, top: float, width: float, height: float) -> bool:
+        at_side = x in (left, left + width) and top <= y <= top + height
+        at_end = y in (top, top + height) and left <= x <= left + width
+        return at_side or at_end
+
+    ends = [of for of in rects if not any(leaves(*line[0], *of[:4]) for line in lines)]
+    assert [of[4] for of in ends] == [GREEN, GREEN]
+    assert len([of for of in rects if of[4] == BLUE]) == 3
 
 
 # --- The numbers ------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ def front_panel() -> Drawing:
         520,
         "The meter's front: three LEDs",
         "Left a green LED: 1000 Wh cycle, 500 on and 500 off. Right a green LED: 10 Wh cycle, 5 "
-        "on and 5 off. Below a red LED, reverse: if lit, the installation is wrong.",
+        "on and 5 off. Below a red LED, reverse: if lit, the installation is wrong, unless it "
+        "exports.",
     )
     case = drawing.gradient(
         "case", [(0, "#f4f5f6", 1), (0.5, "#e3e6e9", 1), (1, "#c3c9cf", 1)], "linear"
@@ -51,7 +52,8 @@ def front_panel() -> Drawing:
     ):
         drawing.texts(x, 262, lines, 16, "#d8f5dc", anchor="middle", leading=1.35)
     drawing.text(430, 334, "REVERSE", 16, "#ffd7d3", anchor="middle", bold=True)
-    drawing.text(430, 355, "if lit, installation is wrong", 15, "#ffd7d3", anchor="middle")
+    said = "if lit, installation is wrong, unless it exports"
+    drawing.text(430, 355, said, 15, "#ffd7d3", anchor="middle")
     _terminals(drawing)
     return drawing
 

@@ -3,7 +3,9 @@
 Flow: REVERSE -> boards/reverse.svg.
 """
 
-from tools.drawings.svg import BLUE, GREEN, GREY, INK, RED, Drawing
+from collections.abc import Sequence
+
+from tools.drawings.svg import BLUE, GREEN, GREY, INK, RED, Drawing, Point
 
 _X = 330.0  # the column of questions
 _SIDE = 775.0  # and of what to do
@@ -17,7 +19,8 @@ def reverse_drawing() -> Drawing:
         "When the red LED is lit",
         "Do you export? If not: all supplies off and proved dead, then three checks: the CT's "
         "line side faces the source, the voltage reference is on its CT's line, the CT's two "
-        "wires are on the right terminals.",
+        "wires are on the right terminals. Mend what is wrong, and go on to the next; if it is "
+        "lit again, read the doctor's verdict and begin again with all supplies off.",
     )
     drawing.text(40, 42, "When the red LED is lit", 20, bold=True)
     drawing.text(
@@ -69,6 +72,8 @@ def reverse_drawing() -> Drawing:
         _question(drawing, y, question)
         _yes(drawing, y, "no", BLUE, mend)
         _down(drawing, y + 50, y + 86, "yes")
+        # Whoever has mended one goes on to the next: all three are made.
+        _then(drawing, ((_SIDE + 5, y + 45), (_SIDE + 5, y + 68), (_X, y + 68)), BLUE)
         y += 136
     _box(
         drawing,
@@ -88,6 +93,7 @@ def reverse_drawing() -> Drawing:
         GREY,
         64,
     )
+    _then(drawing, ((_X - 235, y + 86), (48, y + 86), (48, 344), (_X - 235, 344)), GREY)
     return drawing
 
 
@@ -141,7 +147,13 @@ def _yes(
     _box(drawing, _SIDE + 5, y, lines, colour, 22 * len(lines) + 24, width)
 
 
+def _then(drawing: Drawing, points: Sequence[Point], colour: str) -> None:
+    """From point to point, with a head at the last."""
+    drawing.line(*points[:-1], stroke=colour, line=2)
+    drawing.arrow(points[-2], points[-1], colour)
+
+
 def _down(drawing: Drawing, y0: float, y1: float, answer: str = "") -> None:
     drawing.arrow((_X, y0), (_X, y1))
     if answer:
-        drawing.text(_X + 12, (y0 + y1) / 2 + 2, answer, 14, INK, bold=True)
+        drawing.text(_X - 12, (y0 + y1) / 2 + 2, answer, 14, INK, anchor="end", bold=True)

@@ -179,6 +179,7 @@ def save(captured: Captured, path: Path) -> None:
         "codes": captured.codes,
         "slots": np.array(facts["slots"]),
         "board": np.array(facts["board"]),
+        "id": np.array(facts["id"]),
         "firmware": np.array(facts["version"]),
         "tick_hz": np.array(facts["tick_hz"]),
         "frame_ticks": np.array(facts["frame_ticks"]),

@@ -100,7 +100,7 @@ def assemble(
     cause     why the board has started, of restarts.CAUSES
     sealed    False where operators may change registers and constants
     loops     the kernel's, a module
-    machine   reset(), Timer
+    machine   reset(), Timer, unique_id()
     timer     number of the machine.Timer that blinks
     fs, open_file   the file system: os, and open
     ticks_diff      of MicroPython's time
@@ -163,6 +163,7 @@ def assemble(
     operator = Operator(
         version=VERSION,
         layout=layout,
+        board_id=machine.unique_id().hex(),
         sealed=sealed,
         meter=meter,
         sag=sag,

@@ -77,7 +77,7 @@ def test_an_unknown_key_is_refused(key: str) -> None:
         from_dict({**NOMINAL, key: V_NV}, board())
     message = str(caught.value)
     assert repr(key) in message
-    assert all(known in message for known in ("board", *GAINS, *PHASES, *TABLES, "adc"))
+    assert all(known in message for known in ("board", "id", *GAINS, *PHASES, *TABLES, "adc"))
 
 
 @pytest.mark.parametrize("name", ["feather_rp2040", "", None, 3, ["made_up"]])
@@ -86,6 +86,22 @@ def test_another_boards_constants_are_refused(name: Any) -> None:
         from_dict({**NOMINAL, "board": name}, board())
     assert "board" in str(caught.value)
     assert repr(name) in str(caught.value) and "'made_up'" in str(caught.value)
+
+
+@pytest.mark.parametrize("identity", ["e6605838833a7b2c", "0", "f" * 32])
+def test_the_identity_of_their_board_stays_with_them(identity: str) -> None:
+    constants = from_dict({**NOMINAL, "id": identity}, board()).to_dict()
+    assert constants == {**NOMINAL, "id": identity}
+    # Constants of 0.3.0 and older have none.
+    assert "id" not in from_dict(NOMINAL, board()).to_dict()
+
+
+@pytest.mark.parametrize(
+    "identity", ["", "f" * 33, "E660", "e6 60", "e6\n", "\u0661", 12, None, []]
+)
+def test_what_is_no_identity_is_refused(identity: Any) -> None:
+    with pytest.raises(CalibrationError, match=r"id is .*1 to 32 hexadecimal digits"):
+        from_dict({**NOMINAL, "id": identity}, board())
 
 
 @pytest.mark.parametrize("constants", [None, [], [NOMINAL], "v1_nv", 1, True, 1.5, ()])

@@ -326,6 +326,7 @@ def test_the_energy_is_that_of_the_codes(tmp_path: Path) -> None:
     frames = reply["frames"]
     assert frames == 20_000 and last["captured"] == frames and last["lost"] == 0
     assert reply["slots"] == list(SLOTS) and reply["board"] == "made_up"
+    assert reply["id"] == "e6605838833a7b2c"
     assert (reply["tick_hz"], reply["frame_ticks"]) == (layout.tick_hz, layout.frame_ticks)
     assert reply["calibration"] == nominal(layout).to_dict()
     found = np.array(text.codes).reshape(-1, 4)

@@ -113,6 +113,7 @@ def test_version() -> None:
         "reply": "version",
         "version": "1.2.3",
         "board": LAYOUT.name,
+        "id": "e6605838833a7b2c",
     }
 
 
@@ -338,6 +339,7 @@ def test_the_largest_calibration_fits_a_line() -> None:
         ('{"v1_nv": ' + "9" * 1000 + "}", "v1_nv is 9999"),
         ('{"v1_nv": true}', "v1_nv is True"),
         ('{"board": "another"}', "board is 'another'"),
+        ('{"id": "Zz"}', "id is 'Zz'"),
         ('{"v1_nv": "\\ud800\\u0000"}', "v1_nv is "),
     ],
 )
@@ -590,6 +592,7 @@ layout = Layout(board)
 class StandIn:
     version = "1.2.3"
     board = layout.name
+    board_id = "e6605838833a7b2c"
     sealed = False
     active = ["no_voltage 2"]
     calibration = nominal(layout).to_dict()

@@ -426,7 +426,7 @@ def start(supply):
     log = EventLog(fs, fs.open, "/log", json)
     lifecycle = Lifecycle(meter, keeper, faults, None, log)
     return problems, Operator(
-        "1", layout, False, meter, None, keeper, faults, None, log, None, None, lifecycle
+        "1", layout, "", False, meter, None, keeper, faults, None, log, None, None, lifecycle
     )
 
 def zero(operator):

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from host_tests.rigs.machine import UNIQUE_ID
 from host_tests.rigs.meter_runs import Codes, flat
 from threewire.assembly import assemble
 from threewire.metering import kernel_viper
@@ -98,7 +99,12 @@ class InFolder:
 
 
 def assembled(
-    folder: Path, layout: Layout, sampler: Any, port: Any, sealed: bool = True
+    folder: Path,
+    layout: Layout,
+    sampler: Any,
+    port: Any,
+    sealed: bool = True,
+    board_id: str = UNIQUE_ID.hex(),
 ) -> Firmware:
     """The firmware's own assembly of its parts, on files in a folder, without LEDs."""
     files = InFolder(folder)
@@ -111,7 +117,7 @@ def assembled(
         sealed=sealed,
         loops=kernel_viper,
         collect=lambda: None,
-        machine=None,
+        machine=SimpleNamespace(unique_id=lambda: bytes.fromhex(board_id)),
         timer=-1,
         fs=files,
         open_file=files.open,

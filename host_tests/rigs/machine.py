@@ -18,6 +18,7 @@ import pytest
 from tools.common import boards
 
 WRAP = 1 << 30  # ticks_us counts modulo this
+UNIQUE_ID = bytes.fromhex("e6605838833a7b2c")
 # Modules that bind `machine` or the clock when they are imported: imported anew for every fake.
 HARDWARE = ("threewire.assembly", "threewire.chip.timer_sampler", "threewire.chip.leds")
 
@@ -225,6 +226,7 @@ class Machine:
     def module(self) -> ModuleType:
         """What `import machine` gives on this board."""
         module = ModuleType("machine")
+        module.unique_id = lambda: UNIQUE_ID  # type: ignore[attr-defined]
         for part in (Pin, ADC, Timer):
             setattr(module, part.__name__, type(part.__name__, (part,), {"_machine": self}))
         return module

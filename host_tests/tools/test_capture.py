@@ -141,6 +141,7 @@ def test_what_the_board_has_metered_is_replayed_to_the_last_bit(
         assert kept["codes"].reshape(-1).tolist() == sent.codes
         assert kept["codes"].shape == (last["captured"], layout.stride)
         assert kept["slots"].tolist() == list(layout.slots)
+        assert str(kept["id"]) == "e6605838833a7b2c"
         assert (str(kept["board"]), str(kept["firmware"])) == (name, VERSION)
         assert int(kept["tick_hz"]) == layout.tick_hz
         assert json.loads(str(kept["energy"])) == last

@@ -54,6 +54,7 @@ _DAMAGE = (
 _MAX_SCALAR_BYTES = 1 << 20  # of a scalar or a text: far above any real one
 _REGISTERS = 6  # delivered and received, of the net and of both elements
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
+_IDENTITY = re.compile(r"[0-9a-f]{1,32}")
 _EXCERPT = 60  # of a text, in a message
 
 
@@ -84,8 +85,9 @@ def open_npz(path: Path) -> Recording | Capture:
     Recording: `rate_hz` (one number) and 1-d arrays v1 i1 [v2 i2] of float16, float32, float64 or
     any integer type, all of one length, in volts and amperes. Capture: `codes` (uint16, frames by
     slots, C order), `board` (text), `slots` (1-d text), `frame_ticks` and `tick_hz` (positive
-    whole numbers), optionally `calibration` and `energy` (JSON text) and `spans` (whole numbers,
-    n by 2: frames, and the ticks of each). Other arrays are ignored.
+    whole numbers), optionally `calibration` and `energy` (JSON text), `spans` (whole numbers,
+    n by 2: frames, and the ticks of each) and `id` (text: the identity of the very board). Other
+    arrays are ignored.
 
     Pickles are never loaded. Raises InputError for anything else.
     """
@@ -161,6 +163,7 @@ def _open_capture(path: Path, archive: zipfile.ZipFile, names: list[str]) -> Cap
         read=read,
         spans=_spans(path, archive) if "spans" in names else (),
         energy=energy,
+        board_id=_identity(path, archive, names),
     )
 
 
@@ -272,6 +275,18 @@ def _spans(path: Path, archive: zipfile.ZipFile) -> tuple[tuple[int, int], ...]:
     if any(frames < 1 or ticks < 1 for frames, ticks in spans):
         raise InputError(f"{path}: spans has a value below 1; frames and ticks are positive")
     return spans
+
+
+def _identity(path: Path, archive: zipfile.ZipFile, names: list[str]) -> str | None:
+    """None in captures of 0.3.0 and older."""
+    if "id" not in names:
+        return None
+    found = _text(path, archive, names, "id")
+    if not _IDENTITY.fullmatch(found):
+        raise InputError(
+            f"{path}: id is {found[:_EXCERPT]!r}; it must be 1 to 32 hexadecimal digits"
+        )
+    return found
 
 
 def _json_text(path: Path, archive: zipfile.ZipFile, name: str) -> str:

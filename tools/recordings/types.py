@@ -158,6 +158,7 @@ class Capture:
                 of the one above: a timer's are as long as they have been; else empty
     energy      what the board's own meter has made of the frames, JSON text as
                 firmware/threewire/operation/capture.py writes it, or None
+    board_id    the identity of the very board, hexadecimal digits, or None
     """
 
     path: Path
@@ -170,6 +171,7 @@ class Capture:
     read: Callable[[int], Iterator[NDArray[np.uint16]]]
     spans: tuple[tuple[int, int], ...] = ()
     energy: str | None = None
+    board_id: str | None = None
 
     def __post_init__(self) -> None:
         _check_extent(self.path, self.rate_hz, self.frames, "frames")

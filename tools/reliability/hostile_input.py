@@ -37,6 +37,7 @@ class StandIn:
     def __init__(self, sealed: bool = False) -> None:
         self.version = "1.2.3"
         self.board = LAYOUT.name
+        self.board_id = "e6605838833a7b2c"
         self.sealed = sealed
         self.faults = faults.Faults()
         self.faults.count("overrun", 3)

@@ -155,6 +155,10 @@ class Machine:
     def reset():
         raise Off("reset")
 
+    @staticmethod
+    def unique_id():
+        return bytes(8)
+
 
 class World:
     """What happens to the board: the events, the reports, and what the stand-ins share."""

@@ -24,6 +24,9 @@ _LAST_CODE = const(4094)
 _MAX_EXCESS_Q4 = const(512)
 _KNOTS = const(17)
 _MAX_BOW_Q4 = const(256)
+# An RP2's identity has 16 digits, an ESP32's 12.
+_HEX = "0123456789abcdef"
+_MOST_ID = const(32)
 # Of a value in a message, so that it stays a line.
 _EXCERPT = const(60)
 
@@ -50,14 +53,16 @@ class Calibration:
     phase_by_ma  pair: the same by current, None or 2 to 8 rows [milliamps, nanoseconds], ascending
     adc          None, or the converter's errors: {"steps": [[code, excess width in 1/16 count],
                  ...], optionally "bow_q4": [17 corrections in 1/16 count]}
+    id           None, or the identity of the very board that they are for: metering does not ask
     """
 
-    def __init__(self, v_nv, i_na, phase_ns=(0, 0), phase_by_ma=(None, None), adc=None):
+    def __init__(self, v_nv, i_na, phase_ns=(0, 0), phase_by_ma=(None, None), adc=None, id=None):
         self.v_nv = v_nv
         self.i_na = i_na
         self.phase_ns = phase_ns
         self.phase_by_ma = phase_by_ma
         self.adc = adc
+        self.id = id
 
     def phase_at(self, k, amps_ua):
         """Nanoseconds by which the current of element k + 1 runs ahead at `amps_ua` (rms, 0 or
@@ -88,6 +93,8 @@ class Calibration:
                 values[_PHASES[k]] = self.phase_ns[k]
         if self.adc:
             values["adc"] = self.adc
+        if self.id:
+            values["id"] = self.id
         return values
 
 
@@ -106,6 +113,7 @@ def from_dict(constants, layout):
     phase1_by_ma phase2_by_ma    a table
     adc                          the converter's errors, both as in Calibration
     board                        must then be this board's name
+    id                           hexadecimal digits, as in Calibration
 
     Raises CalibrationError, and for no JSON value anything else.
     """
@@ -117,6 +125,9 @@ def from_dict(constants, layout):
         if key == "board":
             if value != layout.name:
                 _refuse(key, value, repr(layout.name))
+        elif key == "id":
+            if not isinstance(value, str) or value.strip(_HEX) or not 0 < len(value) <= _MOST_ID:
+                _refuse(key, value, "1 to {} hexadecimal digits".format(_MOST_ID))
         elif key in _GAINS:
             _integer(key, value, _MIN_GAIN, _MAX_GAIN, True)
         elif key in _PHASES:
@@ -127,7 +138,7 @@ def from_dict(constants, layout):
             adc = value
             _check_adc(value)
         else:
-            known = ("board",) + _GAINS + _PHASES + _TABLES + ("adc",)
+            known = ("board", "id") + _GAINS + _PHASES + _TABLES + ("adc",)
             _refuse("a key", key, "one of " + ", ".join(known))
         values[key] = value
     phases = []
@@ -144,6 +155,7 @@ def from_dict(constants, layout):
         tuple(phases),
         tuple([values.get(table) for table in _TABLES]),
         adc,
+        values.get("id"),
     )
 
 

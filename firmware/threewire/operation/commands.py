@@ -70,7 +70,7 @@ def _help(operator, given):
 
 
 def _version(operator, given):
-    return {"version": operator.version, "board": operator.board}
+    return {"version": operator.version, "board": operator.board, "id": operator.board_id}
 
 
 def _readings(operator, given):

@@ -12,6 +12,7 @@ from threewire.metering.calibration import from_dict
 
 class Operator:
     """version, board   of the firmware and its board's name
+    board_id         the one board of this name that it is, in hexadecimal digits
     sealed           False where the seal pin was at ground when the board started
     meter, sag, keeper, faults   as their classes
     calibration      the constants in force, as a mapping
@@ -24,6 +25,7 @@ class Operator:
         self,
         version,
         layout,
+        board_id,
         sealed,
         meter,
         sag,
@@ -37,6 +39,7 @@ class Operator:
     ):
         self.version = version
         self.board = layout.name
+        self.board_id = board_id
         self.sealed = sealed
         self.meter = meter
         self.sag = sag
@@ -77,6 +80,7 @@ class Operator:
         return {
             "frames": self._captures.prepare(seconds),
             "board": self.board,
+            "id": self.board_id,
             "version": self.version,
             "slots": layout.slots,
             "tick_hz": layout.tick_hz,

@@ -227,6 +227,9 @@ BAD_ENERGIES = [
         ({"frame_ticks": 6_000_000}, ["rate_hz is 8", "450"]),
         ({"calibration": "{"}, ["calibration is not JSON"]),
         ({"calibration": 5}, ["calibration is int64"]),
+        ({"id": "E6"}, ["id is 'E6'", "hexadecimal"]),
+        ({"id": "f" * 33}, ["id is 'fff", "hexadecimal"]),
+        ({"id": 5}, ["id is int64"]),
         *(({"energy": text}, ["energy is ", "must be a JSON object"]) for text in BAD_ENERGIES),
     ],
 )

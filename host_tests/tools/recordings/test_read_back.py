@@ -270,15 +270,18 @@ def test_capture(tmp_path, compressed):
     assert capture.slots == INPUTS
     assert (capture.frame_ticks, capture.tick_hz) == (6000, 48_000_000)
     assert (capture.rate_hz, capture.seconds, capture.frames) == (8000.0, 0.125, 1000)
-    assert capture.calibration == '{"v1": 1}'
+    assert capture.calibration == '{"v1": 1}' and capture.board_id is None
     for size in (1, 300, 65536):
         blocks = list(capture.blocks(size))
         assert all(block.dtype == np.uint16 and block.shape[1] == 4 for block in blocks)
         assert len(blocks) == -(-1000 // size)
         np.testing.assert_array_equal(np.vstack(blocks), arrays["codes"])
-    np.savez(path, **capture_arrays(calibration=None, codes=arrays["codes"].astype(">u2")))
+    np.savez(
+        path, **capture_arrays(calibration=None, codes=arrays["codes"].astype(">u2"), id="e66")
+    )
     capture = open_recording(path)
     assert isinstance(capture, Capture) and capture.calibration is None
+    assert capture.board_id == "e66"
     np.testing.assert_array_equal(np.vstack(list(capture.blocks())), arrays["codes"])
 
 

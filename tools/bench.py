@@ -19,6 +19,7 @@ from tools import image
 from tools.common import boards, command
 from tools.common.boards import ROOT
 from tools.common.errors import BoardError, Unavailable
+from tools.common.files import writable_folder, write_whole
 from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
@@ -287,6 +288,7 @@ def main(argv: list[str] | None = None) -> int:
     if not 10 <= options.seconds <= 1e5:
         print(f"error: --seconds {options.seconds:g}: expected 10 to 100000", file=sys.stderr)
         return 2
+    writable_folder(OUT.parent)
     figures = []
     try:
         uf2 = rp2040_board.find_uf2()
@@ -301,10 +303,9 @@ def main(argv: list[str] | None = None) -> int:
     print("on the host's engines: about a minute", file=sys.stderr)
     figures += host_engines(options.seconds)
     print(*[show(figure) for figure in figures], sep="\n")
-    OUT.parent.mkdir(exist_ok=True)
     said = {figure.key: figure.value for figure in figures}
     said["where"] = {figure.key: figure.where for figure in figures}
-    OUT.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    write_whole(OUT, json.dumps(said, indent=1) + "\n")
     print(f"written: {OUT.relative_to(ROOT)}")
     return 0
 

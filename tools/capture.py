@@ -26,7 +26,7 @@ from tools.cable.console import BoardConsole
 from tools.common import boards, command
 from tools.common.command import Progress, say
 from tools.common.errors import EngineFailed, InputError, PortError, Refused, Unavailable
-from tools.common.files import check_writable, reason, replacing
+from tools.common.files import check_writable, replacing, writable_folder
 from tools.engines.interpreters import choose_engine
 from tools.replay.report import as_json
 from tools.replay.result import Replay
@@ -195,13 +195,7 @@ def save(captured: Captured, path: Path) -> None:
 def _path(given: str | None, board: str) -> Path:
     if given is not None:
         return check_writable(given, (".npz",))
-    folder = boards.ROOT / "build" / "captures"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise InputError(
-            f"{folder}: cannot be made ({reason(problem)}); name a file by --out"
-        ) from None
+    folder = writable_folder(boards.ROOT / "build" / "captures")
     return Path(os.path.relpath(folder / f"{board}-{datetime.now():%Y%m%d-%H%M%S}.npz"))
 
 
@@ -237,8 +231,7 @@ def main(argv: list[str] | None = None) -> int:
 def _capture_and_replay(options: argparse.Namespace) -> None:
     # All that can be wrong with what was asked for, before the board is.
     check_seconds(options.seconds)
-    if options.out is not None:
-        _path(options.out, "")
+    _path(options.out, "")
     engine = choose_engine(options.engine)
     with BoardConsole(board_port.find(options.port), options.timeout) as console:
         captured = capture(console, options.seconds)

@@ -14,6 +14,7 @@ from tools import house
 from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
+from tools.common.files import writable_folder
 from tools.engines.interpreters import choose_engine
 from tools.replay.plot import draw
 from tools.replay.report import as_json, as_text
@@ -75,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         options.seconds = min(options.seconds, 120.0)
     if not 1 <= options.seconds <= 86400:
         raise InputError(f"--seconds {options.seconds:g}: expected 1 to 86400")
-    PLOT.parent.mkdir(exist_ok=True)
+    writable_folder(PLOT.parent)
     print(f"A house for {options.seconds:g} s: oven, fridge, supplies, dimmer, solar.")
     home = house.generate(options.seconds)
     done = replay(Path("house"), engine=engine, recording=home, trace=True)

@@ -21,7 +21,7 @@ from tools import house
 from tools.common import boards, command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
-from tools.common.files import reason, replacing
+from tools.common.files import reason, writable_folder, write_whole
 from tools.engines.interpreters import choose_engine
 from tools.front_end.looping import ArrayRecording, Floats, Recording
 from tools.front_end.waves import shape
@@ -287,6 +287,8 @@ def update(run: Iterable[Case], folder: Path, engine: str, check: bool = False) 
     Returns the exit status: 1 if there is such a one, or with `check` if a file differs; else 0.
     Raises InputError and what replay raises.
     """
+    if not check:
+        writable_folder(folder)
     texts: dict[Path, str] = {}
     names = set()
     wrong = 0
@@ -319,9 +321,7 @@ def update(run: Iterable[Case], folder: Path, engine: str, check: bool = False) 
         print(f"{len(texts)} to be rewritten by `make golden`, {wrong} wrong")
         return 1 if texts or wrong else 0
     for file, text in texts.items():
-        with replacing(file) as aside:
-            folder.mkdir(exist_ok=True)
-            aside.write_text(text, encoding="utf-8")
+        write_whole(file, text)
     print(f"{len(texts)} written, {wrong} wrong")
     return 1 if wrong else 0
 

@@ -10,13 +10,14 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tools.common import command
+from tools.common.files import check_writable, replacing
 from tools.front_end.looping import Floats, MadeRecording
 from tools.recordings.types import INPUTS
 
@@ -285,23 +286,24 @@ def write(
     """Write the house to an .npz of float32 v1 i1 v2 i2 and rate_hz, in bounded memory.
 
     Takes 16 bytes a sample on disk (77 MB for ten minutes) and, while writing, as much again
-    beside it. OSError if it cannot be written.
+    beside it. InputError if it cannot be written.
     """
-    path = Path(path)
+    path = check_writable(path, (".npz",))
     house = generate(seconds, rate_hz, seed)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        rows: dict[str, NDArray[np.float32]] = {
-            name: np.lib.format.open_memmap(
-                Path(folder) / name, "w+", np.dtype(np.float32), (house.samples,)
-            )
-            for name in house.channels
-        }
-        at = 0
+    with (
+        replacing(path) as aside,
+        tempfile.TemporaryDirectory(dir=path.parent) as folder,
+        ExitStack() as stack,
+    ):
+        files = {name: Path(folder) / name for name in house.channels}
+        # Written, not mapped: a full disk is then an error, not the end of the program.
+        written = [stack.enter_context(file.open("wb")) for file in files.values()]
         for block in house.blocks():
-            for row, values in zip(rows.values(), block):
-                row[at : at + values.size] = values
-            at += block.shape[1]
-        with path.open("wb") as file:
+            for file, values in zip(written, block):
+                file.write(values.astype(np.float32).tobytes())
+        stack.close()
+        rows = {name: np.memmap(file, np.float32, "r") for name, file in files.items()}
+        with aside.open("wb") as file:
             np.savez(
                 file,
                 allow_pickle=False,
@@ -328,7 +330,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         write(options.out, options.seconds, options.rate, options.seed)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         print(f"error: {options.out}: {error}", file=sys.stderr)
         return 2
     return 0

@@ -17,6 +17,7 @@ from littlefs import LittleFS, LittleFSError, UserContext
 from threewire.chip.chips import CHIPS
 from tools.common import boards, command
 from tools.common.errors import InputError
+from tools.common.files import check_writable, writable_folder, write_whole
 
 _BLOCK = 4096
 # The format of littlefs 2.0: newer releases of MicroPython mount it and raise it to 2.1 when they
@@ -169,17 +170,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", metavar="FILE", help="default: build/BOARD.littlefs")
     options = parser.parse_args(argv)
-    out = Path(options.out or boards.ROOT / "build" / f"{options.board}.littlefs")
     boards.module(options.board)
+    if options.out is None:
+        out = writable_folder(boards.ROOT / "build") / f"{options.board}.littlefs"
+    else:
+        out = check_writable(options.out)
     flash = geometry(options.flash or options.board)
     files = contents(options.board)
     image = pack(files, flash)
-    try:
-        if not options.out:
-            out.parent.mkdir(exist_ok=True)
-        out.write_bytes(image)
-    except OSError as problem:
-        raise InputError(f"{out}: {problem.strerror}; expected a file to write") from None
+    write_whole(out, image)
     for name, data in files.items():
         print(f"{len(data):8}  {name}")
     print(f"{sum(map(len, files.values())):8}  in {len(files)} files")

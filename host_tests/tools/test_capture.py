@@ -519,7 +519,7 @@ def test_a_folder_that_cannot_be_written(
     layout = boards.load(BOARD)
     with BoardOverTcp(tmp_path, layout, Endless(layout)) as board:
         line = failed(capsys, board.url, out, status=2)
-    assert "nothing may be written in" in line
+    assert "nothing can be written in" in line
 
 
 def test_the_default_file_is_in_build(
@@ -533,7 +533,7 @@ def test_the_default_file_is_in_build(
         status, said, told = run(capsys, board.url, None)
         assert status == 2 and said == ""
         (line,) = told.splitlines()
-        assert "captures: cannot be made (not a directory); name a file by --out" in line
+        assert "captures: cannot be made (not a directory); name a file elsewhere" in line
         (tmp_path / "build").unlink()
         status, said, told = run(capsys, board.url, None, "--engine", "cpython")
     (path,) = (tmp_path / "build" / "captures").iterdir()

@@ -362,7 +362,7 @@ def test_command_line(
     falsify(tmp_path / "small.json")
     assert golden.main(["--check"]) == 1
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(golden, "FOLDER", tmp_path / "no" / "where")
+    monkeypatch.setattr(golden, "FOLDER", tmp_path / "small.json" / "where")
     assert golden.main([]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and "small.json" in line

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,6 @@ import pytest
 
 from host_tests.conftest import need_engine
 from tools.common import boards
-from tools.common.errors import InputError
-from tools.common.files import check_writable
 from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.model import FrontEnd
 
@@ -370,28 +367,6 @@ BAD_OPTIONS = [
 @pytest.mark.parametrize("options, named", BAD_OPTIONS, ids=lambda o: " ".join(o))
 def test_bad_option(house, options, named):
     assert named in refused(house, *options)
-
-
-def test_where_a_file_can_be_written(tmp_path, monkeypatch):
-    """Said before the work that it is to hold."""
-    assert check_writable(tmp_path / "a.npz", (".npz",)) == tmp_path / "a.npz"
-    (tmp_path / "there.npz").write_bytes(b"older")
-    assert check_writable(str(tmp_path / "there.npz"), (".npz",)) == tmp_path / "there.npz"
-    (tmp_path / "folder.npz").mkdir()
-    for path, says in (
-        ("", "'': expected the name of a file"),
-        (".npz", ".npz: expected a name that ends in .npz$"),
-        ("a.csv", "a.csv: expected a name that ends in .npz$"),
-        (tmp_path / "folder.npz", "is a directory; name a file in it"),
-        (tmp_path / "none" / "a.npz", "there is no folder .*none$"),
-        (tmp_path / "there.npz" / "a.npz", "there is no folder"),
-    ):
-        with pytest.raises(InputError, match=says):
-            check_writable(path, (".npz",))
-    # As for anybody but root.
-    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    with pytest.raises(InputError, match=r"nothing may be written in .*; name another folder"):
-        check_writable(tmp_path / "a.npz", (".npz",))
 
 
 def test_a_system_that_tells_no_processor_time(house):

@@ -21,7 +21,7 @@ from tools.accuracy.laboratory import Setup
 from tools.common import boards, command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
-from tools.common.files import replacing
+from tools.common.files import writable_folder, write_whole
 from tools.engines import interpreters as engines
 from tools.engines.interpreters import choose_engine
 
@@ -274,13 +274,12 @@ def main(argv: list[str] | None = None) -> int:
     engine = choose_engine(options.engine)
     if engine not in engines.NAMES:
         raise InputError(f"--engine {engine}: expected {', '.join(engines.NAMES)}")
+    writable_folder(JSON.parent)
     made = rows(lanes(options.short), range(1, options.seeds + 1), engine, os.cpu_count() or 1)
     print(table(made))
     from tools.accuracy.plot import draw  # matplotlib takes a second to import
 
-    with replacing(JSON) as aside:
-        JSON.parent.mkdir(exist_ok=True)
-        aside.write_text(json.dumps(made, indent=1) + "\n")
+    write_whole(JSON, json.dumps(made, indent=1) + "\n")
     draw(made, PLOT)
     print(f"\n{correction(engine)}")
     print(f"\n{keeping_step(engine, os.cpu_count() or 1)}")

@@ -6,14 +6,13 @@ Flow: file -> CONSTANTS -> replay, solve, calibrate, linearity -> file.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from threewire.metering.calibration import CalibrationError, from_dict
 from threewire.metering.layout import Layout
 from tools.common.errors import InputError
-from tools.common.files import read_json, replacing
+from tools.common.files import check_writable, read_json, write_whole
 
 
 def check_calibration(constants: Any, layout: Layout, path: str | Path) -> None:
@@ -36,18 +35,13 @@ def write_constants(path: Path, constants: dict[str, Any]) -> None:
     InputError.
     """
     rows = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in constants.items()]
-    with replacing(path) as aside, aside.open("w", encoding="utf-8") as file:
-        file.write("{\n" + ",\n".join(rows) + "\n}\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_whole(path, "{\n" + ",\n".join(rows) + "\n}\n")
 
 
 def constants_to_keep(path: str, board: str) -> dict[str, Any]:
     """The constants that are to be kept: those in the file, if there is one for this board."""
-    file = Path(path)
+    file = check_writable(path)
     if not file.exists():
-        if not file.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {file.parent}")
         return {}
     constants = read_json(file, "calibration")
     if constants.get("board", board) != board:

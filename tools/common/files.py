@@ -9,6 +9,9 @@ import json
 import math
 import os
 import re
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 # Of a JSON file that a user hands over: far beyond a calibration or a map of channels.
 MAX_JSON_BYTES = 4 << 20
 MAX_JSON_DEPTH = 32
+_TRIED_BYTES = 1 << 16  # to find out whether a disk is full
 # A bracket, or a whole string with the brackets in it (an unended one to the end of the text).
 _JSON_MARK = re.compile(r'[][{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
@@ -146,25 +150,51 @@ def json_number(path: Path, where: str, value: Any) -> float:
     raise InputError(f"{path}: {where} is {value!r}; it must be a finite number other than 0")
 
 
-def check_writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
-    """The path of a file that is to be written, with one of these suffixes (".npz"). Raises
-    InputError where it cannot be: found out before the work, not after.
+def check_writable(path: str | Path, suffixes: tuple[str, ...] = ()) -> Path:
+    """The path of a file that is to be written, with one of these suffixes (".npz"; none: any).
+    Raises InputError where it cannot be: found out before the work, not after.
     """
     file = Path(path)
     if not file.name:
         raise InputError(f"{str(path)!r}: expected the name of a file")
-    if file.suffix not in suffixes:
+    if suffixes and file.suffix not in suffixes:
         *others, last = suffixes
         listed = f"{', '.join(others)} or {last}" if others else last
         raise InputError(f"{path}: expected a name that ends in {listed}")
     if file.is_dir():
         raise InputError(f"{path}: is a directory; name a file in it")
+    if file.exists() and not file.is_file():
+        raise InputError(f"{path}: is no regular file; name another")
     if not file.parent.is_dir():
         raise InputError(f"{path}: there is no folder {file.parent}")
     # Files are written beside what they replace.
-    if not os.access(file.parent, os.W_OK):
-        raise InputError(f"{path}: nothing may be written in {file.parent}; name another folder")
+    _try_writing(path, file.parent)
     return file
+
+
+def writable_folder(folder: Path) -> Path:
+    """The folder, made if there is none. Raises InputError where nothing can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(
+            f"{folder}: cannot be made ({reason(problem)}); name a file elsewhere"
+        ) from None
+    _try_writing(folder, folder)
+    return folder
+
+
+def _try_writing(path: str | Path, folder: Path) -> None:
+    """Writes a block and drops it again: permissions alone do not tell of a full disk, nor root of
+    a disk that is read only."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_TRIED_BYTES))
+            file.flush()
+    except OSError as problem:
+        raise InputError(
+            f"{path}: nothing can be written in {folder} ({reason(problem)}); name another folder"
+        ) from None
 
 
 def check_plot_path(path: str) -> Path:
@@ -174,13 +204,21 @@ def check_plot_path(path: str) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a path beside `path` to write to, which takes its name at the end of the `with`.
+    """Gives the path of an empty file beside `path` to write to, which is on the disk and takes
+    its name at the end of the `with`.  A link of that name is replaced, never followed.
 
-    Left with an error, `path` is as it was.  Raises InputError for what the system refuses.
+    Left with an error, `path` is as it was, and nothing is left beside it.  Raises InputError for
+    what the system refuses.
     """
-    aside = path.with_name(f".{path.name}.new")
+    # A name that nobody can guess, and made only if there is none: no link lies in wait there.
+    aside = path.with_name(f".{secrets.token_hex(8)}.new")
     try:
+        aside.open("xb").close()
         yield aside
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        if path.is_file():
+            shutil.copymode(path, aside)
         os.replace(aside, path)
     except OSError as problem:
         raise InputError(
@@ -189,6 +227,12 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             aside.unlink()
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Writes a file, text as UTF-8, whole or not at all. Raises InputError."""
+    with replacing(path) as aside:
+        aside.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def save_plot(figure: Figure, path: str | Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
-from tools.common.files import reason, replacing
+from tools.common.files import writable_folder, write_whole
 from tools.drawings import current_inputs as drawing_current
 from tools.drawings import pinouts as drawing_boards
 from tools.drawings import voltage_inputs as drawing_voltage
@@ -67,14 +67,8 @@ def write(folder: Path) -> list[str]:
     files = drawn()
     for path, svg in files.items():
         file = folder / path
-        try:
-            file.parent.mkdir(exist_ok=True)
-        except OSError as problem:
-            raise InputError(
-                f"{file.parent}: cannot be made ({reason(problem)}); name a folder to write to"
-            ) from None
-        with replacing(file) as aside:
-            aside.write_bytes(svg)
+        writable_folder(file.parent)
+        write_whole(file, svg)
     return list(files)
 
 

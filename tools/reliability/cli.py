@@ -18,6 +18,7 @@ from pathlib import Path
 from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import BoardError, EngineFailed, InputError, Unavailable
+from tools.common.files import check_writable, writable_folder, write_whole
 from tools.common.rows import Row, kept, row
 from tools.power_cuts import run as power_cuts
 from tools.reliability import emulated_board
@@ -194,15 +195,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     output: Path = options.output
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.touch()
-    except OSError as problem:
-        print(f"error: {output} cannot be written: {problem.strerror}", file=sys.stderr)
-        return 2
+    writable_folder(output.parent)
+    check_writable(output)
     found = rows(options.short)
     print(table(found))
     # What else was found is in the tables of the commands that tried it.
     brief = [{key: value for key, value in of.items() if key != "found"} for of in found]
-    output.write_text(json.dumps(brief, indent=1) + "\n")
+    write_whole(output, json.dumps(brief, indent=1) + "\n")
     return 0 if all(of["pass"] for of in found) else 1

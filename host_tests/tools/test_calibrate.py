@@ -22,6 +22,7 @@ import pytest
 
 from host_tests.rigs.board_parts import assembled
 from host_tests.rigs.console_server import ConsoleServer
+from host_tests.rigs.machine import UNIQUE_ID
 from host_tests.rigs.meter_runs import flat, front_end
 from host_tests.rigs.telemetry_lines import telemetry_line
 from threewire.metering.calibration import from_dict, nominal
@@ -56,6 +57,9 @@ TRUE = {
     "phase1_ns": PHASE_NS,
     "phase2_ns": PHASE_NS,
 }
+IDENTITY = UNIQUE_ID.hex()
+MINE = {"board": BOARD, "id": IDENTITY}
+ANOTHER = "e66058388340612b"
 # Wall time that the board takes for a second.
 SECOND_S = 0.02
 AWAY_S = 0.1
@@ -310,7 +314,7 @@ def test_by_questions_from_readings_to_constants_on_the_board(
         assert all(abs(float(word)) < 0.1 for word in line.split() if word[0] in "+-"), line
     # Old constants and readings were kept.
     (kept,) = folder.glob(f"{BOARD}-????????-??????.json")
-    assert json.loads(kept.read_text()) == {"board": BOARD, **NOMINAL}
+    assert json.loads(kept.read_text()) == NOMINAL | MINE
     assert str(kept) in out and "points.json" in err
     (points,) = folder.glob("*-points.json")
     assert [p["element"] for p in json.loads(points.read_text())["points"]] == [1, 2, 1, 2]
@@ -332,7 +336,7 @@ def test_by_options(board: FakeBoard, run: Any, tmp_path: Path) -> None:
     assert max(abs(error) for error in board.errors(30, 12)) < 0.1
     # Its constants are still better than none at power factor 0.5: only the CT's lead is guessed.
     assert max(abs(error) for error in board.errors(30, 12, 60)) < 0.5
-    assert json.loads(kept.read_text()) == {"board": BOARD, **NOMINAL}
+    assert json.loads(kept.read_text()) == NOMINAL | MINE
     # The same file again is refused before anything is asked or written.
     status, out, err = run(board.url, *options, "--yes")
     assert status == 2 and "there already" in err and board.starts == 2
@@ -376,10 +380,96 @@ def test_a_points_file_needs_no_readings(
     assert kept["points"][1]["reference"]["power_factor"] == 0.5
     assert len(kept["points"][0]["board"]) == 2
     assert "power_factor" not in kept["points"][0]["reference"]
+    assert kept["id"] == IDENTITY and kept["constants"] == NOMINAL
     other = tmp_path / "other.json"
-    other.write_text(json.dumps(kept | {"board": "pico"}))
+    other.write_text(json.dumps(kept | {"board": "pico", "constants": {}}))
     status, _, err = run(board.url, "--points", other)
     assert status == 2 and "board is 'pico', the one there is 'feather_rp2040'" in err
+
+
+def test_the_same_points_again_change_nothing(
+    board: FakeBoard, run: Any, folder: Path, tmp_path: Path
+) -> None:
+    """They were read with constants that are in force no more."""
+    board.load(30, 20)
+    answers = ["both", "", *typed(30), *typed(20), ""]
+    assert run(board.url, "--seconds", 2, "--dry-run", answers=answers)[0] == 0
+    (file,) = folder.iterdir()
+    assert run(board.url, "--points", file, "--yes")[0] == 0
+    made = board._assembly.operator.calibration
+    assert made["i1_na"] == pytest.approx(TRUE["i1_na"], rel=1e-3) and board.starts == 2
+    status, out, err = run(board.url, "--points", file, "--yes")
+    assert status == 0 and "in force already" in err and board.starts == 2
+    assert "read with other constants than are in force by now" in out and "worse" not in out
+    # Where others came between, they come back to the same.
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"i1_na": 120_000_000, "v2_nv": 100_000_000}))
+    assert run(board.url, "--restore", other, "--yes")[0] == 0
+    status, out, _ = run(board.url, "--points", file, "--yes")
+    assert status == 0 and board._assembly.operator.calibration == made
+    # Amperes are 24 % low with those.
+    (row,) = [line for line in out.splitlines() if line.startswith("points[0]")]
+    assert float(row.split()[-6]) == pytest.approx(100 * (120e6 / TRUE_NA - 1), abs=0.1)
+
+
+def test_points_that_do_not_say_what_they_were_read_with(
+    board: FakeBoard, run: Any, folder: Path
+) -> None:
+    board.load(30, 20)
+    answers = ["1", "", *typed(30), ""]
+    assert run(board.url, "--seconds", 2, "--dry-run", answers=answers)[0] == 0
+    (file,) = folder.iterdir()
+    points = json.loads(file.read_text())
+    del points["constants"]
+    file.write_text(json.dumps(points))
+    status, _, err = run(board.url, "--points", file, "--yes")
+    assert status == 2 and board.starts == 1
+    assert 'give it "constants", what it answered to `calibration`' in err
+    file.write_text(json.dumps(points | {"constants": {}}))
+    assert run(board.url, "--points", file, "--yes")[0] == 0
+    found = board._assembly.operator.calibration["i1_na"]
+    assert found == pytest.approx(TRUE["i1_na"], rel=1e-3)
+
+
+# ---- whose constants they are
+
+
+def test_constants_and_points_of_another_board(board: FakeBoard, run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "another.json"
+    row = {"volts": 114.0, "amps": 30.0, "watts": 3420.0, "var": 0.0}
+    points = [{"element": 1, "board": row, "reference": row | {"volts": 120.0, "watts": 3600.0}}]
+    for option, told in (
+        ("--restore", {"v1_nv": 111_000_000}),
+        ("--points", {"constants": {}, "hertz": 60, "points": points}),
+    ):
+        starts = board.starts
+        file.write_text(json.dumps({"board": BOARD, "id": ANOTHER} | told))
+        status, _, err = run(board.url, option, file, "--yes")
+        (said,) = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert status == 2 and str(file) in said and ANOTHER in said and IDENTITY in said
+        assert "--another-board" in said and board.starts == starts
+        # A board that has been swapped takes them.
+        status, _, err = run(board.url, option, file, "--yes", "--another-board")
+        assert status == 0 and "calibrate this one anew" in err, err
+        assert board._assembly.operator.calibration["id"] == IDENTITY
+        assert board.starts == starts + 1
+    found = board._assembly.operator.calibration["v1_nv"]
+    assert found == pytest.approx(LAYOUT.nv_per_count * 120 / 114, rel=3e-4)
+
+
+def test_a_copied_flash_is_told_until_the_constants_are_this_boards(
+    tmp_path: Path, run: Any
+) -> None:
+    stored = {"board": BOARD, "id": ANOTHER, "v1_nv": 111_000_000}
+    with FakeBoard(tmp_path, stored=stored) as board:
+        assert board._assembly.operator.calibration["v1_nv"] == 111_000_000
+        file = tmp_path / "same.json"
+        file.write_text(json.dumps({"v1_nv": 111_000_000}))
+        status, _, err = run(board.url, "--restore", file, "--yes")
+        assert status == 0 and board.starts == 2
+        assert ANOTHER in err and IDENTITY in err and "its flash is a copy" in err
+        status, _, err = run(board.url, "--restore", file, "--yes")
+        assert status == 0 and "copy" not in err and "in force already" in err
 
 
 def test_what_was_kept_is_restored(board: FakeBoard, run: Any, folder: Path) -> None:
@@ -393,7 +483,9 @@ def test_what_was_kept_is_restored(board: FakeBoard, run: Any, folder: Path) -> 
     status, out, err = run(board.url, "--restore", kept, "--keep", back, answers=["y"])
     assert status == 0, err
     assert (
-        board._assembly.operator.calibration == NOMINAL and "v1_nv" in out and "v2_nv" not in out
+        board._assembly.operator.calibration == NOMINAL | {"id": IDENTITY}
+        and "v1_nv" in out
+        and "v2_nv" not in out
     )
     assert json.loads(back.read_text()) == {"board": BOARD, **made}
     assert board.starts == 3
@@ -547,7 +639,7 @@ def test_no_board(run: Any) -> None:
 
 def test_another_release_is_told(run: Any) -> None:
     class Other:
-        version, board, sealed = "9", "unheard_of", False
+        version, board, board_id, sealed = "9", "unheard_of", IDENTITY, False
         calibration = NOMINAL
 
     with ConsoleServer(Other()) as server:
@@ -672,7 +764,7 @@ def test_constants_that_do_not_come_into_force_are_noticed(
 
     board.on_start = lose
     status, _, err = run(board.url, "--restore", file, "--yes")
-    assert status == 1 and "meters with other constants (v1_nv)" in err
+    assert status == 1 and "meters with other constants (v1_nv, id)" in err
 
 
 # ---- by cycles of the LED
@@ -702,6 +794,26 @@ def test_cycles_correct_the_gain_of_the_current(board: FakeBoard, run: Any) -> N
     assert f"known to {100 * u:.3f} %" in out
     (row,) = [line.split() for line in out.splitlines() if line.startswith("i1_na")]
     assert float(row[-2]) == pytest.approx(100 * math.hypot(u, 1e-3), abs=2e-3)
+
+
+def test_the_same_count_is_not_applied_twice(board: FakeBoard, run: Any, folder: Path) -> None:
+    board.load(30, 0)
+    board.settled()
+    options = ("--cycles", 40, "--reference-wh", "401.5", "--element", 1)
+    assert run(board.url, *options, "--dry-run")[0] == 0 and not list(folder.iterdir())
+    assert run(board.url, *options, "--yes")[0] == 0
+    made = board._assembly.operator.calibration
+    assert made["i1_na"] == round(LAYOUT.na_per_count * 401.5 / 400)
+    kept, count = sorted(folder.iterdir(), key=lambda path: len(path.name))
+    status, _, err = run(board.url, *options, "--yes")
+    assert status == 2 and f"{count} has it" in err and "count again" in err
+    assert board._assembly.operator.calibration == made and board.starts == 2
+    # Another count is another; and with the constants that it was made with this one may come.
+    other = ("--cycles", 40, "--reference-wh", "400.2", "--element", 1)
+    assert run(board.url, *other, "--yes")[0] == 0
+    assert run(board.url, "--restore", kept, "--yes")[0] == 0
+    assert run(board.url, *options, "--yes")[0] == 0
+    assert board._assembly.operator.calibration == made
 
 
 def test_too_few_cycles_are_told(board: FakeBoard, run: Any) -> None:

@@ -568,6 +568,24 @@ def test_the_command_merges_into_a_calibration(
     assert json.loads(new.read_text()) == {"adc": adc}
 
 
+def test_a_file_of_another_board_is_not_mixed_with_this_ones(
+    sine_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sine, out = tmp_path / "sine.npz", tmp_path / "calibration.json"
+    with np.load(sine_npz) as arrays:
+        np.savez(sine, **arrays, id="e6605838833a7b2c")
+    out.write_text(json.dumps({"id": "e66058388340612b", "v1_nv": 111_000_000}))
+    before = out.read_bytes()
+    assert linearity.main([str(sine), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "--another-board" in said and out.read_bytes() == before
+    assert "e6605838833a7b2c" in said and "e66058388340612b" in said
+    assert linearity.main([str(sine), "--out", str(out), "--another-board"]) == 0
+    found = json.loads(out.read_text())
+    assert (found["id"], found["v1_nv"]) == ("e6605838833a7b2c", 111_000_000)
+    assert [code for code, _ in found["adc"]["steps"]] == list(WIDE_CODES)
+
+
 def test_bad_input_is_one_line(
     sine_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

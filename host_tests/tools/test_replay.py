@@ -284,6 +284,17 @@ def test_capture_replays_as_the_recording_it_came_from(house, tmp_path):
     assert said["reference"] is None
 
 
+def test_a_capture_with_constants_of_another_board_is_doubted(tmp_path):
+    file = write_capture(tmp_path / "capture.npz", id="e6605838833a7b2c")
+    constants = tmp_path / "constants.json"
+    for identity, doubted in (("e6605838833a7b2c", False), ("e66058388340612b", True)):
+        constants.write_text(json.dumps({"id": identity, "v1_nv": 111_000_000}))
+        done = run(file, "--calibration", constants, "--json")
+        assert done.returncode == 0
+        assert (f"constants of the board with the id {identity}" in done.stderr) == doubted
+        assert bool(json.loads(done.stdout)["warnings"]) == doubted
+
+
 BAD_RECORDINGS = {
     "missing": lambda d: d / "nowhere.npz",
     "empty": lambda d: (d / "empty.npz", (d / "empty.npz").write_bytes(b""))[0],

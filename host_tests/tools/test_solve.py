@@ -23,8 +23,9 @@ from threewire.metering.calibration import from_dict
 from tools.common import boards
 from tools.common.errors import InputError
 from tools.front_end.looping import ArrayRecording, Source
-from tools.solve.cli import main, merged
+from tools.solve.cli import main
 from tools.solve.fit import Floats, Point
+from tools.solve.merge import merged
 from tools.solve.solver import NOMINAL_LEAD_DEG, NOMINAL_LEAD_U_DEG, Solution, solve
 
 BOARD = "feather_rp2040"
@@ -603,7 +604,7 @@ def test_what_else_the_file_holds_stays(
     from_dict(made, LAYOUT)
     assert "its adc was not in force" in text
     # Over the file in force itself, and the other element after it: nothing else changes.
-    points = files(tmp_path, [entry | {"element": 2} for entry in GOOD])
+    points = files(tmp_path, [entry | {"element": 2} for entry in GOOD], constants=made)
     assert command(capsys, points, "--calibration", out, "--out", out)[0] == 0
     again = json.loads(out.read_text())
     of_two = {"v2_nv", "i2_na", "phase2_ns", "phase2_by_ma"}
@@ -614,6 +615,58 @@ def test_what_else_the_file_holds_stays(
         for key in of_two & set(constants):
             del constants[key]
     assert again == made
+
+
+def test_solved_again_the_constants_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The points say which constants they were read with; without, nothing may come twice."""
+    in_force = {"v1_nv": 100_000_000, "i1_na": 140_000_000}
+    # What a count is worth beside what the front end's readings take it for.
+    want = {"v1_nv": 1.043 * in_force["v1_nv"], "i1_na": 0.931 * in_force["i1_na"]}
+    points = files(tmp_path, GOOD, constants=in_force)
+    out = tmp_path / "made.json"
+    for _ in range(2):
+        assert command(capsys, points, "--out", out)[0] == 0
+        made = json.loads(out.read_text())
+        assert {key: made[key] for key in want} == pytest.approx(want, rel=1e-5)
+    # What they are not read with is refused, and so is the file that solving writes.
+    status, _, err = command(capsys, points, "--calibration", out)
+    assert status == 2 and "read with other constants than those of" in err
+    before = out.read_bytes()
+    points = files(tmp_path, GOOD)
+    status, _, err = command(capsys, points, "--calibration", out, "--out", out)
+    assert status == 2 and "corrected twice" in err and out.read_bytes() == before
+    assert command(capsys, points, "--calibration", out, "--out", tmp_path / "next.json")[0] == 0
+
+
+def test_points_and_constants_of_two_boards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = files(tmp_path, GOOD, id="e6605838833a7b2c")
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"id": "e66058388340612b", "i2_na": 151_000_000}))
+    before = other.read_bytes()
+    for option in ("--calibration", "--out"):
+        status, _, err = command(capsys, points, option, other)
+        assert status == 2 and err.count("\n") == 1
+        assert "e6605838833a7b2c" in err and "e66058388340612b" in err
+        assert "--another-board" in err and other.read_bytes() == before
+    assert command(capsys, points, "--out", other, "--another-board")[0] == 0
+    made = json.loads(other.read_text())
+    assert (made["id"], made["i2_na"]) == ("e6605838833a7b2c", 151_000_000)
+
+
+def test_a_load_that_gets_worse_is_told() -> None:
+    """A coarse reading agrees with the constants in force, a fine one asks for 0.5 % more."""
+    still = FrontEnd(V_NV, I_NA, lambda amps: 0.0)
+    coarse = replace(still.point(30, UNITY), percent=(0.2, 0.2, 0.2))
+    fine = replace(still, v_nv=1.005 * V_NV).point(20, UNITY)
+    found = solved(coarse, replace(fine, percent=(0.02, 0.02, 0.02)))
+    (volts,) = [text for text in found.said if "volts get worse" in text]
+    assert re.search(r"^warning: .*from \+0\.000 to \+0\.49\d %$", volts)
+    assert not [text for text in found.said if "amps get worse" in text]
+    assert not [text for text in solved(fine).said if "worse" in text]
 
 
 def test_merging_takes_each_elements_constants_from_one_place() -> None:
@@ -677,7 +730,11 @@ BAD_POINTS = [
     ({"points": []}, "points is []"),
     ({"points": {"element": 1}}, "points is {'element': 1}"),
     ({"points": [7]}, "points[0] is 7"),
-    ({"pionts": []}, "'pionts'; known are board, hertz"),
+    ({"pionts": []}, "'pionts'; known are board, id, constants, hertz"),
+    ({"id": "my board"}, "id is 'my board'"),
+    ({"constants": []}, "constants is []"),
+    ({"constants": {"v1_nv": 5}}, "v1_nv is 5"),
+    ({"constants": {"board": "pico"}}, "board is 'pico'"),
 ]
 BAD_ENTRIES = [
     ({"element": 3}, "points[0]: element is 3"),

@@ -64,6 +64,8 @@ def test_readings_beside_a_reference_become_constants_in_force(
         assert report["faults"]["active"] == [] and "watchdog" not in report["faults"]
     old = json.loads(kept.read_text())
     module = boards.module(BOARD)
+    # The emulated flash chip has none of its own.
+    assert old["id"] == "f" * 16
     assert (old["v1_nv"], old["i2_na"]) == (module.NV_PER_COUNT, module.NA_PER_COUNT)
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
     for key, larger in zip(("v1_nv", "i1_na", "v2_nv", "i2_na"), LARGER.values()):

@@ -72,6 +72,7 @@ class Board(contextlib.ExitStack):
     port, timeout  as the options give them
 
     name, layout  its board file's
+    id            which one of this name it is
     in_force      the constants that it meters with
     sealed        whether it refuses others
     restarts      how often its metered time has begun anew while lines were read
@@ -80,6 +81,7 @@ class Board(contextlib.ExitStack):
     """
 
     name: str
+    id: str
     layout: Layout
     in_force: dict[str, Any]
 
@@ -100,6 +102,7 @@ class Board(contextlib.ExitStack):
 
     def _look(self) -> None:
         self.name = str(self._ask("version", "board"))
+        self.id = str(self._ask("version", "id"))
         self.sealed = bool(self._ask("seal", "sealed"))
         self.in_force = self._ask("calibration", "calibration")
         try:

@@ -106,7 +106,7 @@ def make_point(
 
 
 def keep_points(path: Path, board: Board, points: Sequence[Point]) -> None:
-    """Writes a points file. Raises InputError."""
+    """Writes a points file, with the constants that the board was read with. Raises InputError."""
     entries: list[dict[str, Any]] = []
     for point in points:
         volts, amps, watts = point.reference
@@ -117,6 +117,8 @@ def keep_points(path: Path, board: Board, points: Sequence[Point]) -> None:
         entries.append({"element": point.element, "board": rows, "reference": reference})
     found = {
         "board": board.name,
+        "id": board.id,
+        "constants": board.in_force,
         "hertz": round(sum(point.hertz for point in points) / len(points), 3),
         "uncertainty_percent": points[0].percent[0],
         "points": entries,

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tools.calibrate.board import Reading
-from tools.solve.changes import QUANTITIES
 from tools.solve.fit import Floats
+from tools.solve.solver import QUANTITIES
 
 
 def errors_now(name: str, reading: Floats, reference: Sequence[float]) -> str:

@@ -8,11 +8,12 @@ import argparse
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.common import command
+from tools.common import command, identity
 from tools.common.constants import constants_to_keep, write_constants
 from tools.common.errors import InputError
 from tools.common.files import check_plot_path
@@ -69,6 +70,15 @@ def as_text(learnt: Linearity) -> str:
     return "\n".join(lines + [f"note: {note}" for note in learnt.notes])
 
 
+def _constants(options: argparse.Namespace, capture: Capture) -> dict[str, Any]:
+    """What the calibration file keeps, for the capture's board. Raises InputError."""
+    constants = constants_to_keep(options.out, capture.board)
+    found, there = constants.get("id"), capture.board_id
+    if identity.differ(found, there) and not options.another_board:
+        raise InputError(identity.refusal(options.out, found, there, f"that of {options.capture}"))
+    return constants if there is None else constants | {"board": capture.board, "id": there}
+
+
 _EPILOG = """\
 Capture 20 s or more of one input while it gets a sine, as large as it goes without clipping.  The
 mains will do for the steps; for the bow it takes a generator with less than 0.01 %% of harmonics.
@@ -96,11 +106,12 @@ def main(argv: list[str] | None = None) -> int:
         "--out", metavar="FILE", help='calibration file whose "adc" this becomes; else it is shown'
     )
     parser.add_argument("--plot", metavar="FILE", help="draw widths and errors by code")
+    identity.add_option(parser)
     options = parser.parse_args(argv)
     if options.plot is not None:
         check_plot_path(options.plot)
     capture, codes = _column(options.capture, options.input)
-    constants = constants_to_keep(options.out, capture.board) if options.out else {}
+    constants = _constants(options, capture) if options.out else {}
     name = f"{options.capture}, {options.input}"
     try:
         learnt = learn(codes)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from threewire.metering.layout import Layout
-from tools.common import boards
+from tools.common import boards, identity
 from tools.common.command import Progress
 from tools.common.constants import check_calibration, read_constants
 from tools.common.errors import InputError
@@ -174,6 +174,12 @@ def _replay_capture(
         captured = json.loads(capture.energy)
     elapsed = time.monotonic() - start
     doubtful = range_doubts(metered.result["hertz_mhz"] / 1e3 or None)
+    found = constants.get("id")
+    if identity.differ(found, capture.board_id):
+        doubtful.append(
+            f"metered with constants of the board with the id {found}, captured on that with "
+            f"{capture.board_id}"
+        )
     return Replay(
         capture.path, layout.name, engine, layout, metered, None, {}, elapsed, captured, doubtful
     )

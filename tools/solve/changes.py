@@ -8,9 +8,7 @@ from typing import Any
 
 from threewire.metering.calibration import from_dict
 from threewire.metering.layout import Layout
-from tools.solve.solver import Residual
-
-QUANTITIES = ("volts", "amps", "watts")
+from tools.solve.solver import QUANTITIES, Residual
 
 
 def changes(
@@ -54,8 +52,8 @@ def _us(ns: float | None, sign: str = "") -> str:
 
 
 def errors(residuals: Sequence[Residual]) -> str:
-    """The board's errors at each load: as it read, and with the new constants."""
-    lines = ["errors of the board in percent, as it read -> with the new constants"]
+    """The board's errors at each load: with the constants in force and with the new ones."""
+    lines = ["errors of the board in percent, with the constants in force -> with the new ones"]
     lines.append(f"{'':24}{'A':>8}{'PF':>7}" + "".join(f"{q:>20}" for q in QUANTITIES))
     for left in residuals:
         name = left.point.name.rpartition(": ")[2]

@@ -9,38 +9,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+from threewire.metering.calibration import from_dict
 from threewire.metering.layout import Layout
-from tools.common import command
+from tools.common import command, identity
 from tools.common.constants import read_constants, write_constants
 from tools.common.errors import InputError
 from tools.solve.changes import changes, errors
 from tools.solve.checks import LEAST_PF, MOST_PHASE_PF
-from tools.solve.points_file import DEFAULT_PERCENT, read_points
+from tools.solve.merge import merged
+from tools.solve.points_file import DEFAULT_PERCENT, PointsFile, read_points
 from tools.solve.solver import NOMINAL_LEAD_DEG, NOMINAL_LEAD_U_DEG, Solution, solve
 
-# The constants of each element, which go together.
-_KEYS = tuple((f"v{n}_nv", f"i{n}_na", f"phase{n}_ns", f"phase{n}_by_ma") for n in (1, 2))
 _MOST_LEAD_U_DEG = 10
-
-
-def merged(
-    there: dict[str, Any], in_force: dict[str, Any], solution: Solution, layout: Layout
-) -> dict[str, Any]:
-    """The constants to write where `there` stand by now (none: an empty dict): new ones for the
-    elements solved for, and all else as it is there, or as in force where it is not there.
-    """
-    made = {"board": layout.name}
-    of_elements = {key for keys in _KEYS for key in keys}
-    for source in (in_force, there):
-        made |= {key: value for key, value in source.items() if key not in of_elements}
-    for keys in _KEYS:
-        source = in_force
-        if any(key in there for key in keys):
-            source = there
-        if keys[0] in solution.uncertainty:
-            source = solution.constants
-        made |= {key: source[key] for key in keys if key in source}
-    return made
 
 
 def as_text(solution: Solution, in_force: dict[str, Any], layout: Layout) -> str:
@@ -64,6 +44,8 @@ A points file, with two loads on element 1: a heater, and a motor of power facto
     {{"element": 1, "lines": "motor.jsonl",
      "reference": {{"volts": 120.0, "amps": 29.9, "watts": 1790.0, "var": 3110.0}}}}]}}
 
+constants of the file's own, beside its board: those that the board was read with (what it answers
+         to `calibration`); id: which board it was. make calibrate keeps both
 board    readings of the board, or a list of them, second by second
 lines    or a file of the board's lines, or of what replay --json printed
 var, power_factor of a reference: may be left out; of the first only the sign counts, positive
@@ -77,7 +59,7 @@ heater's watts prove the gains. What is a fault of the wiring is refused, not ca
 
 examples:
   %(prog)s points.json
-  %(prog)s points.json --calibration calibration.json --out calibration.json
+  %(prog)s points.json --calibration in_force.json --out calibration.json
 """
 
 
@@ -92,7 +74,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--calibration",
         metavar="FILE",
-        help="constants in force while the board was read (default the board file's)",
+        help="constants in force while the board was read (default those in the points file, else "
+        "the board file's)",
     )
     parser.add_argument(
         "--out", metavar="FILE", help="write the new constants there; what else it holds stays"
@@ -111,7 +94,39 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="DEG",
         help="standard uncertainty of that lead (default %(default)g)",
     )
+    identity.add_option(parser)
     return parser.parse_args(argv)
+
+
+def _in_force(options: argparse.Namespace, found: PointsFile) -> dict[str, Any]:
+    """The constants that the board was read with. Raises InputError where that is not sure."""
+    path = options.points
+    if options.calibration is None:
+        return found.constants or {}
+    stated = read_constants(options.calibration, found.layout)
+    _check_identity(options, options.calibration, stated.get("id"), found.board_id)
+    if found.constants is not None:
+        if _of_metering(stated, found.layout) != _of_metering(found.constants, found.layout):
+            raise InputError(
+                f"{path}: read with other constants than those of {options.calibration}: leave "
+                "out --calibration, the points file has its own"
+            )
+    elif options.out and Path(options.out).resolve() == Path(options.calibration).resolve():
+        raise InputError(
+            f"{options.out}: solved again, it would be corrected twice: name another file by "
+            f'--out, or give {path} its "constants"'
+        )
+    return stated
+
+
+def _of_metering(constants: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    """All of them, without the board's identity, which metering does not ask."""
+    return from_dict({k: v for k, v in constants.items() if k != "id"}, layout).to_dict()
+
+
+def _check_identity(options: argparse.Namespace, path: str, found: Any, of_points: Any) -> None:
+    if identity.differ(found, of_points) and not options.another_board:
+        raise InputError(identity.refusal(path, found, of_points, f"that of {options.points}"))
 
 
 @command.reporting()
@@ -125,14 +140,18 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError(
             f"--ct-lead-uncertainty is {lead_u_deg:g}; it must be 0 to {_MOST_LEAD_U_DEG} degrees"
         )
-    layout, points, notes = read_points(options.points)
-    in_force = read_constants(options.calibration, layout) if options.calibration else {}
-    solution = solve(in_force, layout, points, lead_deg, lead_u_deg)
+    found = read_points(options.points)
+    layout, notes = found.layout, found.notes
+    in_force = _in_force(options, found)
+    solution = solve(in_force, layout, found.points, lead_deg, lead_u_deg)
     notes += solution.said
     if options.out:
         out = Path(options.out)
         there = read_constants(out, layout) if out.exists() else {}
+        _check_identity(options, options.out, there.get("id"), found.board_id)
         constants = merged(there, in_force, solution, layout)
+        if found.board_id is not None:
+            constants["id"] = found.board_id
         write_constants(out, constants)
         notes.append(f"written to {out}")
         if constants.get("adc") != in_force.get("adc"):

@@ -6,6 +6,7 @@ by `python -m tools.solve --help`.
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from threewire.metering.layout import Layout
 from tools.common import boards
+from tools.common.constants import check_calibration
 from tools.common.errors import InputError
 from tools.common.files import check_file, read_json, reason
 from tools.solve.fit import Point
@@ -29,11 +31,35 @@ _QUANTITIES = ("volts", "amps", "watts")
 _PERCENT = "uncertainty_percent"
 
 
-def read_points(path: str | Path) -> tuple[Layout, list[Point], list[str]]:
-    """The board, the points, and notes on what was left out. Raises InputError."""
+@dataclass(frozen=True)
+class PointsFile:
+    """What a points file holds.
+
+    layout     of the board
+    constants  those that the board had while it was read, None where the file does not say
+    board_id   which one of the boards of this kind it was, None where it does not say
+    notes      on what was left out
+    """
+
+    layout: Layout
+    points: list[Point]
+    constants: dict[str, Any] | None
+    board_id: str | None
+    notes: list[str]
+
+
+def read_points(path: str | Path) -> PointsFile:
+    """The file, whole. Raises InputError."""
     path = Path(path)
     found = _Object(
-        str(path), read_json(path, "points file"), "board", "hertz", _PERCENT, "points"
+        str(path),
+        read_json(path, "points file"),
+        "board",
+        "id",
+        "constants",
+        "hertz",
+        _PERCENT,
+        "points",
     )
     name = found.values.get("board")
     if not isinstance(name, str):
@@ -55,7 +81,13 @@ def read_points(path: str | Path) -> tuple[Layout, list[Point], list[str]]:
     for n, entry in enumerate(entries):
         where = f"{path}: points[{n}]"
         points.append(_point(path.parent, where, entry, hertz, percent, notes))
-    return layout, points, notes
+    constants = found.values.get("constants")
+    if constants is not None:
+        check_calibration(constants, layout, f"{path}: constants")
+    identity = found.values.get("id")
+    if identity is not None:
+        check_calibration({"id": identity}, layout, path)
+    return PointsFile(layout, points, constants, identity, notes)
 
 
 def _excerpt(value: Any) -> str:

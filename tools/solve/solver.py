@@ -31,17 +31,25 @@ _CHANCE = 1e-3
 # Phase points within this ratio of currents make one row of a table; calibration has 8 at most.
 _SAME_CURRENT = 1.1
 _MOST_ROWS = 8
+QUANTITIES = ("volts", "amps", "watts")
 # Of a constant to an integer.
 _ROUNDING = 1 / math.sqrt(12)
 
 
 @dataclass(frozen=True)
 class Residual:
-    """Errors of the board's V, A, W at a point in percent: as it read, and with new constants."""
+    """Errors of the board's V, A, W at a point in percent: with the constants in force by now,
+    which are mostly those that it read with, and with new ones."""
 
     point: Point
     before: Floats
     after: Floats
+
+    @property
+    def worse(self) -> list[int]:
+        """Which of the three get worse, and so bad that it is not the reference's uncertainty."""
+        before, after = np.abs(self.before), np.abs(self.after)
+        return np.flatnonzero((after > before) & (after > np.array(self.point.percent))).tolist()
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,13 @@ class Solution:
     @property
     def said(self) -> list[str]:
         """Notes and warnings as lines for people."""
-        return [*self.notes, *(f"warning: {text}" for text in self.warnings)]
+        worse = [
+            f"{left.point.name}: its {QUANTITIES[q]} get worse by these constants, from "
+            f"{left.before[q]:+.3f} to {left.after[q]:+.3f} %"
+            for left in self.residuals
+            for q in left.worse
+        ]
+        return [*self.notes, *(f"warning: {text}" for text in [*self.warnings, *worse])]
 
 
 def solve(
@@ -69,10 +83,12 @@ def solve(
     points: Sequence[Point],
     lead_deg: float | None = None,
     lead_u_deg: float = NOMINAL_LEAD_U_DEG,
+    now: dict[str, Any] | None = None,
 ) -> Solution:
     """New constants for the elements that have points.
 
     constants  those in force while the board was read, as for calibration.from_dict
+    now        those in force by now, which errors are shown with; None: the same
     lead_deg   how far the current of an element without a point of low power factor leads, known
                to lead_u_deg; None: its phase in force stays, NOMINAL_LEAD_DEG where that is 0
 
@@ -97,23 +113,26 @@ def solve(
             warnings += element.warnings
     try:
         new = from_dict(made, layout)
+        old = calibration if now is None else from_dict(now, layout)
     except CalibrationError as problem:
         raise InputError(f"these points give no usable constants: {problem}") from None
-    residuals = [_residual(point, calibration, new) for point in own[0] + own[1]]
+    residuals = [
+        Residual(point, _errors(point, calibration, old), _errors(point, calibration, new))
+        for point in own[0] + own[1]
+    ]
     return Solution(made, uncertainty, residuals, notes, warnings)
 
 
-def _residual(point: Point, old: Calibration, new: Calibration) -> Residual:
+def _errors(point: Point, read: Calibration, new: Calibration) -> Floats:
+    """Percent of V, A, W at a point that was read with some constants, as they are with others."""
     k = point.element - 1
     volts, amps, watts, var = point.board.mean(axis=0).tolist()
-    by_v, by_i = new.v_nv[k] / old.v_nv[k], new.i_na[k] / old.i_na[k]
-    moved_ns = new.phase_at(k, round(1e6 * amps * by_i)) - old.phase_at(k, round(1e6 * amps))
+    by_v, by_i = new.v_nv[k] / read.v_nv[k], new.i_na[k] / read.i_na[k]
+    moved_ns = new.phase_at(k, round(1e6 * amps * by_i)) - read.phase_at(k, round(1e6 * amps))
     x = 2e-9 * math.pi * point.hertz * moved_ns
     turned = watts * math.cos(x) - var * math.sin(x)
-    true = np.array(point.reference)
-    before = np.array([volts, amps, watts])
-    after = np.array([volts * by_v, amps * by_i, turned * by_v * by_i])
-    return Residual(point, 100 * (before / true - 1), 100 * (after / true - 1))
+    found = np.array([volts * by_v, amps * by_i, turned * by_v * by_i])
+    return 100 * (found / np.array(point.reference) - 1)
 
 
 # ---- an element's solution
@@ -182,7 +201,7 @@ class _Element:
         u = self.seen.u
         for j, point in enumerate(self.points):
             for i, other in enumerate(self.points[:j]):
-                for q, what in enumerate(("volts", "amps")):
+                for q, what in enumerate(QUANTITIES[:2]):
                     sigma = math.hypot(u[i, q], u[j, q])
                     apart = abs(ratio[i, q] - ratio[j, q])
                     is_implausible = apart > max(_GAINS_APART, 3 * sigma)
@@ -203,7 +222,7 @@ class _Element:
             q = int(np.argmax(np.abs(left / sigma)))
             if abs(left[q]) > _SIGMAS_SAID * sigma[q]:
                 self.warnings.append(
-                    f"{point.name}: its {('volts', 'amps', 'watts')[q]} are still "
+                    f"{point.name}: its {QUANTITIES[q]} are still "
                     f"{100 * math.expm1(-left[q]):+.2f} % off with the best constants, "
                     f"{abs(left[q]) / sigma[q]:.1f} times the standard uncertainty: its volts, "
                     "amps and watts, or the points, do not go together; see whether all were "

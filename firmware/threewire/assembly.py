@@ -57,6 +57,7 @@ def on_board(board):
         loops=loops,
         machine=machine,
         timer=chip["software_timer"],
+        saves_a_day=chip["saves_a_day"],
         fs=os,
         open_file=open,
         ticks_diff=time.ticks_diff,
@@ -86,6 +87,7 @@ def assemble(
     loops,
     machine,
     timer,
+    saves_a_day,
     fs,
     open_file,
     ticks_diff,
@@ -102,6 +104,7 @@ def assemble(
     loops     the kernel's, a module
     machine   reset(), Timer, unique_id()
     timer     number of the machine.Timer that blinks
+    saves_a_day  as in CHIPS
     fs, open_file   the file system: os, and open
     ticks_diff      of MicroPython's time
     collect         collects garbage
@@ -115,11 +118,12 @@ def assemble(
     from threewire.operation.captures import Captures
     from threewire.operation.faults import FaultFinder, Faults
     from threewire.operation.firmware import Firmware
-    from threewire.operation.lifecycle import Lifecycle
+    from threewire.operation.lifecycle import LOGS, Lifecycle
     from threewire.operation.operator import Operator
     from threewire.storage import record
     from threewire.storage.event_log import EventLog
     from threewire.storage.keeper import Keeper
+    from threewire.storage.ledger import Ledger
     from threewire.storage.restarts import Restarts
     from threewire.storage.store import Store, made_for
     from threewire.version import VERSION
@@ -129,6 +133,8 @@ def assemble(
         made_for(layout.name)(values)
         from_dict(json.loads(values[1]), layout)
 
+    ledger = Ledger(open_file, layout.tick_hz, saves_a_day)
+    open_file = ledger.open
     restarts = Restarts(Store(fs, open_file, "restarts", "restarts", record.REGISTERS))
     is_safe_mode = restarts.begin(cause)
     constants = Store(
@@ -148,17 +154,19 @@ def assemble(
         loops=loops,
     )
     keeper = Keeper(
-        meter, faults, Store(fs, open_file, "registers", "registers", record.REGISTERS)
+        meter, faults, ledger, Store(fs, open_file, "registers", "registers", record.REGISTERS)
     )
     problems += restarts.problems + keeper.restore()
-    log = EventLog(fs, open_file, "log", json)
+    logs = {name: EventLog(fs, open_file, "log", json, name) for name in LOGS}
     captures = Captures(layout, lambda: Meter(layout, calibration, loops=loops, like=meter), port)
     lifecycle = Lifecycle(
         meter=meter,
         keeper=keeper,
         faults=faults,
+        ledger=ledger,
         restarts=restarts,
-        log=log,
+        logs=logs,
+        sealed=sealed,
     )
     operator = Operator(
         version=VERSION,
@@ -170,7 +178,8 @@ def assemble(
         keeper=keeper,
         faults=faults,
         fault_finder=fault_finder,
-        log=log,
+        ledger=ledger,
+        logs=logs,
         constants=constants,
         captures=captures,
         lifecycle=lifecycle,
@@ -192,6 +201,7 @@ def assemble(
         keeper=keeper,
         faults=faults,
         fault_finder=fault_finder,
+        ledger=ledger,
         restarts=restarts,
         captures=captures,
         lifecycle=lifecycle,

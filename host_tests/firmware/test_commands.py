@@ -20,6 +20,7 @@ from host_tests.rigs.board_parts import assembled
 from host_tests.rigs.telemetry_lines import telemetry_line
 from threewire.operation.commands import Commands
 from threewire.operation.faults import NAMES
+from threewire.storage.ledger import KINDS
 from threewire.storage.record import CALIBRATION
 from threewire.storage.store import Store
 from tools.common import boards
@@ -41,6 +42,8 @@ ALL = {
     "preset",
     "commissioning zero",
     "seal",
+    "lock",
+    "unlock",
     "log",
     "traceback",
     "save",
@@ -52,6 +55,8 @@ CHANGING = (
     'calibrate {"v1_nv":111000000}',
     "preset delivered 99999",
     "commissioning zero",
+    "lock",
+    "unlock",
 )
 GAINS = {
     "v1_nv": LAYOUT.nv_per_count,
@@ -224,17 +229,47 @@ def test_calibration() -> None:
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_seal(sealed: bool) -> None:
-    assert ask(StandIn(sealed), "seal") == {"reply": "seal", "sealed": sealed}
+    operator = StandIn(sealed)
+    for locked in (False, True):
+        operator.locked = locked
+        assert ask(operator, "seal") == {"reply": "seal", "sealed": sealed, "locked": locked}
 
 
-def test_log_has_all_entries() -> None:
+def test_log_has_all_entries_of_each_part_and_all_counts() -> None:
     operator = StandIn()
-    assert ask(operator, "log") == {"reply": "log", "entries": []}
+    nothing = {"entries": [], "changes": [], "visits": []}
+    counts = dict.fromkeys(KINDS, 0)
+    assert ask(operator, "log") == {"reply": "log", **nothing, "counts": counts}
     operator.done = ["one", 'two "quoted"', "three"]
-    assert ask(operator, "log") == {
-        "reply": "log",
-        "entries": [{"n": k, "what": repr(what)} for k, what in enumerate(operator.done)],
+    operator.counts = list(range(len(KINDS)))
+    parts = {
+        key: [{"n": k, "what": repr(what), "log": name} for k, what in enumerate(operator.done)]
+        for key, name in (("entries", "log"), ("changes", "changes"), ("visits", "visits"))
     }
+    counts = {kind: k for k, kind in enumerate(KINDS)}
+    assert ask(operator, "log") == {"reply": "log", **parts, "counts": counts}
+
+
+def test_lock() -> None:
+    operator = StandIn()
+    assert ask(operator, "lock") == {"reply": "lock", "locked": True}
+    assert ask(operator, "lock") == {"reply": "lock", "locked": True}
+    assert ask(operator, "unlock") == {"reply": "unlock", "locked": False}
+    assert operator.done == [
+        ("lock", True),
+        ("note", "lock", False, True),
+        ("lock", False),
+        ("note", "lock", True, False),
+    ]
+
+
+@pytest.mark.parametrize("text", [*CHANGING, "save", "restart"])
+def test_what_writes_may_have_to_wait(text: str) -> None:
+    operator = StandIn()
+    operator.later = "later: again in 7 s"
+    assert refused(operator, text) == operator.later
+    # What reads does not.
+    assert "error" not in ask(operator, "registers")
 
 
 def test_traceback_is_one_line_of_json() -> None:
@@ -294,7 +329,7 @@ def test_clear_faults() -> None:
         "active": ["no_voltage 2"],
     }
     old = {name: 3 if name == "overrun" else 0 for name in NAMES}
-    assert operator.done == [("note", "clear faults", old, 0)]
+    assert operator.done == ["clear_faults", ("note", "clear faults", old, 0)]
     assert operator.faults.counts == [0] * len(NAMES)
 
 
@@ -492,7 +527,7 @@ class Failing(StandIn):
     def save(self) -> bool:
         raise OSError(5, "broken")
 
-    def log_lines(self) -> Iterator[str]:
+    def log_lines(self, name: str) -> Iterator[str]:
         yield '{"n":1}'
         raise RuntimeError("half way")
 
@@ -548,13 +583,17 @@ def test_on_the_real_operator_every_change_is_kept_and_logged_once(
     ]
     errors = ["error" in ask(board.operator, text) for text in texts]
     assert errors == [False, True, False, True, False, True]
-    entries = ask(board.operator, "log")["entries"]
+    log = ask(board.operator, "log")
+    assert log["entries"] == log["visits"] == []
+    entries = log["changes"]
     cleared = {name: 5 if name == "overrun" else 0 for name in NAMES}
     assert [(e["what"], e["old"], e["new"]) for e in entries] == [
         ("preset delivered2", "0.000000000", 750),
         ("calibrate", GAINS, {"v1_nv": 111000000}),
         ("clear faults", cleared, 0),
     ]
+    done = {"preset": 1, "calibrate": 1, "clear faults": 1}
+    assert log["counts"] == {**dict.fromkeys(KINDS, 0), **done}
     assert ask(board.operator, "registers")["elements"][1]["delivered_wh"] == "750.000000000"
     assert Store(os, open, str(tmp_path / "calibration"), "constants", CALIBRATION).load()[0] == (
         LAYOUT.name,
@@ -593,12 +632,20 @@ class StandIn:
     version = "1.2.3"
     board = layout.name
     board_id = "e6605838833a7b2c"
-    sealed = False
+    sealed = locked = False
+    counts = [7]
     active = ["no_voltage 2"]
     calibration = nominal(layout).to_dict()
     def __init__(self):
         self.meter = Meter(layout, nominal(layout))
         self.faults = Faults()
+    def check(self):
+        pass
+    check_restart = check
+    def clear_faults(self):
+        self.faults.clear()
+    def lock(self, locked):
+        self.locked = locked
     def write_calibration(self, constants):
         from_dict(constants, layout)
     def preset(self, name, wh):
@@ -610,9 +657,10 @@ class StandIn:
         return voltage_events.pieces(Sag(layout, nominal(layout)))
     def note(self, what, old, new):
         sys.stderr.write(json.dumps([what, old, new]) + "\\n")
-    def log_lines(self):
-        yield "1"
-        yield '{{"a": 2}}'
+    def log_lines(self, name):
+        if name == "log":
+            yield "1"
+            yield '{{"a": 2}}'
     def traceback(self):
         return "line\\nline \\x01"
     def save(self):
@@ -668,7 +716,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
         )
     )
     done = subprocess.run(
-        [*need_engine(engine, "256k"), str(script)], capture_output=True, text=True
+        [*need_engine(engine, "320k"), str(script)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     answers = [json.loads(text) for text in done.stdout.splitlines()]
@@ -685,6 +733,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
     assert by_text["capture 2.5"] == {"reply": "capture", "seconds": "2.5"}
     for name in ("version", "registers", "faults", "help", "calibration", "seal", "events"):
         operator = StandIn()
+        operator.locked = True  # by the "lock" before it
         for register in operator.registers.values():
             register.wh = register.residue = 0
         expected = ask(operator, name)
@@ -697,10 +746,13 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
         assert by_text[name] == expected
     assert by_text["commissioning zero"]["was"] == {"delivered": "1.5"}
     assert by_text["traceback"]["traceback"] == "line\nline \x01"
-    assert by_text["log"]["entries"] == [1, {"a": 2}]
+    assert by_text["log"]["entries"] == [1, {"a": 2}] and by_text["log"]["visits"] == []
+    assert by_text["log"]["counts"] == {KINDS[0]: 7}
     logged = [json.loads(text) for text in done.stderr.splitlines()]
     assert logged == [
         ["clear faults", dict.fromkeys(NAMES, 0), 0],
+        ["lock", False, True],
+        ["lock", True, False],
         ["capture"],
         ["calibrate", GAINS, {"i1_na": 151000000}],
         ["preset received", "0.000000000", 2**40],

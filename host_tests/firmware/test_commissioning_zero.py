@@ -55,7 +55,7 @@ def ask(firmware: Firmware, text: str) -> dict[str, Any]:
 
 
 def logged(firmware: Firmware) -> list[tuple[str, Any, Any]]:
-    return [(e["what"], e["old"], e["new"]) for e in ask(firmware, "log")["entries"]]
+    return [(e["what"], e["old"], e["new"]) for e in ask(firmware, "log")["changes"]]
 
 
 def used(firmware: Firmware, wh: int = 12345) -> Firmware:
@@ -78,13 +78,14 @@ def used(firmware: Firmware, wh: int = 12345) -> Firmware:
 
 
 def values(firmware: Firmware) -> list[int]:
-    return firmware.keeper.values()
+    """What is in its record, but for what the ledger has."""
+    return firmware.keeper.values()[:48]
 
 
 def slots(folder: Path) -> list[list[int]]:
     """The values in the two slots of the registers, the older first."""
     found = [unpack(path.read_bytes()) for path in (folder / "registers").iterdir()]
-    by_sequence: dict[int, Any] = {sequence: of for _, sequence, of in found}
+    by_sequence: dict[int, Any] = {sequence: of[:48] for _, sequence, of in found}
     return [by_sequence[sequence] for sequence in sorted(by_sequence)]
 
 
@@ -409,6 +410,7 @@ from threewire.operation.lifecycle import Lifecycle
 from threewire.operation.operator import Operator
 from threewire.storage.event_log import EventLog
 from threewire.storage.keeper import Keeper
+from threewire.storage.ledger import Ledger
 from threewire.storage.record import REGISTERS
 from threewire.storage.store import Store
 
@@ -420,13 +422,16 @@ VfsLfs2.mkfs(Supply(chip), progsize={prog_size})
 def start(supply):
     fs = VfsLfs2(supply, progsize={prog_size})
     faults = Faults()
+    ledger = Ledger(fs.open, layout.tick_hz, 12000)
     meter.demand.peak_uw = None  # as in a meter that has just been made
-    keeper = Keeper(meter, faults, Store(fs, fs.open, "/registers", "registers", REGISTERS))
+    store = Store(fs, ledger.open, "/registers", "registers", REGISTERS)
+    keeper = Keeper(meter, faults, ledger, store)
     problems = keeper.restore()
-    log = EventLog(fs, fs.open, "/log", json)
-    lifecycle = Lifecycle(meter, keeper, faults, None, log)
+    logs = {{"changes": EventLog(fs, ledger.open, "/log", json, "changes")}}
+    lifecycle = Lifecycle(meter, keeper, faults, ledger, None, logs, False)
     return problems, Operator(
-        "1", layout, "", False, meter, None, keeper, faults, None, log, None, None, lifecycle
+        "1", layout, "", False, meter, None, keeper, faults, None, ledger, logs, None, None,
+        lifecycle
     )
 
 def zero(operator):
@@ -446,7 +451,7 @@ for saves in range({saves}):
     meter.lost_frames = 5
     meter.demand.peak_uw = 7000000
     assert operator.save()
-old = operator.keeper.values()
+old = operator.keeper.values()[:48]
 texts = [register.text() for _, register in meter.registers.named()]
 varh = [register.text() for of in meter.reactive.quadrants for register in of]
 for k in range({entries}):
@@ -457,7 +462,7 @@ _, operator = start(supply)
 first = supply.operations
 assert zero(operator)
 operations = supply.operations
-new = operator.keeper.values()
+new = operator.keeper.values()[:48]
 tried = 0
 found = [0, 0]
 wrong = []
@@ -467,12 +472,12 @@ for cut in range(first, operations):
         supply = Supply(chip, cut, tear)
         _, operator = start(supply)
         said = zero(operator)
-        held = operator.keeper.values()
+        held = operator.keeper.values()[:48]
         tried += 1
         problems, operator = start(Supply(chip))
-        now = operator.keeper.values()
+        now = operator.keeper.values()[:48]
         is_done = operator.keeper.is_zeroed
-        entries = [json.loads(line) for line in operator.log_lines()]
+        entries = [json.loads(line) for line in operator.log_lines("changes")]
         what = [entry["what"] for entry in entries]
         logged = {{entry["what"]: entry["old"] for entry in entries}}
         found[is_done] += 1

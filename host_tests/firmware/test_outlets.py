@@ -70,6 +70,7 @@ class Rig:
             captures=self.parts.captures,
             keeper=self.parts.keeper,
             faults=self.parts.faults,
+            ledger=self.parts.ledger,
             lifecycle=self.parts.lifecycle,
             clock_check=loop._clock_check,
             console=loop._console,

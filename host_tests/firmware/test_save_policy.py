@@ -11,12 +11,14 @@ from threewire.storage.save_policy import SavePolicy
 HZ = 48_000_000
 # What a board asks in steps of: its main loop, coarser here.
 STEP_S = 0.5
+# What a flash may endure: more than any rule asks for.
+A_DAY = 12_000
 
 
-def saves(watts: float, seconds: float, start_s: float = 0.0) -> list[float]:
+def saves(watts: float, seconds: float, start_s: float = 0.0, a_day: int = A_DAY) -> list[float]:
     """Seconds at which a meter saves whose load is constant."""
     wh = int(start_s * watts / 3600)
-    policy = SavePolicy(HZ, int(start_s * HZ), wh)
+    policy = SavePolicy(HZ, a_day, int(start_s * HZ), wh)
     found = []
     for k in range(1, round(seconds / STEP_S) + 1):
         at = start_s + k * STEP_S
@@ -42,6 +44,14 @@ def test_saves_a_day(watts: float, a_day: int) -> None:
     assert len(saves(watts, 86400)) == pytest.approx(a_day, abs=2)
 
 
+@pytest.mark.parametrize("a_day", [12_000, 5000, 1000])
+def test_a_flash_that_endures_less_keeps_a_quarter_for_others(a_day: int) -> None:
+    found = len(saves(48_000, 86400, a_day=a_day))
+    # 10 s is the shortest there is; a step of the loop may be added to each.
+    most = min(8640, 0.75 * a_day)
+    assert most * 0.97 <= found <= most
+
+
 @given(st.floats(0, 60_000), st.floats(0, 1e9))
 def test_intervals_and_what_is_unsaved(watts: float, start_s: float) -> None:
     times = [start_s, *saves(watts, 900, start_s)]
@@ -53,7 +63,7 @@ def test_intervals_and_what_is_unsaved(watts: float, start_s: float) -> None:
 
 
 def test_both_bounds_to_the_tick() -> None:
-    policy = SavePolicy(HZ, 7, 1000)
+    policy = SavePolicy(HZ, A_DAY, 7, 1000)
     assert not policy.due(7 + 60 * HZ - 1, 1009)
     assert policy.due(7 + 60 * HZ, 1009) and policy.due(7 + 60 * HZ, 1000)
     assert not policy.due(7 + 10 * HZ - 1, 1010)
@@ -61,7 +71,7 @@ def test_both_bounds_to_the_tick() -> None:
 
 
 def test_a_gasp_is_due_at_once_and_once() -> None:
-    policy = SavePolicy(HZ, 0, 0)
+    policy = SavePolicy(HZ, A_DAY, 0, 0)
     policy.tried(HZ, 0, True)
     assert not policy.due(HZ + 1, 0)
     policy.gasp()
@@ -73,7 +83,7 @@ def test_a_gasp_is_due_at_once_and_once() -> None:
 
 
 def test_a_failed_save_is_due_again_in_ten_seconds_and_owes_its_energy() -> None:
-    policy = SavePolicy(HZ, 0, 0)
+    policy = SavePolicy(HZ, A_DAY, 0, 0)
     policy.gasp()
     policy.tried(5 * HZ, 3, False)
     assert not policy.due(15 * HZ - 1, 8)

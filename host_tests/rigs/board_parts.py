@@ -122,4 +122,5 @@ def assembled(
         fs=files,
         open_file=files.open,
         ticks_diff=lambda end, start: end - start,
+        saves_a_day=12_000,
     )

@@ -281,6 +281,7 @@ def installed(machine: Machine, board: Any = None) -> Iterator[None]:
             patch.setattr(time, name, getattr(machine, name), raising=False)
         micropython = importlib.import_module("micropython")
         patch.setattr(micropython, "alloc_emergency_exception_buf", lambda size: None, False)
+        patch.setattr(micropython, "kbd_intr", lambda code: None, False)
         _forget()
         # The assembly lets these go: for other tests they are still there.
         storage = {name: sys.modules[name] for name in sys.modules if "threewire.storage." in name}

@@ -29,6 +29,7 @@ from threewire.operation.console import Console
 from threewire.operation.faults import ClockCheck, Faults
 from threewire.storage import record
 from threewire.storage.keeper import Keeper
+from threewire.storage.ledger import Ledger
 from tools.common import boards
 from tools.front_end.waves import sine
 
@@ -171,10 +172,11 @@ def test_the_record_of_an_old_meter_fits_and_comes_back() -> None:
             return values, sequence, []
 
     store = Store()
-    assert Keeper(meter, faults, store).save()
+    ledger = Ledger(open, layout.tick_hz, 12_000)
+    assert Keeper(meter, faults, ledger, store).save()
     again = Run(layout)
     counts = Faults()
-    assert Keeper(again.meter, counts, store).restore() == []
+    assert Keeper(again.meter, counts, ledger, store).restore() == []
     assert again.registers == run.registers
     assert again.meter.lost_frames == meter.lost_frames
     assert again.meter.demand.peak_uw == meter.demand.peak_uw

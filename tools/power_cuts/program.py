@@ -12,6 +12,7 @@ JSON on stdout.  Started as `micropython program.py PROJECT_ROOT`; a JSON object
 On stdout a JSON object.  `first`, `constants`, `kinds` and `random` are each {"tried": cuts,
 "lost": {name of the loss: how often}}, `random` also has "saves".  `wear` is {"saves", "failed",
 "erases" of each block, "kinds": [[erasures, programmings, pages, saves of that kind], ...]}.
+`costs` is {folder: [writes, erasures, charge], ...} of what else is written, the charge in saves.
 """
 
 # pyright: reportMissingImports=false, reportMissingModuleSource=false
@@ -26,6 +27,8 @@ sys.path.insert(0, root + "/firmware")
 from flash_model import TEARS, Chip, Supply  # noqa: E402
 from vfs import VfsLfs2  # noqa: E402
 
+from threewire.storage.event_log import EventLog  # noqa: E402
+from threewire.storage.ledger import Ledger  # noqa: E402
 from threewire.storage.record import CALIBRATION, REGISTERS  # noqa: E402
 from threewire.storage.store import Store, made_for  # noqa: E402
 
@@ -34,6 +37,8 @@ _FOLDER = 0x4000
 _LIFE = 40
 _CONSTANTS_EVERY = 50  # one save of so many is of the constants
 _RESIDUE = 1 << 115
+# Of each kind but the registers: a file of the log is full some times in so many.
+_WRITES = 400
 
 
 def registers(n):
@@ -207,6 +212,37 @@ def wear(board, found, saves, count):
     }
 
 
+def costs(board):
+    """What else is written: so many of each kind, as the firmware does, and what they erase."""
+    chip = board.chip
+    fs = board.mount(Supply(chip))
+    ledger = Ledger(fs.open, 1, 1)
+    constant = Store(fs, ledger.open, "calibration", "constants", CALIBRATION, made_for("made_up"))
+    restarts = Store(fs, ledger.open, "restarts", "restarts", REGISTERS)
+    log = EventLog(fs, ledger.open, "log", json)
+    writers = (
+        ("calibration", lambda n: constant.save(constants(n))),
+        ("restarts", lambda n: restarts.save([n & 3, n, n, n & 1])),
+        ("log", lambda n: log.append(n, "preset delivered", "1.000000000", n)),
+        ("traceback", lambda n: log.keep_traceback("a line of a traceback\n" * 40 + str(n))),
+    )
+    found = {}
+    now = 0
+    for name, write in writers:
+        # So much later all that has been spent is there again.
+        now += 10**10
+        before = chip.erased
+        for n in range(_WRITES):
+            left = ledger.to_list(now)[0]
+            if not write(n):
+                raise OSError(name)
+            # The first one tries to open its file twice: it makes the folder.
+            if n == 1:
+                charge = left - ledger.to_list(now)[0]
+        found[name] = [_WRITES, chip.erased - before, charge]
+    return found
+
+
 def cut_at_random(board, found, cuts, count):
     """Power comes, saves are made, power goes, and so on with the same chip.  Returns saves."""
     saves = 0
@@ -251,6 +287,11 @@ def main():
     count = Count()
     results["wear"] = wear(board, found, config["saves"], count)
     results["kinds"] = count.result()
+    board.chip.mark()
+    before = list(board.chip.erases)
+    results["costs"] = costs(board)
+    board.chip.back()
+    board.chip.erases = before
     count = Count()
     saves = cut_at_random(board, found, config["cuts"], count)
     results["random"] = count.result()

@@ -19,7 +19,7 @@ from threewire.metering import calibration, reactive, registers
 from threewire.metering.accumulator import raw_per_wh
 from threewire.metering.sag import Sag
 from threewire.operation import commands, console, faults, voltage_events
-from threewire.storage import event_log, record, store
+from threewire.storage import event_log, ledger, record, store
 from tools.common import boards
 from tools.common.boards import ROOT
 
@@ -45,6 +45,9 @@ class StandIn:
         self.sag: Any = Sag(LAYOUT, calibration.nominal(LAYOUT))
         self.calibration = calibration.nominal(LAYOUT).to_dict()
         self.saves = True
+        self.later = ""  # why nothing is written now
+        self.locked = False
+        self.counts = [0] * len(ledger.KINDS)
         self.done: list[Any] = []
         totals = registers.Registers(_UNIT)
         self.registers: dict[str, Any] = dict(totals.named())
@@ -61,6 +64,10 @@ class StandIn:
             reactive=quadrants,
             second=None,
         )
+
+    def check(self) -> None:
+        if self.later:
+            raise ValueError(self.later)
 
     def write_calibration(self, constants: Any) -> None:
         calibration.from_dict(constants, LAYOUT)
@@ -84,6 +91,14 @@ class StandIn:
         self.done.append("commissioning_zero")
         return was
 
+    def clear_faults(self) -> None:
+        self.faults.clear()
+        self.done.append("clear_faults")
+
+    def lock(self, locked: bool) -> None:
+        self.locked = locked
+        self.done.append(("lock", locked))
+
     def prepare_capture(self, seconds: str) -> dict[str, Any]:
         if not seconds.strip("0."):
             raise ValueError("less than a frame")
@@ -103,12 +118,15 @@ class StandIn:
     def note(self, what: str, old: Any, new: Any) -> None:
         self.done.append(("note", what, old, new))
 
-    def log_lines(self) -> Iterator[str]:
+    def log_lines(self, name: str) -> Iterator[str]:
         for k, entry in enumerate(self.done):
-            yield json.dumps({"n": k, "what": repr(entry)})
+            yield json.dumps({"n": k, "what": repr(entry), "log": name})
 
     def traceback(self) -> str:
         return 'Traceback:\n  File "main.py"\n'
+
+    def check_restart(self) -> None:
+        self.check()
 
     def restart(self) -> None:
         self.done.append("restart")

@@ -396,7 +396,9 @@ def install(world, cause):
     modules["time"] = world.clock
     # Decorators are the compiler's, whatever the module has.
     modules["micropython"] = Modules(
-        const=lambda value: value, alloc_emergency_exception_buf=lambda size: None
+        const=lambda value: value,
+        alloc_emergency_exception_buf=lambda size: None,
+        kbd_intr=lambda code: None,
     )
     modules["threewire.chip.serial_port"] = port_for(world, cause)
     modules["threewire.chip.dma_sampler"] = Modules(DmaSampler=world.sampler)

@@ -1,16 +1,23 @@
 """The commands of the serial console: what each answers and what it changes.
 
 Flow: console -> COMMANDS -> operator.  What changes the meter needs the board unsealed and is
-logged with what was and what is.
+logged with what was and what is.  What writes to the flash is done within its budget.
 """
 
 from json import dumps, loads
 
+from micropython import const
+
 from threewire.metering.registers import wh_text
 from threewire.operation.console import shown
 from threewire.operation.faults import NAMES
+from threewire.operation.lifecycle import LOGS
 from threewire.operation.report import Report
 from threewire.operation.telemetry import pieces
+from threewire.storage.ledger import KINDS
+
+_WRITES = const(1)
+_CHANGES = const(2)
 
 
 class Commands:
@@ -36,11 +43,13 @@ class Commands:
         try:
             if not function:
                 raise ValueError("unknown; see help")
-            if change and operator.sealed:
+            if change == _CHANGES and operator.sealed:
                 raise ValueError("sealed: connect the board's seal pin to ground and restart")
             given = text[len(name) :].strip()
             if bool(given) != bool(usage):
                 raise ValueError("it is: " + name + usage)
+            if change:
+                operator.check()
             found = function(operator, given)
         except ValueError as problem:
             found = {"error": str(problem)}
@@ -64,7 +73,8 @@ def _help(operator, given):
     yield '{"note":"no echo; Ctrl-C after a pause stops metering","commands":{'
     start = ""
     for name, usage, change, _, text in _TABLE:
-        yield '{}"{}":"{}{}"'.format(start, name + usage, text, "; unsealed" if change else "")
+        sealed = "; unsealed" if change == _CHANGES else ""
+        yield '{}"{}":"{}{}"'.format(start, name + usage, text, sealed)
         start = ","
     yield "}}"
 
@@ -102,7 +112,7 @@ def _faults(operator, given):
 
 def _clear_faults(operator, given):
     old = _faults(operator, given)["counts"]
-    operator.faults.clear()
+    operator.clear_faults()
     operator.note("clear faults", old, 0)
     return _faults(operator, given)
 
@@ -145,16 +155,34 @@ def _commissioning_zero(operator, given):
 
 
 def _seal(operator, given):
-    return {"sealed": operator.sealed}
+    return {"sealed": operator.sealed, "locked": operator.locked}
+
+
+def _lock(operator, given):
+    return _set_lock(operator, True)
+
+
+def _unlock(operator, given):
+    return _set_lock(operator, False)
+
+
+def _set_lock(operator, locked):
+    if operator.locked != locked:
+        operator.lock(locked)
+        operator.note("lock", not locked, locked)
+    return {"locked": locked}
 
 
 def _log(operator, given):
-    yield '{"entries":['
-    start = ""
-    for entry in operator.log_lines():
-        yield start + entry
-        start = ","
-    yield "]}"
+    start = "{"
+    for name in LOGS:
+        yield start + '"' + ("entries" if name == "log" else name) + '":['
+        start = ""
+        for entry in operator.log_lines(name):
+            yield start + entry
+            start = ","
+        start = "],"
+    yield '],"counts":' + dumps(dict(zip(KINDS, operator.counts))) + "}"
 
 
 def _traceback(operator, given):
@@ -173,27 +201,31 @@ def _capture(operator, given):
 
 
 def _restart(operator, given):
+    operator.check_restart()
     # `answer` does it, when this has been written.
     return {"restarting": True}
 
 
-# Name, what follows it, whether it changes the meter, what answers it, what it is for.
+# Name, what follows it, whether it writes to the flash or changes the meter, what answers it, what
+# it is for.
 _TABLE = (
     ("help", "", False, _help, "this list"),
     ("version", "", False, _version, "firmware and board"),
     ("readings", "", False, _readings, "the last second, as in telemetry"),
     ("registers", "", False, _registers, "Wh, varh of quadrants I to IV, fundamental Wh"),
     ("faults", "", False, _faults, "counts, and those active"),
-    ("clear faults", "", True, _clear_faults, "sets the counts to 0"),
+    ("clear faults", "", _CHANGES, _clear_faults, "sets the counts to 0"),
     ("events", "", False, _events, "sags, swells, interruptions"),
     ("calibration", "", False, _calibration, "the constants in force"),
-    ("calibrate", " {JSON}", True, _calibrate, "stores constants for the next start"),
-    ("preset", " NAME WH", True, _preset, "raises a register, such as delivered1"),
-    ("commissioning zero", "", True, _commissioning_zero, "sets all registers to 0, once"),
-    ("seal", "", False, _seal, "whether it is closed"),
-    ("log", "", False, _log, "events, the newest last"),
+    ("calibrate", " {JSON}", _CHANGES, _calibrate, "stores constants for the next start"),
+    ("preset", " NAME WH", _CHANGES, _preset, "raises a register, such as delivered1"),
+    ("commissioning zero", "", _CHANGES, _commissioning_zero, "sets all registers to 0, once"),
+    ("seal", "", False, _seal, "whether it is closed, and locked"),
+    ("lock", "", _CHANGES, _lock, "no Ctrl-C while sealed"),
+    ("unlock", "", _CHANGES, _unlock, "Ctrl-C again"),
+    ("log", "", False, _log, "events, changes, visits to the prompt"),
     ("traceback", "", False, _traceback, "of the last crash"),
     ("capture", " SECONDS", False, _capture, "raw codes, then their energy"),
-    ("save", "", False, _save, "saves the registers"),
-    ("restart", "", False, _restart, "restarts the board"),
+    ("save", "", _WRITES, _save, "saves the registers"),
+    ("restart", "", _WRITES, _restart, "restarts the board"),
 )

@@ -114,6 +114,13 @@ class Console:
                     self._next()
         return size
 
+    def stay(self, error):
+        """The Ctrl-C is not to stop after all: says why, unless an answer is under way."""
+        self.stop = False
+        if not self._working:
+            self._pieces = ['{"reply":"Ctrl-C"']
+            self._fail(error)
+
     def _refuse(self, rest):
         """Drops bytes for which there is no room."""
         if self._dropping:

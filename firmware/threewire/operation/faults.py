@@ -20,6 +20,7 @@ NAMES = (
     "watchdog",  # restarts by the watchdog...
     "exception",  # ...and after a crash in metering
     "task",  # crashes in telemetry, console or storage that metering has survived
+    "stall",  # gaps while the board itself wrote to its flash
 )
 # Counts end here.
 _MOST = const(0x7FFFFFFF)
@@ -56,7 +57,9 @@ class Faults:
         k = NAMES.index(name)
         if n > 0:
             self.counts[k] = min(self.counts[k] + n, _MOST)
-            self.changed = True
+            # Each save may make a stall, which is not to ask for the next one.
+            if name != "stall":
+                self.changed = True
 
     def to_list(self):
         """The counts to be stored."""

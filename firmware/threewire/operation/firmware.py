@@ -38,6 +38,7 @@ class Firmware:
         keeper,
         faults,
         fault_finder,
+        ledger,
         restarts,
         captures,
         lifecycle,
@@ -57,6 +58,7 @@ class Firmware:
         self.keeper = keeper
         self.faults = faults
         self.fault_finder = fault_finder
+        self.ledger = ledger
         self.restarts = restarts
         self.captures = captures
         self.lifecycle = lifecycle
@@ -83,6 +85,7 @@ class Firmware:
             captures=self.captures,
             keeper=self.keeper,
             faults=self.faults,
+            ledger=self.ledger,
             lifecycle=self.lifecycle,
             clock_check=ClockCheck(self.faults, meter.tick_hz, self.ticks_diff),
             console=console,
@@ -116,7 +119,7 @@ class Firmware:
                 self.machine.reset()
         finally:
             self.sampler.stop()
-        lifecycle.end()
+        lifecycle.end("prompt" if loop.stopped else "restart")
         if not loop.stopped:
             self.machine.reset()
         port.close()
@@ -124,8 +127,7 @@ class Firmware:
     def _blink(self):
         """Safe mode: all LEDs blink together, and the prompt is there."""
         print('{"safe_mode":true,"restarts_in_a_row":%d}' % self.restarts.streak)
-        # A reset from the safe-mode prompt is deliberate: do not count it as a crash.
-        self.restarts.about_to_restart("command")
+        self.lifecycle.safe_mode()
         blinker = self.machine.Timer(self.timer)
         self.leds.blink(False)
         blinker.init(period=_BLINK_MS, callback=self.leds.blink_on)

@@ -16,6 +16,8 @@ _CHORE_ROUNDS = const(4)
 _COLLECTIONS = const(4)
 # Part of a second that a report waits for an edge at most.
 _LATEST_PART = const(10)
+# A gap is told of so long after what made it, at most: two blocks, or what a ring holds.
+_OWN_PART = const(4)
 # Looks between two comparisons of the clocks: a few a second.
 _COMPARE_CHORES = const(16)
 
@@ -24,7 +26,8 @@ class Loop:
     """Runs a meter, one round after the other, until it is `stopped`.
 
     sampler       pump(intake) hands over the frames there are
-    meter, sag, captures, keeper, faults, lifecycle, clock_check, console   as their classes
+    meter, sag, captures, keeper, faults, ledger, lifecycle, clock_check, console   as their
+                  classes
     port          read(most) -> bytes that have arrived, perhaps none; now_ms(); feed_watchdog()
     collect       collects garbage
     take_report   called once a second for the report that is offered to the outlets
@@ -43,6 +46,7 @@ class Loop:
         captures,
         keeper,
         faults,
+        ledger,
         lifecycle,
         clock_check,
         console,
@@ -58,6 +62,7 @@ class Loop:
         self._captures = captures
         self._keeper = keeper
         self._faults = faults
+        self._ledger = ledger
         self._lifecycle = lifecycle
         self._clock_check = clock_check
         self._console = console
@@ -67,6 +72,9 @@ class Loop:
         self._serial_line = serial_line
         self._outlets = (serial_line,) + tuple(outlets)
         self._gaps = 0  # that have come, since they were counted last
+        self._stalls = 0  # and those behind writing to the flash,
+        self._writes = 0  # of which there were so many:
+        self._own = 0  # gaps until these ticks are its own
         self._fed = meter.ticks
         self._due = meter.ticks + meter.tick_hz
         self._collected = meter.ticks
@@ -97,7 +105,11 @@ class Loop:
             self._serial_line.break_off()
 
     def gap(self, frames, ticks):
-        self._gaps += 1
+        if self._meter.ticks < self._own:
+            self._stalls += 1
+            self._own += ticks
+        else:
+            self._gaps += 1
         self._meter.gap(frames, ticks)
         self._sag.gap(frames, ticks)
         if self._captures.on:
@@ -135,6 +147,10 @@ class Loop:
             except Exception as problem:
                 self._lifecycle.survived(problem)
                 outlet.break_off()
+        if self._ledger.writes != self._writes:
+            self._writes = self._ledger.writes
+            meter = self._meter
+            self._own = meter.ticks + meter.tick_hz // _OWN_PART
         self._is_busy = has_more or waits
         return has_more
 
@@ -178,19 +194,28 @@ class Loop:
         if data and self._captures.on:
             # Any typed byte ends a capture: whoever asked for it may be gone.
             self._captures.on.stop()
-        console.take(data, port.now_ms())
+        self._take(data)
         # At the beginning of input bytes come singly, for the sake of what follows a Ctrl-C.
         while data and not console.stop:
             data = port.read(console.at_most)
             if data:
-                taken = console.take(data, port.now_ms())
-                if taken > 1:
+                if self._take(data) > 1:
                     return
+
+    def _take(self, data):
+        console = self._console
+        taken = console.take(data, self._port.now_ms())
+        if console.stop:
+            why = self._lifecycle.stays()
+            if why:
+                console.stay(why)
+        return taken
 
     def _look_after(self):
         if self._rounds % (_CHORE_ROUNDS * _COMPARE_CHORES):
             return
         self._faults.count("overrun", self._gaps)
-        self._gaps = 0
+        self._faults.count("stall", self._stalls)
+        self._gaps = self._stalls = 0
         self._clock_check.compare(self._meter.ticks, self._port.now_ms())
         self._lifecycle.look_after()

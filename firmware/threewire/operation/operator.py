@@ -17,8 +17,8 @@ class Operator:
     meter, sag, keeper, faults   as their classes
     calibration      the constants in force, as a mapping
 
-    fault_finder, log, constants, captures, lifecycle   FaultFinder, EventLog, Store of the
-                     constants, Captures and Lifecycle
+    fault_finder, ledger, logs, constants, captures, lifecycle   FaultFinder, Ledger, an EventLog
+                     for each of lifecycle's LOGS, Store of the constants, Captures and Lifecycle
     """
 
     def __init__(
@@ -32,7 +32,8 @@ class Operator:
         keeper,
         faults,
         fault_finder,
-        log,
+        ledger,
+        logs,
         constants,
         captures,
         lifecycle,
@@ -48,7 +49,8 @@ class Operator:
         self.calibration = meter.calibration.to_dict()
         self._layout = layout
         self._fault_finder = fault_finder
-        self._log = log
+        self._ledger = ledger
+        self._logs = logs
         self._constants = constants
         self._captures = captures
         self._lifecycle = lifecycle
@@ -58,19 +60,36 @@ class Operator:
         """The faults there are now, as text."""
         return self._fault_finder.active
 
-    def note(self, what, old=None, new=None):
-        """As Lifecycle.note."""
-        return self._lifecycle.note(what, old, new)
+    @property
+    def locked(self):
+        return self.keeper.is_locked
 
-    def log_lines(self):
-        return self._log.lines()
+    @property
+    def counts(self):
+        """How often each of the ledger's KINDS was done."""
+        return self._ledger.counts
+
+    def note(self, what, old=None, new=None):
+        """As Lifecycle.note, of a change."""
+        return self._lifecycle.note(what, old, new, "changes")
+
+    def check(self):
+        """Raises ValueError when a command may not write to the flash now."""
+        self._ledger.check(self.meter.ticks)
+
+    def log_lines(self, name):
+        """Of one of lifecycle's LOGS."""
+        return self._logs[name].lines()
 
     def traceback(self):
-        return self._log.traceback()
+        return self._logs["log"].traceback()
 
     def write_calibration(self, constants):
         """Stores constants, in force from the next start.  Raises ValueError."""
         from_dict(constants, self._layout)
+        # Counted first: a loss of power between the two leaves a change counted, not a change
+        # without a trace.
+        self._count("calibrate")
         if not self._constants.save((self.board, json.dumps(constants).encode())):
             raise ValueError("not saved: " + self._constants.problem)
 
@@ -95,7 +114,16 @@ class Operator:
     def preset(self, name, wh):
         """Raises a register (of registers.NAMES).  Raises ValueError."""
         self.keeper.preset(name, wh)
-        self.keeper.save()
+        self._count("preset")
+
+    def clear_faults(self):
+        self.faults.clear()
+        self._count("clear faults")
+
+    def lock(self, locked):
+        """Whether Ctrl-C is not to stop metering while the seal is closed."""
+        self.keeper.is_locked = locked
+        self._count("lock" if locked else "unlock")
 
     def commissioning_zero(self):
         """As commissioning.zero."""
@@ -113,6 +141,15 @@ class Operator:
     def save(self):
         return self.keeper.save()
 
+    def check_restart(self):
+        """As Lifecycle.check_restart."""
+        self._lifecycle.check_restart()
+
     def restart(self):
-        """The board starts anew when this round is over."""
-        self._lifecycle.restart_wanted = True
+        """As Lifecycle.restart."""
+        self._lifecycle.restart()
+
+    def _count(self, kind):
+        """Counts and saves."""
+        self._ledger.count(kind)
+        self.keeper.save()

@@ -21,21 +21,23 @@ _TAIL = const(18)  # what _tail gives
 
 
 class EventLog:
-    """At most 5 kB of files.
+    """One part of the log, in at most 4 kB of files, and the traceback.  What may wash old entries
+    out of a part is in no other.
 
     fs         module or object with os's mkdir(path)
     open_file  the open(path, mode) that goes with it
-    folder     of its own, made when first needed
+    folder     of the log, made when first needed
     json       the module of that name
+    part       the part's name
     """
 
-    def __init__(self, fs, open_file, folder, json):
+    def __init__(self, fs, open_file, folder, json, part="log"):
         self._fs = fs
         self._open = open_file
         self._dumps = json.dumps
         self._loads = json.loads
         self._folder = folder
-        self._paths = [folder + "/log.0", folder + "/log.1"]
+        self._paths = ["{}/{}.{}".format(folder, part, k) for k in (0, 1)]
         self._traceback = folder + "/traceback"
         self._n = None  # number of the last entry; unknown until the files have been read
         self._newer = 0

@@ -10,11 +10,12 @@ from threewire.storage.save_policy import SavePolicy
 
 # The record's integers, in this order; a later firmware appends.
 #   tick_hz, flags (bit 0, 1: element is reversed; bit 2: the peak demand is negative; bit 3: the
-#   commissioning zero has been done), lost frames, peak demand in uW + 1 (0: none yet),
+#   commissioning zero has been done; bit 4: it is locked), lost frames, peak demand in uW + 1 (0:
+#   none yet),
 #   eight registers, each watt-hours and residue: delivered, received, those of element 1 and of
 #   element 2, estimated delivered and received,
 #   twelve of reactive energy in uvarh: element 1, 2 and total, quadrants I to IV,
-#   the faults' counts.
+#   the faults' counts, in sixteen places; then what the ledger has.
 _FIXED = const(4)
 _REGISTERS = const(8)
 _QUADRANTS = const(12)
@@ -23,6 +24,8 @@ _COUNTED = const(2)  # of them tick_hz and flags are no counts
 _REVERSED = const(3)
 _NEGATIVE = const(4)
 _ZEROED = const(8)
+_LOCKED = const(16)
+_FAULTS = const(16)
 _MICRO = const(1000000)
 
 
@@ -31,19 +34,21 @@ class Keeper:
 
     problem  one line on why the last save failed; "" when it did not
     is_zeroed  whether the commissioning zero has been done, in the life of what is stored
+    is_locked  whether Ctrl-C is not to stop metering while the seal is closed
     """
 
-    def __init__(self, meter, faults, store):
+    def __init__(self, meter, faults, ledger, store):
         self._meter = meter
         self._faults = faults
+        self._ledger = ledger
         self._store = store
-        self.is_zeroed = False
+        self.is_zeroed = self.is_locked = False
         self._named = list(meter.registers.named())
         estimated = meter.estimated
         self._all = [register for _, register in self._named]
         self._all += [estimated.delivered, estimated.received]
         self._quadrants = [r for of in meter.reactive.quadrants for r in of]
-        self._policy = SavePolicy(meter.tick_hz, meter.ticks, self._moved())
+        self._begin()
 
     @property
     def problem(self):
@@ -60,7 +65,7 @@ class Keeper:
             values = None
         if values:
             self._take(values)
-        self._policy = SavePolicy(self._meter.tick_hz, self._meter.ticks, self._moved())
+        self._begin()
         return problems
 
     def values(self):
@@ -74,13 +79,17 @@ class Keeper:
             flags |= _NEGATIVE
         if self.is_zeroed:
             flags |= _ZEROED
+        if self.is_locked:
+            flags |= _LOCKED
         values = [meter.tick_hz, flags, meter.lost_frames, 0 if peak is None else abs(peak) + 1]
         for register in self._all:
             values.append(register.wh)
             values.append(register.residue)
         for register in self._quadrants:
             values.append(register.micro_wh())
-        return values + self._faults.to_list()
+        counts = self._faults.to_list()
+        counts += [0] * (_FAULTS - len(counts))
+        return values + counts + self._ledger.to_list(meter.ticks)
 
     def save(self):
         """Saves now; returns whether that worked."""
@@ -96,8 +105,10 @@ class Keeper:
         self._policy.gasp()
 
     def tick(self):
-        """Saves if it is time to."""
-        if self._policy.due(self._meter.ticks, self._moved(), self._faults.changed):
+        """Saves if it is time to, and the flash may be written to."""
+        ticks = self._meter.ticks
+        is_due = self._policy.due(ticks, self._moved(), self._faults.changed)
+        if is_due and self._ledger.can_save(ticks):
             self.save()
 
     def preset(self, name, wh):
@@ -124,7 +135,7 @@ class Keeper:
         # Stored first, zeros and mark in one record: a loss of power leaves that or the one
         # before.
         values = self.values()
-        values[1] = values[1] & _REVERSED | _ZEROED
+        values[1] = values[1] & (_REVERSED | _LOCKED) | _ZEROED
         for k in range(_COUNTED, _LEAST):
             values[k] = 0
         if not self._store.save(values):
@@ -132,8 +143,15 @@ class Keeper:
             raise ValueError("not saved; nothing is changed: " + self.problem)
         self.is_zeroed = True
         self._meter.zero()
+        self._ledger.count("commissioning zero")
         # In the other slot too: damage to one does not bring the old registers back.
         self.save()
+
+    def _begin(self):
+        meter = self._meter
+        self._policy = SavePolicy(
+            meter.tick_hz, self._ledger.saves_a_day, meter.ticks, self._moved()
+        )
 
     def _moved(self):
         total = self._meter.registers
@@ -158,5 +176,7 @@ class Keeper:
         self.is_zeroed = bool(flags & _ZEROED)
         for k, rule in enumerate(meter.rules):
             rule.reversed = bool(flags >> k & 1)
-        self._faults.from_list(values[at:])
+        self.is_locked = bool(flags & _LOCKED)
+        self._faults.from_list(values[at : at + _FAULTS])
+        self._ledger.from_list(values[at + _FAULTS :])
         meter.show_registers()

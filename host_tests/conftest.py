@@ -7,7 +7,8 @@ CI=true, where a lane that skips itself would look like one that passed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +17,22 @@ import pytest
 from tools.common.errors import Unavailable
 from tools.emulate import board as rp2040_board
 from tools.engines import interpreters as engines
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals() -> Iterator[None]:
+    """Under nohup, and in the background of a script, signals are ignored that tests give to
+    themselves and to what they start: that has them as in a terminal, and these tests go on."""
+    before = {}
+    for name in ("SIGHUP", "SIGINT"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            # What handles a signal is not handed on to another program, as ignoring it is.
+            handler = signal.default_int_handler if name == "SIGINT" else lambda *_: None
+            before[number] = signal.signal(number, handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def engine_missing(problem: Unavailable) -> NoReturn:

@@ -10,7 +10,6 @@ import json
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ from tools.common import boards, command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.common.files import writable_folder, write_whole
+from tools.common.pool import workers as pool_of
 from tools.engines import interpreters as engines
 from tools.engines.interpreters import choose_engine
 
@@ -65,7 +65,7 @@ def rows(
 
     Raises Unavailable and EngineFailed.
     """
-    with ProcessPoolExecutor(workers) as pool:
+    with pool_of(workers) as pool:
         setups = [(lane.setup(seed, engine), lane) for lane in chosen for seed in seeds]
         jobs = {
             (setup.name, setup.adc, setup.seed, hertz): pool.submit(
@@ -216,7 +216,7 @@ def keeping_step(engine: str, workers: int) -> str:
         "Waves that keep step with the samples (no gate), real ADC, 50 Hz: worst error % without "
         "and with the filter"
     ]
-    with ProcessPoolExecutor(workers) as pool:
+    with pool_of(workers) as pool:
         for name, without, filtered in misleading.keeping_step(pool, setup, hertz, constants):
             lines.append(f"  {name:28}{without:>+9.2f}{filtered:>+9.2f}")
     return "\n".join(lines)

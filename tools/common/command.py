@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tools.common import ends
 from tools.common.errors import EngineFailed, InputError, PortError, Unavailable
 
 
@@ -64,16 +65,21 @@ def reporting(failed: int = 1) -> Callable[[Callable[..., int]], Callable[..., i
         @functools.wraps(main)
         def reports(*arguments: Any) -> int:
             try:
-                return main(*arguments)
-            except InputError as problem:
-                print(f"error: {problem}", file=sys.stderr)
-                return 2
-            except (PortError, Unavailable, EngineFailed) as problem:
-                print(f"error: {problem}", file=sys.stderr)
-                return failed
-            except KeyboardInterrupt:
-                print("stopped", file=sys.stderr)
-                return 130
+                with ends.running():
+                    status = main(*arguments)
+            except SystemExit:
+                raise
+            except BaseException as problem:
+                if ends.is_interrupt(problem):
+                    said, status = "stopped", ends.INTERRUPTED
+                elif isinstance(problem, InputError):
+                    said, status = f"error: {problem}", 2
+                elif isinstance(problem, PortError | Unavailable | EngineFailed):
+                    said, status = f"error: {problem}", failed
+                else:
+                    raise
+                print(said, file=sys.stderr)
+            return ends.status(status)
 
         return reports
 

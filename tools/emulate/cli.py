@@ -36,7 +36,7 @@ def _tcp_port(text: str) -> int:
 
 @command.reporting()
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 ended by Ctrl-C, 1 there is no MicroPython to run, or the emulator has
+    """Exit status: 130 ended by Ctrl-C, 1 there is no MicroPython to run, or the emulator has
     failed, 2 what is given cannot be used."""
     parser = argparse.ArgumentParser(
         prog=command.name("emulate"),
@@ -69,5 +69,3 @@ def main(argv: list[str] | None = None) -> int:
                 raise Unavailable(ENGINE, f"the emulator failed: {port.failed}", "")
     except OSError as problem:
         raise PortError(str(problem)) from None
-    except KeyboardInterrupt:
-        return 0

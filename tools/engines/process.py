@@ -92,8 +92,12 @@ def meter(
     with started(engine, heap, program, config, name, PIPE_BYTES) as child:
 
         def listen() -> None:
-            for line in child.out:
-                metered.take(line.decode())
+            try:
+                for line in child.out:
+                    metered.take(line.decode())
+            except ValueError:
+                # A line that is cut off, of an engine that was ended in the midst of it.
+                child.kill()
 
         listener = threading.Thread(target=listen)
         listener.start()

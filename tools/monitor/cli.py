@@ -48,18 +48,10 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _watch(options: argparse.Namespace) -> None:
-    with _signals():
-        try:
-            Watch(options).run()
-        except BrokenPipeError:
-            # Who reads has seen enough. What Python writes at its end must not fail again.
-            _silence(1)
-
-
 @command.reporting()
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 asked to end, 2 what is given cannot be used, 130 Ctrl-C."""
+    """Exit status: 0 asked to end, 2 what is given cannot be used, 130 Ctrl-C, 141 nobody reads
+    what it writes."""
     parser = argparse.ArgumentParser(
         prog=command.name("monitor"),
         description="Watch a board's readings, registers, LEDs and faults. q or Ctrl-C ends it.",
@@ -77,5 +69,6 @@ def main(argv: list[str] | None = None) -> int:
         help="end after so many (default: never)",
     )
     options = parser.parse_args(argv)
-    _watch(options)
+    with _signals():
+        Watch(options).run()
     return 0

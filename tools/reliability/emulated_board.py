@@ -18,7 +18,7 @@ from threewire.storage import record
 from threewire.storage.store import Store
 from tools import image
 from tools.bench import load
-from tools.common import boards
+from tools.common import boards, command
 from tools.common.errors import BoardError, Unavailable
 from tools.common.rows import Row, row, show
 from tools.emulate import board as rp2040_board
@@ -197,6 +197,7 @@ def rows(short: bool = False) -> list[Row]:
         return [cuts(board, _SAVES[short]), resets(board, _RESETS[short])]
 
 
+@command.reporting(failed=2)
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all passed, 1 something did not, 2 it could not be tried."""
     parser = argparse.ArgumentParser(

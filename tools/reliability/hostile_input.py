@@ -20,7 +20,7 @@ from threewire.metering.accumulator import raw_per_wh
 from threewire.metering.sag import Sag
 from threewire.operation import commands, console, faults, voltage_events
 from threewire.storage import event_log, ledger, record, store
-from tools.common import boards
+from tools.common import boards, command
 from tools.common.boards import ROOT
 
 LAYOUT = boards.load(boards.DEFAULT)
@@ -324,6 +324,7 @@ def _instrument(atheris: Any) -> None:
                     atheris.instrument_func(function)
 
 
+@command.reporting()
 def main(argv: list[str]) -> int:
     """libFuzzer's own options, then folders of inputs; does not return while it goes well.
 

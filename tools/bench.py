@@ -4,7 +4,6 @@ Flow: EmulatedBoard, engines -> BENCH -> table on stdout, build/bench.json.  Fig
 emulated chip are cycles and emulated time, alike on every machine; those of the host depend on it.
 """
 
-import argparse
 import json
 import math
 import platform
@@ -20,6 +19,7 @@ from tools.common import boards, command
 from tools.common.boards import ROOT
 from tools.common.errors import BoardError, Unavailable
 from tools.common.files import writable_folder, write_whole
+from tools.common.options import Parser
 from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
@@ -276,7 +276,7 @@ def show(figure: Figure) -> str:
 @command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 the emulated board misbehaved."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("bench"),
         description="Measure speed on the emulated RP2040 and here; writes build/bench.json.",
         epilog="example: %(prog)s --seconds 300",

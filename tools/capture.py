@@ -27,6 +27,7 @@ from tools.common import boards, command
 from tools.common.command import Progress, say
 from tools.common.errors import EngineFailed, InputError, PortError, Refused, Unavailable
 from tools.common.files import check_writable, replacing, writable_folder
+from tools.common.options import Parser
 from tools.engines.interpreters import choose_engine
 from tools.replay.report import as_json
 from tools.replay.result import Replay
@@ -212,7 +213,7 @@ def _report(done: Replay, path: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 captured, and the replay agrees to the last bit; 1 not; 2 what is given
     cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("capture"),
         description="Get a board's raw ADC codes, and replay them here to the board's own energy.",
         epilog="example: %(prog)s --seconds 10 --out kettle.npz",

@@ -4,7 +4,6 @@ Flow: house -> replay -> table on stdout and plot in build/.  It checks the mete
 float64 reference and ends with status 1 when they disagree.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.common.files import writable_folder
+from tools.common.options import Parser
 from tools.engines.interpreters import choose_engine
 from tools.replay.plot import draw
 from tools.replay.report import as_json, as_text
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 the meter agrees with the reference, 1 it does not or no engine, 2 bad
     options.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("demo"),
         description="Meter a simulated house and show what registers and LEDs do.",
         epilog="example: %(prog)s --seconds 120",

@@ -21,6 +21,7 @@ from tools.cable.prompt import ASIDE, Found, Prompt, folders_of
 from tools.common import boards, command
 from tools.common.command import say
 from tools.common.errors import InputError
+from tools.common.options import Parser
 
 # From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
 LEAST = (1, 26)
@@ -157,7 +158,7 @@ def _bring_up_to_date(prompt: Prompt, found: Found, board: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 the board meters, 1 it cannot be reached or does not answer, 2 it is not
     one that this can be put on, or what is given cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("flash"),
         description="Put the firmware on a board, keeping its registers and calibration.",
         epilog="example: %(prog)s --board feather_rp2040 --port /dev/ttyACM0",

@@ -4,7 +4,6 @@ Flow: recording -> replay, ideal and real ADC -> report -> GOLDEN FILE.  A chang
 shows as a diff of these files; `python -m tools.golden` prints it and rewrites them.
 """
 
-import argparse
 import difflib
 import json
 import math
@@ -22,6 +21,7 @@ from tools.common import boards, command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.common.files import reason, writable_folder, write_whole
+from tools.common.options import Parser
 from tools.engines.interpreters import choose_engine
 from tools.front_end.looping import ArrayRecording, Floats, Recording
 from tools.front_end.waves import shape
@@ -330,7 +330,7 @@ def update(run: Iterable[Case], folder: Path, engine: str, check: bool = False) 
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, or nothing differs; 1 a file differs with --check, an energy is wrong,
     or there is no engine; 2 a recording or a golden file is unusable."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("golden"),
         description="Replay every recording, show what has changed since its file in "
         "host_tests/golden was written, and rewrite that. Another machine's floating point may "

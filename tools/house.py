@@ -5,7 +5,6 @@ supply, a dimmer, motors with inrush, and inverters that export. Computed block 
 time alone, so that hours need no memory and any part can be had at once.
 """
 
-import argparse
 import math
 import sys
 import tempfile
@@ -17,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from tools.common import command
+from tools.common.errors import InputError
 from tools.common.files import check_writable, replacing
+from tools.common.options import Parser
 from tools.front_end.looping import Floats, MadeRecording
 from tools.recordings.types import INPUTS
 
@@ -317,7 +318,7 @@ def write(
 
 @command.reporting()
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("house"),
         description="Write the recording of a 120/240 V house: ten minutes with an oven, motors, "
         "power supplies, a dimmer and a spell of export, over and over.",
@@ -328,6 +329,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=RATE_HZ, help="samples/s (%(default)g)")
     parser.add_argument("--seed", type=int, default=1, help="another house (%(default)s)")
     options = parser.parse_args(arguments)
+    for name, value, least, most in (
+        ("--seconds", options.seconds, 1e-3, 864_000),
+        ("--rate", options.rate, 2000, 1_000_000),
+        ("--seed", options.seed, 0, 1 << 63),
+    ):
+        if not least <= value <= most:
+            raise InputError(f"{name} {value}: expected {least:g} to {most}")
     try:
         write(options.out, options.seconds, options.rate, options.seed)
     except ValueError as error:

@@ -4,7 +4,6 @@ Flow: firmware/ and boards/BOARD.py -> mpy-cross -> IMAGE -> the board's flash, 
 board's.  `python -m tools.image --help` tells the options.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from threewire.chip.chips import CHIPS
 from tools.common import boards, command
 from tools.common.errors import InputError
 from tools.common.files import check_writable, writable_folder, write_whole
+from tools.common.options import Parser
 
 _BLOCK = 4096
 # The format of littlefs 2.0: newer releases of MicroPython mount it and raise it to 2.1 when they
@@ -157,7 +157,7 @@ def build(board: str, flash: str | None = None) -> bytes:
 @command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 2 the board is unknown or what is given cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("image"),
         description="Build the file system that a freshly flashed board has.",
         epilog="example: %(prog)s --board feather_rp2040",

@@ -349,7 +349,9 @@ def test_seconds(given: str, value: float | None, capsys: pytest.CaptureFixture[
         parser.parse_args([f"--timeout={given}"])
     assert done.value.code == 2
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.endswith(f"argument --timeout: {given}: expected seconds, more than 0")
+    assert told.endswith(
+        f"argument --timeout: {given}: expected a number of seconds, finite and more than 0"
+    )
 
 
 def fail(problem: BaseException) -> Callable[[], int]:

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from host_tests.rigs.board_parts import assembled
+from host_tests.rigs.command_lines import with_usual
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.machine import UNIQUE_ID
 from host_tests.rigs.meter_runs import flat, front_end
@@ -237,7 +238,7 @@ def run(
         keyboard = Keyboard(*answers)
         monkeypatch.setattr(sys, "stdin", keyboard)
         capsys.readouterr()
-        status = calibrate.main(["--port", port, "--timeout", "5", *map(str, argv)])
+        status = calibrate.main(with_usual(["--port", port, *map(str, argv)], timeout="5"))
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         if status:
@@ -588,9 +589,18 @@ def test_an_unsteady_load_is_warned_of(board: FakeBoard, run: Any) -> None:
         (["--restore", ""], "--restore is empty"),
         (["--points", ""], "--points is empty"),
         (["--keep", ""], "--keep is empty"),
-        (["--seconds", ""], "--seconds is ''"),
-        (["--uncertainty", ""], "--uncertainty: ''"),
-        (["--cycles", "", "--watch", "--element", "1"], "--cycles is ''"),
+        (["--seconds", ""], "--seconds is empty"),
+        (["--uncertainty", ""], "--uncertainty is empty"),
+        (["--cycles", "", "--watch", "--element", "1"], "--cycles is empty"),
+        (["--restore", "x", "--seconds", "5"], "--seconds is of no use with --restore"),
+        (["--restore", "x", "--uncertainty", "1"], "--uncertainty is of no use with --restore"),
+        (["--points", "x", "--seconds", "10"], "--seconds is of no use with --points"),
+        (["--points", "x", "--uncertainty", "1"], "--uncertainty is of no use with --points"),
+        (
+            ["--cycles", "9", "--watch", "--element", "1", "--seconds", "9"],
+            "--seconds is of no use with --cycles",
+        ),
+        (["--restore", "x", "--yes", "--dry-run"], "--yes writes: leave one out"),
         (["--point", ""], "element and volts and amps and watts missing"),
     ],
 )

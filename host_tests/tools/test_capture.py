@@ -16,6 +16,7 @@ import pytest
 from host_tests.conftest import need_engine
 from host_tests.rigs import capture_board as bench_capture
 from host_tests.rigs.capture_board import BoardOverTcp, Text, lines_of
+from host_tests.rigs.command_lines import with_usual
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.machine import BY_TIMER
 from host_tests.rigs.meter_runs import Codes, convert, split_phase
@@ -72,7 +73,7 @@ def run(
 ) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of the tool."""
     given = [*(["--out", str(out)] if out else []), "--port", url, *options]
-    status = capture.main(["--seconds", "0.5", "--timeout", "5", *given])
+    status = capture.main(with_usual(given, seconds="0.5", timeout="5"))
     said, told = capsys.readouterr()
     return status, said, told
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from mpremote.transport_serial import SerialTransport
 
 from host_tests.rigs import prompt_board as bench_prompt
+from host_tests.rigs.command_lines import with_usual
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.prompt_board import Board, report
 from tools import flash, image
@@ -280,7 +281,7 @@ def _compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(capsys: pytest.CaptureFixture[str], url: str, *options: str) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of the tool."""
-    status = flash.main(["--timeout", "5", *options, "--port", url])
+    status = flash.main([*with_usual(options, timeout="5"), "--port", url])
     said, told = capsys.readouterr()
     return status, said, told
 

@@ -161,11 +161,19 @@ def test_write_gives_a_recording_of_the_same_waveforms(tmp_path: Path) -> None:
     assert Source(house).duration == 2.5
 
 
-@pytest.mark.parametrize("bad", [["--seconds", "0"], ["--rate", "100"], ["--seconds", "nan"]])
+BAD = [
+    *(["--seconds", seconds] for seconds in ("0", "nan", "inf", "1e12")),
+    *(["--rate", rate] for rate in ("100", "nan", "inf")),
+    ["--seed", "-1"],
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=" ".join)
 def test_bad_values_end_with_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], bad: list[str]
 ) -> None:
     assert main([str(tmp_path / "x.npz"), *bad]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1
+    assert error.startswith(f"error: {bad[0]} {bad[1]}"[:18]) and error.count("\n") == 1
+    assert ": expected " in error
     assert main([str(tmp_path / "no" / "x.npz"), "--seconds", "1"]) == 2

@@ -11,8 +11,10 @@ import pytest
 
 from host_tests.conftest import need_engine
 from tools.common import boards
+from tools.common.errors import EngineFailed
 from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.model import FrontEnd
+from tools.replay.run import replay
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 7680.0
@@ -190,6 +192,34 @@ def test_one_element_recording(tmp_path):
     assert said["error_ppm"]["element2"] is None
 
 
+@pytest.mark.parametrize("board", ["feather_rp2040", "pico"])
+def test_nothing_is_said_of_an_element_that_is_not_in_the_recording(tmp_path, board):
+    """Where line 2 has an input of its own, and where it is derived from line 1's voltage."""
+    file = save(tmp_path / "one.npz", v2=None, i2=None)
+    said = report(file, "--board", board)
+    one, two = said["doctor"]["elements"]
+    assert one["verdict"] == "right"
+    assert two == {
+        "verdict": "not_recorded",
+        "alike": [],
+        "checks": [],
+        "text": "Element 2 is not in the recording.",
+    }
+    assert said["events"]["newest"] == []
+    assert said["events"]["counts"]["interruption"] == [0, 0]
+    text = run(file, "--board", board).stdout.partition("doctor: ")[2]
+    assert "dead" not in text and "voltage:" not in text and "open" not in text
+    assert "has no element 2: leave out --swap-ct 2" in refused(file, "--swap-ct", 2)
+    # A line 1 that is dead is said, and so is a line 2 that has been recorded.
+    dead = np.zeros(len(sine_house()["v1"]))
+    said = report(save(tmp_path / "dead.npz", v1=dead, v2=None, i2=None), "--board", board)
+    assert said["doctor"]["elements"][0]["verdict"] == "no_voltage"
+    assert [event["line"] for event in said["events"]["newest"]] == [1]
+    said = report(save(tmp_path / "both.npz", v2=dead, i2=dead))
+    assert said["doctor"]["elements"][1]["verdict"] == "no_voltage"
+    assert [event["line"] for event in said["events"]["newest"]] == [2]
+
+
 def test_real_adc_repeats_by_seed_and_only_by_seed(house):
     first = report(house, "--adc", "real", "--seed", 3)
     assert report(house, "--adc", "real", "--seed", 3) == first
@@ -355,10 +385,23 @@ def test_capture_for_another_board(tmp_path):
     assert "feather_rp2040" in line and "xiao_rp2040" in line
 
 
-def test_capture_cannot_be_turned_or_looped(tmp_path):
+def test_what_a_capture_has_no_use_for_is_refused(tmp_path):
+    """Its codes are as the board's converter made them; the default is refused as well."""
     file = write_capture(tmp_path / "capture.npz")
-    assert "--swap-ct" in refused(file, "--swap-ct", "1")
+    for option, value in (("--swap-ct", "1"), ("--adc", "real"), ("--adc", "ideal")):
+        assert f"leave out {option}" in refused(file, option, value)
+    for seed in ("0", "3"):
+        assert "leave out --seed" in refused(file, "--seed", seed)
     assert "--duration" in refused(file, "--duration", "60")
+
+
+def test_both_cts_turned_round(house):
+    said = report(house, "--swap-ct", 2, "--swap-ct", 1)
+    assert [element["reversed"] for element in said["elements"]] == [True, True]
+    assert float(said["received_wh"]) == pytest.approx(120 * 80 * 4 / 3600, rel=3e-4)
+    assert said["delivered_wh"] == "0.000000000" and abs(said["error_ppm"]["total"]) < 200
+    line = refused(house, "--swap-ct", 1, "--swap-ct", 1)
+    assert "CT 1 turned round twice" in line
 
 
 BAD_OPTIONS = [
@@ -366,12 +409,13 @@ BAD_OPTIONS = [
     (("--duration", "0"), "duration"),
     (("--duration", "-1"), "duration"),
     (("--duration", "nan"), "duration"),
-    (("--duration", "inf"), "duration"),
+    (("--duration", "inf"), "duration inf s: expected seconds, more than 0 and 1000000000 at"),
+    (("--duration", "1e300"), "more than 0 and 1000000000 at most"),
     (("--duration", "1e-9"), "frame"),
     (("--seed", "-1"), "seed"),
     (("--plot", "nowhere/plot.png"), "nowhere"),
     (("--plot", "plot.exe"), "plot.exe: expected a name that ends in .png, .svg or .pdf"),
-    (("--plot", ""), "'': expected the name of a file"),
+    (("--plot", ""), "--plot is empty; expected FILE"),
 ]
 
 
@@ -394,6 +438,35 @@ def test_a_system_that_tells_no_processor_time(house):
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "") and "delivered Wh" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["recording", "capture"])
+def test_how_far_the_emulated_board_has_come_is_told_often(house, tmp_path, monkeypatch, kind):
+    """A second of it takes half a minute, and a capture comes in blocks of seconds."""
+    told = []
+
+    class Bar:
+        def __init__(self, what, total, unit):
+            self.total = total
+
+        def at(self, done):
+            told.append(done / self.total)
+
+        def done(self):
+            pass
+
+    def meter(blocks, *arguments):
+        codes = np.concatenate(list(blocks))
+        raise EngineFailed(f"{len(codes)} frames")
+
+    monkeypatch.setattr("tools.replay.run.Progress", Bar)
+    monkeypatch.setattr("tools.replay.on_rp2040.meter", meter)
+    file = house if kind == "recording" else write_capture(tmp_path / "capture.npz")
+    with pytest.raises(EngineFailed, match=r"^40000 frames$"):
+        replay(file, engine="rp2040")
+    assert told == sorted(told) and told[-1] == pytest.approx(1)
+    # Of four seconds, no more than 40 ms apart.
+    assert max(np.diff([0, *told])) <= 0.01
 
 
 def test_unknown_engine(house):

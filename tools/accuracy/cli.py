@@ -5,10 +5,10 @@ The reference is float64 arithmetic on the waves.  Every gate is run with severa
 worst counts.
 """
 
-import argparse
 import json
 import os
 import statistics
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from tools.common import boards, command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.common.files import writable_folder, write_whole
+from tools.common.options import Parser
 from tools.common.pool import workers as pool_of
 from tools.engines import interpreters as engines
 from tools.engines.interpreters import choose_engine
@@ -66,6 +67,7 @@ def rows(
     Raises Unavailable and EngineFailed.
     """
     with pool_of(workers) as pool:
+        _tell("calibrating")
         setups = [(lane.setup(seed, engine), lane) for lane in chosen for seed in seeds]
         jobs = {
             (setup.name, setup.adc, setup.seed, hertz): pool.submit(
@@ -75,11 +77,13 @@ def rows(
             for hertz in gates.MAINS_HZ
         }
         constants = {key: job.result() for key, job in jobs.items()}
+        _tell("gross conditions")
         own_rate = [lane.setup(seeds[0], engine) for lane in chosen if lane.sampler is None]
         of_gross = gross.rows(
             pool,
             [(s, constants[s.name, s.adc, s.seed, gross.HERTZ]) for s in own_rate],
         )
+        _tell("loads that change")
         of_unsteady = unsteady.rows(
             pool,
             [
@@ -88,6 +92,7 @@ def rows(
                 for hertz in gates.MAINS_HZ
             ],
         )
+        _tell("waves that mislead")
         of_misleading = misleading.rows(
             pool,
             [
@@ -98,6 +103,7 @@ def rows(
                 for hertz in gates.MAINS_HZ
             ],
         )
+        _tell("all gates")
         errors: dict[tuple[Any, ...], Any] = {}
         # The longest first, so that no core is left waiting for one.
         wanted = [
@@ -136,6 +142,12 @@ def rows(
                         worst[key] = row
         made += worst.values()
     return made + of_gross + of_misleading + of_unsteady
+
+
+def _tell(part: str) -> None:
+    """On a terminal: what the minutes are for."""
+    if sys.stderr.isatty():
+        command.say(f"{part} ...")
 
 
 # What a row is about, apart from the error: of alike rows the worst stays.
@@ -258,7 +270,7 @@ def _pf(power_factor: float) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 every gate passes, 1 one does not or there is no engine, 2 bad options or
     build/ cannot be written."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("accuracy"),
         description="Meter every load of the accuracy gates and hold the errors against them.",
         epilog="example: %(prog)s --short --seeds 1",

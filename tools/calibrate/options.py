@@ -10,6 +10,7 @@ from tools.calibrate import cycles as calibrate_cycles
 from tools.calibrate.points import parse_number, parse_point
 from tools.common import command, identity
 from tools.common.errors import InputError
+from tools.common.options import Parser
 from tools.solve.points_file import DEFAULT_PERCENT
 
 # A board starts in five seconds; one that a computer shows anew may take some more.
@@ -39,7 +40,7 @@ unsealed: its seal pin at ground when it starts.
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("calibrate"),
         description="Calibrate a board beside a reference instrument.",
         epilog=_EPILOG,
@@ -66,13 +67,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seconds",
         metavar="S",
-        default=str(_SECONDS),
         help=f"to read the board for at a load (default {_SECONDS})",
     )
     parser.add_argument(
         "--uncertainty",
         metavar="PERCENT",
-        default=str(DEFAULT_PERCENT),
         help="of the reference's readings, one standard uncertainty "
         f"(default {DEFAULT_PERCENT:g}; a points file has its own)",
     )
@@ -88,9 +87,6 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 def check(options: argparse.Namespace) -> None:
     """InputError for options that do not go together, before the board is looked for; numbers
     take the place of their texts."""
-    for option in ("points", "restore", "keep"):
-        if getattr(options, option) == "":
-            raise InputError(f"--{option} is empty; expected the name of a file")
     by_cycles = options.cycles is not None
     if by_cycles != bool(options.reference_wh is not None or options.watch):
         raise InputError("--cycles goes with --reference-wh or with --watch; see --help")
@@ -98,11 +94,12 @@ def check(options: argparse.Namespace) -> None:
         raise InputError("--watch asks for the reference's Wh: leave out --reference-wh")
     if by_cycles != (options.element is not None):
         raise InputError("--cycles and --element go together, and with nothing else; see --help")
+    _check_used(options)
     options.cycles = _whole("--cycles", options.cycles, 1, _MOST_CYCLES) if by_cycles else None
-    options.seconds = _whole("--seconds", options.seconds, 1, _MOST_SECONDS)
+    options.seconds = _whole("--seconds", options.seconds or str(_SECONDS), 1, _MOST_SECONDS)
     try:
         option = "--uncertainty"
-        options.uncertainty = parse_number(options.uncertainty, above=0)
+        options.uncertainty = parse_number(options.uncertainty or str(DEFAULT_PERCENT), above=0)
         if options.uncertainty > _MOST_PERCENT:
             raise ValueError(f"expected {_MOST_PERCENT:g} % at most")
         option = "--reference-wh"
@@ -117,6 +114,20 @@ def check(options: argparse.Namespace) -> None:
             "--point: an element has one load at a time; give each element once, or several loads "
             "by questions or by --points"
         )
+
+
+def _check_used(options: argparse.Namespace) -> None:
+    """InputError for an option that would change nothing."""
+    for how, unused in (
+        ("restore", ("seconds", "uncertainty")),
+        ("points", ("seconds", "uncertainty")),
+        ("cycles", ("seconds",)),
+    ):
+        for option in unused:
+            if getattr(options, how) is not None and getattr(options, option) is not None:
+                raise InputError(f"--{option} is of no use with --{how}: leave it out")
+    if options.dry_run and options.yes:
+        raise InputError("--dry-run stops before writing, --yes writes: leave one out")
 
 
 def _whole(option: str, text: str, least: int, most: int) -> int:

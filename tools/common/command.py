@@ -52,7 +52,9 @@ def seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text}: expected seconds, more than 0")
+        raise argparse.ArgumentTypeError(
+            f"{text}: expected a number of seconds, finite and more than 0"
+        )
     return value
 
 

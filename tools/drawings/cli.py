@@ -3,7 +3,6 @@
 Flow: board files, parts -> DRAWINGS -> boards/*.svg, boards/front_panel.svg.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.common.files import writable_folder, write_whole
+from tools.common.options import Parser
 from tools.drawings import current_inputs as drawing_current
 from tools.drawings import pinouts as drawing_boards
 from tools.drawings import voltage_inputs as drawing_voltage
@@ -75,7 +75,7 @@ def write(folder: Path) -> list[str]:
 @command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 files differ (--check), 2 bad options or an unusable board file."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("drawings"),
         description="Draw the pinouts, circuits, wiring and front panel, as .svg in their places.",
         epilog="example: %(prog)s --check",

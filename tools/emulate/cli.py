@@ -11,6 +11,7 @@ from tools import image
 from tools.common import boards, command
 from tools.common.command import say
 from tools.common.errors import InputError, PortError, Unavailable
+from tools.common.options import Parser
 from tools.emulate.board import ENGINE, FLASH, EmulatedBoard
 from tools.emulate.inputs import Inputs, Periodic
 from tools.emulate.port import EmulatedPort
@@ -38,7 +39,7 @@ def _tcp_port(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 130 ended by Ctrl-C, 1 there is no MicroPython to run, or the emulator has
     failed, 2 what is given cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("emulate"),
         description="Run an emulated RP2040 with 30 A on line 1 and 12 A at PF 0.84 on line 2. "
         "It is ten to twenty times slower than a board: give the tools a --timeout of 120.",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from tools.common import command as command_line
 from tools.common.errors import Unavailable
+from tools.common.options import Parser
 from tools.engines.interpreters import NAMES, acquire, command, probe, shown
 
 
@@ -18,7 +18,7 @@ def _where(name: str) -> str:
 
 @command_line.reporting()
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command_line.name("engines"),
         description="List the interpreters that run the firmware on this machine, or get them.",
         epilog="example: %(prog)s --get i386 armhf",

@@ -17,6 +17,7 @@ from tools.common import command, identity
 from tools.common.constants import constants_to_keep, write_constants
 from tools.common.errors import InputError
 from tools.common.files import check_plot_path
+from tools.common.options import Parser
 from tools.linearity.learn import Linearity, learn
 from tools.linearity.sine_fit import Floats
 from tools.recordings.open import Capture, open_recording
@@ -92,7 +93,7 @@ example:
 @command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 2 the input is unusable."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("linearity"),
         description="Find the ADC's wide codes and bow in a captured sine.",
         epilog=_EPILOG,

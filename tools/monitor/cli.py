@@ -4,7 +4,6 @@ Flow: options -> MONITOR -> watch.  It ends when it is asked to and not before: 
 gone may come back.
 """
 
-import argparse
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from types import FrameType
 from tools.cable import port as board_port
 from tools.cable.console import TIMEOUT_S
 from tools.common import command
+from tools.common.options import Parser
 from tools.monitor.watch import Watch
 
 
@@ -52,7 +52,7 @@ def _signals() -> Iterator[None]:
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 asked to end, 2 what is given cannot be used, 130 Ctrl-C, 141 nobody reads
     what it writes."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("monitor"),
         description="Watch a board's readings, registers, LEDs and faults. q or Ctrl-C ends it.",
         epilog="example: %(prog)s --port /dev/ttyACM0 --csv house.csv --plot house.png",

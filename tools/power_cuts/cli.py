@@ -4,10 +4,10 @@ Flow: a board's flash image -> program.py on MicroPython -> POWER CUTS -> rows o
 `python -m tools.power_cuts --help` tells the options.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from tools.common import command
+from tools.common.options import Parser
 from tools.common.rows import show
 from tools.power_cuts.run import BOARD, CUTS, SAVES_A_BLOCK, rows
 
@@ -26,7 +26,7 @@ _count.__name__ = "number"  # as argparse names it in its complaint
 @command.reporting(failed=2)
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all passed, 1 something did not, 2 it could not be tried."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("power_cuts"),
         description="Cut the power in every operation of the register store on a simulated flash "
         "under MicroPython's littlefs, and measure the flash's wear.",

@@ -4,7 +4,6 @@ Flow: power cuts, soak, long life, hostile input, emulated board -> RELIABILITY 
 build/reliability.json.  A row passes when nothing was lost.
 """
 
-import argparse
 import json
 import random
 import subprocess
@@ -19,6 +18,7 @@ from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import BoardError, EngineFailed, InputError, Unavailable
 from tools.common.files import check_writable, writable_folder, write_whole
+from tools.common.options import Parser
 from tools.common.rows import Row, kept, row
 from tools.power_cuts import run as power_cuts
 from tools.reliability import emulated_board
@@ -179,7 +179,7 @@ def table(found: Sequence[Row]) -> str:
 @command.reporting()
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all passed, 1 something did not, 2 bad options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("reliability"),
         description="Try to make the meter lose something: power cuts, a day of the whole "
         "firmware, a hundred years, hostile input, the emulated board. It takes twenty minutes.",

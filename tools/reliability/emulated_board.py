@@ -4,7 +4,6 @@ Flow: flash image -> EmulatedBoard, whose power or reset comes while it saves ->
 a table.  What the flash holds is read here, with the host's littlefs.
 """
 
-import argparse
 import io
 import random
 import sys
@@ -20,6 +19,7 @@ from tools import image
 from tools.bench import load
 from tools.common import boards, command
 from tools.common.errors import BoardError, Unavailable
+from tools.common.options import Parser
 from tools.common.rows import Row, row, show
 from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
@@ -200,7 +200,7 @@ def rows(short: bool = False) -> list[Row]:
 @command.reporting(failed=2)
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all passed, 1 something did not, 2 it could not be tried."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.reliability.emulated_board",
         description="Reset the emulated RP2040 and take its power away while it saves.",
         epilog="example: %(prog)s --short",

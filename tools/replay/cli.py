@@ -10,6 +10,7 @@ import sys
 
 from tools.common import boards, command
 from tools.common.files import check_plot_path
+from tools.common.options import Parser
 from tools.engines.interpreters import ENGINES
 from tools.replay.report import as_json, as_text
 from tools.replay.run import replay
@@ -23,7 +24,7 @@ examples:
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("replay"),
         description="Replay recorded volts and amperes, or a board's codes, through the meter.",
         epilog=_EPILOG,
@@ -44,15 +45,20 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--duration", type=float, metavar="SECONDS", help="loop over whole cycles, or cut, to this"
     )
     parser.add_argument(
-        "--swap-ct", type=int, choices=(1, 2), metavar="N", help="turn CT 1 or 2 round"
+        "--swap-ct",
+        type=int,
+        choices=(1, 2),
+        action="append",
+        default=[],
+        metavar="N",
+        help="turn CT 1 or 2 round; once for each",
     )
     parser.add_argument(
         "--adc",
         choices=("ideal", "real"),
-        default="ideal",
         help="12 bits with dither (default), or the RP2040's noise and nonlinearity",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the ADC (default 0)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the ADC (default 0)")
     parser.add_argument("--calibration", metavar="FILE", help="JSON file of constants")
     parser.add_argument("--plot", metavar="FILE", help="draw powers, registers and LEDs over time")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -35,6 +35,10 @@ _MICRO = {
 }
 
 
+# A verdict of the doctor's that only a replay gives.
+NOT_RECORDED = "not_recorded"
+
+
 def error_ppm(delivered: str, received: str, true_wh: float) -> float | None:
     """Error of delivered - received (decimal strings, Wh) against true_wh, in millionths of it.
 
@@ -70,10 +74,22 @@ def _fundamental(element: dict[str, Any]) -> dict[str, float | None]:
     return dict(zip(FUNDAMENTAL, values))
 
 
-def _events(events: dict[str, Any]) -> dict[str, Any]:
-    """As the console's answer to `events` has them."""
+def _doctor(doctor: dict[str, Any], recorded: int) -> dict[str, Any]:
+    """Without advice on an element that the recording does not have."""
+    none = {
+        "verdict": NOT_RECORDED,
+        "alike": [],
+        "checks": [],
+        "text": "Element 2 is not in the recording.",
+    }
+    elements = doctor["elements"]
+    return {**doctor, "elements": [elements[0], elements[1] if recorded > 1 else none]}
+
+
+def _events(events: dict[str, Any], recorded: int) -> dict[str, Any]:
+    """As the console's answer to `events` has them, of the lines that were recorded."""
     return {
-        "counts": {kind: events["counts"][kind] for kind in KINDS},
+        "counts": {kind: [*events["counts"][kind][:recorded], 0][:2] for kind in KINDS},
         "newest": [
             {
                 "line": line + 1,
@@ -84,6 +100,7 @@ def _events(events: dict[str, Any]) -> dict[str, Any]:
                 "over": is_over,
             }
             for line, kind, began, ms, reached, is_over in events["newest"]
+            if line < recorded
         ],
     }
 
@@ -131,8 +148,8 @@ def as_json(replay: Replay) -> dict[str, Any]:
             else result["demand"][f"{name}_uw"] / 1e6
             for name in DEMAND
         },
-        "doctor": result["doctor"],
-        "events": _events(result["events"]),
+        "doctor": _doctor(result["doctor"], replay.recorded),
+        "events": _events(result["events"], replay.recorded),
         "faults": {
             "lost_frames": result["lost_frames"],
             **{name: result[name] for name in ESTIMATED},

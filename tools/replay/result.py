@@ -31,6 +31,8 @@ class Replay:
     """What may be wrong with the recording or with what came of it, a line each."""
     notes: list[str] = field(default_factory=list)
     """What was chosen in the recording, left out or taken for granted, a line each."""
+    recorded: int = 2
+    """How many elements the recording has; of the other one nothing can be said."""
 
     @property
     def is_identical(self) -> bool | None:

@@ -5,7 +5,6 @@ reference sees the same samples.
 """
 
 import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -33,6 +32,10 @@ from tools.replay.result import Replay
 
 # Rows of the trace that a plot is drawn from, at most about this many.
 _TRACE_ROWS = 1500
+# Of signal, between two looks at how far the emulated board has come.
+_TOLD_S = 0.02
+# Thirty years, a year of which takes an engine days.
+_MOST_S = 1e9
 
 
 def replay(
@@ -40,9 +43,9 @@ def replay(
     board: str | None = None,
     engine: str | None = None,
     duration: float | None = None,
-    swap_ct: int | None = None,
-    adc: str = "ideal",
-    seed: int = 0,
+    swap_ct: Sequence[int] = (),
+    adc: str | None = None,
+    seed: int | None = None,
     calibration: str | Path | None = None,
     trace: bool = False,
     recording: Recording | None = None,
@@ -50,22 +53,41 @@ def replay(
     """Replays the recording or capture at `path` (or the `recording` given in its place).
 
     duration  seconds to loop or cut to; None: all of it, once
-    swap_ct   1 or 2: that CT is mounted the wrong way round
+    swap_ct   1, 2 or both: CTs that are mounted the wrong way round
+    adc       "ideal" or "real"; None: the former
+    seed      of the ADC; None: 0
     trace     keep power and registers over time, for a plot
 
     Raises InputError, Unavailable, EngineFailed.
     """
     start = time.monotonic()
-    if duration is not None and not (math.isfinite(duration) and duration > 0):
-        raise InputError(f"duration {duration:g} s: expected more than 0")
-    if seed < 0:
+    if duration is not None and not 0 < duration <= _MOST_S:
+        raise InputError(
+            f"duration {duration:g} s: expected seconds, more than 0 and {_MOST_S:.0f} at most"
+        )
+    if seed is not None and seed < 0:
         raise InputError(f"seed {seed}: expected an integer from 0 up")
+    if len(swap_ct) > len(set(swap_ct)):
+        raise InputError(f"CT {swap_ct[0]} turned round twice (--swap-ct): leave one out")
     if board is not None:
         boards.load(board)
     engine = choose_engine(engine)
     opened = open_recording(path) if recording is None else recording
     if isinstance(opened, Capture):
-        return _replay_capture(opened, board, engine, duration, swap_ct, calibration, trace, start)
+        for option, given in (
+            ("--swap-ct", swap_ct),
+            ("--adc", adc is not None),
+            ("--seed", seed is not None),
+        ):
+            if given:
+                raise InputError(
+                    f"{opened.path}: holds a board's own codes, which no front end turns or makes "
+                    f"anew: leave out {option}"
+                )
+        return _replay_capture(opened, board, engine, duration, calibration, trace, start)
+    recorded = len(opened.channels) // 2
+    if max(swap_ct, default=1) > recorded:
+        raise InputError(f"{opened.path}: has no element 2: leave out --swap-ct 2")
     layout = boards.load(board or boards.DEFAULT)
     constants = {} if calibration is None else read_constants(calibration, layout)
     source = Source(
@@ -74,7 +96,8 @@ def replay(
     if source.mains_hz is not None:
         check_rate(opened.path, opened.rate_hz, source.mains_hz)
     period = Fraction(layout.frame_ticks, layout.tick_hz)
-    front_end = FrontEnd.of(layout, adc=adc, seed=seed, swap_ct=(swap_ct == 1, swap_ct == 2))
+    turned = (1 in swap_ct, 2 in swap_ct)
+    front_end = FrontEnd.of(layout, adc=adc or "ideal", seed=seed or 0, swap_ct=turned)
     frames = front_end.frames(source)
     if not frames:
         raise InputError(
@@ -89,7 +112,7 @@ def replay(
         constants,
         trace,
     )
-    signs = np.array([1, -1 if swap_ct == 1 else 1, 1, -1 if swap_ct == 2 else 1])[:, None]
+    signs = np.array([1, -1 if turned[0] else 1, 1, -1 if turned[1] else 1])[:, None]
     until = frames * period
     reference = Reference(source.rate_hz, until)
     frequency = Frequency(source.rate_hz)
@@ -109,6 +132,7 @@ def replay(
         time.monotonic() - start,
         warnings=[*opened.warnings, *doubtful],
         notes=list(opened.notes),
+        recorded=recorded,
     )
 
 
@@ -117,7 +141,6 @@ def _replay_capture(
     board: str | None,
     engine: str,
     duration: float | None,
-    swap_ct: int | None,
     calibration: str | Path | None,
     trace: bool,
     start: float,
@@ -138,8 +161,6 @@ def _replay_capture(
             f"{capture.path}: its slots are {' '.join(capture.slots)}, those of board "
             f"{layout.name} are {' '.join(layout.slots)}"
         )
-    if swap_ct is not None:
-        raise InputError(f"{capture.path}: a capture's CTs are as they were: leave out --swap-ct")
     layout.tick_hz = capture.tick_hz
     layout.frame_ticks = capture.frame_ticks
     left = capture.frames
@@ -197,12 +218,17 @@ def _meter(
     progress = Progress("replaying", seconds, "s")
     period = layout.frame_ticks / layout.tick_hz
 
+    # The emulated board takes half a minute for a second: its progress is told as often.
+    most = round(_TOLD_S / period) if engine == "rp2040" else None
+
     def counted() -> Iterator[NDArray[np.uint16]]:
         frames = 0
         for block in codes:
-            yield block
-            frames += len(block)
-            progress.at(frames * period)
+            size = most or len(block)
+            for at in range(0, len(block), size):
+                yield block[at : at + size]
+                frames += len(block[at : at + size])
+                progress.at(frames * period)
 
     try:
         if engine == "rp2040":

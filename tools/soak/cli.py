@@ -5,31 +5,32 @@ Flow: front end -> codes, events -> program.py on MicroPython (main.py on little
 `python -m tools.soak --help` tells the options.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from tools.common import boards, command
 from tools.common.errors import InputError
+from tools.common.options import Parser
 from tools.soak.judge import CHECKS
 from tools.soak.run import run
 
 _MOST_FAILURES = 20  # that are told of one check
+_MOST_HOURS = 24 * 366
 
 
 def _hours(text: str) -> float:
     hours = float(text)
-    if not 0.1 <= hours <= 24 * 366:
+    if not 0.1 <= hours <= _MOST_HOURS:
         raise ValueError
     return hours
 
 
-_hours.__name__ = "number of hours, 0.1 or more,"
+_hours.__name__ = f"number of hours from 0.1 to {_MOST_HOURS}"
 
 
 @command.reporting(failed=2)
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 all is well, 1 something was lost, 2 it could not be tried."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("soak"),
         description="Run the whole firmware for a day of simulated time, with power cuts, "
         "crashes, hangs and garbage typed, and check all it says against float64.",

@@ -14,6 +14,7 @@ from threewire.metering.layout import Layout
 from tools.common import command, identity
 from tools.common.constants import read_constants, write_constants
 from tools.common.errors import InputError
+from tools.common.options import Parser
 from tools.solve.changes import changes, errors
 from tools.solve.checks import LEAST_PF, MOST_PHASE_PF
 from tools.solve.merge import merged
@@ -64,7 +65,7 @@ examples:
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command.name("solve"),
         description="Make calibration constants of the board's readings and a reference's.",
         epilog=_EPILOG,
@@ -135,7 +136,9 @@ def main(argv: list[str] | None = None) -> int:
     options = _arguments(argv)
     lead_deg, lead_u_deg = options.nominal_ct_lead, options.ct_lead_uncertainty
     if lead_deg is not None and not math.isfinite(lead_deg):
-        raise InputError(f"--nominal-ct-lead is {lead_deg:g}; it must be degrees")
+        raise InputError(
+            f"--nominal-ct-lead is {lead_deg:g}; it must be a finite number of degrees"
+        )
     if not 0 <= lead_u_deg <= _MOST_LEAD_U_DEG:
         raise InputError(
             f"--ct-lead-uncertainty is {lead_u_deg:g}; it must be 0 to {_MOST_LEAD_U_DEG} degrees"

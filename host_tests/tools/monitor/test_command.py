@@ -386,8 +386,8 @@ def test_a_terminal_that_is_gone_ends_it(server: ConsoleServer, tmp_path: Path) 
     ("arguments", "says"),
     [
         (["--plot", "a.jpg"], "a.jpg: expected a name that ends in .png, .svg or .pdf"),
-        (["--plot", ""], "'': expected the name of a file"),
-        (["--csv", ""], "'': is no regular file; name one for CSV"),
+        (["--plot", ""], "--plot is empty; expected FILE"),
+        (["--csv", ""], "--csv is empty; expected FILE"),
         (["--plot", "none/a.png"], "none/a.png: there is no folder none"),
         (["--csv", "none/a.csv"], "none/a.csv: cannot be written (no such file or directory)"),
         (["--csv", "."], ".: is no regular file"),
@@ -427,7 +427,9 @@ def test_seconds_are_more_than_none(seconds: str, capsys: pytest.CaptureFixture[
         monitor.main(["--seconds", seconds])
     told = capsys.readouterr().err.splitlines()[-1]
     assert caught.value.code == 2
-    assert told.endswith(f"argument --seconds: {seconds}: expected seconds, more than 0")
+    assert told.endswith(
+        f"argument --seconds: {seconds}: expected a number of seconds, finite and more than 0"
+    )
 
 
 def test_it_needs_nothing_that_windows_has_not() -> None:

@@ -10,6 +10,8 @@ import micropython
 
 from threewire.metering.layout import Layout
 
+_READER = "threewire.operation.constants_text"
+
 
 def on_board(board):
     """The Firmware of the board that this runs on.  After it this module is needed no more, and
@@ -67,6 +69,8 @@ def on_board(board):
     del sys.modules["board"]
     del sys.modules["threewire.chip.chips"], threewire.chip.chips
     del sys.modules["threewire.assembly"], threewire.assembly
+    if _READER in sys.modules:
+        del sys.modules[_READER], threewire.operation.constants_text
     # Nor does anything import these again.  Where one object holds more than 64 others that are
     # new to it, MicroPython's collector goes over the whole heap once more, for twice the time:
     # sys.modules must not be one.
@@ -128,20 +132,25 @@ def assemble(
     from threewire.storage.store import Store, made_for
     from threewire.version import VERSION
 
-    def check_constants(values):
-        """ValueError unless stored constants are this board's and can be metered with."""
-        made_for(layout.name)(values)
-        from_dict(json.loads(values[1]), layout)
+    of_this_board = made_for(layout.name)
+
+    def calibration_of(values):
+        """The Calibration of stored constants.  Raises whatever is wrong with them."""
+        # What there may be of them is read as strictly as what is typed.
+        from threewire.operation.constants_text import read
+
+        return from_dict(read(of_this_board(values)[1]), layout)
 
     ledger = Ledger(open_file, layout.tick_hz, saves_a_day)
     open_file = ledger.open
     restarts = Restarts(Store(fs, open_file, "restarts", "restarts", record.REGISTERS))
     is_safe_mode = restarts.begin(cause)
     constants = Store(
-        fs, open_file, "calibration", "constants", record.CALIBRATION, check_constants
+        fs, open_file, "calibration", "constants", record.CALIBRATION, calibration_of
     )
-    stored, _, problems = constants.load()
-    calibration = from_dict(json.loads(stored[1]), layout) if stored else nominal(layout)
+    calibration, _, problems = constants.load()
+    if calibration is None:
+        calibration = nominal(layout)
 
     faults = Faults()
     sag = Sag(layout, calibration)

@@ -581,6 +581,78 @@ def test_silence_of_weeks_is_silence() -> None:
     assert terminal.console.stop
 
 
+# ---- a line that is not ended
+
+FORGOTTEN_MS = 10_000
+
+
+@pytest.mark.parametrize("start", [0, WRAP - 10_200, WRAP - 5000, WRAP - 1])
+@pytest.mark.parametrize("begun", [b"preset delivered 50", b"x" * 1200, b"\xc3"])
+def test_a_started_line_is_forgotten_after_ten_seconds(begun: bytes, start: int) -> None:
+    terminal = Terminal(echo)
+    terminal.now_ms = start
+    terminal.send(begun)
+    terminal.pause(FORGOTTEN_MS + 50)
+    terminal.send(b"000\nversion\n")
+    assert replies(terminal) == ["000", "version"]
+
+
+def test_a_line_may_be_typed_slowly() -> None:
+    terminal = Terminal(echo)
+    for key in b"version\n":
+        terminal.send(bytes([key]))
+        terminal.pause(FORGOTTEN_MS - 100)
+    assert replies(terminal) == ["version"]
+
+
+def test_a_stall_forgets_no_line() -> None:
+    """In half a minute in which nobody looked, the rest of the line has come."""
+    terminal = Terminal(echo)
+    terminal.send(b"ver")
+    terminal.pause(1000)
+    terminal.now_ms += 30_000
+    terminal.send(b"sion\n")
+    assert replies(terminal) == ["version"]
+
+
+def test_a_line_that_waits_is_not_forgotten() -> None:
+    terminal = Terminal(echo)
+    terminal.send(b"one\ntwo\nthr", steps=0)
+    terminal.pause(FORGOTTEN_MS + 50)
+    # What had no room is told; what comes now is no end of it.
+    terminal.work()
+    terminal.send(b"four\n")
+    assert terminal.answers == [{"reply": "one"}, {"reply": "two"}, REFUSAL, {"reply": "four"}]
+
+
+@quick
+@given(st.lists(st.sampled_from(["a", "b", "\n", " ", "\b", "short", "long"]), max_size=40))
+def test_keys_and_pauses_against_a_model(events: list[str]) -> None:
+    terminal = Terminal(echo)
+    expected: list[str] = []
+    line = ""
+    quiet_ms = 0
+    for event in events:
+        if event in ("short", "long"):
+            # Looks at the port are 10 ms apart, the first of them no silence yet.
+            ms = FORGOTTEN_MS // 2 - 500 if event == "short" else FORGOTTEN_MS + 50
+            terminal.pause(ms)
+            quiet_ms += ms
+            if quiet_ms > FORGOTTEN_MS:
+                line = ""
+        else:
+            quiet_ms = 0
+            terminal.send(event.encode())
+            if event == "\n":
+                expected += [line] if line else []
+                line = ""
+            elif event == "\b":
+                line = line[:-1]
+            elif line or event != " ":
+                line += event
+    assert replies(terminal) == expected
+
+
 # ---- whatever comes
 
 

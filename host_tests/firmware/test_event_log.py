@@ -315,20 +315,47 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     assert sorted(path.stat().st_size > FILE_BYTES for path in files(tmp_path)) == [False, True]
 
 
-def test_folders_in_the_places_of_files(tmp_path: Path) -> None:
+def test_folders_in_the_places_of_files_are_put_aside(tmp_path: Path) -> None:
     put(tmp_path)
     for path in (*files(tmp_path), tmp_path / "log" / "traceback"):
         path.mkdir()
     one = log(tmp_path)
     assert list(one.lines()) == [] and one.traceback() == ""
-    assert one.append(1, "what") is False and one.keep_traceback("text") is False
+    assert one.append(1, "what") and one.keep_traceback("text")
+    again = log(tmp_path)
+    assert numbers(again) == [1] and again.traceback() == "text"
 
 
-def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"")
+def test_a_file_in_the_folders_place_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"somebody's")
     one = log(tmp_path)
     assert list(one.lines()) == [] and one.traceback() == ""
-    assert one.append(1, "what") is False and one.keep_traceback("text") is False
+    assert one.append(1, "what") and one.keep_traceback("text")
+    assert numbers(log(tmp_path)) == [1]
+    assert (tmp_path / "log.bad").read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("what", [b"{[]:1}", b"{1:2,null:3}", b"[" * 900 + b"]" * 900])
+@pytest.mark.parametrize("engine", ["cpython", "micropython", "i386"])
+def test_what_only_micropython_reads_does_not_stop_the_log(
+    tmp_path: Path, engine: str, what: bytes
+) -> None:
+    body = b'{"n":7,"t":1,"what":' + what + b',"old":null,"new":null'
+    put(tmp_path, body + b',"crc":"%08x"}\n' % zlib.crc32(body))
+    path = [str(ROOT / "firmware")]
+    if engine == "cpython":
+        path.append(str(ROOT / "tools" / "shim"))
+    script = tmp_path / "log.py"
+    script.write_text(
+        f"import json, os, sys\nsys.path[:0] = {path!r}\n"
+        "from threewire.storage.event_log import EventLog\n"
+        f"one = EventLog(os, open, {str(tmp_path / 'log')!r}, json)\n"
+        "print(one.append(1, 'after'), json.loads(list(one.lines())[-1])['what'])\n"
+    )
+    done = subprocess.run(
+        [*need_engine(engine), str(script)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True after\n"
 
 
 # Failures

@@ -131,22 +131,70 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     assert problems == [f"{slots(tmp_path)[1]}: more than the 1024 bytes of a record"]
 
 
-def test_a_folder_in_a_slots_place_is_told(tmp_path: Path) -> None:
+def test_a_folder_in_a_slots_place_is_told_and_put_aside(tmp_path: Path) -> None:
     put(tmp_path, record(3, 9))
     slots(tmp_path)[1].mkdir()
+    (slots(tmp_path)[1] / "kept").write_bytes(b"somebody's")
     one = store(tmp_path)
     values, sequence, problems = one.load()
     assert (values, sequence, len(problems)) == ([9], 3, 1)
+    assert one.save([10]) and one.save([11])
+    assert store(tmp_path).load() == ([11], 5, [])
+    assert (tmp_path / "registers" / "r.1.bad" / "kept").read_bytes() == b"somebody's"
+
+
+def test_a_folder_that_cannot_be_put_aside_is_told(tmp_path: Path) -> None:
+    put(tmp_path, record(3, 9))
+    for name in ("r.1", "r.1.bad"):
+        (tmp_path / "registers" / name / "full").mkdir(parents=True)
+    one = store(tmp_path)
+    assert one.load()[:2] == ([9], 3)
     assert not one.save([10])
     assert str(slots(tmp_path)[1]) in one.problem and "\n" not in one.problem
     assert store(tmp_path).load()[:2] == ([9], 3)
 
 
-def test_a_file_in_the_folders_place_is_told(tmp_path: Path) -> None:
-    (tmp_path / "registers").write_bytes(b"")
+def test_a_file_in_the_folders_place_is_told_and_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "registers").write_bytes(b"somebody's")
     one = store(tmp_path)
-    assert one.load()[0] is None
-    assert not one.save([1]) and one.problem
+    values, sequence, problems = one.load()
+    assert (values, sequence, len(problems)) == (None, 0, 2)
+    assert one.save([1])
+    assert store(tmp_path).load() == ([1], 1, [])
+    assert (tmp_path / "registers.bad").read_bytes() == b"somebody's"
+
+
+LAST = 2**32 - 1
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_saves_go_on_behind_the_last_sequence_number(tmp_path: Path, slot: int) -> None:
+    """Of records as 0.3.0 writes them, which gives up here."""
+    records = [record(LAST - 1, 4), record(LAST - 1, 4)]
+    records[slot] = record(LAST, 5)
+    one = store(put(tmp_path, *records))
+    assert one.load() == ([5], LAST, [])
+    for n, value in enumerate((6, 7, 8)):
+        assert one.save([value]) and one.sequence == n
+        assert store(tmp_path).load() == ([value], n, [])
+    assert {path.read_bytes() for path in slots(tmp_path)} == {record(1, 7), record(2, 8)}
+
+
+@given(st.integers(0, LAST), st.integers(0, LAST) | st.sampled_from([0, 1, 2**31, LAST]))
+def test_whatever_sequence_numbers_there_are_a_save_is_the_newest(
+    tmp_path_factory: pytest.TempPathFactory, one: int, apart: int
+) -> None:
+    """Of any two, a number from 0 to 2**32 - 1 and another, the save that follows is found, and
+    the one behind that."""
+    folder = tmp_path_factory.mktemp("planted")
+    put(folder, record(one, 1), record((one + apart) % 2**32, 2))
+    kept = store(folder)
+    values, sequence, problems = kept.load()
+    # RFC 1982, 3.2: the one ahead is the greater where it is less than half a turn ahead.
+    assert values == ([2] if 0 < apart < 2**31 else [1]) and problems == []
+    for n in (1, 2, 3):
+        assert kept.save([10 + n])
+        assert store(folder).load() == ([10 + n], (sequence + n) % 2**32, [])
 
 
 class Faults:
@@ -288,12 +336,34 @@ def test_constants_of_another_board_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_check_of_the_callers_own_passes_a_record_over(tmp_path: Path) -> None:
-    def small(values: list[int]) -> None:
+    def small(values: list[int]) -> str:
         if values[0] > 4:
             raise ValueError("too much")
+        return f"made of {values[0]}"
 
     one = store(put(tmp_path, record(40, 4), record(41, 5)), check=small)
-    assert one.load() == ([4], 40, [f"{slots(tmp_path)[1]}: too much"])
+    assert one.load() == ("made of 4", 40, [f"{slots(tmp_path)[1]}: too much"])
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [TypeError("no\norder"), KeyError(1), MemoryError(), RecursionError(), OSError(5, "x")],
+)
+def test_whatever_a_check_raises_passes_the_record_over(
+    tmp_path: Path, problem: Exception
+) -> None:
+    def broken(values: list[int]) -> list[int]:
+        if values[0] > 4:
+            raise problem
+        return values
+
+    one = store(put(tmp_path, record(40, 4), record(41, 5)), check=broken)
+    values, sequence, problems = one.load()
+    assert (values, sequence, len(problems)) == ([4], 40, 1)
+    said = problems[0].removeprefix(f"{slots(tmp_path)[1]}: ")
+    assert said in (repr(problem), str(problem)) and said and "\n" not in said
+    # It is what is written next.
+    assert one.save([3]) and store(tmp_path, check=broken).load() == ([3], 41, [])
 
 
 # On the real file system of a board
@@ -326,6 +396,17 @@ print(min([one.save([k + 2**110] * 24) for k in range(3000)]), one.problem)
 print(store().load() == ([2999 + 2**110] * 24, 3002, []))
 other = store("/other")
 print(other.save([1]), other.problem)
+for kind in ("wb", None):
+    fs = VfsLfs2(Supply(Chip({blocks}, open({image!r}, "rb").read())), progsize={prog_size})
+    if kind:
+        fs.open("/registers", "wb").close()
+    else:
+        fs.mkdir("/registers")
+        fs.mkdir("/registers/r.0")
+        fs.mkdir("/registers/r.0/full")
+    one = store()
+    print(one.load(), one.save([1]), one.save([2]), store().load())
+    print(sorted(fs.ilistdir("/"))[-1][0])
 """
 
 
@@ -356,4 +437,8 @@ def test_a_full_littlefs_still_takes_saves(tmp_path: Path) -> None:
         "True ",
         "True",
         "False /other/r.0: 28",
+        "(None, 0, ['/registers/r.0: 20', '/registers/r.1: 20']) True True ([2], 2, [])",
+        "registers.bad",
+        "(None, 0, ['/registers/r.0: [Errno 21] EISDIR']) True True ([2], 2, [])",
+        "registers",
     ]

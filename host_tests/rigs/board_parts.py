@@ -86,13 +86,16 @@ class Port:
 
 
 class InFolder:
-    """A file system whose paths begin in a folder: os's mkdir, and open."""
+    """A file system whose paths begin in a folder: os's mkdir and rename, and open."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def mkdir(self, path: str) -> None:
         os.mkdir(self._folder / path)
+
+    def rename(self, path: str, new: str) -> None:
+        os.rename(self._folder / path, self._folder / new)
 
     def open(self, path: str, mode: str) -> Any:
         return open(self._folder / path, mode)

@@ -21,7 +21,7 @@ from tools.common.files import check_writable, writable_folder, write_whole
 from tools.common.options import Parser
 from tools.common.rows import Row, kept, row
 from tools.power_cuts import run as power_cuts
-from tools.reliability import emulated_board
+from tools.reliability import emulated_board, planted_records
 from tools.reliability import hostile_input as fuzz_console
 from tools.soak import run as soak
 
@@ -32,6 +32,7 @@ _CUTS = (100, power_cuts.CUTS)
 _SAVES = (200, None)
 _SOAK_S = (540.0, 86400.0)
 _HOSTILE = (300, 20_000)
+_PLANTED = (20, 2000)
 _SEED = 1
 
 
@@ -133,6 +134,25 @@ def hostile_input(short: bool) -> list[Row]:
     ]
 
 
+def planted(short: bool) -> list[Row]:
+    """Whole records of absurd content, and folders for files: metering starts, saves go on."""
+    draw = random.Random(_SEED)
+    found = list(planted_records.plants())
+    known = draw.sample(found, _PLANTED[0]) if short else found
+    lost = 0
+    for plant in [*known, *[None] * _PLANTED[not short]]:
+        of = plant or planted_records.at_random(draw)
+        try:
+            problem = planted_records.tried(of, is_known=plant is not None)
+        except Exception as crash:
+            problem = repr(crash)
+        if problem:
+            lost += 1
+            print(f"{of.what}: {problem}", file=sys.stderr)
+    what = "planted records: metering starts with what is left, saves go on"
+    return [row(what, len(known) + _PLANTED[not short], lost)]
+
+
 def emulated(short: bool) -> list[Row]:
     """The whole firmware on the emulated RP2040; nothing where there is no MicroPython for it."""
     try:
@@ -147,6 +167,7 @@ PARTS: tuple[Callable[[bool], list[Row]], ...] = (
     whole_firmware,
     long_life,
     hostile_input,
+    planted,
     emulated,
 )
 

@@ -33,7 +33,8 @@ class Captures:
         for it."""
         whole, _, part = seconds.partition(".")
         part = (part + "000")[:3]
-        if not (whole.isdigit() and part.isdigit() and len(whole) < 5):
+        # Of bytes, to which only 0 to 9 are digits on any Python.
+        if not ((whole + part).encode().isdigit() and 0 < len(whole) < 5):
             raise ValueError("SECONDS must be a number such as 2 or 0.5, less than 10000")
         milliseconds = int(whole + part)
         layout = self._layout

@@ -16,6 +16,8 @@ _PIECE = const(64)
 _ECHO = const(40)
 _AT_ONCE = const(64)
 _QUIET_MS = const(100)
+# Of silence: nobody types that line any more, and the next line is somebody else's.
+_FORGOTTEN_MS = const(10000)
 _TICKS_MASK = const(0x3FFFFFFF)  # ticks_ms counts modulo 2**30, which is no small int
 _CTRL_C = const(3)
 
@@ -33,7 +35,8 @@ _REFUSED = const(3)
 
 class Console:
     """Takes lines of at most 1100 bytes of UTF-8 that CR or LF ends, passing over those with
-    nothing in them, and writes the answers.
+    nothing in them, and writes the answers.  A line that has begun is forgotten after ten seconds
+    in which nothing comes.
 
     commands  called with a line's text; a generator of the answer, some 5 ms of work each: first
               '{"reply":"NAME"', then the rest of the line; its end ends a piece.  What it does
@@ -80,8 +83,13 @@ class Console:
         if self.stop or not data:
             if self._since_ms is None:
                 self._since_ms = now_ms
-            elif (now_ms - self._since_ms) & _TICKS_MASK >= _QUIET_MS:
+            quiet_ms = (now_ms - self._since_ms) & _TICKS_MASK
+            if quiet_ms >= _QUIET_MS:
                 self._state = _SILENCE
+            if quiet_ms >= _FORGOTTEN_MS:
+                self._dropping = 0
+                if not self._waits:
+                    self._size = 0
             return 0
         state = self._state
         self._state = _FLOW

@@ -143,8 +143,8 @@ class EventLog:
                     text = str(body, "utf-8") + "}"
                     self._loads(text)
                     yield int(body[5 : body.find(b",")]), text
-                except ValueError:
-                    pass  # somebody else's
+                except Exception:
+                    pass  # somebody else's: it may be no JSON, or of keys that cannot be such
 
     def _json(self, value, most):
         """The value as JSON in ASCII, or its beginning as text, in `most` characters."""

@@ -26,7 +26,10 @@ _NEGATIVE = const(4)
 _ZEROED = const(8)
 _LOCKED = const(16)
 _FAULTS = const(16)
-_MICRO = const(1000000)
+# No meter counts more: in a register the 10**12 Wh that a preset may give and a century at 48 kW
+# on top of it, in all else 1.6 times that century.  So what is taken up can be saved again.
+_MOST_WH = 1 << 40
+_MOST = 1 << 56
 
 
 class Keeper:
@@ -48,6 +51,7 @@ class Keeper:
         self._all = [register for _, register in self._named]
         self._all += [estimated.delivered, estimated.received]
         self._quadrants = [r for of in meter.reactive.quadrants for r in of]
+        store.check = self._checked
         self._begin()
 
     @property
@@ -59,10 +63,7 @@ class Keeper:
 
         Without a record the registers stay at zero.
         """
-        values, sequence, problems = self._store.load()
-        if values and (len(values) < _LEAST or not values[0]):
-            problems.append("record {}: {} values, clock first".format(sequence, len(values)))
-            values = None
+        values, _, problems = self._store.load()
         if values:
             self._take(values)
         self._begin()
@@ -156,6 +157,21 @@ class Keeper:
     def _moved(self):
         total = self._meter.registers
         return total.delivered.wh + total.received.wh
+
+    def _checked(self, values):
+        """A record's integers.  Raises ValueError for what no meter has counted."""
+        tick_hz = values[0] if len(values) >= _LEAST else 0
+        if not tick_hz:
+            raise ValueError("{} values, clock first".format(len(values)))
+        # Less than a watt-hour, by the clock that it was metered with.
+        unit = self._meter.registers.raw_per_wh // self._meter.tick_hz * tick_hz
+        for k, value in enumerate(values[:_LEAST]):
+            most = _MOST
+            if 0 <= k - _FIXED < 2 * _REGISTERS:
+                most = unit if k & 1 else _MOST_WH
+            if value >= most:
+                raise ValueError("value {} is beyond what a meter counts".format(k))
+        return values
 
     def _take(self, values):
         meter = self._meter

@@ -6,8 +6,15 @@ that does not hold the newest record; littlefs commits it when the file is close
 and reads back what it has programmed: there is nothing more to verify here.
 """
 
+from micropython import const
+
 from threewire.storage.folder import ENOENT, create
 from threewire.storage.record import MAX_BYTES, RecordError, pack, unpack
+
+# Sequence numbers go round: of two, that is the newer which is less than half a turn ahead.  In
+# the slots of one board they are next to each other.
+_TURN = 0xFFFFFFFF
+_HALF_TURN = const(0x7FFFFFFF)
 
 
 class Store:
@@ -16,10 +23,11 @@ class Store:
     fs         module or object with os's mkdir(path)
     open_file  the open(path, mode) that goes with it
     kind       of record: REGISTERS or CALIBRATION
-    check      called with a record's values; raises ValueError when they are of no use here: such
-               a record is passed over like a damaged one
+    check      called with a record's values; returns what `load` is to give of them.  Where it
+               raises, whatever it is, the record is of no use here, and passed over like a damaged
+               one
 
-    sequence   number of the newest record, 0 when there is none
+    sequence   number of the newest record, 0 when there is none; 0 follows on 2**32 - 1
     problem    one line on why the last save failed; "" when it did not
     """
 
@@ -29,13 +37,13 @@ class Store:
         self._folder = folder
         self._paths = ["{}/{}.{}".format(folder, name, slot) for slot in (0, 1)]
         self._kind = kind
-        self._check = check
+        self.check = check
         self._next = None  # slot to write; unknown until the slots have been read
         self.sequence = 0
         self.problem = ""
 
     def load(self):
-        """(values, sequence, problems): the newest whole record's, or None and 0.
+        """(values, sequence, problems): the newest whole record's, or None and 0.  Never raises.
 
         problems has a line for each slot that cannot be used, none for one that is not written
         yet.
@@ -53,15 +61,16 @@ class Store:
                 kind, sequence, values = unpack(data)
                 if kind != self._kind:
                     raise RecordError("kind {} instead of {}".format(kind, self._kind))
-                if self._check:
-                    self._check(values)
-            except OSError as problem:
-                if problem.errno != ENOENT:
-                    problems.append("{}: {}".format(path, problem))
-            except ValueError as problem:
-                problems.append("{}: {}".format(path, problem))
+                if self.check:
+                    values = self.check(values)
+            except Exception as problem:
+                # What is stored may be anything, and must not keep the board from starting.
+                is_error = isinstance(problem, OSError)
+                if not (is_error and problem.errno == ENOENT):
+                    is_told = is_error or isinstance(problem, ValueError)
+                    problems.append("{}: {}".format(path, problem if is_told else repr(problem)))
             else:
-                if newest is None or sequence > self.sequence:
+                if newest is None or 0 < (sequence - self.sequence & _TURN) <= _HALF_TURN:
                     newest = values
                     self.sequence = sequence
                     self._next = 1 - slot
@@ -77,23 +86,25 @@ class Store:
             self.load()
         path = self._paths[self._next]
         try:
-            data = pack(self._kind, self.sequence + 1, values)
+            sequence = self.sequence + 1 & _TURN
+            data = pack(self._kind, sequence, values)
             with create(self._fs, self._open, self._folder, path, "wb") as file:
                 file.write(data)
         except (OSError, MemoryError, ValueError) as problem:
             self.problem = "{}: {}".format(path, problem)
             return False
         self.problem = ""
-        self.sequence += 1
+        self.sequence = sequence
         self._next = 1 - self._next
         return True
 
 
 def made_for(board):
-    """The check that refuses calibration made for another board than the one of this name."""
+    """The check that refuses constants made for another board than the one of this name."""
 
     def check(values):
         if values[0] != board:
             raise ValueError("made for board {!r}, this is {!r}".format(values[0], board))
+        return values
 
     return check

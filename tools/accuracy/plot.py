@@ -22,15 +22,19 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     and elements in percent over amperes. Raises InputError if it cannot be written."""
     loads = [row for row in rows if row["gate"] == "load"]
     panels = list(dict.fromkeys((row["adc"], row["board"]) for row in loads))
-    figure = Figure(figsize=(8, 3.2 * len(panels)))
+    figure = Figure(figsize=(8, 3.2 * len(panels) + 0.6), layout="constrained")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
     for axis, (adc, board) in zip(axes[:, 0], panels):
         _panel(axis, [row for row in loads if (row["adc"], row["board"]) == (adc, board)])
         axis.set_title(f"{board}, {adc} ADC", fontsize=10, loc="left")
-    axes[-1, 0].set_xlabel("amperes")
-    axes[0, 0].legend(fontsize=8, ncols=4, loc="upper right")
+    axes[-1, 0].set_xlabel(
+        "amperes; a mark for each load that was metered, the lines only join them"
+    )
+    # Below the panels, where it hides none of the gates.
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), fontsize=8, ncols=4, loc="outside lower center"
+    )
     figure.suptitle("Error of energy against load (worst converter and element)", fontsize=11)
-    figure.tight_layout()
     save_plot(figure, path)
 
 
@@ -66,5 +70,7 @@ def _panel(axis: Axes, rows: Sequence[dict[str, Any]]) -> None:
             )
     axis.axhline(0, color="black", linewidth=0.6)
     axis.set_xscale("log")
+    loads = sorted({row["amps"] for row in rows})
+    axis.set_xticks(loads, [f"{amps:g}" for amps in loads])
     axis.set_ylabel("error %")
     axis.grid(True, which="both", alpha=0.2)

@@ -32,13 +32,17 @@ class Metered:
     result  the object described in program.py
     edges   (indicator, lit, ticks) in order of time
     cpu_seconds  processor time of the engine, its start included; on Windows wall time
-    trace   rows (ticks, uW element 1, uW element 2, delivered uWh, received uWh)
+    trace   rows (ticks, uW element 1, uW element 2, delivered uWh, received uWh, least uW of both
+            elements, most uW of both): means over the time before `ticks`, and the least and the
+            most of the means over trace_of_s in it
+    trace_of_s  seconds
     """
 
     result: dict[str, Any] = field(default_factory=dict)
     cpu_seconds: float = 0.0
     edges: list[tuple[str, bool, int]] = field(default_factory=list)
-    trace: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    trace: list[tuple[int, ...]] = field(default_factory=list)
+    trace_of_s: float = 0.2  # a window: 10 cycles of 50 Hz, 12 of 60
 
     def take(self, line: str) -> None:
         kind, *rest = json.loads(line)

@@ -14,8 +14,9 @@ object:
     lost          [frames that are metered, frames that are lost] one after the other; or null
 
 Frames follow as little-endian uint16 codes until the end of the stream.  Lines on stdout, each an
-array: ["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, received uWh], and
-the last one, ["result", {...}].
+array: ["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, received uWh, least
+uW 1, least uW 2, most uW 1, most uW 2] (least and most of the windows in it), and the last one,
+["result", {...}].
 """
 
 import gc
@@ -95,6 +96,7 @@ class Trace:
         self._sag = sag
         self._every = trace_ticks
         self._part = Window()
+        self._bounds = None  # least uW of both elements, most uW of both
 
     def window(self, window):
         self.run.add(window)
@@ -102,21 +104,31 @@ class Trace:
             self._sag.follow(window.hertz_mhz())
         if self._every:
             self._part.add(window)
+            if not window.is_short:
+                self._see(watts_uw(window, 0), watts_uw(window, 1))
             if self._part.ticks >= self._every:
                 self.report()
+
+    def _see(self, one, two):
+        least1, least2, most1, most2 = self._bounds or (one, two, one, two)
+        self._bounds = (min(least1, one), min(least2, two), max(most1, one), max(most2, two))
 
     def report(self):
         part = self._part
         if part.ticks:
             self._part = Window()
+            one, two = watts_uw(part, 0), watts_uw(part, 1)
+            bounds = self._bounds or (one, two, one, two)
+            self._bounds = None
             total = self.meter.registers
             say(
                 "trace",
                 self.meter.ticks,
-                watts_uw(part, 0),
-                watts_uw(part, 1),
+                one,
+                two,
                 total.delivered.micro_wh(),
                 total.received.micro_wh(),
+                *bounds,
             )
 
 

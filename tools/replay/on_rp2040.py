@@ -68,6 +68,7 @@ def meter(
         raise EngineFailed(f"engine {ENGINE}: {problem}") from None
     metered.cpu_seconds = time.process_time() - began
     if trace:
+        metered.trace_of_s = 1.0
         metered.trace = [_trace_row(report, layout) for _, report in reports]
     return metered
 
@@ -83,13 +84,14 @@ def _edges(board: EmulatedBoard, start: float) -> list[tuple[str, bool, int]]:
     return sorted(edges, key=lambda edge: edge[2])
 
 
-def _trace_row(report: dict[str, Any], layout: Layout) -> tuple[int, int, int, int, int]:
+def _trace_row(report: dict[str, Any], layout: Layout) -> tuple[int, ...]:
     """A line of the board as a row of engine_process.Metered.trace."""
-    one, two = report["elements"]
+    watts = [round(element["watts"] * 1e6) for element in report["elements"]]
     return (
         round(report["t"] * layout.tick_hz),
-        round(one["watts"] * 1e6),
-        round(two["watts"] * 1e6),
+        *watts,
         round(float(report["delivered_wh"]) * 1e6),
         round(float(report["received_wh"]) * 1e6),
+        *watts,
+        *watts,
     )

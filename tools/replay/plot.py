@@ -10,65 +10,66 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from threewire.operation.report import LEDS
-from tools.common import led_lanes
+from tools.common import envelope, led_lanes, time_axis
 from tools.common.files import save_plot
 
 if TYPE_CHECKING:
     from tools.replay.result import Replay
 
+_COLOURS = ("C0", "C1")
 
-def lit_spans(
+
+def stretches(
     edges: list[tuple[float, bool]], lit_at_start: bool, seconds: float
-) -> list[tuple[float, float]]:
-    """(start, length) of every time the LED was on, from its edges."""
-    spans = []
-    since = 0.0 if lit_at_start else None
-    for at, lit in edges:
-        if lit and since is None:
-            since = at
-        elif not lit and since is not None:
-            spans.append((since, at - since))
-            since = None
-    if since is not None:
-        spans.append((since, seconds - since))
-    return spans
-
-
-def _draw_lanes(axes: Axes, replay: Replay) -> None:
-    lit = {name: lit_spans(replay.edges(name), name != "reverse", replay.seconds) for name in LEDS}
-    led_lanes.draw(axes, {name: [(0.0, replay.seconds)] for name in LEDS}, lit)
-    axes.set_xlabel("seconds")
+) -> list[tuple[float, float, float]]:
+    """(start, length, 1 where it is lit and 0 where not) of all the time, from the LED's edges."""
+    at = [0.0, *(since for since, _ in edges), seconds]
+    lit = [lit_at_start, *(lit for _, lit in edges)]
+    return [
+        (start, end - start, float(is_lit))
+        for start, end, is_lit in zip(at, at[1:], lit)
+        if end > start
+    ]
 
 
 def draw(replay: Replay, path: str | Path) -> None:
     """Writes the plot (.png, .svg or .pdf), whole or not at all. Raises InputError if it
     cannot.
     """
-    rows = np.array(replay.metered.trace, dtype=float).reshape(-1, 5)
-    time = rows[:, 0] / replay.layout.tick_hz
+    unit = time_axis.unit_of(replay.seconds)
+    rows = np.array(replay.metered.trace, dtype=float).reshape(-1, 9)
+    ends = np.r_[0, rows[:, 0] / replay.layout.tick_hz]
     figure = Figure(figsize=(10, 7), layout="constrained")
     power, energy, lanes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2.4, 1.4))
-    # Each row is a mean over the stretch that ends there.
-    for column, label in ((1, "element 1"), (2, "element 2")):
-        values = rows[:, column] / 1e9
-        power.step(np.r_[0, time], np.r_[values[:1], values], where="pre", label=label, lw=1.2)
+    for k, colour in enumerate(_COLOURS):
+        # Each row is of the stretch that ends there.
+        least, mean, most = (np.r_[rows[:1, c], rows[:, c]] / 1e9 for c in (5 + k, 1 + k, 7 + k))
+        envelope.draw(power, ends / unit.seconds, least, mean, most, f"element {k + 1}", colour)
     power.axhline(0, color="black", lw=0.6)
     power.set_ylabel("active power, kW")
-    power.legend(loc="lower right")
+    envelope.legend(power, replay.metered.trace_of_s, float(np.median(np.diff(ends))))
     for column, label in ((3, "delivered"), (4, "received")):
-        energy.plot(np.r_[0, time], np.r_[0, rows[:, column] / 1e6], label=label, lw=1.4)
+        energy.plot(ends / unit.seconds, np.r_[0, rows[:, column] / 1e6], label=label, lw=1.4)
     energy.set_ylabel("registers, Wh")
-    energy.legend(loc="upper left")
+    energy.legend(loc="upper left", fontsize="small")
     for axes in (power, energy):
         axes.grid(alpha=0.3)
-    _draw_lanes(lanes, replay)
-    lanes.set_xlim(0, replay.seconds)
+    found = {
+        name: [
+            (start / unit.seconds, size / unit.seconds, lit)
+            for start, size, lit in stretches(
+                replay.edges(name), name != "reverse", replay.seconds
+            )
+        ]
+        for name in LEDS
+    }
+    led_lanes.draw(lanes, found, replay.seconds / unit.seconds)
+    time_axis.draw(lanes, replay.seconds)
     figure.suptitle(
-        f"{Path(replay.path).name}: {replay.seconds:g} s, board {replay.board}, "
+        f"{Path(replay.path).name}: {time_axis.told(replay.seconds)}, board {replay.board}, "
         f"engine {replay.engine}"
     )
     save_plot(figure, path)

@@ -30,8 +30,8 @@ from tools.replay.evidence import Frequency, doubts, range_doubts
 from tools.replay.reference import Reference
 from tools.replay.result import Replay
 
-# Rows of the trace that a plot is drawn from, at most about this many.
-_TRACE_ROWS = 1500
+# Rows of the trace that a plot is drawn from, at most about this many: it is wider in dots.
+_TRACE_ROWS = 900
 # Of signal, between two looks at how far the emulated board has come.
 _TOLD_S = 0.02
 # Thirty years, a year of which takes an engine days.

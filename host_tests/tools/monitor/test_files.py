@@ -174,7 +174,10 @@ def test_a_short_watch_is_kept_whole() -> None:
     for k, each in enumerate(found):
         history.add(each, k + 0.25)
     assert [point.seconds for point in history.points] == [k + 0.25 for k in range(50)]
-    assert np.array([point.watts for point in history.points]) == pytest.approx(watts)
+    for part in ("least", "mean", "most"):
+        found_watts = [getattr(point.watts, part) for point in history.points]
+        assert np.array(found_watts) == pytest.approx(watts)
+    assert history.stride == 1
     assert [point.leds["kwh"] for point in history.points] == [k % 2 == 0 for k in range(50)]
     assert history.points[3].delivered_wh == Decimal("1003.5")
 
@@ -193,12 +196,15 @@ def test_a_long_watch_is_thinned_out_evenly_and_keeps_its_means(count: int) -> N
     for point in history.points:
         part = watts[at : at + point.count]
         at += point.count
-        assert point.watts == pytest.approx(part.mean(axis=0))
-        assert point.volts == pytest.approx(120 + part.mean(axis=0) / 1e4)
+        for name, of in (("least", np.min), ("mean", np.mean), ("most", np.max)):
+            assert getattr(point.watts, name) == pytest.approx(of(part, axis=0))
+            assert getattr(point.volts, name) == pytest.approx(120 + of(part, axis=0) / 1e4)
         assert point.seconds == at - 1
         assert point.delivered_wh == Decimal(f"{1000 + at - 1}.5")
-    # The LED that was lit for a second has not been lost.
-    assert sum(point.leds["reverse"] for point in history.points) == 1
+    assert history.stride == counts[0]
+    # All time is known, and the LED that was lit for a second has not been lost.
+    assert sum(point.known_s for point in history.points) == count - 1
+    assert sum(point.lit_s["reverse"] for point in history.points) == 1
     assert history.first is not None and history.first.delivered_wh == Decimal("1000.5")
 
 
@@ -240,23 +246,51 @@ def watched() -> History:
 
 def test_lines_have_a_hole_where_there_was_no_connection() -> None:
     points = watched().points
-    seconds, values = monitor_plot.line(points, lambda point: point.watts[0])
+    seconds, values = monitor_plot.line(points, lambda point: point.watts.mean[0])
     assert len(values) == 33
     gaps = np.flatnonzero(np.isnan(values))
     assert seconds[gaps].tolist() == [110, 120, 121]
     # The hole comes before the first value after it.
     assert seconds[gaps + 1].tolist() == [110, 120, 121]
-    assert values[~np.isnan(values)] == pytest.approx([point.watts[0] for point in points])
+    assert values[~np.isnan(values)] == pytest.approx([point.watts.mean[0] for point in points])
 
 
-def test_leds_lanes() -> None:
-    points = watched().points
-    lit = monitor_plot.spans(points, "ten", True)
-    assert lit == [(0, 9), (110, 9), (121, 8)]
-    assert monitor_plot.spans(points, "ten", False) == []
-    assert monitor_plot.spans(points, "reverse", True) == [(116, 1)]
-    dark = monitor_plot.spans(points, "reverse", False)
-    assert dark == [(0, 9), (110, 6), (117, 2), (121, 8)]
+def test_leds_are_as_they_were_until_a_report_tells_otherwise() -> None:
+    """Nothing is known before the first report, nor of the time without a connection."""
+    found = monitor_plot.stretches(watched().points, "reverse")
+    assert sum(size for _, size, _ in found) == 9 + 9 + 0 + 8
+    assert [(start, size) for start, size, lit in found if lit] == [(117, 1)]
+    covered = {start for start, _, _ in found}
+    assert covered == {*range(9), *range(110, 119), *range(121, 129)}
+
+
+@pytest.mark.parametrize("watts", [700, 5000, 17_000, 31_000, 48_000])
+@pytest.mark.parametrize("most", [50, 4000])
+def test_green_leds_between_reports_are_as_the_register_tells(watts: float, most: int) -> None:
+    """Beside a lamp that is looked at a thousand times a second: at 18 kW and 36 kW each report
+    would find the one of 10 Wh the same, which toggles once or twice between them."""
+    history = History(most=most)
+    of, seconds = report(), 600
+    wh = 1000.0 + watts / 3600 * np.arange(1000 * seconds) / 1000
+    lamps = {"kwh": wh // 500 % 2 == 0, "ten": wh // 5 % 2 == 0}
+    for k in range(seconds):
+        total = replace(of.total, delivered_wh=f"{wh[1000 * k]:.9f}")
+        leds = {name: bool(lit[1000 * k]) for name, lit in lamps.items()}
+        history.add(replace(of, total=total, leds=leds | {"reverse": False}), float(k))
+    for name, lamp in lamps.items():
+        for start, size, lit in monitor_plot.stretches(history.points, name):
+            there = lamp[round(1000 * start) : round(1000 * (start + size))]
+            assert lit == pytest.approx(there.mean(), abs=0.003)
+
+
+def test_a_lamp_that_does_not_follow_its_register_is_shown_as_it_is() -> None:
+    history = History()
+    of = report()
+    for k in range(20):
+        total = replace(of.total, delivered_wh=f"{1000 + k}.000000000")
+        history.add(replace(of, total=total, leds=dict.fromkeys(of.leds, False)), float(k))
+    dark = [lit for start, _, lit in monitor_plot.stretches(history.points, "kwh")]
+    assert dark == [0.0] * 19
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
@@ -270,7 +304,7 @@ def test_the_plot_is_written(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "unit", "scale"),
-    [(130, "seconds", 1), (7200, "minutes", 60), (1e6, "hours", 3600)],
+    [(130, "seconds", 1), (7200, "minutes", 60), (86400, "hours", 3600), (1e6, "days", 86400)],
 )
 def test_what_is_drawn(
     monkeypatch: pytest.MonkeyPatch, seconds: float, unit: str, scale: float
@@ -285,9 +319,12 @@ def test_what_is_drawn(
     for k in (0, 1):
         drawn = next(x for x in power.lines if x.get_label() == f"element {k + 1}")
         values = np.asarray(drawn.get_ydata(), float)
-        expected = [point.watts[k] / 1000 for point in history.points]
+        expected = [point.watts.mean[k] / 1000 for point in history.points]
         assert values[~np.isnan(values)] == pytest.approx(expected)
         assert np.nanmax(np.asarray(drawn.get_xdata(), float)) == pytest.approx(129 / scale)
+    legend = power.get_legend()
+    assert legend is not None
+    assert legend.get_title().get_text() == "line: mean of 1 s"
     low, high = volts.get_ylim()
     assert high - low >= 2
     rising = next(x for x in energy.lines if str(x.get_label()).startswith("delivered"))

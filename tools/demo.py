@@ -79,7 +79,9 @@ def main(argv: list[str] | None = None) -> int:
     writable_folder(PLOT.parent)
     print(f"A house for {options.seconds:g} s: oven, fridge, supplies, dimmer, solar.")
     home = house.generate(options.seconds)
-    done = replay(Path("house"), engine=engine, recording=home, trace=True)
+    done = replay(
+        Path("house"), engine=engine, recording=home, trace=True, steps_wh=tuple(STEPS_WH.values())
+    )
     draw(done, PLOT)
     lines, agree = led_table(done)
     print(as_text(done), "", *lines, "", f"Plot: {PLOT.relative_to(ROOT)}", sep="\n")

@@ -19,6 +19,8 @@ where they are expected.
 
 from __future__ import annotations
 
+_LONGEST = 2000  # characters of a line; a path may have some hundreds
+
 
 class Failure(Exception):
     """Any of them."""
@@ -28,10 +30,13 @@ class InputError(Failure):
     """Unusable input. str() is one line: the file, what is wrong, where, what would be right.
 
     Names and excerpts of bad files end up in the text, so line ends and other control characters
-    are escaped here, once, rather than wherever a message is made.
+    are escaped here, once, rather than wherever a message is made; and what is longer than anybody
+    reads loses its middle.
     """
 
     def __init__(self, message: str) -> None:
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 

@@ -6,19 +6,21 @@ Flow: front end -> PROCESS (program.py on MicroPython or CPython) -> replay's re
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tools.engines.child import started
 
 # MicroPython looks for free memory from the heap's start and marks all of it when it collects: a
 # small heap is the fast one.  Measured on the amd64 engine: 128 kB ran twice as fast as 1 MB.
 HEAP = "256k"
+# Where frames differ in length the meter keeps sums of each span until it knows the offsets.
+_SPANS_HEAP = "2m"
 # 1024 frames of four codes are 8 kB: some ten system calls for each second of signal.
 BLOCK_FRAMES = 1024
 # Room for the front end to run ahead: with less, the processes wake each other for every block.
@@ -66,18 +68,20 @@ def meter(
     heap: str = HEAP,
     block_frames: int = BLOCK_FRAMES,
     sampler: dict[str, Any] | None = None,
-    spans: Sequence[tuple[int, int]] = (),
+    spans: ArrayLike = (),
     lost: tuple[int, int] | None = None,
 ) -> Metered:
     """Feeds blocks of codes, uint16 (n, slots), to the meter on an engine.
 
     sampler  what the board file's SAMPLER is taken to be instead
-    spans    (frames, ticks of each) one after the other, where frames are not all of frame_ticks
+    spans    (n, 2): frames, and ticks of each, one after the other, where not all are of
+             frame_ticks; none for frames behind the last of them
     lost     (frames that are metered, frames that are lost) one after the other
 
     Raises Unavailable, EngineFailed, and whatever `blocks` raises (the engine is then
     ended).
     """
+    runs = np.asarray(spans, np.int64).reshape(-1, 2)
     config = {
         "board": board,
         "calibration": calibration,
@@ -86,13 +90,15 @@ def meter(
         "block_frames": block_frames,
         "trace_ticks": trace_ticks,
         "sampler": sampler,
-        "spans": list(spans),
+        "spans": len(runs) > 0,
         "lost": lost,
     }
     before = _children_seconds()
     metered = Metered()
     program = Path(__file__).with_name("program.py")
     name = f"engine {engine}"
+    if len(runs) and heap == HEAP:
+        heap = _SPANS_HEAP
     with started(engine, heap, program, config, name, PIPE_BYTES) as child:
 
         def listen() -> None:
@@ -106,8 +112,8 @@ def meter(
         listener = threading.Thread(target=listen)
         listener.start()
         try:
-            for block in blocks:
-                if not child.write(np.ascontiguousarray(block, dtype="<u2").data):
+            for piece in _pieces(blocks, runs, block_frames):
+                if not child.write(piece):
                     break
             child.end_input()
             child.wait()
@@ -120,6 +126,28 @@ def meter(
             raise child.failed()
     metered.cpu_seconds = _children_seconds() - before
     return metered
+
+
+def _pieces(
+    blocks: Iterable[NDArray[np.uint16]], runs: NDArray[np.int64], most: int
+) -> Iterator[memoryview | bytes]:
+    """What goes down the pipe: codes, where there are spans in blocks of `most` frames with the
+    spans of each before it."""
+    ends = np.cumsum(runs[:, 0])
+    at = 0
+    for block in blocks:
+        codes = np.ascontiguousarray(block, dtype="<u2")
+        if not len(runs):
+            yield codes.data
+            continue
+        for first in range(0, len(codes), most):
+            part = codes[first : first + most]
+            low, high = np.searchsorted(ends, (at, at + len(part) - 1), "right")
+            edges = np.concatenate(([at], ends[low:high], [at + len(part)]))
+            pairs = np.stack((np.diff(edges), runs[low : high + 1, 1]), axis=1)
+            yield np.uint32(len(pairs)).tobytes() + pairs.astype("<u4").tobytes()
+            yield part.data
+            at += len(part)
 
 
 def _children_seconds() -> float:

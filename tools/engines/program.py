@@ -7,16 +7,17 @@ object:
     board         board file's name
     calibration   mapping for calibration.from_dict
     frame_ticks, tick_hz   length of a frame, and the clock it is counted in
-    spans         [frames, ticks of each] one after the other, where frames differ in length; or []
+    spans         whether frames differ in length
     block_frames  frames handed to the meter at a time
     trace_ticks   0, or about how often to report power and registers
     sampler       what the board file's SAMPLER is taken to be instead, or null
     lost          [frames that are metered, frames that are lost] one after the other; or null
 
-Frames follow as little-endian uint16 codes until the end of the stream.  Lines on stdout, each an
-array: ["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, received uWh, least
-uW 1, least uW 2, most uW 1, most uW 2] (least and most of the windows in it), and the last one,
-["result", {...}].
+Frames follow as little-endian uint16 codes until the end of the stream.  Where they differ in
+length, each block of them comes behind its spans: their number, then frames and ticks of each,
+all little-endian uint32.  Lines on stdout, each an array: ["edge", name, lit, ticks], ["trace",
+ticks, uW 1, uW 2, delivered uWh, received uWh, least uW 1, least uW 2, most uW 1, most uW 2]
+(least and most of the windows in it), and the last one, ["result", {...}].
 """
 
 import gc
@@ -57,11 +58,22 @@ from threewire.metering.sag import Sag  # noqa: E402
 from threewire.metering.window import Window  # noqa: E402
 
 
-def as_bytes(codes):
-    """The array's own memory as bytes, to read into."""
+def as_bytes(items, size):
+    """The memory of an array whose items take `size` bytes, to read into."""
     if ON_MICROPYTHON:
-        return uctypes.bytearray_at(uctypes.addressof(codes), 2 * len(codes))
-    return memoryview(codes).cast("B")
+        return memoryview(uctypes.bytearray_at(uctypes.addressof(items), size * len(items)))
+    return memoryview(items).cast("B")
+
+
+def fill(space):
+    """Reads into all of it; returns how many bytes there were before the stream's end."""
+    filled = 0
+    while filled < len(space):
+        got = source.readinto(space[filled:])
+        if not got:
+            break
+        filled += got
+    return filled
 
 
 def say(*line):
@@ -133,28 +145,29 @@ class Trace:
 
 
 class Spans:
-    """How long frames are, by their order; `default` those that no span tells of."""
+    """How long the frames of each block are, where they differ."""
 
-    def __init__(self, spans, default):
-        self._spans = spans
-        self._default = default
-        self._at = 0
-        self._used = 0
+    def __init__(self, most):
+        self._count = array("I", [0])
+        self._pairs = array("I", bytes(8 * most))  # frames, and ticks of each, one after the other
+        self._count_space = as_bytes(self._count, 4)
+        self._space = as_bytes(self._pairs, 4)
 
-    def feed(self, meter, codes, frames):
-        """Hands frames to the meter."""
+    def frames(self):
+        """How many frames come next; none at the stream's end."""
+        if fill(self._count_space) < 4:
+            return 0
+        pairs = self._pairs
+        fill(self._space[: 8 * self._count[0]])
+        return sum([pairs[2 * k] for k in range(self._count[0])])
+
+    def feed(self, meter, codes):
+        """Hands the block to the meter."""
         first = 0
-        while first < frames:
-            part, ticks = frames - first, self._default
-            if self._at < len(self._spans):
-                total, ticks = self._spans[self._at]
-                part = min(part, total - self._used)
-                self._used += part
-                if self._used == total:
-                    self._at += 1
-                    self._used = 0
-            meter.feed(codes, part, ticks, first)
-            first += part
+        for k in range(self._count[0]):
+            frames = self._pairs[2 * k]
+            meter.feed(codes, frames, self._pairs[2 * k + 1], first)
+            first += frames
 
 
 class Losses:
@@ -195,24 +208,27 @@ def main():
         on_window=trace.window,
     )
     trace.meter = meter
-    spans = Spans(config["spans"], layout.frame_ticks)
     taker = Both(meter, sag)
     if config["lost"]:
         taker = Losses(taker, config["lost"])
-    space = memoryview(as_bytes(codes))
-    size = len(space)
+    space = as_bytes(codes, 2)
     frames = 0
-    more = True
-    while more:
-        fill = 0
-        while fill < size:
-            got = source.readinto(space[fill:])
-            if not got:
-                more = False
+    if config["spans"]:
+        spans = Spans(config["block_frames"])
+        while True:
+            n = spans.frames()
+            if not n or fill(space[: n * frame_bytes]) < n * frame_bytes:
                 break
-            fill += got
-        spans.feed(taker, codes, fill // frame_bytes)
-        frames += fill // frame_bytes
+            spans.feed(taker, codes)
+            frames += n
+    else:
+        more = True
+        while more:
+            n = fill(space) // frame_bytes
+            more = n == config["block_frames"]
+            if n:
+                taker.feed(codes, n, layout.frame_ticks, 0)
+            frames += n
     meter.finish()
     if config["trace_ticks"]:
         trace.report()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tools.common.errors import InputError
+from tools.recordings import ranges
 from tools.recordings.channel_map import Column, choose_channels
 from tools.recordings.stamps import TICK_S, Stamps, check_rates, hole_in
 from tools.recordings.types import BLOCK, FloatArray, Recording
@@ -131,8 +132,10 @@ def _rates(path: Path, container: Container, asked: float | None) -> dict[str, f
             value = container.numbers.get(name)
             if value is None:
                 continue
-            if not (np.isfinite(value) and value > 0):
-                raise InputError(f"{path}: {name} is {value}; it must be above 0")
+            if is_interval:
+                ranges.INTERVAL_S.check(path, name, value)
+            else:
+                ranges.RATE_HZ.check(path, name, value)
             rates[name] = 1 / value if is_interval else value
     return rates
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tools.common.errors import InputError
 from tools.common.files import check_keys, json_number, read_json
+from tools.recordings import ranges
 from tools.recordings.types import INPUTS
 
 FORM = '{"channels": [{"input": "v1", "column": "CH1", "scale": 200.0}, ...]}'
@@ -35,7 +36,14 @@ def read_map(path: Path, count: int, full_scale: bool) -> ChannelMap:
         _read_list(path, given, count, full_scale, found)
     if "rate_hz" in read:
         found.rate_hz = json_number(path, "rate_hz", read["rate_hz"])
+        ranges.RATE_HZ.check(path, "rate_hz", found.rate_hz)
     return found
+
+
+def _scale(path: Path, where: str, value: Any) -> float:
+    factor = json_number(path, where, value)
+    ranges.SCALE.check(path, f"{where} without its sign", abs(factor))
+    return factor
 
 
 def _read_short(path: Path, given: dict[str, Any], scale: Any, found: ChannelMap) -> None:
@@ -45,7 +53,7 @@ def _read_short(path: Path, given: dict[str, Any], scale: Any, found: ChannelMap
     check_keys(path, '"scale"', scale, tuple(given))
     found.columns.update(given)
     for name, value in scale.items():
-        found.factors[name] = json_number(path, f"scale.{name}", value)
+        found.factors[name] = _scale(path, f"scale.{name}", value)
 
 
 def _read_list(path: Path, given: Any, count: int, full_scale: bool, found: ChannelMap) -> None:
@@ -82,9 +90,9 @@ def _read_list(path: Path, given: Any, count: int, full_scale: bool, found: Chan
         if "full_scale" in entry and "scale" in entry:
             raise InputError(f"{path}: {where} has full_scale and scale; it must have one of them")
         if "scale" in entry:
-            found.factors[name] = json_number(path, f"{where}.scale", entry["scale"])
+            found.factors[name] = _scale(path, f"{where}.scale", entry["scale"])
         elif full_scale:
-            factor = json_number(path, f"{where}.full_scale", entry.get("full_scale"))
+            factor = _scale(path, f"{where}.full_scale", entry.get("full_scale"))
             if factor < 0:
                 raise InputError(f"{path}: {where}.full_scale is {factor}; it must be above 0")
             found.factors[name] = factor

@@ -10,7 +10,7 @@ import numpy as np
 
 from tools.common.errors import InputError
 from tools.common.files import check_file, find_beside
-from tools.recordings import comtrade_cfg
+from tools.recordings import comtrade_cfg, ranges
 from tools.recordings.channel_map import Choice, choose_channels
 from tools.recordings.comtrade_cfg import Configuration
 from tools.recordings.comtrade_data import (
@@ -118,7 +118,9 @@ def _find(path: Path) -> tuple[Path, str, str, Section]:
         data_path = find_beside(path, ".DAT" if path.suffix == ".CFG" else ".dat")
         check_file(data_path, "COMTRADE data file")
     section = Section(data_path, 0, data_path.stat().st_size)
-    return path, comtrade_cfg.decode(path.read_bytes()), "", section
+    with path.open("rb") as file:
+        data = file.read(int(ranges.CONFIGURATION_BYTES.most) + 1)
+    return path, comtrade_cfg.decode(data), "", section
 
 
 def _samples(cfg: Configuration, form: str, section: Section, choice: Choice) -> Samples:

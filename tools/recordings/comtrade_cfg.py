@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.common.errors import InputError
+from tools.recordings import ranges
 from tools.recordings.channel_map import Column
 from tools.recordings.csv_rows import shorten
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from comtrade import AnalogChannel, Cfg
 
 _DATE = re.compile(r"\s*\d{1,2}/\d{1,2}/\d{2,4}\s*,[\d:\s]*\.?(\d*)")
+_COUNTS = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*A\s*,\s*(\d+)\s*D", re.I | re.A)
 _ABSENT = "0"  # what the package has for a field that is absent
 
 
@@ -115,9 +117,10 @@ def parse(path: Path, text: str) -> Configuration:
     """Raises InputError, with the line, for what is no configuration or has several rates."""
     from comtrade import Cfg  # here, because only COMTRADE files should wait for its import
 
+    ranges.CONFIGURATION_BYTES.check(path, "the length of its configuration", len(text))
     lines = text.splitlines()
     # The package makes lists of as many channels as the second line says, before it reads any.
-    counts = re.match(r"\s*(\d+)\s*,\s*(\d+)\s*A\s*,\s*(\d+)\s*D", "".join(lines[1:2]), re.I)
+    counts = _COUNTS.match("".join(lines[1:2]))
     if counts is None or len(counts[0]) > 40:
         raise InputError(
             f"{path}: line 2 must be like 6,4A,2D (the number of channels, analogue and status); "
@@ -128,6 +131,9 @@ def parse(path: Path, text: str) -> Configuration:
             f"{path}: line 2 says {counts[2]} analogue and {counts[3]} status channels, but there "
             f"are only {len(lines)} lines; it is cut short"
         )
+    for what in (counts[2], counts[3]):
+        ranges.CHANNELS_SAID.check(path, "the number of channels in line 2", int(what))
+    _check_digits(path, lines, int(counts[2]) + int(counts[3]))
     source = _Lines(text)
     cfg = Cfg(ignore_warnings=True)
     try:
@@ -138,11 +144,7 @@ def parse(path: Path, text: str) -> Configuration:
             f"({shorten(str(error), 80)}); it is damaged or cut short"
         ) from error
     rate_hz, samples = _extent(path, cfg)
-    if not cfg.timemult > 0 or not math.isfinite(cfg.timemult):
-        raise InputError(
-            f"{path}: its last line gives a factor of {cfg.timemult} for time stamps; it must be "
-            "above 0"
-        )
+    ranges.TIME_FACTOR.check(path, "the last line's factor for time stamps", cfg.timemult)
     first = lines[0].split(",")
     year = first[2].strip() if len(first) > 2 else ""
     hertz = float(cfg.frequency)
@@ -152,10 +154,30 @@ def parse(path: Path, text: str) -> Configuration:
         samples=samples,
         tick_s=(1e-9 if source.is_nano else 1e-6) * cfg.timemult,
         form=cfg.ft.strip().upper(),
-        nominal_hz=hertz if math.isfinite(hertz) and hertz > 0 else None,
+        nominal_hz=hertz if hertz in ranges.NOMINAL_HZ and hertz > 0 else None,
         analog=cfg.analog_channels,
         status_count=cfg.status_count,
     )
+
+
+def _check_digits(path: Path, lines: Sequence[str], channels: int) -> None:
+    """InputError for a number that the package would take, but is written as no recorder does:
+    with underscores, or in the digits of another script."""
+    for k, line in enumerate(lines):
+        cells = [cell.strip() for cell in line.split(",")]
+        if 2 <= k < 2 + channels:
+            cells = cells[5:]  # names, phases and units may be anything
+        for cell in cells:
+            if (cell.isascii() and "_" not in cell) or not any(map(str.isdigit, cell)):
+                continue
+            try:
+                float(cell)
+            except ValueError:
+                continue
+            raise InputError(
+                f"{path}: line {k + 1}: {shorten(cell)!r} is not a number; write it in the digits "
+                "0 to 9"
+            )
 
 
 def _extent(path: Path, cfg: "Cfg") -> tuple[float | None, int]:

@@ -21,7 +21,7 @@ _LOWEST = {"BINARY": -(2.0**15), "BINARY32": -(2.0**31)}
 # The marks of a missing sample in ASCII, beside a field left empty: outside the range there is.
 _MARKS = {1991: (99999.0, 999999.0), 1999: (99999.0,)}
 _PIECE = 1 << 16  # bytes of binary data read at once, at least a record
-_MOST_HEADER = 1 << 24
+_MOST_HEADER = 1 << 23
 _SECTION = re.compile(
     rb"^[ \t]*---[ \t]*file[ \t]+type[ \t]*:?[ \t]*(\w+)[ \t]*(\w*)[ \t]*:?[ \t]*(\d*)[ \t]*---"
     rb"[ \t]*\r?(?:\n|\Z)",

@@ -5,6 +5,7 @@ Flow: container -> CONTAINERS -> arrays.py -> Recording.
 
 import json
 import logging
+import math
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from tools.common.errors import InputError
+from tools.recordings import ranges
 from tools.recordings.arrays import Container, recording_of
 from tools.recordings.channel_map import Column
+from tools.recordings.csv_rows import shorten
 from tools.recordings.extras import needs
 from tools.recordings.types import Recording
 
@@ -42,6 +45,7 @@ def open_mat(path: Path) -> Recording:
         [sys.executable, "-I", str(_MAT_PROGRAM), str(path.absolute()), folder.name],
         capture_output=True,
         text=True,
+        errors="replace",
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["its reader has died"])[-1]
@@ -80,8 +84,14 @@ def open_hdf5(path: Path) -> Recording:
 
     container = Container(reading)
 
+    seen = 0
+
     def look(name: str, item: Any) -> None:
+        nonlocal seen
+        seen += 1
+        ranges.MEMBERS.check(path, "the number of its parts", seen)
         if isinstance(item, h5py.Dataset) and item.shape is not None:
+            _check_dataset(path, name, item)
             unit = item.attrs.get("unit", item.attrs.get("units", ""))
             unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
             container.add(name, unit, item)
@@ -140,6 +150,16 @@ def open_tdms(path: Path) -> Recording:
     return recording_of(path, container)
 
 
+def _check_dataset(path: Path, name: str, item: Any) -> None:
+    """InputError for data that are somewhere else, or can only be unpacked in huge pieces."""
+    if item.external or item.is_virtual:
+        raise InputError(
+            f"{path}: {shorten(name)} has its data in another file; copy them into this one"
+        )
+    piece = math.prod(item.chunks or ()) * item.dtype.itemsize
+    ranges.PIECE_BYTES.check(path, f"the size of a chunk of {shorten(name)}", piece)
+
+
 @contextmanager
 def _said(logger: str, lines: list[str]) -> Iterator[None]:
     """Takes what a package logs, each text once."""
@@ -165,5 +185,5 @@ def _damage(path: Path, what: str) -> Iterator[None]:
     except (InputError, GeneratorExit):
         raise
     except Exception as error:  # a damaged file leads anywhere
-        text = " ".join(str(error).split())[:120]
+        text = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{path}: is no {what} that can be read ({text})") from error

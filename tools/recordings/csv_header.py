@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.common.errors import InputError
+from tools.common.ranges import number_in
 from tools.recordings.csv_preamble import (
     INTERVALS,
     Header,
@@ -119,9 +120,7 @@ def _lines(path: Path, head: bytes) -> tuple[list[_Line], float | None]:
 def _rate(path: Path, number: int, text: str) -> float:
     text = text.strip(' \t;,"')  # a spreadsheet fills up its rows with separators
     try:
-        if "_" in text:
-            raise ValueError
-        return float(text)
+        return number_in(text)
     except ValueError:
         raise InputError(
             f"{path}: line {number}: rate_hz is {shorten(text)!r}; it must be a number of "

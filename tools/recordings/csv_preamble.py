@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tools.common.ranges import number_in
 from tools.recordings.units import is_unit
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)
+_LEAST = 1e-300
 _UNIT_IN_NAME = re.compile(r"(.*\S)\s*[(\[]([^()\[\]]*)[)\]]")
 _TIME_NAMES = ("time", "t", "x", "x-axis", "seconds", "second", "time stamp", "timestamp")
 _TIME_UNITS = {
@@ -57,7 +58,11 @@ def cells_of(text: str, separator: str) -> list[str]:
 def is_number(cell: str, decimal: str) -> bool:
     if decimal == ",":
         cell = cell.replace(",", ".")
-    return bool(_NUMBER.fullmatch(cell))
+    try:
+        number_in(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def bare_names(names: Sequence[str]) -> list[str]:
@@ -86,12 +91,13 @@ def source_names(table: Sequence[Sequence[str]]) -> list[str]:
 
 def value_of(text: str, decimal: str) -> float | None:
     text = text.strip(" ,").replace(",", ".") if decimal == "," else text.strip(" ,")
-    match = re.match(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?", text)
+    match = re.match(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?", text, re.A)
     try:
-        found = float(match[0]) if match else 0.0
+        found = number_in(match[0]) if match else 0.0
     except ValueError:
         return None
-    return found if found > 0 else None
+    # Neither too small to be turned into a rate, nor beyond all numbers.
+    return found if _LEAST < found < 1 / _LEAST else None
 
 
 def find_units(header: Header) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.common.errors import InputError
+from tools.common.ranges import number_in
 from tools.recordings.types import FloatArray
 
 _CHUNK = 1 << 20
@@ -149,9 +150,7 @@ class NumberRows:
             for column in wanted:
                 cell = cells[column]
                 try:
-                    if "_" in cell or not cell.isascii():  # Python's taste, nobody else's
-                        raise ValueError
-                    float(cell)
+                    number_in(cell)
                 except ValueError:
                     raise InputError(
                         f"{place}, column {self.columns[column]}: {shorten(cell)!r} is not a "

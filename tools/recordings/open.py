@@ -13,11 +13,10 @@ from tools.recordings.containers import open_hdf5, open_mat, open_tdms
 from tools.recordings.csv import open_csv
 from tools.recordings.npz import open_npz
 from tools.recordings.pcm import open_flac, open_wav
-from tools.recordings.types import INPUTS, MIN_RATE_HZ, Capture, Recording, check_rate
+from tools.recordings.types import INPUTS, Capture, Recording, check_rate
 
 __all__ = [
     "INPUTS",
-    "MIN_RATE_HZ",
     "Capture",
     "InputError",
     "Recording",

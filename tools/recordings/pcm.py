@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.common.errors import InputError
+from tools.recordings import ranges
 from tools.recordings.channel_map import Column, choose_channels
 from tools.recordings.extras import needs
 from tools.recordings.types import FloatArray, Reader, Recording
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _BITS = {_PCM: (8, 16, 24, 32), _FLOAT: (32, 64)}
-_PIECE = 8192  # samples of each channel read at once
+_PIECE_BYTES = 1 << 18  # read at once, of all channels
+_PIECE = 8192  # samples of each channel, of a .flac
 _IN_64 = 0xFFFFFFFF  # the size of a chunk that stands in the chunk ds64
 
 
@@ -60,7 +62,7 @@ def open_wav(path: Path) -> Recording:
         with path.open("rb") as file:
             file.seek(wave.offset + start * frame)
             while start < stop:
-                n = min(_PIECE, stop - start)
+                n = min(max(1, _PIECE_BYTES // frame), stop - start)
                 data = file.read(n * frame)
                 if len(data) < n * frame:
                     return  # Recording says that the data end early
@@ -140,7 +142,7 @@ def _find(path: Path) -> _Wave:
             raise InputError(
                 f"{path}: is not a WAV that can be read (it does not begin with RIFF and WAVE)"
             )
-        while True:
+        for _ in range(int(ranges.CHUNKS.most)):
             head = file.read(8)
             if len(head) < 8:
                 raise InputError(f"{path}: has no data chunk; it is cut short or no WAV")
@@ -153,6 +155,8 @@ def _find(path: Path) -> _Wave:
             elif name == b"fmt ":
                 form = _form(path, body)
             file.seek(length + length % 2 - len(body), 1)
+        else:
+            raise InputError(f"{path}: has no data chunk in {ranges.CHUNKS.most} of them")
         offset = file.tell()
     if length == _IN_64 and long_bytes is not None:
         length = long_bytes
@@ -175,10 +179,10 @@ def _form(path: Path, body: bytes) -> tuple[int, ...]:
         kind = struct.unpack("<H", body[24:26])[0]
     if kind not in _BITS:
         raise InputError(f"{path}: its samples are of format {kind}; they must be PCM or float")
-    if bits not in _BITS[kind] or not channels:
+    if bits not in _BITS[kind] or channels not in ranges.CHANNELS:
         allowed = ", ".join(map(str, _BITS[kind]))
         raise InputError(
-            f"{path}: has {channels} channels of {bits} bit; there must be one or more, of "
+            f"{path}: has {channels} channels of {bits} bit; there must be {ranges.CHANNELS}, of "
             f"{allowed} bit"
         )
     return kind, channels, rate_hz, bits

@@ -4,9 +4,8 @@ The readers (npz.py and its siblings) parse a file's header and make a Recording
 a Capture of it; the replay pulls blocks of samples from that, never the whole file.
 """
 
-import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +13,15 @@ from numpy.typing import NDArray
 
 from tools.common.errors import InputError
 from tools.common.files import reason
+from tools.common.ranges import shown
+from tools.recordings import ranges
 
 # Rows of a block, whatever the order in the file.
 INPUTS = ("v1", "i1", "v2", "i2")
 
 # A power is only as good as the samples in a cycle: under ten, the fifth harmonic folds back.
 SAMPLES_PER_CYCLE = 10
-# Ten a cycle of the slowest mains the meter follows, 45 Hz: no file below this can be replayed.
-MIN_RATE_HZ = 450.0
-MIN_SAMPLES = 4
-# Nothing at a meter's terminals comes near. Beyond it lies a wrong scale or a corrupt file, whose
-# squares would overflow the float64 reference.
-MAX_MAGNITUDE = 1e9
 BLOCK = 65536
-# A skew is less than the time between two samples by its nature; beyond this it is a mistake.
-MAX_SKEW_SAMPLES = 32
 
 FloatArray = NDArray[np.float64]
 # (start, stop) -> float64 pieces of shape (channels, n), n of the reader's choosing.
@@ -44,16 +37,16 @@ def unit_of(name: str) -> str:
 class Recording:
     """Waveforms in volts and amperes at the meter's terminals, streamed from a file.
 
-    rate_hz  samples a second of each channel, at least MIN_RATE_HZ
-    samples  number of samples of each channel, at least MIN_SAMPLES
+    rate_hz  samples a second of each channel, in ranges.RATE_HZ
+    samples  number of samples of each channel, in ranges.SAMPLES; of ranges.SECONDS in all
     channels ("v1", "i1") or ("v1", "i1", "v2", "i2")
     skew_s   by how many seconds each of v1 i1 v2 i2 was sampled later than the rest says, at most
-             MAX_SKEW_SAMPLES samples
+             ranges.SKEW_SAMPLES
     nominal_hz  the mains frequency that the file names, or None
     warnings, notes  one line each, for the user: what may be wrong with the file; what has been
              chosen, left out or taken for granted
 
-    Making one raises InputError when rate_hz or samples is out of range. `read` and `where` are
+    Making one raises InputError when one of these is out of its range. `read` and `where` are
     the file format's own: its pieces, and its words for the place of a sample.
     """
 
@@ -71,11 +64,11 @@ class Recording:
     def __post_init__(self) -> None:
         _check_extent(self.path, self.rate_hz, self.samples)
         for name, skew_s in zip(INPUTS, self.skew_s):
-            if not abs(skew_s) * self.rate_hz <= MAX_SKEW_SAMPLES:
+            most = ranges.SKEW_SAMPLES.most
+            if skew_s * self.rate_hz not in ranges.SKEW_SAMPLES:
                 raise InputError(
                     f"{self.path}: {name} is said to be sampled {skew_s * 1e6:g} us late; at "
-                    f"most {MAX_SKEW_SAMPLES} samples, {MAX_SKEW_SAMPLES / self.rate_hz * 1e6:g} "
-                    "us, can be"
+                    f"most {most:g} samples, {most / self.rate_hz * 1e6:g} us, can be"
                 )
 
     @property
@@ -94,8 +87,8 @@ class Recording:
         file.
 
         Raises InputError while iterating when the file turns out bad: a sample that is not a
-        number, not finite or beyond MAX_MAGNITUDE, damaged data, data that end early. ValueError,
-        at once, for a start below 0 or a size below 1.
+        number, not finite or not in ranges.VOLTS or AMPERES, damaged data, data that end early.
+        ValueError, at once, for a start below 0 or a size below 1.
         """
         if start < 0 or size < 1:
             raise ValueError(f"start {start} must be at least 0 and size {size} at least 1")
@@ -133,15 +126,16 @@ class Recording:
 
     def _check(self, piece: FloatArray, first: int) -> None:
         # One comparison catches NaN, infinity and nonsense: no comparison with NaN is true.
-        if np.abs(piece).max(initial=0.0) <= MAX_MAGNITUDE:
+        most = np.array([[ranges.of_input(name).most] for name in self.channels])
+        fits = np.abs(piece) <= most
+        if fits.all():
             return
-        bad = ~(np.abs(piece) <= MAX_MAGNITUDE)
-        k = int(np.argmax(bad.any(axis=0)))
-        row = int(np.argmax(bad[:, k]))
+        k = int(np.argmin(fits.all(axis=0)))
+        row = int(np.argmin(fits[:, k]))
         name = self.channels[row]
         raise InputError(
             f"{self.path}: {name} is {float(piece[row, k])} at {self.where(first + k)}; every "
-            f"sample must be a finite number of {unit_of(name)}, at most {MAX_MAGNITUDE:g}"
+            f"sample must be a finite number of {unit_of(name)}, {ranges.of_input(name)}"
         )
 
 
@@ -149,13 +143,14 @@ class Recording:
 class Capture:
     """Raw ADC codes made on a board by tools.capture, streamed from its .npz.
 
-    frames      number of frames, at least MIN_SAMPLES
+    frames      number of frames, in ranges.SAMPLES
     board       name of the board file
     slots       names of the inputs in the order in which a frame converts them
-    frame_ticks, tick_hz  a frame lasts exactly frame_ticks / tick_hz seconds; both positive
+    frame_ticks, tick_hz  a frame lasts exactly frame_ticks / tick_hz seconds; ranges.TICK_HZ and
+                FRAME_HZ hold them
     calibration JSON text of the calibration then in force, or None
-    spans       (frames, frame_ticks) of each run of frames of one length, where they are not all
-                of the one above: a timer's are as long as they have been; else empty
+    spans       (n, 2): frames, and ticks of each, of each run of frames of one length, where they
+                are not all of the one above: a timer's are as long as they have been; else empty
     energy      what the board's own meter has made of the frames, JSON text as
                 firmware/threewire/operation/capture.py writes it, or None
     board_id    the identity of the very board, hexadecimal digits, or None
@@ -169,16 +164,42 @@ class Capture:
     tick_hz: int
     calibration: str | None
     read: Callable[[int], Iterator[NDArray[np.uint16]]]
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     energy: str | None = None
     board_id: str | None = None
 
     def __post_init__(self) -> None:
-        _check_extent(self.path, self.rate_hz, self.frames, "frames")
-        if self.spans and sum(frames for frames, _ in self.spans) != self.frames:
+        path = self.path
+        ranges.TICK_HZ.check(path, "tick_hz", self.tick_hz)
+        ranges.SAMPLES.check(path, "the number of frames", self.frames)
+        ranges.FRAME_HZ.check(path, f"tick_hz over frame_ticks {self.frame_ticks}", self.rate_hz)
+        ranges.SPANS.check(path, "the number of spans", len(self.spans))
+        if len(self.spans):
+            self._check_spans()
+        ranges.CAPTURE_SECONDS.check(path, "its length", self.seconds)
+
+    def _check_spans(self) -> None:
+        frames, ticks = self.spans.T
+        if frames.min() < 1 or ticks.min() < 1:
             raise InputError(
-                f"{self.path}: its spans hold {sum(frames for frames, _ in self.spans)} frames, "
+                f"{self.path}: spans has a value below 1; frames and ticks are positive"
+            )
+        # One by one and in floats no sum can overflow before it is known to be small.
+        if float(frames.sum(dtype=np.float64)) != self.frames:
+            raise InputError(
+                f"{self.path}: its spans hold {shown(sum(map(int, frames)))} frames, "
                 f"its codes {self.frames}; they must be as many"
+            )
+        most = int(ranges.SPANS_A_SECOND.most)
+        ends = np.cumsum(frames)
+        if len(ends) > most and (ends[most:] - ends[:-most]).min() < self.rate_hz:
+            raise InputError(
+                f"{self.path}: more than {ranges.SPANS_A_SECOND.most} spans within a second's "
+                f"frames; frames of one length must be one span, of blocks of a timer's frames"
+            )
+        for value in (ticks.min(), ticks.max()):
+            ranges.FRAME_S.check(
+                self.path, f"a frame of {int(value)} ticks in spans", int(value) / self.tick_hz
             )
 
     @property
@@ -189,29 +210,46 @@ class Capture:
     @property
     def seconds(self) -> float:
         """Length in seconds."""
-        return self.frames * self.frame_ticks / self.tick_hz
+        ticks = float(self.frames * self.frame_ticks)
+        if len(self.spans):
+            ticks = float(np.prod(self.spans, axis=1, dtype=np.float64).sum())
+        return ticks / self.tick_hz
 
     def blocks(self, size: int = BLOCK) -> Iterator[NDArray[np.uint16]]:
         """All frames in order, as uint16 arrays of shape (n, slots); n is `size` but in the last.
 
         Each call reads the file anew. Raises InputError while iterating when the data turn out
-        damaged; ValueError, at once, for a size below 1.
+        damaged, or a code beyond the 12 bits of ranges.CODE; ValueError, at once, for a size below
+        1.
         """
         if size < 1:
             raise ValueError(f"size {size} must be at least 1")
-        return self.read(size)
+        return self._blocks(size)
+
+    def _blocks(self, size: int) -> Iterator[NDArray[np.uint16]]:
+        first = 0
+        for block in self.read(size):
+            if block.size and block.max() > ranges.CODE.most:
+                frame, slot = np.argwhere(block > ranges.CODE.most)[0]
+                ranges.CODE.check(
+                    self.path,
+                    f"the code of {self.slots[slot]} in frame {first + frame}",
+                    int(block[frame, slot]),
+                )
+            yield block
+            first += len(block)
 
 
-def _check_extent(path: Path, rate_hz: float, samples: int, noun: str = "samples") -> None:
-    if not (math.isfinite(rate_hz) and rate_hz > 0):
-        raise InputError(f"{path}: rate_hz is {rate_hz}; it must be a positive, finite number")
-    if rate_hz < MIN_RATE_HZ:
+def _check_extent(path: Path, rate_hz: float, samples: int) -> None:
+    if rate_hz not in ranges.RATE_HZ:
         raise InputError(
-            f"{path}: rate_hz is {rate_hz:g}; it must be at least {MIN_RATE_HZ:g}, "
-            f"{SAMPLES_PER_CYCLE} samples a cycle of 45 Hz mains"
+            f"{path}: rate_hz is {shown(rate_hz)}; it must be {ranges.RATE_HZ}, "
+            f"{SAMPLES_PER_CYCLE} a cycle of 45 Hz mains and more"
         )
-    if samples < MIN_SAMPLES:
-        raise InputError(f"{path}: holds {samples} {noun}; at least {MIN_SAMPLES} are needed")
+    if samples < ranges.SAMPLES.least:
+        raise InputError(f"{path}: holds {samples} samples; at least 4 are needed")
+    ranges.SAMPLES.check(path, "the number of samples", samples)
+    ranges.SECONDS.check(path, "its length", samples / rate_hz)
 
 
 def check_rate(path: str | Path, rate_hz: float, mains_hz: float) -> None:

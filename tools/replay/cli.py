@@ -71,6 +71,13 @@ def main(argv: list[str] | None = None) -> int:
     options = _arguments(argv)
     if options.plot is not None:
         check_plot_path(options.plot)
+    told: list[tuple[str, str]] = []
+
+    def tell(kind: str, line: str) -> None:
+        if (kind, line) not in told:
+            told.append((kind, line))
+            print(f"{kind}: {options.recording}: {line}", file=sys.stderr, flush=True)
+
     done = replay(
         options.recording,
         options.board,
@@ -81,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         options.seed,
         options.calibration,
         trace=options.plot is not None,
+        tell=tell,
     )
     if options.plot is not None:
         from tools.replay.plot import draw  # matplotlib takes a second to import
@@ -88,6 +96,6 @@ def main(argv: list[str] | None = None) -> int:
         draw(done, options.plot)
     for kind, lines in (("note", done.notes), ("warning", done.warnings)):
         for line in lines:
-            print(f"{kind}: {done.path}: {line}", file=sys.stderr)
+            tell(kind, line)
     print(json.dumps(as_json(done)) if options.json else as_text(done))
     return 0

@@ -6,13 +6,13 @@ reference sees the same samples.
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from threewire.metering.layout import Layout
 from tools.common import boards, identity
@@ -27,6 +27,7 @@ from tools.front_end.model import FrontEnd
 from tools.recordings.open import Capture, check_rate, open_recording
 from tools.replay.alignment import aligned
 from tools.replay.evidence import Frequency, doubts, range_doubts
+from tools.replay.plausibility import check_plausible
 from tools.replay.reference import Reference
 from tools.replay.result import Replay
 
@@ -49,6 +50,8 @@ def replay(
     calibration: str | Path | None = None,
     trace: bool = False,
     recording: Recording | None = None,
+    steps_wh: Sequence[float] = (),
+    tell: Callable[[str, str], None] | None = None,
 ) -> Replay:
     """Replays the recording or capture at `path` (or the `recording` given in its place).
 
@@ -57,6 +60,8 @@ def replay(
     adc       "ideal" or "real"; None: the former
     seed      of the ADC; None: 0
     trace     keep power and registers over time, for a plot
+    steps_wh  whose crossings the reference is asked for
+    tell      is given what the user should know before the work: "note" or "warning", and the line
 
     Raises InputError, Unavailable, EngineFailed.
     """
@@ -90,6 +95,12 @@ def replay(
         raise InputError(f"{opened.path}: has no element 2: leave out --swap-ct 2")
     layout = boards.load(board or boards.DEFAULT)
     constants = {} if calibration is None else read_constants(calibration, layout)
+    early = [*opened.warnings, *check_plausible(opened, layout)]
+    if tell:
+        for line in opened.notes:
+            tell("note", line)
+        for line in early:
+            tell("warning", line)
     source = Source(
         opened, None if duration is None else Fraction(duration).limit_denominator(10**9)
     )
@@ -114,7 +125,7 @@ def replay(
     )
     signs = np.array([1, -1 if turned[0] else 1, 1, -1 if turned[1] else 1])[:, None]
     until = frames * period
-    reference = Reference(source.rate_hz, until)
+    reference = Reference(source.rate_hz, until, steps_wh)
     frequency = Frequency(source.rate_hz)
     for block in aligned(source, until):
         reference.add(block * signs)
@@ -130,7 +141,7 @@ def replay(
         reference,
         clipped,
         time.monotonic() - start,
-        warnings=[*opened.warnings, *doubtful],
+        warnings=[*early, *doubtful],
         notes=list(opened.notes),
         recorded=recorded,
     )
@@ -213,7 +224,7 @@ def _meter(
     layout: Layout,
     constants: dict[str, Any],
     trace: bool,
-    spans: Sequence[tuple[int, int]] = (),
+    spans: ArrayLike = (),
 ) -> engine_process.Metered:
     progress = Progress("replaying", seconds, "s")
     period = layout.frame_ticks / layout.tick_hz
@@ -232,7 +243,7 @@ def _meter(
 
     try:
         if engine == "rp2040":
-            if spans:
+            if len(np.asarray(spans)):
                 raise InputError(f"engine {engine} samples at one rate, these frames vary")
             # Here, not above: the emulator takes half a second to import.
             from tools.replay import on_rp2040

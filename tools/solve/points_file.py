@@ -6,6 +6,7 @@ by `python -m tools.solve --help`.
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,13 @@ from tools.solve.fit import Point
 DEFAULT_PERCENT = 0.1
 _MOST_PERCENT = 10.0
 _LEAST_HZ, _MOST_HZ = 40.0, 70.0
+# Readings at a meter's terminals: no service has more.
+_MOST_VOLTS, _MOST_AMPS, _MOST_WATTS = 1e3, 1e4, 1e7
+_MOST = {"volts": _MOST_VOLTS, "amps": _MOST_AMPS, "watts": _MOST_WATTS, "var": _MOST_WATTS}
+# Loads of an element are one or two, and a few more for a table; the board has a line a second.
+_MOST_POINTS = 100
+_MOST_LINES = 100_000
+_LINE_BYTES = 1 << 22  # of replay --json, with hours of LED edges
 # Of a value in a message.
 _EXCERPT = 60
 
@@ -73,10 +81,9 @@ def read_points(path: str | Path) -> PointsFile:
     hertz = found.number("hertz", _LEAST_HZ, _MOST_HZ) if "hertz" in found.values else None
     percent = _percent(found, (DEFAULT_PERCENT,) * 3)
     entries = found.values.get("points")
-    if not isinstance(entries, list) or not entries:
-        raise InputError(
-            f"{path}: points is {_excerpt(entries)}; it must be a list of one or more"
-        )
+    if not isinstance(entries, list) or not 0 < len(entries) <= _MOST_POINTS:
+        count = f"a list of {len(entries)}" if isinstance(entries, list) else _excerpt(entries)
+        raise InputError(f"{path}: points is {count}; it must be a list of 1 to {_MOST_POINTS}")
     points, notes = [], []
     for n, entry in enumerate(entries):
         where = f"{path}: points[{n}]"
@@ -163,8 +170,11 @@ def _point(
         raise InputError(f"{where}: it must have either board, readings, or lines, a file of them")
     if "board" in found:
         given = found["board"] if isinstance(found["board"], list) else [found["board"]]
-        if not given:
-            raise InputError(f"{where}: board is []; it must be readings, or a list of them")
+        if not 0 < len(given) <= _MOST_LINES:
+            raise InputError(
+                f"{where}: board is a list of {len(given)}; it must be readings, or a list of 1 "
+                f"to {_MOST_LINES}"
+            )
         rows = [_row(f"{where}: board[{n}]", row) for n, row in enumerate(given)]
     else:
         rows, hertz = _lines(folder, where, found["lines"], element, hertz, notes)
@@ -178,7 +188,7 @@ def _point(
         "power_factor",
         _PERCENT,
     )
-    volts, amps, watts = (reference.number(key, above=0) for key in _QUANTITIES)
+    volts, amps, watts = (reference.number(key, 0, _MOST[key]) for key in _QUANTITIES)
     # Only their sign counts: volts, amps and watts say the rest.
     signs = [reference.number(key) for key in ("var", "power_factor") if key in reference.values]
     return Point(
@@ -195,11 +205,35 @@ def _point(
 def _row(where: str, found: Any) -> list[float]:
     readings = _Object(where, found)
     return [
-        readings.number("volts", above=0),
-        readings.number("amps", above=0),
-        readings.number("watts"),
-        readings.number("var"),
+        readings.number("volts", 0, _MOST_VOLTS),
+        readings.number("amps", 0, _MOST_AMPS),
+        readings.number("watts", -_MOST_WATTS, _MOST_WATTS),
+        readings.number("var", -_MOST_WATTS, _MOST_WATTS),
     ]
+
+
+def _text_lines(file: Path) -> Iterator[str]:
+    """Lines of a file, whatever is in it; one at a time is kept. Raises InputError."""
+    try:
+        with file.open("rb") as source:
+            for number in range(1, _MOST_LINES + 1):
+                line = source.readline(_LINE_BYTES + 1)
+                if not line:
+                    return
+                if len(line) > _LINE_BYTES:
+                    raise InputError(
+                        f"{file}: line {number} is longer than {_LINE_BYTES} bytes; the board's "
+                        "lines are shorter"
+                    )
+                yield line.decode("utf-8", "replace")
+            if source.read(1):
+                raise InputError(
+                    f"{file}: holds more than {_MOST_LINES} lines; a minute's are enough"
+                )
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read ({reason(error)}); check its permissions"
+        ) from None
 
 
 def _lines(
@@ -213,14 +247,8 @@ def _lines(
         raise InputError(f"{where}: lines is {_excerpt(name)}; it must be the name of a file")
     file = folder / name
     check_file(file, "file of the board's lines")
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(
-            f"{file}: cannot be read ({reason(error)}); check its permissions"
-        ) from None
     rows, frequencies, others = [], [], 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_text_lines(file), 1):
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):

@@ -182,7 +182,7 @@ def save_h5(path, **arrays):
     ("changes", "words"),
     [
         ({"rate_hz": None}, ["has no rate_hz or fs", '"rate_hz" in the .json']),
-        ({"rate_hz": -1.0}, ["rate_hz is -1.0", "above 0"]),
+        ({"rate_hz": -1.0}, ["rate_hz is -1;", "must be 450 to"]),
         ({"rate_hz": 8000.0, "dt": 1e-3}, ["rate_hz says 8000", "dt 1000"]),
         ({"time": np.arange(500) / 4000}, ["rate_hz says 8000", "time 4000"]),
         ({"time": np.arange(500) / 8000 + (np.arange(500) > 99)}, ["times in time jump by 1 s"]),

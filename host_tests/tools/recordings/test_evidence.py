@@ -202,11 +202,11 @@ def test_the_secondary_side(tmp_path):
     assert told.startswith("values are of the transformers' secondary side")
     assert "(i1 200 : 1)" in told
     mapping = {
-        "channels": [{"input": "v1", "column": 1}, {"input": "i1", "column": 2, "scale": 200}]
+        "channels": [{"input": "v1", "column": 1}, {"input": "i1", "column": 2, "scale": 20}]
     }
     before = read(path)
     path.with_suffix(".json").write_text(json.dumps(mapping))
-    np.testing.assert_array_equal(read(path)[1], 200 * before[1])
+    np.testing.assert_array_equal(read(path)[1], 20 * before[1])
 
 
 @pytest.mark.parametrize(
@@ -223,10 +223,11 @@ def test_the_secondary_side(tmp_path):
 )
 def test_units_in_words_and_any_case(tmp_path, units, factors):
     codes = codes_of(N, 2)
-    channels = [("x", units[0], 1.0, 0.0), ("y", units[1], 1.0, 0.0)]
+    channels = [("x", units[0], 0.01, 0.0), ("y", units[1], 0.01, 0.0)]
     path = save_comtrade(tmp_path / "a.cfg", codes, channels=channels, status=0)
     path.write_bytes(path.read_text().encode("utf-8"))
-    np.testing.assert_allclose(read(path)[:2], codes.T * np.array(factors)[:, None], rtol=1e-12)
+    expected = codes.T * 0.01 * np.array(factors)[:, None]
+    np.testing.assert_allclose(read(path)[:2], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("form", ["ASCII", "BINARY", "FLOAT32"])

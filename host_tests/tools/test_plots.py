@@ -51,7 +51,14 @@ def test_a_column_is_as_lit_as_its_time_was(edges: list[int], lit: bool) -> None
     around = np.array([padded[20 * k : 20 * k + 180] for k in range(40)])
     around = np.array([row[row >= 0].mean() for row in around])
     changes, _ = np.histogram(edges, 40, (0, 800))
-    dense = np.array([changes[max(0, k - 4) : k + 5].sum() >= 3 for k in range(40)])
+    dense = np.array(
+        [
+            changes[max(0, k - 4) : k + 5].sum() >= 3
+            and changes[max(0, k - 3) : k + 1].any()
+            and changes[k : k + 4].any()
+            for k in range(40)
+        ]
+    )
     assert found == pytest.approx(np.where(dense, around, alone))
 
 

@@ -652,6 +652,15 @@ def test_points_and_constants_of_two_boards(
         assert status == 2 and err.count("\n") == 1
         assert "e6605838833a7b2c" in err and "e66058388340612b" in err
         assert "--another-board" in err and other.read_bytes() == before
+    # Points without one are of the board whose constants they were read with.
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps({"id": "e6605838833a7b2c"}))
+    files(tmp_path, GOOD)
+    assert command(capsys, points, "--calibration", mine, "--out", other)[0] == 2
+    assert other.read_bytes() == before
+    files(tmp_path, GOOD, constants={"id": "e6605838833a7b2c"})
+    assert command(capsys, points, "--out", other)[0] == 2 and other.read_bytes() == before
+    capsys.readouterr()
     assert command(capsys, points, "--out", other, "--another-board")[0] == 0
     made = json.loads(other.read_text())
     assert (made["id"], made["i2_na"]) == ("e6605838833a7b2c", 151_000_000)

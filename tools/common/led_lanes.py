@@ -21,7 +21,7 @@ COLUMNS = 800
 # lane shows the mean of the columns around.
 _APART, _AROUND = 3, 9
 # What is lit a part of the time is never as pale as what is dark, nor as full as what is lit.
-_PALEST, _FULLEST = 0.2, 0.75
+_PALEST, _FULLEST = 0.3, 0.75
 
 # (start, length, part of that time in which it was lit) of each stretch of which something is
 # known, by rising start.
@@ -50,6 +50,10 @@ def columns(stretches: Stretches, width: float, count: int) -> tuple[Floats, Flo
     changes, _ = np.histogram(starts[1:], edges, weights=np.abs(np.diff(parts)) * is_next)
     around = np.ones(_AROUND)
     is_dense = np.convolve(changes, around, "same") * _APART >= _AROUND
+    # Beyond the last edge it is lit or dark, however close to that.
+    near = np.ones(_APART + 1)
+    is_dense &= np.convolve(changes, near)[:count] > 0
+    is_dense &= np.convolve(changes[::-1], near)[:count][::-1] > 0
     dense_known = np.convolve(known, around, "same")
     dense_lit = np.convolve(lit, around, "same")
     part = np.where(is_dense, _ratio(dense_lit, dense_known), _ratio(lit, known))

@@ -151,10 +151,11 @@ def main(argv: list[str] | None = None) -> int:
     if options.out:
         out = Path(options.out)
         there = read_constants(out, layout) if out.exists() else {}
-        _check_identity(options, options.out, there.get("id"), found.board_id)
+        board_id = in_force.get("id") if found.board_id is None else found.board_id
+        _check_identity(options, options.out, there.get("id"), board_id)
         constants = merged(there, in_force, solution, layout)
-        if found.board_id is not None:
-            constants["id"] = found.board_id
+        if board_id is not None:
+            constants["id"] = board_id
         write_constants(out, constants)
         notes.append(f"written to {out}")
         if constants.get("adc") != in_force.get("adc"):

@@ -94,6 +94,8 @@ def read_points(path: str | Path) -> PointsFile:
     identity = found.values.get("id")
     if identity is not None:
         check_calibration({"id": identity}, layout, path)
+    elif constants is not None:
+        identity = constants.get("id")
     return PointsFile(layout, points, constants, identity, notes)
 
 

@@ -370,7 +370,7 @@ def test_a_capture_changes_nothing_for_the_meter(
         told = rig.run(blocks[:8])
         rig.type(command)
         said.append(told + rig.run(blocks[8:]))
-        rig.lifecycle.end()
+        rig.lifecycle.end("prompt")
         kept.append(rig.assembly.keeper.values())
         assert rig.captures.on is None
     assert kept[0] == kept[1] and min(kept[0][k] for k in (7, 9, 15)) > 0
@@ -599,7 +599,7 @@ def test_ctrl_c_ends_it_with_whole_lines(tmp_path: Path) -> None:
     # It has not come to its end, for nobody reads.
     assert rig.loop.stopped and rig.captures.on
     assert not any("t" in line for line in lines_of(bytes(rig.port.said)))
-    rig.lifecycle.end()
+    rig.lifecycle.end("prompt")
     rig.lifecycle.begin()
     rig.captures.drop()
     assert rig.captures.on is None

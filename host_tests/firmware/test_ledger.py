@@ -1,6 +1,7 @@
 """The budget of the flash, restarts and the counts of changes: against sums of the test's own, and
 in whole firmwares whose operators, mains or programs ask for more than there is."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,7 +18,9 @@ from host_tests.rigs.board_parts import InFolder, Port, Sampler, assembled
 from host_tests.rigs.meter_runs import convert, default_board, split_phase
 from threewire.operation.commands import _TABLE
 from threewire.operation.faults import NAMES as FAULTS
+from threewire.operation.faults import Faults
 from threewire.storage.budget import Budget
+from threewire.storage.keeper import Keeper
 from threewire.storage.ledger import KINDS, Ledger
 
 HZ = 48_000_000
@@ -277,6 +280,68 @@ class Rig:
     def ctrl_c(self) -> None:
         self.run(0.4)
         self.run(0.1, b"\x03", 9)
+
+
+class Meter:
+    """As much of one as the keeper needs: `wh` delivered, and the time."""
+
+    def __init__(self) -> None:
+        self.tick_hz = HZ
+        self.ticks = 0
+        self.lost_frames = 0
+        self.rules = ()
+        self.demand = SimpleNamespace(peak_uw=None)
+        self.reactive = SimpleNamespace(quadrants=())
+        self.delivered = SimpleNamespace(wh=0, residue=0)
+        none = SimpleNamespace(wh=0, residue=0)
+        self.registers = SimpleNamespace(
+            named=lambda: [("delivered", self.delivered)], delivered=self.delivered, received=none
+        )
+        self.estimated = SimpleNamespace(delivered=none, received=none)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("a_day", [12_000, 5000])
+@pytest.mark.parametrize(
+    ("each_s", "what"), [(0.05, "save"), (1.05, "gasp"), (0.05, "both"), (0.5, "fault")]
+)
+def test_a_day_of_them_at_48_kw(a_day: int, each_s: float, what: str) -> None:
+    """What is written, and what a loss of power would cost at any moment."""
+    meter: Any = Meter()
+    faults = Faults()
+    saved = []
+
+    def save(values: list[int]) -> bool:
+        of.open("registers/registers.0", "wb").close()
+        saved.append((meter.ticks, meter.delivered.wh))
+        return True
+
+    of = Ledger(lambda path, mode: SimpleNamespace(close=lambda: None), HZ, a_day)
+    store: Any = SimpleNamespace(save=save, load=lambda: (None, 0, []), problem="")
+    keeper = Keeper(meter, faults, of, store)
+    due = 0.0
+    worst = 0
+    for step in range(1, 86400 * 20):
+        seconds = step / 20
+        meter.ticks = step * (HZ // 20)
+        meter.delivered.wh = int(48_000 * seconds / 3600)
+        if seconds >= due:
+            due += each_s
+            if what in ("gasp", "both"):
+                keeper.gasp()
+            if what == "fault":
+                faults.count("no_voltage")
+            if what in ("save", "both"):
+                with contextlib.suppress(ValueError):
+                    of.check(meter.ticks)
+                    keeper.save()
+        keeper.tick()
+        worst = max(worst, meter.delivered.wh - (saved[-1][1] if saved else 0))
+    assert len(saved) <= 2000 + a_day
+    # Of 48 kW, whose saves are due each 10 s, or as three quarters of the budget allow; a little
+    # more where gasps have taken all that there was.
+    shortest_s = max(10, 86400 / (0.75 * a_day))
+    assert worst <= 48_000 * (shortest_s + 0.1) / 3600 + 1
 
 
 @pytest.fixture

@@ -64,6 +64,21 @@ def long_life(short: bool) -> list[Row]:
     return found
 
 
+def abuse(short: bool) -> list[Row]:
+    """Who asks the board to write or to restart too often, and who wants no trace: the tests."""
+    chosen = {
+        "the flash's budget, whoever asks and whatever mains does": "saves or save or dips or day",
+        "restarts by command: paced, counted, and none forgets it": "restart",
+        "changes, visits to the prompt: counted, and not washed away": "log or prompt or counts",
+        "the lock, with the seal open and closed": "lock",
+    }
+    found = []
+    for what, names in list(chosen.items())[: 1 if short else None]:
+        names = f"({names}) and not day" if short else names
+        found.append(row(what, *_tests("host_tests/firmware/test_ledger.py", names)))
+    return found
+
+
 def _tests(path: str, names: str) -> tuple[int, int]:
     """(how many ran, how many failed) of the tests with these names."""
     with tempfile.TemporaryDirectory(prefix="reliability") as folder:
@@ -166,6 +181,7 @@ PARTS: tuple[Callable[[bool], list[Row]], ...] = (
     power,
     whole_firmware,
     long_life,
+    abuse,
     hostile_input,
     planted,
     emulated,

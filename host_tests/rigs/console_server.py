@@ -27,6 +27,7 @@ class ConsoleServer(TcpPort):
     heard       all bytes that have been typed so far
     at_prompt   MicroPython's prompt: a line end is answered by another prompt.  A Ctrl-C leads
                 there, as on a board; may be set
+    stays       why a Ctrl-C does not lead there; "" if it does.  May be set
     crashes     what commands have raised
     on_heard    called in the server's thread with what has been typed; may be set
     """
@@ -35,6 +36,7 @@ class ConsoleServer(TcpPort):
         super().__init__()
         self.heard = bytearray()
         self.at_prompt = False
+        self.stays = ""
         self.crashes: list[Exception] = []
         self.on_heard: Callable[[bytes], object] = lambda data: None
         self._answers = Commands(operator).answer if operator is not None else None
@@ -110,6 +112,8 @@ class ConsoleServer(TcpPort):
             size = console.at_most
             console.take(data[:size], now_ms)
             data = data[size:]
+            if console.stop and self.stays:
+                console.stay(self.stays)
             while console.step():
                 pass
             if console.stop:

@@ -33,6 +33,7 @@ from tools.common.errors import InputError
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
+from tools.reliability.hostile_input import StandIn
 
 BOARD = boards.DEFAULT
 ROOM = 1 << 20
@@ -584,8 +585,25 @@ def test_what_is_no_prompt(capsys: pytest.CaptureFixture[str]) -> None:
     with ConsoleServer() as deaf:
         status, said, told = run(capsys, deaf.url, "--timeout", "0.6")
         assert (status, said) == (1, "") and "MicroPython's prompt does not come" in error(told)
-        # It has been asked twice.
-        assert deaf.heard.count(b"\x03") == 2
+        # It has been asked twice, and then why.
+        assert deaf.heard.count(b"\x03") == 3
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "locked: connect the board's seal pin to ground and restart",
+        "later: the flash has been written to too often; again in 240 s",
+    ],
+)
+def test_a_board_that_keeps_its_prompt_says_why(
+    capsys: pytest.CaptureFixture[str], why: str
+) -> None:
+    with ConsoleServer(StandIn(sealed=True)) as locked:
+        locked.stays = why
+        status, said, told = run(capsys, locked.url, "--timeout", "0.6")
+        assert (status, said) == (1, "") and error(told).endswith(why) and locked.url in told
+        assert not locked.at_prompt
 
 
 # ---- on the emulated board

@@ -31,6 +31,12 @@ _CHUNK = 1024
 # The firmware takes a Ctrl-C for one after a tenth of a second of silence, of which it knows by
 # looking.
 SILENCE_S = 0.25
+# The firmware's answer to a Ctrl-C that is not to stop it, how long it may take, and how many bytes
+# may come meanwhile.
+_NO = '{"reply":"Ctrl-C",'
+_WHY_S = 2.0
+_LOOK_S = 0.01
+_MOST = 8192
 # Of what a board says, in a message.
 _EXCERPT = 60
 
@@ -202,11 +208,37 @@ class Prompt(contextlib.ExitStack):
                 return
             except TransportError:
                 if is_last:
+                    self._ask_why()
                     raise PortError(
                         f"{self.port}: MicroPython's prompt does not come: is MicroPython on the "
                         "board, or a program that Ctrl-C does not stop? Press its reset button "
                         "and try again"
                     ) from None
+
+    def _ask_why(self) -> None:
+        """Raises PortError with what the firmware has against leaving metering, if it says so."""
+        time.sleep(SILENCE_S)
+        with self._connection():
+            line = self._transport.serial
+            line.reset_input_buffer()
+            line.write(b"\x03")
+            end = time.monotonic() + _WHY_S
+            said = b""
+            while (
+                time.monotonic() < end
+                and len(said) < _MOST
+                and _NO.encode() not in said.rpartition(b"\n")[0]
+            ):
+                waiting = min(line.in_waiting, _MOST - len(said))
+                if waiting:
+                    said += line.read(waiting)
+                else:
+                    time.sleep(_LOOK_S)
+        for text in said.decode(errors="replace").splitlines():
+            if text.startswith(_NO):
+                with contextlib.suppress(ValueError, TypeError):
+                    why = json.loads(text)["error"]
+                    raise PortError(f"{self.port}: the board keeps its prompt to itself: {why}")
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[None]:

@@ -538,6 +538,7 @@ def test_an_open_seal_and_what_it_lets_one_change(uf2: Path, file_system: bytes)
         assert answer["calibration"] == {"v1_nv": gain}
         assert ask(board, "preset delivered 505")["wh"] == 505
         assert "error" in ask(board, "preset delivered 504")
+        assert ask(board, "lock")["locked"] is True
         # In force from the next start, not before; and that with the seal closed.
         assert ask(board, "readings")["elements"][0]["volts"] == pytest.approx(VOLTS, rel=2e-3)
         board.run_until(lambda: board.lit("reverse"), 2.0, "red LED", 0.01)
@@ -558,7 +559,22 @@ def test_an_open_seal_and_what_it_lets_one_change(uf2: Path, file_system: bytes)
         assert ask(board, "seal")["sealed"] is True
         assert ask(board, "calibration")["calibration"]["v1_nv"] == gain
         assert "sealed" in ask(board, "preset delivered 600")["error"]
-        entries = {entry["what"]: entry for entry in ask(board, "log")["entries"]}
+        # Locked: Ctrl-C is answered, and metering goes on.
+        board.run(0.4)
+        have = len(board.lines)
+        board.type("\x03")
+        board.run_until(
+            lambda: any('"reply":"Ctrl-C"' in line.text for line in board.lines[have:]),
+            1.0,
+            "answer to Ctrl-C",
+        )
+        assert any("locked" in line.text for line in board.lines[have:])
+        board.wait_reports(1, 2.0)
+        log = ask(board, "log", 3.0)
+        done = {"calibrate": 1, "preset": 1, "lock": 1, "restart": 1}
+        assert {kind: n for kind, n in log["counts"].items() if n} == done
+        assert [entry["what"] for entry in log["visits"]] == ["restart"]
+        entries = {entry["what"]: entry for entry in log["changes"]}
         calibrated = next(e for what, e in entries.items() if what.startswith("calibrat"))
         assert str(MODULE.NV_PER_COUNT) in json.dumps(calibrated["old"])
         assert str(gain) in json.dumps(calibrated["new"])
@@ -590,7 +606,7 @@ def test_a_commissioning_zero_while_it_meters(uf2: Path, file_system: bytes) -> 
         assert kept.registers[0][0] == 0
         check_leds_at_start(board, kept)
         assert "has been done" in ask(board, "commissioning zero")["error"]
-        entries = {entry["what"]: entry["old"] for entry in ask(board, "log")["entries"]}
+        entries = {entry["what"]: entry["old"] for entry in ask(board, "log")["changes"]}
         assert entries["before commissioning zero"] == entries["commissioning zero"] == was
 
 
@@ -633,7 +649,7 @@ def test_faults_are_counted_once_each_and_kept_until_they_are_cleared(
         board.run(0.1)
         assert counted(ask(board, "faults")["counts"]) == expected
         assert not counted(ask(board, "clear faults")["counts"])
-        assert "clear faults" in json.dumps(ask(board, "log")["entries"])
+        assert "clear faults" in json.dumps(ask(board, "log")["changes"])
         assert not counted(ask(board, "faults")["counts"])
 
 

@@ -19,9 +19,8 @@ from host_tests.rigs.meter_runs import convert, default_board, split_phase
 from threewire.operation.commands import _TABLE
 from threewire.operation.faults import NAMES as FAULTS
 from threewire.operation.faults import Faults
-from threewire.storage.budget import Budget
 from threewire.storage.keeper import Keeper
-from threewire.storage.ledger import KINDS, Ledger
+from threewire.storage.ledger import KINDS, Budget, Ledger
 
 HZ = 48_000_000
 A_DAY = 12_000

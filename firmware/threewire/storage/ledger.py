@@ -6,8 +6,6 @@ the keeper keeps it over restarts.
 
 from micropython import const
 
-from threewire.storage.budget import Budget
-
 # What changes registers or constants, or stops metering; counts that never go back.  In the order
 # of the stored counts: a later firmware may only append.
 KINDS = (
@@ -106,3 +104,33 @@ class Ledger:
         if ticks:
             seconds = ticks // self._tick_hz + 1
             raise ValueError("later: {}; again in {} s".format(what, seconds))
+
+
+class Budget:
+    """So many of something at once, and one more each so often, by the meter's own time.
+
+    most   that can be saved up; there are as many at the start
+    each   ticks that bring one more
+    """
+
+    def __init__(self, most, each):
+        self._each = each
+        self._full = self._ticks_left = most * each
+        self._at = 0
+
+    def left(self, ticks):
+        """How many there are now; less than 0 when more have been spent."""
+        self._ticks_left = min(self._ticks_left + ticks - self._at, self._full)
+        self._at = ticks
+        return self._ticks_left // self._each
+
+    def spend(self, n):
+        self._ticks_left -= n * self._each
+
+    def until(self, ticks, n):
+        """Ticks until there will be n."""
+        return max(0, (n - self.left(ticks)) * self._each)
+
+    def restore(self, left):
+        """There were so many when the board ended; what has been spent since is on top."""
+        self._ticks_left -= self._full - min(left * self._each, self._full)

@@ -273,8 +273,10 @@ def test_clipping_is_reported(tmp_path):
     loud = sine_house(amps=(250.0, 30.0))
     done = run(save(tmp_path / "loud.npz", **loud), "--json")
     assert done.returncode == 0
-    assert "i1" in done.stderr and len(done.stderr.splitlines()) == 1
-    assert json.loads(done.stdout)["faults"]["clipped"]["i1"] > 0
+    before, after = done.stderr.splitlines()
+    assert "i1 has 250 amperes rms in its first second" in before
+    assert after.endswith("beyond the front end's range: i1 13120 times")
+    assert json.loads(done.stdout)["faults"]["clipped"] == {"i1": 13120}
 
 
 def test_text_report_and_plot(house, tmp_path):

@@ -405,6 +405,19 @@ def test_every_visit_to_the_prompt_is_counted_and_logged(start: Any) -> None:
     assert b'"prompt": 3' in line and line.count(b'"what":"prompt"') == 3
 
 
+def test_a_flash_that_is_worn_gives_the_prompt_with_the_seal_open_alone(start: Any) -> None:
+    rig = start()
+    rig.parts.ledger._wear.spend(1800)
+    rig.ctrl_c()
+    rig.run(0.5)
+    assert b"later: the flash" in rig.answers("Ctrl-C")[-1] and not rig.prompts
+    rig._sealed = False
+    rig.begin()
+    rig.parts.ledger._wear.spend(2000)
+    rig.ctrl_c()
+    assert rig.prompts == 1
+
+
 def test_the_lock_holds_while_the_seal_is_closed(start: Any) -> None:
     rig = start(sealed=False)
     rig.run(1)

@@ -31,8 +31,8 @@ _CHUNK = 1024
 # The firmware takes a Ctrl-C for one after a tenth of a second of silence, of which it knows by
 # looking.
 SILENCE_S = 0.25
-# The firmware's answer to a Ctrl-C that is not to stop it, how long it may take, and how many bytes
-# may come meanwhile.
+# The firmware's answer to a Ctrl-C that is not to stop it, how long it may take, and how many
+# bytes may come meanwhile.
 _NO = '{"reply":"Ctrl-C",'
 _WHY_S = 2.0
 _LOOK_S = 0.01

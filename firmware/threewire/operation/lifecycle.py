@@ -85,7 +85,9 @@ class Lifecycle:
 
     def stays(self):
         """Why metering does not stop for Ctrl-C now; "" if it does."""
-        if self._sealed and self._keeper.is_locked:
+        if not self._sealed:
+            return ""
+        if self._keeper.is_locked:
             return "locked: connect the board's seal pin to ground and restart"
         try:
             self._ledger.check(self._meter.ticks)

@@ -6,11 +6,11 @@ copied.  Registers, calibration and log are never touched.
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from msgspec.json import encode
 
 from threewire.chip.chips import CHIPS
 from tools import image
@@ -18,6 +18,7 @@ from tools.cable import console as board_console
 from tools.cable import port as board_port
 from tools.cable.port import Whereabouts
 from tools.cable.prompt import ASIDE, Found, Prompt, folders_of
+from tools.cable.shapes import Telemetry
 from tools.common import boards, command
 from tools.common.command import say
 from tools.common.errors import InputError
@@ -114,7 +115,7 @@ def _kept(
             yield path, new
 
 
-def flash(board: str | None, port: str | None, timeout: float) -> dict[str, Any]:
+def flash(board: str | None, port: str | None, timeout: float) -> Telemetry:
     """Flashes a board; returns its first line of telemetry.
 
     board  board file's name; None: the one that the firmware on the board says it is
@@ -177,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
 def _flash_and_show(options: argparse.Namespace) -> None:
     report = flash(options.board, options.port, options.timeout)
     say("the board meters; its first line:")
-    print(json.dumps(report))
+    print(encode(report).decode())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from host_tests.rigs.meter_runs import BOARD, Run, convert, split_phase
 from threewire.operation.faults import Faults
 from threewire.operation.report import Report as Snapshot
 from threewire.operation.telemetry import pieces
+from tools.cable import door
+from tools.cable.door import Misfit
+from tools.cable.shapes import Telemetry
 from tools.common import boards
 from tools.monitor.report import Report, from_line
 
@@ -52,7 +55,15 @@ def line(**options: Any) -> dict[str, Any]:
 
 def report(**options: Any) -> Report:
     """One of them, checked."""
-    return from_line(line(**options))
+    return report_of(line(**options))
+
+
+def report_of(said: dict[str, Any]) -> Report:
+    """What comes of such JSON at the door. Raises Misfit."""
+    found = door.read(json.dumps(said).encode())
+    if not isinstance(found, Telemetry):
+        raise Misfit(f"no line of telemetry: {said!r:.80}")
+    return from_line(found)
 
 
 def with_doctor(of: Report, service: str, findings: Any) -> Report:

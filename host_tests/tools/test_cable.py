@@ -18,12 +18,16 @@ from typing import Any
 
 import pytest
 from mpremote.transport_serial import SerialTransport
+from msgspec import Struct
 
 from host_tests.rigs.console_server import ConsoleServer
+from host_tests.rigs.telemetry_lines import telemetry
 from tools.cable import port as board_port
 from tools.cable.console import BoardConsole
+from tools.cable.door import Answer
 from tools.cable.port import Whereabouts
 from tools.cable.prompt import Prompt
+from tools.cable.shapes import SafeMode, Seal
 from tools.common import command
 from tools.common.errors import EngineFailed, InputError, PortError, Refused
 from tools.emulate import cli as emulate
@@ -239,8 +243,8 @@ def test_a_board_that_says_nothing_more() -> None:
 def test_a_consoles_board_that_is_pulled_out() -> None:
     for board_end in ("read", "send"):
         with line() as (board, port), BoardConsole(port, 2) as console:
-            os.write(board, b'x\n{"t":1}\n')
-            assert console.poll() == {"t": 1}
+            os.write(board, b'x\n{"safe_mode":true}\n')
+            assert console.poll() == SafeMode(True)
             os.close(board)
             with pytest.raises(PortError, match="the connection is gone"):
                 if board_end == "read":
@@ -252,47 +256,53 @@ def test_a_consoles_board_that_is_pulled_out() -> None:
 # ---- the console
 
 
+def console_reply(console: BoardConsole) -> str:
+    """The next answer's command."""
+    while (told := console.poll()) is None:
+        pass
+    assert isinstance(told, Answer)
+    return told.reply
+
+
 def test_noise_is_dropped_and_counted() -> None:
     with ConsoleServer() as board, BoardConsole(board.url, 1) as console:
         board.wait_client()
         # The first may be the end of a line.
         board.say(b'"watts":5}\r\n')
         board.say(b"\xff\xfe\r\n[1]\r\n5\r\nnull\r\n\r\n" + b"[" * 100_000 + b"\r\n")
-        board.say(b'{"a":1}\n{"b"')
-        board.say(b":2}\r\n")
-        lines = []
-        while len(lines) < 2:
-            told = console.poll()
-            lines += [told] if told else []
-        assert lines == [{"a": 1}, {"b": 2}] and console.noise == 5
+        board.say(b'{"reply":"a"}\n{"reply"')
+        board.say(b':"b"}\r\n')
+        assert [console_reply(console) for _ in range(2)] == ["a", "b"] and console.noise == 5
         # Without end: not kept.
         for _ in range(40):
             board.say(b"x" * 4096)
             console.poll()
-        board.say(b'\n{"c":3}\n')
-        while (told := console.poll()) is None:
-            pass
-        assert told == {"c": 3} and console.noise >= 6
+        board.say(b'\n{"reply":"c"}\n')
+        assert console_reply(console) == "c" and console.noise >= 6
+
+
+class Late(Struct):
+    late: int
 
 
 def test_answers_are_told_from_each_other() -> None:
     with ConsoleServer(StandIn(sealed=True)) as board, BoardConsole(board.url, 2) as console:
         board.wait_client()
         # What somebody may have typed there is ended first.
-        assert console.ask("version")["version"] == "1.2.3"
-        board.say('{"t":1.0}')
-        assert console.ask("seal") == {"reply": "seal", "sealed": True}
+        assert console.ask("version", dict[str, str])["version"] == "1.2.3"
+        board.say(telemetry()[0])
+        assert console.ask("seal", Seal) == Seal(True)
         with pytest.raises(Refused, match=r"^sealed: connect"):
-            console.ask("preset delivered 5")
+            console.ask("preset delivered 5", Seal)
         # In the first 40 of its bytes, in which quotes may be escaped.
         for unknown in ("sea", "sealed", "sea " + "x" * 60, 'sea "it\'s" ' + "x" * 60):
             with pytest.raises(Refused, match="unknown; see help"):
-                console.ask(unknown)
+                console.ask(unknown, Seal)
         board.say('{"reply":"version"}')
         board.say('{"reply":"seal","late":1}')
-        assert console.reply("seal x")["late"] == 1
+        assert console.reply("seal x", Late).late == 1
         with pytest.raises(PortError, match="no answer to 'registers' within 2 s"):
-            console.reply("registers")
+            console.reply("registers", Seal)
         assert board.crashes == []
 
 
@@ -302,28 +312,28 @@ def test_an_error_of_another_line_is_not_the_commands() -> None:
         for typed in (b"sea", b"preset delivered 5", b"calibration x"):
             # What somebody has left there is ended, answered, and no answer to this.
             console._serial.write(typed)
-            assert console.ask("seal") == {"reply": "seal", "sealed": True}
+            assert console.ask("seal", Seal).sealed
         board.say('{"reply":5,"error":"of something else"}')
-        assert console.ask("seal")["sealed"]
+        assert console.ask("seal", Seal).sealed
         # One without a name is about the last line.
         board.say('{"reply":"","error":"lines refused; wait for each answer"}')
         with pytest.raises(Refused, match="lines refused"):
-            console.reply("seal")
+            console.reply("seal", Seal)
 
 
 def test_reports_and_what_comes_in_their_place() -> None:
     with ConsoleServer() as board, BoardConsole(board.url, 0.5) as console:
         board.wait_client()
-        for text in ('{"reply":"seal"}', '{"t":1}', '{"t":1,"elements":[]}'):
+        for text in ('{"reply":"seal"}', '{"t":1}', '{"t":1,"elements":[]}', telemetry()[0]):
             board.say(text)
-        assert console.report() == {"t": 1, "elements": []}
+        assert console.report().t == json.loads(telemetry()[0])["t"]
         with pytest.raises(PortError, match=r"no telemetry within 0\.5 s: is Threewire on"):
             console.report()
         board.say(json.dumps({"safe_mode": True, "restarts_in_a_row": 5}))
         with pytest.raises(PortError, match="in safe mode after crashes"):
             console.report()
         board.say(b"Traceback\r\n>>> ")
-        for what in (console.report, lambda: console.ask("seal")):
+        for what in (console.report, lambda: console.ask("seal", Seal)):
             with pytest.raises(PortError, match="at MicroPython's prompt, no meter runs there"):
                 what()
 

@@ -31,6 +31,7 @@ from threewire.metering.readings import Reading
 from threewire.operation import console
 from threewire.storage.record import CALIBRATION
 from threewire.storage.store import Store, made_for
+from tools.cable.shapes import Telemetry
 from tools.calibrate import board as calibrate_board
 from tools.calibrate import cli as calibrate
 from tools.calibrate.board import command_for
@@ -877,9 +878,9 @@ def test_the_register_is_watched(
     seen: list[float] = []
     line = calibrate_board.Board.line
 
-    def spied(self: Any) -> dict[str, Any]:
+    def spied(self: Any) -> Telemetry:
         report = line(self)
-        seen.append(report["t"])
+        seen.append(report.t)
         return report
 
     def wh() -> str:

@@ -2,16 +2,21 @@
 what it keeps, replayed.  At the end the emulated board.
 """
 
+import gc
+import itertools
 import json
 import math
 import os
 import resource
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from msgspec import Struct
 
 from host_tests.conftest import need_engine
 from host_tests.rigs import capture_board as bench_capture
@@ -25,20 +30,35 @@ from threewire.metering.calibration import from_dict, nominal
 from threewire.metering.layout import Layout
 from threewire.metering.meter import Meter
 from threewire.storage import record
-from tools import capture, image
+from tools import image
 from tools.cable.console import BoardConsole
+from tools.cable.door import Line
+from tools.cable.shapes import Announced, Captured
+from tools.cable.shapes import Codes as CodesLine
+from tools.capture import cli as capture
+from tools.capture.file import CaptureFile
+from tools.capture.receive import receive
 from tools.common import boards
-from tools.common.errors import InputError
+from tools.common.errors import InputError, PortError
 from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
 from tools.engines import child
 from tools.replay import cli as replay
+from tools.replay.report import as_json, as_text
 
 BOARD = boards.DEFAULT
 # Of package.json, which mip reads; the firmware has its own.
 VERSION = json.loads((boards.ROOT / "package.json").read_text(encoding="utf-8"))["version"]
+
+
+class Faults(Struct):
+    """The answer to `faults`."""
+
+    counts: dict[str, int]
+
+
 Refill = Callable[[], tuple[Codes, int] | int | None]
 
 
@@ -396,10 +416,10 @@ def test_ctrl_c(
     polls = 0
     poll = BoardConsole.poll
 
-    def interrupted(console: BoardConsole) -> dict[str, Any] | None:
+    def interrupted(console: BoardConsole) -> Line | None:
         nonlocal polls
         line = poll(console)
-        polls += line is not None and "codes" in line
+        polls += isinstance(line, CodesLine)
         if polls == 3:
             raise KeyboardInterrupt
         return line
@@ -419,6 +439,190 @@ def test_boards_that_are_no_meter(out: Path, capsys: pytest.CaptureFixture[str])
         prompt.at_prompt = True
         line = failed(capsys, prompt.url, out)
         assert "is at MicroPython's prompt" in line
+
+
+# ---- a board that lies
+
+
+def spoiling(old: bytes, new: bytes) -> Callable[[bytes], Iterator[bytes]]:
+    """A board that says something else in the place of this."""
+
+    def spoil(line: bytes) -> Iterator[bytes]:
+        yield line.replace(old, new)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b'"board": "feather_rp2040"', b'"board": "../../evil"', "`$.board`"),
+        (b'"board": "feather_rp2040"', b'"board": "/tmp/evil"', "`$.board`"),
+        (b'"board": "feather_rp2040"', b'"board": "unheard_of"', "'unheard_of' is unknown"),
+        (b'"frames": 5000', b'"frames": 5001', "announces 5001 frames; 0.5 s of it are 5000"),
+        (b'"frames": 5000', b'"frames": 1' + b"0" * 400, "`$.frames`"),
+        (b'"frames": 5000', b'"frames": "many"', "`$.frames`"),
+        (b'"frames": 5000', b'"frame": 5000', "missing required field `frames`"),
+        (b'"tick_hz": 48000000', b'"tick_hz": 0', "`$.tick_hz`"),
+        (b'"tick_hz": 48000000', b'"tick_hz": 480000', "has 100 frames a second; expected 450"),
+        (b'"slots": [', b'"slots": ["x",', "`$.slots`"),
+        (b'"v2"', b'"v3"', "the board's slots are "),
+        (b'"calibration": {', b'"calibration": {"x": {"y": {}},', "`$.calibration"),
+        (b'"version"', b'"version": "\\u001b[2J", "v"', "`$.version`"),
+    ],
+)
+def test_a_header_that_lies(
+    tmp_path: Path,
+    out: Path,
+    capsys: pytest.CaptureFixture[str],
+    old: bytes,
+    new: bytes,
+    says: str,
+) -> None:
+    layout = boards.load(BOARD)
+    with BoardOverTcp(tmp_path, layout, Endless(layout), spoiling(old, new)) as board:
+        line = failed(capsys, board.url, out)
+        # It has been told to stop.
+        board.server.wait(lambda: not board.board.captures.on)
+    assert says in line and line.startswith(board.url)
+
+
+def test_a_boards_name_leads_nowhere_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the default file's name it is a part."""
+    monkeypatch.setattr(boards, "ROOT", tmp_path / "project")
+    layout = boards.load(BOARD)
+    spoil = spoiling(b'"board": "feather_rp2040"', b'"board": "../../../evil"')
+    with BoardOverTcp(tmp_path, layout, Endless(layout), spoil) as board:
+        assert run(capsys, board.url, None, "--engine", "cpython")[0] == 1
+    assert not [path for path in tmp_path.rglob("*") if "evil" in path.name]
+
+
+@pytest.mark.parametrize("key", ["delivered_wh", "received_wh"])
+def test_a_printed_energy_that_lies_is_not_called_identical(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    """By one in its last digit, while the exact registers are right."""
+    layout = boards.load(BOARD)
+
+    def spoil(line: bytes) -> Iterator[bytes]:
+        if line.startswith(b'{"captured"'):
+            said = json.loads(line)
+            said[key] = said[key][:-1] + str((int(said[key][-1]) + 1) % 10)
+            line = json.dumps(said, separators=(",", ":")).encode()
+        yield line
+
+    with BoardOverTcp(tmp_path, layout, Endless(layout), spoil) as board:
+        status, said, told = run(capsys, board.url, out, "--engine", "cpython")
+    assert status == 1 and "identical" not in said
+    assert "the replay comes to another energy than the board" in told.splitlines()[-1]
+    done = replay.replay(out, engine="cpython")
+    assert done.is_identical is False and "ANOTHER ENERGY" in as_text(done)
+    assert as_json(done)["captured"]["identical"] is False
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        (b'{"captured":5000,"lost":0}', "no frames came for 1 s after 5000 of 5000"),
+        (b'{"captured":"5000"}', "a capture's end does not fit"),
+    ],
+)
+def test_an_end_that_does_not_fit(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str], end: bytes, says: str
+) -> None:
+    layout = boards.load(BOARD)
+
+    def spoil(line: bytes) -> Iterator[bytes]:
+        if line.startswith(b'{"captured"'):
+            yield end
+        elif not line.startswith(b'{"t"'):
+            yield line
+
+    with BoardOverTcp(tmp_path, layout, Endless(layout), spoil) as board:
+        line = failed(capsys, board.url, out, "--timeout", "1")
+    assert says in line and "nothing is kept" in line
+
+
+class Played:
+    """In a console's place: lines as they are made, each so many seconds after the last."""
+
+    port, timeout, misfit = "there", 10.0, ""
+
+    def __init__(self, lines: Iterator[Line], every_s: float, monkeypatch: Any) -> None:
+        self._lines, self._every_s = lines, every_s
+        self.now = 0.0
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+
+    def poll(self) -> Line | None:
+        self.now += self._every_s
+        return next(self._lines, None)
+
+
+def announced(frames: int, slots: int = 4, ticks: int = 4800) -> Announced:
+    names = list(boards.load(BOARD).slots)[:slots]
+    return Announced(frames, BOARD, "1" * 16, "1", names, 48_000_000, ticks, {})
+
+
+def made(lines: int, frames: int = 500, spans: int = 1, seed: int = 1) -> Iterator[Line]:
+    """Lines of codes, all noise."""
+    draw = np.random.default_rng(seed)
+    for k in range(lines):
+        text = bench_capture.text_of(draw.integers(0, 4096, 4 * frames).tolist())
+        each = [(frames // spans, 4800 + (k + n) % 2) for n in range(spans)]
+        yield CodesLine(text, k * frames, each, zlib.crc32(text.encode()))
+
+
+@pytest.mark.parametrize("every_s", [9.0, 0.05])
+def test_a_capture_that_does_not_end(
+    out: Path, monkeypatch: pytest.MonkeyPatch, every_s: float
+) -> None:
+    """A frame a line, each of which comes in time; and lines that have none."""
+    frames = 1 if every_s == 9.0 else 0
+    empty = CodesLine("", 0, [], 0)
+    lines = made(10**9, 1) if frames else itertools.repeat(empty)
+    played = Played(lines, every_s, monkeypatch)
+    header = announced(20_000)
+    refused = pytest.raises(PortError, match=r"of 20000 frames came within 204 s")
+    with out.open("wb") as opened, CaptureFile(opened, header) as file, refused:
+        receive(cast(Any, played), header, file)
+    # Twice its two seconds, and twenty times ten.
+    assert 204 <= played.now < 215
+
+
+def test_more_frames_than_were_announced(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Played(made(10**9), 0.05, monkeypatch)
+    header = announced(2000)
+    refused = pytest.raises(PortError, match="more frames came than the 2000 that")
+    with out.open("wb") as opened, CaptureFile(opened, header) as file, refused:
+        receive(cast(Any, played), header, file)
+
+
+def peak_of(out: Path, lines: int, monkeypatch: pytest.MonkeyPatch, spans: int = 1) -> int:
+    """The most memory in bytes that receiving so many lines of 500 frames takes."""
+    header = announced(500 * lines)
+    end = Captured(500 * lines, 0, "1.0", "0.0", [("1", "0")] * 6)
+    played = Played(itertools.chain(made(lines, spans=spans), [end]), 0.001, monkeypatch)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        with out.open("wb") as opened, CaptureFile(opened, header) as file:
+            file.end(receive(cast(Any, played), header, file))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_go_with_the_length_of_a_capture(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peak_of(out, 2, monkeypatch)  # what is made once
+    peaks = [peak_of(out, lines, monkeypatch) for lines in (10, 110)]
+    # A hundred lines more are 400 kB of codes.
+    assert peaks[1] < peaks[0] + 30_000 and peaks[1] < 1_500_000, peaks
+    with np.load(out) as kept:
+        assert kept["codes"].shape == (55_000, 4)
 
 
 # ---- what may be given
@@ -481,23 +685,17 @@ def test_an_engine_that_is_not_there_leaves_the_capture(
 def test_a_disk_that_is_full(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files may not grow beyond 4000 bytes here, which the codes of half a second do."""
+    """Files may not grow beyond 66 000 bytes here, which the codes of four seconds do; what is
+    tried before is less."""
     layout = boards.load(BOARD)
-    saved = capture.save
-
-    def save(captured: capture.Captured, path: Path) -> None:
+    out.write_bytes(b"what was there")
+    with BoardOverTcp(tmp_path, layout, Endless(layout)) as board:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (66_000, hard))
         try:
-            saved(captured, path)
+            line = failed(capsys, board.url, out, "--seconds", "4", status=2)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    out.write_bytes(b"what was there")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(capture, "save", save)
-        with BoardOverTcp(tmp_path, layout, Endless(layout)) as board:
-            line = failed(capsys, board.url, out, status=2)
     assert line.startswith(f"{out}: cannot be written (file too large)")
     assert out.read_bytes() == b"what was there"
 
@@ -599,7 +797,7 @@ def test_two_seconds_on_the_board(
         # Nothing was lost over it, and metering goes on.
         port.on_board(lambda board: board.wait_reports(1, 3.0))
         with BoardConsole(port.url, 120) as console:
-            assert not any(console.ask("faults")["counts"].values())
+            assert not any(console.ask("faults", Faults).counts.values())
         lines = port.on_board(lambda board: [line.text for line in board.lines])
         last = [json.loads(text) for text in lines if text.startswith('{"t"')][-1]
         assert last["faults"]["lost_frames"] == 0

@@ -190,8 +190,9 @@ def test_said_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A folder that cannot be written in, by whatever command."""
-    from tools import bench, capture, demo
+    from tools import bench, demo
     from tools.accuracy import cli as accuracy
+    from tools.capture import cli as capture
     from tools.reliability import cli as reliability
 
     def work(*arguments: object, **options: object) -> None:

@@ -1,21 +1,26 @@
 """The firmware's console from the host's side: telemetry in, commands out.
 
-Flow: board port -> BOARD CONSOLE -> monitor, capture, calibrate.  The board writes lines of JSON:
-one of telemetry a second, {"t": …}, and answers, {"reply": …}.  All else is noise and dropped.
+Flow: board port -> BOARD CONSOLE (each line through the door) -> monitor, capture, calibrate.  The
+board writes lines of JSON: one of telemetry a second, {"t": …}, and answers, {"reply": …}.  All
+else is noise and dropped.  Whatever comes, no more than one line and one read is kept.
 """
 
 import contextlib
-import json
 import time
 from collections import deque
-from typing import Any
+from typing import Any, TypeVar
 
 import serial
 
 from threewire.operation.console import shown
+from tools.cable import door
 from tools.cable import port as board_port
+from tools.cable.door import Answer, Line, Misfit
 from tools.cable.port import Whereabouts
+from tools.cable.shapes import SafeMode, Telemetry
 from tools.common.errors import PortError, Refused
+
+T = TypeVar("T")
 
 # How long to wait for a board's answer; it takes one some 50 ms, and a start five seconds.
 TIMEOUT_S = 15.0
@@ -42,6 +47,8 @@ class BoardConsole(contextlib.ExitStack):
     timeout  seconds to wait for an answer or for a report
 
     noise    lines dropped so far
+    misfit   of the last of them that was of a kind of ours: in what it did not fit; "" before one
+    size     bytes that have come
 
     Whatever it does raises PortError when the board is gone or does not answer in time.
     """
@@ -51,18 +58,22 @@ class BoardConsole(contextlib.ExitStack):
         self.port = port
         self.timeout = timeout
         self.noise = 0
+        self.misfit = ""
+        self.size = 0
         self._transport = board_port.open_port(port)
         self.callback(board_port.close_port, self._transport)
         self._serial: Any = self._transport.serial
         self._serial.timeout = _READ_S
+        # A board that does not read must not hold us.
+        self._serial.write_timeout = timeout
         self._rest = bytearray()
-        self._lines: deque[dict[str, Any]] = deque()
+        self._lines: deque[Line] = deque()
         # What came first may be the end of a line.
         self._is_first = True
 
     # ---- lines
 
-    def poll(self) -> dict[str, Any] | None:
+    def poll(self) -> Line | None:
         """The next line, if there is one within 50 ms."""
         if not self._lines:
             self._read()
@@ -74,6 +85,7 @@ class BoardConsole(contextlib.ExitStack):
         except (serial.SerialException, OSError, TypeError) as problem:
             # TypeError: pyserial's own, where the port has been closed under it.
             raise PortError(f"{self.port}: {board_port.told(problem)}") from None
+        self.size += len(data)
         self._rest += data
         *lines, self._rest = self._rest.split(b"\n")
         for line in lines:
@@ -87,21 +99,23 @@ class BoardConsole(contextlib.ExitStack):
         line = line.strip()
         if not line:
             return
+        found = None
         try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, dict):
+            found = door.read(line)
+        except Misfit as problem:
+            self.misfit = str(problem)
+        if found is not None:
             self._lines.append(found)
         elif not is_first:
             self.noise += 1
 
     # ---- what is asked for
 
-    def ask(self, command: str) -> dict[str, Any]:
-        """The answer to a command; lines that come before it are dropped. Raises Refused."""
+    def ask(self, command: str, shape: type[T]) -> T:
+        """The answer to a command, of this shape; lines that come before it are dropped. Raises
+        Refused."""
         self.send(command)
-        return self.reply(command)
+        return self.reply(command, shape)
 
     def send(self, command: str) -> None:
         """Types a command."""
@@ -111,34 +125,39 @@ class BoardConsole(contextlib.ExitStack):
         except (serial.SerialException, OSError) as problem:
             raise PortError(f"{self.port}: {board_port.told(problem)}") from None
 
-    def reply(self, command: str) -> dict[str, Any]:
+    def reply(self, command: str, shape: type[T]) -> T:
         """The answer to the command that has been sent. Raises Refused."""
+        name = command.split()[0]
         end = time.monotonic() + self.timeout
         while time.monotonic() < end:
             line = self.poll()
-            if line is not None and _is_about(line.get("reply"), command):
-                if "error" in line:
-                    raise Refused(str(line["error"]))
-                return line
+            if isinstance(line, Answer) and _is_about(line.reply, command):
+                if line.error is not None:
+                    raise Refused(line.error)
+                try:
+                    return door.decode(line.line, shape, f"the board's answer to `{name}`")
+                except Misfit as problem:
+                    raise PortError(
+                        f"{self.port}: {problem}: is its firmware of this release? (`make flash`)"
+                    ) from None
             self.check_prompt()
-        raise PortError(f"{self.port}: no answer to {command.split()[0]!r} {self._waited()}")
+        raise PortError(f"{self.port}: no answer to {name!r} {self.waited()}")
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Telemetry:
         """The next line of telemetry."""
         end = time.monotonic() + self.timeout
         while time.monotonic() < end:
             line = self.poll()
-            if line is not None:
-                if line.get("safe_mode"):
-                    raise PortError(f"{self.port}: {SAFE_MODE_TEXT}")
-                if "t" in line and "elements" in line:
-                    return line
+            if isinstance(line, SafeMode):
+                raise PortError(f"{self.port}: {SAFE_MODE_TEXT}")
+            if isinstance(line, Telemetry):
+                return line
             self.check_prompt()
         raise self.no_telemetry()
 
     def no_telemetry(self) -> PortError:
         """What is to be raised where a report has been waited for in vain."""
-        return PortError(f"{self.port}: no telemetry {self._waited()}")
+        return PortError(f"{self.port}: no telemetry {self.waited()}")
 
     def check_prompt(self) -> None:
         """Raises PortError when what came last is MicroPython's prompt."""
@@ -148,21 +167,23 @@ class BoardConsole(contextlib.ExitStack):
                 "it (`make flash BOARD=…`), or start it again by Ctrl-D in a terminal"
             )
 
-    def _waited(self) -> str:
-        return f"within {self.timeout:g} s: is Threewire on the board? (`make flash BOARD=…`)"
+    def waited(self) -> str:
+        """How long, and what may be wrong where that was in vain."""
+        found = f"within {self.timeout:g} s: is Threewire on the board? (`make flash BOARD=…`)"
+        if self.misfit:
+            found += f" {self.noise} lines were dropped; the last of ours: {self.misfit}"
+        return found
 
 
-def _is_about(name: Any, command: str) -> bool:
+def _is_about(name: str, command: str) -> bool:
     """Whether an answer of this name is to the command: the firmware gives the name of a command
     that it knows, the beginning of a line that it does not know, and none where it tells of the
     last line that came.
     """
-    if not isinstance(name, str):
-        return False
     return (command + " ").startswith(name + " ") or name in ("", shown(command.encode()))
 
 
-def started(where: Whereabouts, timeout: float) -> tuple[BoardConsole, dict[str, Any]]:
+def started(where: Whereabouts, timeout: float) -> tuple[BoardConsole, Telemetry]:
     """The console of a board that starts, which takes its port away for a moment, and its first
     line of telemetry. Raises PortError after `timeout` seconds.
     """

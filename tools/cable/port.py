@@ -20,6 +20,11 @@ from tools.common.errors import InputError, PortError
 
 # Of a board with a serial chip, such as an ESP32's; USB takes no notice.
 BAUD = 115200
+# All that is asked of a board at a time has an end: so many times what an answer may take, beside
+# what it takes by itself.
+IN_ALL = 20
+# Of what a library says of a failure, which may hold all that a board has said.
+_LAST = 200
 
 
 def boards_there() -> list[tuple[str, str]]:
@@ -131,7 +136,7 @@ def _is_serial(port: str) -> bool:
 
 def told(problem: Exception) -> str:
     """A serial line's failure in the words of a PortError."""
-    return f"the connection is gone ({problem}); is the board still plugged in?"
+    return f"the connection is gone ({str(problem)[:_LAST]}); is the board still plugged in?"
 
 
 def add_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:

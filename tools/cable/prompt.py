@@ -8,9 +8,9 @@ before leaves the firmware that was there; within that second it can leave a mix
 import contextlib
 import hashlib
 import io
-import json
 import math
 import os
+import re
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,11 @@ from typing import Any
 
 from mpremote.transport import TransportError, TransportExecError
 
+from tools.cable import door
 from tools.cable import port as board_port
+from tools.cable.bounds import Bounds
+from tools.cable.door import Answer, Misfit
+from tools.cable.shapes import Probed
 from tools.common.command import say
 from tools.common.errors import InputError, PortError
 
@@ -31,14 +35,18 @@ _CHUNK = 1024
 # The firmware takes a Ctrl-C for one after a tenth of a second of silence, of which it knows by
 # looking.
 SILENCE_S = 0.25
-# The firmware's answer to a Ctrl-C that is not to stop it, how long it may take, and how many
-# bytes may come meanwhile.
-_NO = '{"reply":"Ctrl-C",'
+# What the firmware's answer is about to a Ctrl-C that is not to stop it, how long that may take,
+# and how many bytes may come meanwhile.
+_CTRL_C = "Ctrl-C"
 _WHY_S = 2.0
 _LOOK_S = 0.01
 _MOST = 8192
-# Of what a board says, in a message.
-_EXCERPT = 60
+# Of what a board says, in a message: what is not JSON, and the last line of a traceback.
+_EXCERPT, _LAST = 60, 200
+# What there is to put a board back when something has failed, in times of what it may be silent.
+_AFTER = 2
+# A board file's name, else there is none.
+_NAME = re.compile("[A-Za-z0-9_]*")
 
 # Run at the board's prompt.  What it hashes is what is ours, or would be imported in its place.
 _PROBE = """
@@ -164,9 +172,9 @@ class Prompt(contextlib.ExitStack):
     Use it as a context manager.
 
     port     as pyserial takes it
-    timeout  seconds that the board may be silent
+    timeout  seconds that the board may be silent; it has 20 times as many in all
 
-    Raises PortError when the board is gone or does not answer.
+    Raises PortError when the board is gone, does not answer or does not end.
     """
 
     def __init__(self, port: str, timeout: float) -> None:
@@ -177,7 +185,8 @@ class Prompt(contextlib.ExitStack):
         self.callback(board_port.close_port, self._transport)
         # mpremote would wait for ever for some of a board's answers.
         line: Any = self._transport.serial
-        line.timeout = timeout
+        line.timeout = line.write_timeout = timeout
+        self._bounds = Bounds(port, line, board_port.IN_ALL * timeout)
         self._be_patient(self._transport)
         try:
             self._enter()
@@ -220,30 +229,28 @@ class Prompt(contextlib.ExitStack):
         time.sleep(SILENCE_S)
         with self._connection():
             line = self._transport.serial
-            line.reset_input_buffer()
             line.write(b"\x03")
             end = time.monotonic() + _WHY_S
             said = b""
-            while (
-                time.monotonic() < end
-                and len(said) < _MOST
-                and _NO.encode() not in said.rpartition(b"\n")[0]
-            ):
+            while time.monotonic() < end and len(said) < _MOST:
                 waiting = min(line.in_waiting, _MOST - len(said))
                 if waiting:
                     said += line.read(waiting)
                 else:
                     time.sleep(_LOOK_S)
-        for text in said.decode(errors="replace").splitlines():
-            if text.startswith(_NO):
-                with contextlib.suppress(ValueError, TypeError):
-                    why = json.loads(text)["error"]
-                    raise PortError(f"{self.port}: the board keeps its prompt to itself: {why}")
+                for whole in said.split(b"\n")[:-1]:
+                    with contextlib.suppress(Misfit):
+                        found = door.read(whole)
+                        if isinstance(found, Answer) and found.reply == _CTRL_C and found.error:
+                            raise PortError(
+                                f"{self.port}: the board keeps its prompt to itself: {found.error}"
+                            )
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[None]:
         try:
             # mpremote prints what it did not understand.
+            self._bounds.begin()
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
         except OSError as problem:
@@ -256,10 +263,11 @@ class Prompt(contextlib.ExitStack):
             with self._connection():
                 yield
         except TransportExecError as problem:
-            last = problem.error_output.strip().splitlines()[-1:]
-            raise PortError(f"{self.port}: the board says: {' '.join(last)}") from None
-        except (TransportError, struct.error) as problem:
-            # struct.error: mpremote's own, where an answer of two bytes does not come.
+            last = " ".join(problem.error_output.strip().splitlines()[-1:])
+            raise PortError(f"{self.port}: the board says: {last[:_LAST]}") from None
+        except (TransportError, struct.error, UnicodeDecodeError) as problem:
+            # struct.error: mpremote's own, where an answer of two bytes does not come;
+            # UnicodeDecodeError: or where one is no text.
             raise PortError(f"{self.port}: {board_port.told(problem)}") from None
 
     @property
@@ -272,20 +280,21 @@ class Prompt(contextlib.ExitStack):
             out, error = self._transport.exec_raw(code, timeout=self._whole_s)
             if error:
                 raise TransportExecError(out, error.decode(errors="replace"))
-            return out.decode()
+            return out.decode(errors="replace")
 
     def look(self) -> Found:
         """What there is on the board."""
         said = self.run(_PROBE)
         try:
-            told = json.loads(said)
-            told["version"] = tuple(told["version"])
-            return Found(**told)
-        except (ValueError, TypeError, KeyError):
+            told = door.decode(said.encode(), Probed, "what flash's probe prints there")
+        except Misfit as problem:
             raise PortError(
                 f"{self.port}: {said.strip()[:_EXCERPT]!r} came beside what was asked for: a "
-                "program goes on there in timers or interrupts; press the board's reset button"
+                "program goes on there in timers or interrupts; press the board's reset button "
+                f"({problem})"
             ) from None
+        name = told.board if _NAME.fullmatch(told.board) else ""
+        return Found(told.version, told.machine, told.arch, told.free, name, told.files)
 
     def put(
         self,
@@ -334,6 +343,7 @@ class Prompt(contextlib.ExitStack):
 
     def abandon(self) -> None:
         """The same wherever the exchange with the board stands, as far as it can be done."""
+        self._bounds.extend(_AFTER * self._timeout)
         with contextlib.suppress(PortError):
             self._enter()
             self.reset()

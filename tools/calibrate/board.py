@@ -7,10 +7,11 @@ board console, restart, and a look at what is in force then.
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,11 +20,14 @@ from threewire.metering.layout import Layout
 from threewire.operation.console import LONGEST
 from tools.cable import port as board_port
 from tools.cable.console import BoardConsole, started
-from tools.cable.port import Whereabouts
+from tools.cable.port import IN_ALL, Whereabouts
+from tools.cable.shapes import InForce, Restarting, Seal, Telemetry, Version
 from tools.common import boards
 from tools.common.command import say
 from tools.common.errors import InputError, PortError, Refused
 from tools.solve.fit import Floats
+
+T = TypeVar("T")
 
 _QUANTITIES = ("volts", "amps", "watts", "var")
 # A steady load's readings, from the least to the most, as a part of their mean.
@@ -101,28 +105,34 @@ class Board(contextlib.ExitStack):
             raise
 
     def _look(self) -> None:
-        self.name = str(self._ask("version", "board"))
-        self.id = str(self._ask("version", "id"))
-        self.sealed = bool(self._ask("seal", "sealed"))
-        self.in_force = self._ask("calibration", "calibration")
+        version = self._ask("version", Version)
+        self.name, self.id = version.board, version.id
+        self.sealed = self._ask("seal", Seal).sealed
         try:
             self.layout = boards.load(self.name)
-            from_dict(self.in_force, self.layout)
-        except (InputError, CalibrationError) as problem:
-            raise PortError(
-                f"{self.port}: the board's firmware is not of this release ({problem}): flash it "
-                "(`make flash BOARD=…`)"
-            ) from None
+        except InputError as problem:
+            raise self._other_release(problem) from None
+        self.in_force = self._look_in_force()
 
-    def _ask(self, command: str, key: str) -> Any:
-        name = command.split()[0]
+    def _look_in_force(self) -> dict[str, Any]:
+        """The constants in force, all that there are for such a board."""
+        found = self._ask("calibration", InForce).calibration
         try:
-            answer = self._console.ask(command)
+            return from_dict(found, self.layout).to_dict()
+        except CalibrationError as problem:
+            raise self._other_release(problem) from None
+
+    def _other_release(self, problem: Exception) -> PortError:
+        return PortError(
+            f"{self.port}: the board's firmware is not of this release ({problem}): flash it "
+            "(`make flash BOARD=…`)"
+        )
+
+    def _ask(self, command: str, shape: type[T]) -> T:
+        try:
+            return self._console.ask(command, shape)
         except Refused as problem:
-            raise PortError(f"{self.port}: the board refuses `{name}`: {problem}") from None
-        if key not in answer:
-            raise PortError(f"{self.port}: the board's answer to `{name}` has no {key}")
-        return answer[key]
+            raise PortError(f"{self.port}: the board refuses `{command}`: {problem}") from None
 
     @property
     def seal(self) -> str:
@@ -143,7 +153,7 @@ class Board(contextlib.ExitStack):
             try:
                 while not done.is_set():
                     found = self._console.poll()
-                    if found and "t" in found:
+                    if isinstance(found, Telemetry):
                         self._see(found)
             except PortError as problem:
                 failed.append(problem)
@@ -158,11 +168,10 @@ class Board(contextlib.ExitStack):
         if failed:
             raise failed[0]
 
-    def _see(self, report: dict[str, Any]) -> dict[str, Any]:
-        t = float(report["t"])
-        if t < self._t:
+    def _see(self, report: Telemetry) -> Telemetry:
+        if report.t < self._t:
             self.restarts += 1
-        self._t = t
+        self._t = report.t
         return report
 
     def settle(self) -> None:
@@ -170,19 +179,36 @@ class Board(contextlib.ExitStack):
         for _ in range(_STALE):
             self.line()
 
-    def line(self) -> dict[str, Any]:
+    def line(self) -> Telemetry:
         """The next line of telemetry."""
         return self._see(self._console.report())
+
+    def deadline(self, seconds: float, what: str) -> Callable[[], None]:
+        """Of what takes the board so many seconds: a check that raises PortError when it has taken
+        twice as long and 20 times what an answer may take. A board that is emulated is slow."""
+        most = 2 * seconds + IN_ALL * self._timeout
+        end = time.monotonic() + most
+
+        def check() -> None:
+            if time.monotonic() >= end:
+                raise PortError(
+                    f"{self.port}: {what} was not done within {most:g} s; where the board is that "
+                    "slow, allow it more (--timeout)"
+                )
+
+        return check
 
     def read(self, lines: int) -> Reading:
         """The readings of so many seconds from now on. Tells of faults that there are."""
         rows, hertz = [], []
         active: dict[str, None] = {}
+        check = self.deadline(lines, f"reading of {lines} s")
         for _ in range(lines):
+            check()
             report = self.line()
-            rows.append([[float(e[q]) for q in _QUANTITIES] for e in report["elements"]])
-            hertz.append(float(report["hertz"]))
-            active |= dict.fromkeys(report["faults"]["active"])
+            rows.append([[getattr(e, q) for q in _QUANTITIES] for e in report.elements])
+            hertz.append(report.hertz)
+            active |= dict.fromkeys(report.known.active)
         if active:
             say(f"the board tells of faults: {', '.join(active)}")
         return Reading(np.array(rows), float(np.mean(hertz)))
@@ -198,23 +224,23 @@ class Board(contextlib.ExitStack):
         state = _AS_IT_WAS
         try:
             try:
-                stored = self._console.ask(command)
+                stored = self._console.ask(command, InForce)
             except Refused as problem:
                 raise PortError(f"{self.port}: the board refuses them: {problem}") from None
             except (PortError, KeyboardInterrupt):
                 state = _UNKNOWN
                 raise
-            if stored.get("calibration") != constants:
+            if stored.calibration != constants:
                 state = _UNKNOWN
                 raise PortError(f"{self.port}: the board has understood other constants")
             state = _STORED
             say("stored; the board restarts")
             # The connection may end before the answer comes; what is in force tells then.
             with suppress(PortError):
-                self._ask("restart", "restarting")
+                self._ask("restart", Restarting)
             self._console.close()
             self._console = started(self._where, self._timeout)[0]
-            self.in_force = self._ask("calibration", "calibration")
+            self.in_force = self._look_in_force()
         except PortError as problem:
             raise PortError(f"{problem}; {state}") from None
         except KeyboardInterrupt:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from threewire.metering.calibration import from_dict
+from tools.cable.shapes import Element
 from tools.calibrate.board import Board
 from tools.calibrate.questions import SAFETY, ask
-from tools.common.command import say
+from tools.common.command import ring, say
 from tools.common.errors import InputError, PortError
 from tools.solve.checks import UNITY_PF, check_points
 from tools.solve.fit import Point
@@ -118,16 +119,18 @@ def watched(board: Board, cycles: int, element: int) -> Count:
     board.settle()
     start, start_s, found = _register(board, element)
     restarts = board.restarts
-    watts = float(found["watts"])
+    watts = found.watts
     if watts <= -board.layout.starting_mw / 1000:
         raise InputError(_backwards(element, watts))
     if watts < board.layout.starting_mw / 1000:
         raise InputError(f"element {element} reads {watts:.3f} W: is its load on?")
-    _check_unity(element, [float(found[q]) for q in ("volts", "amps", "watts")])
+    _check_unity(element, [found.volts, found.amps, found.watts])
     first = _reference(board, None)
     wanted = WH_A_CYCLE * cycles
     wh, end_s, told_s = Decimal(0), start_s, start_s
+    check = board.deadline(3600 * wanted / watts, f"a count of {wanted} Wh at {watts:.0f} W")
     while wh < wanted:
+        check()
         now, now_s, _ = _register(board, element)
         if board.restarts > restarts:
             raise PortError(f"{board.port}: the board has restarted meanwhile: begin again")
@@ -142,11 +145,11 @@ def watched(board: Board, cycles: int, element: int) -> Count:
     return Count(float(wh), reference_wh, math.hypot(moments, digits))
 
 
-def _register(board: Board, element: int) -> tuple[Decimal, float, dict[str, Any]]:
+def _register(board: Board, element: int) -> tuple[Decimal, float, Element]:
     """Delivered Wh of an element, the metered second of that, and all of the element's line."""
     report = board.line()
-    found = report["elements"][element - 1]
-    return Decimal(found["delivered_wh"]), float(report["t"]), found
+    found = report.elements[element - 1]
+    return Decimal(found.delivered_wh), report.t, found
 
 
 def _reference(board: Board, first: Energy | None) -> Energy:
@@ -156,7 +159,8 @@ def _reference(board: Board, first: Energy | None) -> Energy:
             raise ValueError(f"{text!r}: expected more than at the start, {first.wh:g}")
         return found
 
-    say("\aNOW: read the reference's Wh.")
+    ring()
+    say("NOW: read the reference's Wh.")
     return ask(board, "What did it show?", parse)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from tools.common import ends
 from tools.common.errors import EngineFailed, InputError, PortError, Unavailable
+from tools.common.terminal import clean, cleaned, raw
 
 
 class Progress:
@@ -30,7 +31,7 @@ class Progress:
                 progress.BarColumn(),
                 progress.TextColumn(f"{{task.completed:.1f}} of {{task.total:.1f}} {unit}"),
                 progress.TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=Console(file=raw(sys.stderr)),
                 transient=True,
             )
             self._task = self._bar.add_task(what, total=total)
@@ -59,13 +60,17 @@ def seconds(text: str) -> float:
 
 
 def reporting(failed: int = 1) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Makes a main that tells its errors, one line each, and returns the exit status that goes
-    with them: what main returned; 2 what is given cannot be used; `failed` a board or an engine
-    cannot be had or has failed; 130 Ctrl-C."""
+    """Makes a main that shows no control characters, tells its errors, one line each, and returns
+    the exit status that goes with them: what main returned; 2 what is given cannot be used;
+    `failed` a board or an engine cannot be had or has failed; 130 Ctrl-C."""
 
     def told(main: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(main)
         def reports(*arguments: Any) -> int:
+            with cleaned():
+                return status(*arguments)
+
+        def status(*arguments: Any) -> int:
             try:
                 with ends.running():
                     status = main(*arguments)
@@ -96,4 +101,9 @@ def name(tool: str) -> str:
 
 def say(text: str) -> None:
     """Tells how it goes, beside the results."""
-    print(text, file=sys.stderr, flush=True)
+    print(clean(text, "\n"), file=sys.stderr, flush=True)
+
+
+def ring() -> None:
+    """Rings the terminal's bell."""
+    print("\a", end="", file=raw(sys.stderr), flush=True)

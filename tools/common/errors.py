@@ -19,6 +19,8 @@ where they are expected.
 
 from __future__ import annotations
 
+from tools.common.terminal import clean
+
 _LONGEST = 2000  # characters of a line; a path may have some hundreds
 
 
@@ -26,21 +28,25 @@ class Failure(Exception):
     """Any of them."""
 
 
-class InputError(Failure):
-    """Unusable input. str() is one line: the file, what is wrong, where, what would be right.
+class _Line(Failure):
+    """One whose text is one line.
 
-    Names and excerpts of bad files end up in the text, so line ends and other control characters
-    are escaped here, once, rather than wherever a message is made; and what is longer than anybody
-    reads loses its middle.
+    Names and excerpts of bad files and a board's words end up in the text, so line ends and other
+    control characters are escaped here, once, rather than wherever a message is made; and what is
+    longer than anybody reads loses its middle.
     """
 
     def __init__(self, message: str) -> None:
         if len(message) > _LONGEST:
             message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+        super().__init__(clean(message))
 
 
-class PortError(Failure):
+class InputError(_Line):
+    """Unusable input. str() is one line: the file, what is wrong, where, what would be right."""
+
+
+class PortError(_Line):
     """The board cannot be reached or does not answer: str() is one line, what, where, and what
     would help."""
 
@@ -85,7 +91,7 @@ class BoardError(Failure):
     said."""
 
 
-class Refused(Failure):
+class Refused(_Line):
     """The board has answered a command with an error: str() is its text."""
 
 

@@ -35,6 +35,8 @@ COLUMNS = (
     *(f"led_{name}" for name in LEDS),
     "faults",
 )
+# What a spreadsheet takes a cell for a formula by; numbers are written here, and are none.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # More than a row of headers is long.
 _HEAD = 4096
 
@@ -56,7 +58,12 @@ def _shown(of: Element | Total, name: str) -> str:
     if isinstance(value, bool):
         return str(int(value))
     # With the places that telemetry has.
-    return f"{value:.{PLACES.get(name, 3)}f}" if isinstance(value, float) else value
+    return f"{value:.{PLACES.get(name, 3)}f}" if isinstance(value, float) else _text(value)
+
+
+def _text(value: str) -> str:
+    """A cell that no spreadsheet runs: an apostrophe makes a text of what looks like a formula."""
+    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _line(values: tuple[str, ...] | list[str]) -> bytes:

@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import serial
 
 from tools.cable import port as board_port
 from tools.cable.console import SAFE_MODE_TEXT, BoardConsole
+from tools.cable.door import Answer, Line
 from tools.cable.port import Whereabouts
+from tools.cable.shapes import SafeMode, Telemetry
 from tools.common.errors import InputError, PortError
 from tools.monitor.report import Report, from_line
 
@@ -34,6 +35,10 @@ _PROMPT_AGAIN_S = 3.0
 # A prompt says nothing by itself, but answers a line end, which the firmware passes over.
 _SILENT_S = 2.5
 _TICK_S = 0.05
+
+# A board reports once a second; some reports may come at once after a while. More are a flood, and
+# would fill the disk with rows.
+_A_SECOND, _AT_ONCE = 10.0, 1000.0
 
 _LIKE = "one is like /dev/ttyACM0, COM3 or socket://127.0.0.1:4000"
 
@@ -63,7 +68,7 @@ class Standing:
 class _Console(BoardConsole):
     """One that is looked at without waiting for a report."""
 
-    def look(self) -> dict[str, Any] | None:
+    def look(self) -> Line | None:
         """The next line within 50 ms. Raises PortError at MicroPython's prompt."""
         line = self.poll()
         if line is None:
@@ -77,6 +82,22 @@ class _Console(BoardConsole):
         except PortError:
             return True
         return False
+
+
+class _Pace:
+    """So many at once, and so many a second."""
+
+    def __init__(self, now: float) -> None:
+        self._left, self._at = _AT_ONCE, now
+
+    def allows(self, now: float) -> bool:
+        """Whether there is one left."""
+        self._left = min(self._left + _A_SECOND * (now - self._at), _AT_ONCE)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Link:
@@ -108,6 +129,7 @@ class Link:
         self._last_t: float | None = None
         self._last_at: float | None = None
         self._again_at = clock()
+        self._pace = _Pace(clock())
         # Of this connection: when it began, the last report or line end sent, whether there was
         # a report.
         self._since = self._nudged = 0.0
@@ -203,24 +225,26 @@ class Link:
     def _look(self, console: _Console) -> Report | None:
         line = console.look()
         now = self._clock()
-        if line is None:
-            if now - self._since >= self._timeout:
-                raise console.no_telemetry()
+        if isinstance(line, Telemetry):
+            if not self._pace.allows(now):
+                self._noise += 1
+                return None
+            report = from_line(line)
+            self._take_note(report, now)
+            return report
+        # Whatever else comes, and be it without end.
+        if now - self._since >= self._timeout:
+            raise console.no_telemetry()
+        if isinstance(line, SafeMode):
+            self._state, self._why = SAFE_MODE, f"{self._port}: {SAFE_MODE_TEXT}"
+        elif line is None:
             if not self._is_heard and now - self._nudged >= _SILENT_S:
                 self._nudged = now
                 console.send("")
-            return None
-        if line.get("safe_mode"):
-            self._state, self._why = SAFE_MODE, f"{self._port}: {SAFE_MODE_TEXT}"
-            return None
-        try:
-            report = from_line(line)
-        except ValueError:
+        elif not isinstance(line, Answer):
             # An answer may be left from who was here before.
-            self._noise += "reply" not in line
-            return None
-        self._take_note(report, now)
-        return report
+            self._noise += 1
+        return None
 
     def _take_note(self, report: Report, now: float) -> None:
         if not self._is_heard and self._last_at is not None:

@@ -1,21 +1,15 @@
-"""A line of telemetry, checked: what the monitor shows, keeps and draws.
+"""A line of telemetry as the monitor shows, keeps and draws it.
 
-Flow: link -> REPORT -> view, CSV file, plot.  A line that a bad cable has damaged, or
-that another program wrote, must not get further than here.
+Flow: link -> REPORT -> view, CSV file, plot.
 """
 
-import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from threewire.operation.report import DEMAND, ENERGIES, ESTIMATED, LEDS, POWERS, VARH
-
-_WH = re.compile(r"\d{1,20}\.\d{1,12}")
-# No sentence of the firmware's is as long.
-_LONGEST_TEXT = 500
-_NO_COUNTS = ("lost_frames", *ESTIMATED, "active")
+from threewire.operation.report import DEMAND, ESTIMATED, LEDS
+from tools.cable import shapes
+from tools.cable.shapes import Telemetry
 
 
 @dataclass(frozen=True)
@@ -75,94 +69,36 @@ class Report:
     active: tuple[str, ...]
 
 
-def from_line(line: Mapping[str, Any]) -> Report:
-    """The report of a line's JSON object. Raises ValueError when it is none, or not whole."""
-    try:
-        return _report(line)
-    except (KeyError, TypeError, IndexError, AttributeError) as problem:
-        raise ValueError(f"no line of telemetry: {problem!r}") from None
-
-
-def _report(line: Mapping[str, Any]) -> Report:
-    one, two = line["elements"]
-    first, second = line["doctor"]["elements"]
-    faults = line["faults"]
+def from_line(line: Telemetry) -> Report:
+    """The report of a line of telemetry."""
+    one, two = (_element(*pair) for pair in zip(line.elements, line.doctor.elements))
+    known = line.known
     return Report(
-        t=_number(line["t"]),
-        total=Total(**_powers(line)),
-        elements=(_element(one, first), _element(two, second)),
-        hertz=_number(line["hertz"]),
-        leds={name: _truth(line["leds"][name]) for name in LEDS},
-        demand={
-            name: None if line["demand"][name] is None else _number(line["demand"][name])
-            for name in DEMAND
-        },
-        service=_text(line["doctor"]["service"]),
-        lost_frames=_count(faults["lost_frames"]),
-        **{name: _wh(faults[name]) for name in ESTIMATED},
-        counts={
-            _text(name): _count(value) for name, value in faults.items() if name not in _NO_COUNTS
-        },
-        active=tuple(_text(name) for name in _list(faults.get("active", []))),
+        t=line.t,
+        total=Total(**_fields(line, Total)),
+        elements=(one, two),
+        hertz=line.hertz,
+        leds={name: getattr(line.leds, name) for name in LEDS},
+        demand={name: getattr(line.demand, name) for name in DEMAND},
+        service=line.doctor.service,
+        lost_frames=known.lost_frames,
+        **{name: getattr(known, name) for name in ESTIMATED},
+        counts=line.counts,
+        active=tuple(known.active),
     )
 
 
-def _element(element: Mapping[str, Any], finding: Mapping[str, Any]) -> Element:
+def _element(element: shapes.Element, finding: shapes.Finding) -> Element:
     return Element(
-        **_powers(element),
-        volts=_number(element["volts"]),
-        amps=_number(element["amps"]),
-        reversed=_truth(element["reversed"]),
-        verdict=_text(finding["verdict"]),
-        checks=tuple(_count(check) for check in _list(finding["checks"])),
-        text=_text(finding["text"]),
+        **_fields(element, Total),
+        volts=element.volts,
+        amps=element.amps,
+        reversed=element.reversed,
+        verdict=finding.verdict,
+        checks=tuple(finding.checks),
+        text=finding.text,
     )
 
 
-def _powers(of: Mapping[str, Any]) -> dict[str, Any]:
-    first, second, third, fourth = (_wh(text) for text in _list(of[VARH]))
-    return {
-        **{name: _number(of[name]) for name in POWERS},
-        **{name: _wh(of[name]) for name in ENERGIES},
-        VARH: (first, second, third, fourth),
-    }
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(value)
-    # Python's JSON knows NaN, and Infinity, and integers without end.
-    if not math.isfinite(value) or abs(value) > 1e15:
-        raise ValueError(f"{value!r} is no reading")
-    return float(value)
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise TypeError(value)
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(value)
-    return value
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(value)
-    return value
-
-
-def _wh(value: Any) -> str:
-    if not _WH.fullmatch(value):
-        raise ValueError(f"{value!r} is no energy")
-    return value
-
-
-def _text(value: Any) -> str:
-    # What is not printable could move a terminal's cursor.
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not value.isprintable():
-        raise TypeError(value)
-    return value
+def _fields(of: shapes.Powers, wanted: type[Total]) -> dict[str, Any]:
+    return {field.name: getattr(of, field.name) for field in fields(wanted)}

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tools.common.command import say
+from tools.common.terminal import clean, raw
 from tools.monitor import table as monitor_table
 from tools.monitor import view as monitor_view
 from tools.monitor.link import Standing
@@ -124,6 +125,9 @@ class Terminal(ExitStack):
     ) -> None:
         width, height = self._console.size
         lines = monitor_view.lines(report, standing, notes, width, height)
+        for line in lines:
+            # Rich passes ESC on, of which there is one in the names of some ports.
+            line.plain = clean(line.plain)
         # A line that is too long for a small terminal ends at its edge.
         text = Text("\n", no_wrap=True, overflow="crop").join(lines)
         self._live.update(text, refresh=True)
@@ -131,7 +135,7 @@ class Terminal(ExitStack):
 
 def of_stdout() -> Plain | Terminal:
     """The one that suits where stdout goes."""
-    console = Console()
+    console = Console(file=raw(sys.stdout))
     can_draw = sys.stdout.isatty() and not console.is_dumb_terminal
     # LEDs and phasors are no letters of older encodings.
     return Terminal(console) if can_draw and "utf" in console.encoding else Plain()

@@ -37,13 +37,18 @@ class Replay:
     @property
     def is_identical(self) -> bool | None:
         """Whether board and replay have come to the same energies, to the last bit; None: the
-        board's are not known."""
+        board's are not known. What the board has printed counts, as well as the exact registers
+        behind it."""
         if self.captured is None:
             return None
         result = self.metered.result
         pairs = (result, *result["elements"])
-        ours = [e[which]["raw"] for e in pairs for which in ("delivered", "received")]
-        return [[str(wh), residue] for wh, residue in ours] == self.captured.get("exact")
+        ways = ("delivered", "received")
+        ours = {
+            "exact": [[str(wh), of] for e in pairs for wh, of in [e[w]["raw"] for w in ways]],
+            **{f"{way}_wh": result[way]["wh"] for way in ways},
+        }
+        return ours.items() <= self.captured.items()
 
     @property
     def seconds(self) -> float:

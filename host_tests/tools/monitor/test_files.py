@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from host_tests.rigs.telemetry_lines import line, report, telemetry
+from host_tests.rigs.telemetry_lines import line, report, report_of, telemetry
 from tools.common.errors import InputError
 from tools.monitor import plot as monitor_plot
 from tools.monitor.csv_file import COLUMNS, CsvFile
 from tools.monitor.history import History
-from tools.monitor.report import from_line
 
 NOW = datetime(2026, 3, 1, 23, 59, 59, 5000, UTC)
 
@@ -40,7 +39,7 @@ def test_a_row_is_what_the_line_says(tmp_path: Path) -> None:
     # The numbers as they are written in the line.
     said = json.loads(text, parse_float=str)
     with CsvFile(str(tmp_path / "a.csv")) as file:
-        file.add(from_line(json.loads(text)), NOW)
+        file.add(report_of(json.loads(text)), NOW)
     (row,) = rows(tmp_path / "a.csv")
     assert tuple(row) == COLUMNS
     assert row.pop("time") == "2026-03-01T23:59:59.005000Z"
@@ -69,7 +68,7 @@ def test_energies_stay_decimal(tmp_path: Path) -> None:
     said = line()
     said["delivered_wh"] = "43000000000.123456789"
     with CsvFile(str(tmp_path / "a.csv")) as file:
-        file.add(from_line(said), NOW)
+        file.add(report_of(said), NOW)
     assert rows(tmp_path / "a.csv")[0]["delivered_wh"] == "43000000000.123456789"
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from rich.text import Text
 
-from host_tests.rigs.telemetry_lines import line, report, with_doctor
+from host_tests.rigs.telemetry_lines import line, report, report_of, with_doctor
 from threewire.metering.doctor import diagnose
 from threewire.operation.faults import NAMES
 from tools.monitor import phasors as monitor_phasor
 from tools.monitor import view as monitor_view
 from tools.monitor.link import LIVE, OPEN, PROMPT, SAFE_MODE, WAITING, Standing
 from tools.monitor.phasors import Arrow, Canvas
-from tools.monitor.report import Report, from_line
+from tools.monitor.report import Report
 
 HERE = Standing(LIVE, "/dev/ttyACM0", "", 0.4, 0, 0, 0)
 LONG_PORT = "/dev/serial/by-id/usb-Adafruit_Feather_RP2040_DF61B0A4C7123456-if00"
@@ -55,7 +55,7 @@ def flat(lines: list[str]) -> str:
 
 def test_a_report_holds_what_the_line_says() -> None:
     said = line(lag_deg=-30, counted=(("overrun", 2),), active=("stuck i1",), lost_frames=80)
-    found = from_line(said)
+    found = report_of(said)
     assert found.t == said["t"] and found.hertz == said["hertz"] and found.leds == said["leds"]
     for element, its in zip(found.elements, said["elements"]):
         for name in ("volts", "amps", "watts", "var", "va", "power_factor", "reversed"):
@@ -109,21 +109,21 @@ def spoiled() -> list[Any]:
 @pytest.mark.parametrize("broken", spoiled())
 def test_a_line_that_is_not_whole_is_no_report(broken: Any) -> None:
     with pytest.raises(ValueError):
-        from_line(broken)
+        report_of(broken)
 
 
 @pytest.mark.parametrize("key", ["elements", "doctor", "faults", "leds", "demand"])
 @pytest.mark.parametrize("value", [None, 1, "text", [], [1, 2], [1, 2, 3], {"a": 1}, [[], []]])
 def test_nor_is_one_of_another_shape(key: str, value: Any) -> None:
     with pytest.raises(ValueError):
-        from_line({**line(), key: value})
+        report_of({**line(), key: value})
 
 
 def test_a_count_is_a_whole_number() -> None:
     said = line()
     said["faults"]["overrun"] = 1.5
     with pytest.raises(ValueError):
-        from_line(said)
+        report_of(said)
 
 
 # ---- the table
@@ -132,7 +132,7 @@ def test_a_count_is_a_whole_number() -> None:
 @pytest.mark.parametrize("amps", [(40, 25), (40, -75), (0.35, 180)])
 def test_the_table_has_the_lines_numbers(amps: tuple[float, float]) -> None:
     said = line(amps=amps, seconds=3)
-    lines = shown(from_line(said))
+    lines = shown(report_of(said))
     of = [*said["elements"], said]
     for label, key, places in (("W", "watts", 1), ("var", "var", 1), ("VA", "va", 1)):
         for text, each in zip(row(lines, label), of, strict=True):
@@ -462,7 +462,7 @@ def test_captions() -> None:
     flipped = json.loads(json.dumps(line()))
     flipped["elements"][0].update(watts=-100.0, var=0.0, va=100.0)
     # Straight back, and no minus zero.
-    assert monitor_phasor.captions(from_line(flipped))[0] == "I1 leads V1 by 180.0°"
+    assert monitor_phasor.captions(report_of(flipped))[0] == "I1 leads V1 by 180.0°"
 
 
 @pytest.mark.parametrize("rows", [7, 10, 13, 24])

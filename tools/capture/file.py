@@ -1,0 +1,94 @@
+"""The .npz of a capture, written as the codes come: what has come is on the disk, not in memory.
+
+Flow: receive -> CAPTURE FILE -> .npz, as tools/recordings/npz.py describes it.
+"""
+
+import contextlib
+import json
+import zipfile
+from array import array
+from collections.abc import Iterable
+from typing import IO, Any
+
+import msgspec
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from tools.cable.shapes import Announced, Captured
+
+_INT64 = "q"
+
+
+class CaptureFile(contextlib.ExitStack):
+    """Codes on their way into an .npz.  Use it as a context manager.
+
+    file       opened for writing
+    announced  what the board has said is to come: as many frames as the codes' array has
+
+    frames  that have come
+    spans   the runs of frames of one length so far
+
+    Whatever it does may raise OSError.
+    """
+
+    def __init__(self, file: IO[bytes], announced: Announced) -> None:
+        super().__init__()
+        self._announced = announced
+        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
+        self._codes = self._zip.open("codes.npy", "w", force_zip64=True)
+        shape = (announced.frames, len(announced.slots))
+        header = {"descr": "<u2", "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(self._codes, header)
+        self.callback(self._close)
+        self.frames = 0
+        # Frames and ticks of each, in turn.
+        self._spans = array(_INT64)
+
+    def _close(self) -> None:
+        """Where it has not been ended it is of no use, nor is what its end would raise."""
+        for part in (self._codes, self._zip):
+            with contextlib.suppress(OSError):
+                part.close()
+
+    @property
+    def spans(self) -> int:
+        return len(self._spans) // 2
+
+    @property
+    def ticks(self) -> int:
+        """Of all frames that have come."""
+        return sum(n * ticks for n, ticks in zip(self._spans[::2], self._spans[1::2]))
+
+    def add(self, codes: NDArray[np.uint16], spans: Iterable[tuple[int, int]]) -> None:
+        """Adds codes of shape (frames, slots), which in all are spans of (frames, ticks of each).
+        Each span that differs from the one before takes 16 bytes of memory."""
+        self._codes.write(codes.astype("<u2").tobytes())
+        self.frames += len(codes)
+        kept = self._spans
+        for frames, ticks in spans:
+            if kept and kept[-1] == ticks:
+                kept[-2] += frames
+            else:
+                kept.extend((frames, ticks))
+
+    def end(self, energy: Captured) -> None:
+        """Ends the file, when all frames have come."""
+        self._codes.close()
+        announced = self._announced
+        arrays: dict[str, Any] = {
+            "slots": np.array(announced.slots),
+            "board": np.array(announced.board),
+            "id": np.array(announced.id),
+            "firmware": np.array(announced.version),
+            "tick_hz": np.array(announced.tick_hz),
+            "frame_ticks": np.array(announced.frame_ticks),
+            "calibration": np.array(json.dumps(announced.calibration)),
+            "energy": np.array(msgspec.json.encode(energy).decode()),
+        }
+        if self._spans.tolist() != [self.frames, announced.frame_ticks]:
+            arrays["spans"] = np.array(self._spans, np.int64).reshape(-1, 2)
+        for name, value in arrays.items():
+            with self._zip.open(f"{name}.npy", "w", force_zip64=True) as file:
+                npy.write_array(file, value, allow_pickle=False)
+        self._zip.close()

@@ -228,7 +228,7 @@ class Prompt(contextlib.ExitStack):
         """Raises PortError with what the firmware has against leaving metering, if it says so."""
         time.sleep(SILENCE_S)
         with self._connection():
-            line = self._transport.serial
+            line: Any = self._transport.serial
             line.write(b"\x03")
             end = time.monotonic() + _WHY_S
             said = b""

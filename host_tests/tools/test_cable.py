@@ -142,6 +142,41 @@ def test_a_port_is_for_one_program_alone() -> None:
         board_port.close_port(board_port.open_port(port))
 
 
+def test_a_socket_is_for_one_program_alone_too() -> None:
+    """The second is told so when it opens the port, and the first is not disturbed."""
+    with emulated() as (_, port):
+        transport = board_port.open_port(port.url)
+        transport.serial.write(b"1")
+        assert transport.serial.read(1) == b"1"
+        assert refused(port.url).startswith("busy: close the other program that uses it")
+        with pytest.raises(PortError, match="busy: close the other program"):
+            BoardConsole(port.url, 5)
+        transport.serial.write(b"2")
+        assert transport.serial.read(1) == b"2"
+        board_port.close_port(transport)
+        transport = board_port.open_port(port.url)
+        transport.serial.write(b"3")
+        assert transport.serial.read(1) == b"3"
+        board_port.close_port(transport)
+
+
+def test_what_a_socket_says_at_once_is_not_lost() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = f"socket://127.0.0.1:{server.getsockname()[1]}"
+
+        def speak() -> None:
+            client, _ = server.accept()
+            with client:
+                threading.Event().wait(0.1)  # pyserial throws away what comes while it opens
+                client.sendall(b"hello")
+                client.recv(1)
+
+        threading.Thread(target=speak, daemon=True).start()
+        transport = board_port.open_port(port)
+        assert transport.serial.read(5) == b"hello"
+        board_port.close_port(transport)
+
+
 def test_a_port_that_is_not_there(ports: list[Any]) -> None:
     assert refused("/dev/ttyNONE") == "there is no such port; boards are at: none"
     ports += [plugged("/dev/ttyACM1"), plugged("/dev/ttyACM0")]

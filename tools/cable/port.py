@@ -8,7 +8,10 @@ import argparse
 import errno
 import os
 import re
+import select
+import socket
 from pathlib import Path
+from typing import Any
 
 import serial
 from mpremote.transport import TransportError
@@ -25,6 +28,9 @@ BAUD = 115200
 IN_ALL = 20
 # Of what a library says of a failure, which may hold all that a board has said.
 _LAST = 200
+_BUSY = "busy: close the other program that uses it (a monitor, a terminal)"
+# An emulated board looks at its socket some twenty times a second.
+_TURNED_AWAY_S = 0.25
 
 
 def boards_there() -> list[tuple[str, str]]:
@@ -82,12 +88,28 @@ class Whereabouts:
 def open_port(port: str) -> SerialTransport:
     """The port, opened for this program alone. Raises PortError."""
     try:
-        return SerialTransport(port, BAUD, exclusive=True)
+        transport = SerialTransport(port, BAUD, exclusive=True)
     except TransportError:
         raise PortError(_why_not(port)) from None
     except (serial.SerialException, OSError, ValueError, re.error) as problem:
         # ValueError, re.error: a URL that pyserial does not know or understand.
         raise PortError(f"{port}: {problem}") from None
+    if port.startswith("socket:") and _is_turned_away(transport.serial):
+        close_port(transport)
+        raise PortError(f"{port}: {_BUSY}")
+    return transport
+
+
+def _is_turned_away(line: Any) -> bool:
+    """Whether a server has taken the connection and ended it at once, without a word: it serves
+    somebody else, and a socket cannot be opened for one program alone."""
+    own: socket.socket = line._socket
+    if not select.select([own], [], [], _TURNED_AWAY_S)[0]:
+        return False
+    try:
+        return own.recv(1, socket.MSG_PEEK) == b""
+    except OSError:
+        return True
 
 
 def close_port(transport: SerialTransport) -> None:
@@ -113,7 +135,7 @@ def _why_not(port: str) -> str:
             return f"{port}: no permission; on Linux: {remedy}"
         if not _is_serial(port):
             return f"{port}: no serial port; boards are at /dev/ttyACM0 and the like"
-    return f"{port}: busy: close the other program that uses it (a monitor, a terminal)"
+    return f"{port}: {_BUSY}"
 
 
 def _is_listed(port: str) -> bool:

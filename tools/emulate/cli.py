@@ -6,6 +6,7 @@ capture, calibrate, with that PORT=.
 
 import argparse
 import time
+from collections.abc import Sequence
 
 from tools import image
 from tools.common import boards, command
@@ -14,8 +15,11 @@ from tools.common.errors import InputError, PortError, Unavailable
 from tools.common.options import Parser
 from tools.emulate.board import ENGINE, FLASH, EmulatedBoard
 from tools.emulate.inputs import Inputs, Periodic
+from tools.emulate.looped import Looped
 from tools.emulate.port import EmulatedPort
 from tools.front_end.waves import split_phase
+from tools.recordings.open import Capture, open_recording
+from tools.recordings.types import INPUTS
 
 _HZ = 60
 _VOLTS = 120.0
@@ -24,9 +28,33 @@ _AMPS = (30.0, 12.0)
 _LAGS_DEG = (0.0, 32.4)
 
 
-def house(board: str) -> Inputs:
-    """What the ADC of a board sees: 120/240 V, a heater on line 1 and a motor on line 2."""
-    return Periodic(split_phase(_AMPS, _LAGS_DEG, _HZ, _VOLTS), 1 / _HZ, board)
+def house(board: str, turned: tuple[bool, bool] = (False, False)) -> Inputs:
+    """What the ADC of a board sees: 120/240 V, a heater on line 1 and a motor on line 2.
+
+    turned  whether CT 1, and CT 2, are turned round
+    """
+    amps = [-of if is_turned else of for of, is_turned in zip(_AMPS, turned)]
+    return Periodic(split_phase(amps, _LAGS_DEG, _HZ, _VOLTS), 1 / _HZ, board)
+
+
+def load(recording: str | None, board: str, swap_ct: Sequence[int]) -> Inputs:
+    """What the ADC sees: a recording, or else the house, with these CTs turned round. Raises
+    InputError."""
+    if len(swap_ct) > len(set(swap_ct)):
+        raise InputError(f"CT {swap_ct[0]} turned round twice (--swap-ct): leave one out")
+    turned = (1 in swap_ct, 2 in swap_ct)
+    if recording is None:
+        return house(board, turned)
+    opened = open_recording(recording)
+    if isinstance(opened, Capture):
+        raise InputError(
+            f"{recording}: holds a board's own codes; expected volts and amperes, as for replay"
+        )
+    if turned[1] and len(opened.channels) < len(INPUTS):
+        raise InputError(f"{recording}: has no element 2: leave out --swap-ct 2")
+    for line in (*opened.notes, *opened.warnings):
+        say(f"{recording}: {line}")
+    return Looped(opened, board, turned)
 
 
 def _tcp_port(text: str) -> int:
@@ -41,12 +69,25 @@ def main(argv: list[str] | None = None) -> int:
     failed, 2 what is given cannot be used."""
     parser = Parser(
         prog=command.name("emulate"),
-        description="Run an emulated RP2040 with 30 A on line 1 and 12 A at PF 0.84 on line 2. "
+        description="Run an emulated RP2040 with 30 A on line 1 and 12 A at PF 0.84 on line 2, or "
+        "with a recording over and over. "
         "It is ten to twenty times slower than a board: give the tools a --timeout of 120.",
         epilog="example: %(prog)s --tcp-port 4000, and in another terminal "
         f"{command.name('monitor')} --port socket://127.0.0.1:4000 --timeout 120",
     )
     parser.add_argument("--board", metavar="NAME", default=boards.DEFAULT, help="board file")
+    parser.add_argument(
+        "--recording", metavar="FILE", help="volts and amperes at its terminals, as for replay"
+    )
+    parser.add_argument(
+        "--swap-ct",
+        type=int,
+        choices=(1, 2),
+        action="append",
+        default=[],
+        metavar="N",
+        help="turn CT 1 or 2 round; once for each",
+    )
     parser.add_argument("--empty", action="store_true", help="no firmware on it yet")
     parser.add_argument("--unsealed", action="store_true", help="its seal pin at ground")
     parser.add_argument(
@@ -57,9 +98,10 @@ def main(argv: list[str] | None = None) -> int:
         module = boards.module(options.board)
         if module.CHIP != ENGINE:
             raise InputError(f"board {options.board}: what is emulated is an {ENGINE}")
+        inputs = load(options.recording, options.board, options.swap_ct)
         files = {} if options.empty else image.contents(options.board)
         flash = image.pack(files, image.geometry(FLASH))
-        with EmulatedBoard(flash, options.board, house(options.board)) as board:
+        with EmulatedBoard(flash, options.board, inputs) as board:
             if options.unsealed:
                 board.drive(module.SEAL, 0)
             with EmulatedPort(board, options.tcp_port) as port:

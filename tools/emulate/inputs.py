@@ -19,14 +19,14 @@ _FIRST_ADC_PIN = 26
 Inputs = Callable[[int, float], int | None]
 
 
-def _channels(board: str) -> dict[int, str]:
+def channels(board: str) -> dict[int, str]:
     """ADC channel -> input."""
     return {pin - _FIRST_ADC_PIN: name for name, pin in boards.module(board).SLOTS}
 
 
 def steady(levels: Mapping[str, int], board: str = boards.DEFAULT) -> Inputs:
     """The same code for ever on each input named; the others are at mid-scale."""
-    codes = {channel: levels.get(name, MID) for channel, name in _channels(board).items()}
+    codes = {channel: levels.get(name, MID) for channel, name in channels(board).items()}
     return lambda channel, nanos: codes.get(channel, MID)
 
 
@@ -51,7 +51,7 @@ class Periodic:
         self._per_ns = self._steps / (period_s * 1e9)
         t = (np.arange(self._steps) + 0.5) / self._steps * period_s
         self._tables = [[MID] * self._steps for _ in range(5)]
-        for channel, name in _channels(board).items():
+        for channel, name in channels(board).items():
             if name in waves:
                 nano = layout.nv_per_count if name[0] == "v" else layout.na_per_count
                 codes = np.floor(waves[name](t) * (1e9 / nano) + MID + 0.5)
@@ -72,7 +72,7 @@ class Frames:
         layout = boards.load(board)
         self._blocks: Iterator[NDArray[np.uint16]] = iter(blocks)
         self._stride = layout.stride
-        self._slot = {channel: layout.slot[name] for channel, name in _channels(board).items()}
+        self._slot = {channel: layout.slot[name] for channel, name in channels(board).items()}
         # Half a conversion early, so that a rounded clock cannot reach the frame before.
         self._frame_ns = layout.frame_ticks * 1e9 / layout.tick_hz
         self._early_ns = self._frame_ns / self._stride / 2

@@ -54,7 +54,7 @@ def on_board(board):
         sampler=sampler,
         leds=Leds(board.LEDS),
         port=SerialPort(chip),
-        cause=cause(),
+        cause=cause(chip),
         sealed=is_sealed(board),
         loops=loops,
         machine=machine,

@@ -82,7 +82,7 @@ def port_stand_in(machine: Machine) -> SimpleNamespace:
             print(data.decode(), end="")
 
     return SimpleNamespace(
-        SerialPort=SerialPort, cause=lambda: "power", is_sealed=lambda board: True
+        SerialPort=SerialPort, cause=lambda chip: "power", is_sealed=lambda board: True
     )
 
 

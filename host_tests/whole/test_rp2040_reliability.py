@@ -509,6 +509,25 @@ def test_hangs_and_crashes_restart_it_and_five_in_a_row_are_enough(
 
 
 @pytest.mark.slow
+def test_a_reset_that_was_asked_for_is_no_fault(uf2: Path, file_system: bytes) -> None:
+    """As `mpremote reset` does it on a board that has no note of ours yet, such as one that has
+    just been flashed over mip: to MicroPython it is a watchdog's reset."""
+    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+        started(board, 0)
+        board.interrupt()
+        board.execute(
+            "import os\nfor name in os.listdir('restarts'): os.remove('restarts/' + name)"
+        )
+        board.type("import machine; machine.reset()\r")
+        board.run_until(lambda: board.resets, 2.0, "reset")
+        started(board, 1)
+        report = board.wait_reports(1, 2.0)[0]
+        assert not {"watchdog", "exception"} & report["faults"].keys()
+        board.interrupt()
+        assert board.execute("import machine; print(machine.reset_cause())").strip() == "3"
+
+
+@pytest.mark.slow
 def test_a_core_that_stands_still_is_restarted(uf2: Path, file_system: bytes) -> None:
     with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
         started(board, 0)

@@ -385,7 +385,7 @@ def port_for(world, cause):
         def write_bytes(self, data):
             self.write(str(data, "utf-8"))
 
-    return Modules(SerialPort=SerialPort, cause=lambda: cause, is_sealed=lambda board: True)
+    return Modules(SerialPort=SerialPort, cause=lambda chip: cause, is_sealed=lambda board: True)
 
 
 def install(world, cause):

@@ -19,6 +19,10 @@ _FEED_MS = const(1000)
 # writing a bit clears it (2.1.2, 2.1.3).
 _CLR_ALIAS = const(0x3000)
 _ENABLE = 1 << 30
+# SCRATCH4, and what the SDK leaves there when it enables the watchdog for WDT (watchdog_enable());
+# whatever resets the chip on purpose writes something else.  It outlives the reset.
+_SCRATCH4 = const(0x1C)
+_ENABLED = const(0x6AB73121)
 _CTRL_C = const(3)
 # A UART's FIFO, and what it sends in a millisecond at 115200 baud.
 _FIFO = const(128)
@@ -100,9 +104,16 @@ class SerialPort:
         self._ready_ms = time.ticks_add(time.ticks_ms(), size // _PER_MS + 1)
 
 
-def cause():
-    """Why the board has started, as restarts.CAUSES has it: a pin's reset counts as power."""
-    return "watchdog" if machine.reset_cause() == machine.WDT_RESET else "power"
+def cause(chip):
+    """Why the board has started, as restarts.CAUSES has it: a pin's reset counts as power, and so
+    does one that was asked for, which the RP2040 and RP2350 do by their watchdog: by
+    machine.reset(), or the boot ROM's after a UF2 has been copied."""
+    control = chip["watchdog_ctrl"]
+    if machine.reset_cause() != machine.WDT_RESET or (
+        control and mem32[control + _SCRATCH4] != _ENABLED
+    ):
+        return "power"
+    return "watchdog"
 
 
 def is_sealed(board):

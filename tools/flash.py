@@ -9,8 +9,7 @@ import hashlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-from msgspec.json import encode
+from datetime import UTC, datetime
 
 from threewire.chip.chips import CHIPS
 from tools import image
@@ -18,11 +17,12 @@ from tools.cable import console as board_console
 from tools.cable import port as board_port
 from tools.cable.port import Whereabouts
 from tools.cable.prompt import ASIDE, Found, Prompt, folders_of
-from tools.cable.shapes import Telemetry
 from tools.common import boards, command
 from tools.common.command import say
 from tools.common.errors import InputError
 from tools.common.options import Parser
+from tools.monitor.report import Report, from_line
+from tools.monitor.screen import plain_line
 
 # From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
 LEAST = (1, 26)
@@ -72,6 +72,22 @@ def check(found: Found, board: str) -> None:
         )
 
 
+def doubt(found: Found, board: str) -> str:
+    """What speaks against this board file, where nothing forbids it: the MicroPython there is made
+    for another board with the same chip. "" where all is well."""
+    # ESP32_GENERIC-SPIRAM is a variant of ESP32_GENERIC.
+    build = found.build.partition("-")[0]
+    meant = boards.module(board).MICROPYTHON
+    if build in ("", meant):
+        return ""
+    others = [name for name in boards.names() if build == boards.module(name).MICROPYTHON]
+    remedy = f"flash it anew with BOARD={others[0]}" if others else "it needs a board file"
+    return (
+        f"the MicroPython there is {build}, board file {board} is for {meant}: if the board is "
+        f"none, its inputs and LEDs are at other pins, and {remedy}"
+    )
+
+
 def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
     """What differs. Raises InputError when it does not fit, or would cost somebody's program."""
     fresh = {
@@ -115,8 +131,8 @@ def _kept(
             yield path, new
 
 
-def flash(board: str | None, port: str | None, timeout: float) -> Telemetry:
-    """Flashes a board; returns its first line of telemetry.
+def flash(board: str | None, port: str | None, timeout: float) -> Report:
+    """Flashes a board; returns its first report.
 
     board  board file's name; None: the one that the firmware on the board says it is
 
@@ -134,9 +150,9 @@ def flash(board: str | None, port: str | None, timeout: float) -> Telemetry:
             prompt.abandon()
             raise
         prompt.reset()
-    console, report = board_console.started(where, timeout)
+    console, line = board_console.started(where, timeout)
     console.close()
-    return report
+    return from_line(line)
 
 
 def _bring_up_to_date(prompt: Prompt, found: Found, board: str) -> None:
@@ -145,6 +161,8 @@ def _bring_up_to_date(prompt: Prompt, found: Found, board: str) -> None:
     version = ".".join(map(str, found.version))
     say(f"{prompt.port}: {found.machine}, MicroPython {version}")
     check(found, board)
+    if doubtful := doubt(found, board):
+        say(f"warning: {doubtful}")
     if found.board not in ("", board):
         say(f"it was flashed as {found.board}: constants calibrated for that are not used")
     plan = make_plan(found, image.contents(board))
@@ -178,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
 def _flash_and_show(options: argparse.Namespace) -> None:
     report = flash(options.board, options.port, options.timeout)
     say("the board meters; its first line:")
-    print(encode(report).decode())
+    print(plain_line(report, datetime.now(UTC)))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ PICO = {
     "name": "micropython",
     "version": [1, 26, 1, ""],
     "_machine": "Raspberry Pi Pico with RP2040",
+    "_build": "RPI_PICO",
     # .mpy of version 6.3 for ARMv6-M, MP_NATIVE_ARCH_ARMV6M = 4 (py/persistentcode.h).
     "_mpy": 6 | 3 << 8 | 4 << 10,
 }

@@ -47,6 +47,8 @@ _EXCERPT, _LAST = 60, 200
 _AFTER = 2
 # A board file's name, else there is none.
 _NAME = re.compile("[A-Za-z0-9_]*")
+# Of a MicroPython's build, such as ESP32_GENERIC-SPIRAM.
+_BUILD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 # Run at the board's prompt.  What it hashes is what is ours, or would be imported in its place.
 _PROBE = """
@@ -84,6 +86,7 @@ if any(_f.startswith("threewire/") and not _f.endswith("ASIDE") for _f in _files
 _s = os.statvfs("/")
 print(json.dumps({"version": list(sys.implementation.version)[:3],
     "machine": getattr(sys.implementation, "_machine", ""),
+    "build": getattr(sys.implementation, "_build", ""),
     "arch": getattr(sys.implementation, "_mpy", 0) >> 10 & 15,
     # A file system that is more than full tells less than nothing.
     "free": _s[0] * _s[3] if _s[3] <= _s[2] else 0, "board": _n, "files": _files}))
@@ -143,11 +146,13 @@ _RESET = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
 class Found:
     """What is on a board: its MicroPython, room, and files (path -> SHA-256 in hex).
 
+    build  MicroPython's name of its build, such as RPI_PICO; "" where it does not tell it
     board  the board file's name that the firmware there tells; "" without it
     """
 
     version: tuple[int, ...]
     machine: str
+    build: str
     arch: int
     free: int
     board: str
@@ -294,7 +299,8 @@ class Prompt(contextlib.ExitStack):
                 f"({problem})"
             ) from None
         name = told.board if _NAME.fullmatch(told.board) else ""
-        return Found(told.version, told.machine, told.arch, told.free, name, told.files)
+        build = told.build if _BUILD.fullmatch(told.build) else ""
+        return Found(told.version, told.machine, build, told.arch, told.free, name, told.files)
 
     def put(
         self,

@@ -218,11 +218,12 @@ class Captured(Struct, frozen=True):
 
 
 class Probed(Struct, frozen=True):
-    """What flash's probe prints: MicroPython's version, its machine and architecture, room in
-    bytes, the board file's name that firmware there tells, files with their SHA-256."""
+    """What flash's probe prints: MicroPython's version, its machine, build and architecture, room
+    in bytes, the board file's name that firmware there tells, files with their SHA-256."""
 
     version: tuple[Count, Count, Count]
     machine: Annotated[str, Meta(max_length=200)]
+    build: Annotated[str, Meta(max_length=64)]
     arch: Annotated[int, Meta(ge=0, le=15)]
     free: Count
     board: Annotated[str, Meta(max_length=64)]

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ LAGS_DEG = {"v1": 0.0, "i1": 0.0, "v2": 0.0, "i2": 60.0}
 
 def recording(folder: Path, *names: str) -> Path:
     t = (np.arange(round(0.74 * RATE)) + 0.5) / RATE
-    waves = {
+    waves: dict[str, Any] = {
         name: PEAKS[name] * np.sin(2 * np.pi * HZ * t - math.radians(LAGS_DEG[name]))
         for name in names or PEAKS
     }

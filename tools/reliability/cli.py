@@ -23,6 +23,8 @@ from tools.common.rows import Row, kept, row
 from tools.power_cuts import run as power_cuts
 from tools.reliability import emulated_board, planted_records
 from tools.reliability import hostile_input as fuzz_console
+from tools.reliability.hostile_files import COMMANDS
+from tools.reliability.mutation import hostile
 from tools.soak import run as soak
 
 RESULT = ROOT / "build" / "reliability.json"
@@ -33,6 +35,7 @@ _SAVES = (200, None)
 _SOAK_S = (540.0, 86400.0)
 _HOSTILE = (300, 20_000)
 _PLANTED = (20, 2000)
+_FILES = (25, 10_000)
 _SEED = 1
 
 
@@ -102,26 +105,6 @@ def _tests(path: str, names: str) -> tuple[int, int]:
     return count["tests"] - count["skipped"], lost
 
 
-def hostile(data: bytes, draw: random.Random) -> bytes:
-    """Input made worse: bits turned, pieces cut out, doubled, put elsewhere or made up."""
-    worse = bytearray(data)
-    for _ in range(draw.randrange(1, 6)):
-        at = draw.randrange(len(worse) + 1)
-        size = draw.choice((1, 2, 4, 16, 64, 1200))
-        way = draw.randrange(5)
-        if way == 0 and at < len(worse):
-            worse[at] ^= 1 << draw.randrange(8)
-        elif way == 1:
-            del worse[at : at + size]
-        elif way == 2:
-            worse[at:at] = worse[at : at + size]
-        elif way == 3:
-            worse[at : at + size] = draw.randbytes(size)
-        else:
-            worse[at:at] = draw.choice((b"\r\n", b"\x03", b"\b\b\b", b"\xff\xfe", b"{[[", b"\x00"))
-    return bytes(worse)
-
-
 def hostile_input(short: bool) -> list[Row]:
     """Bytes typed at the console, and stored files that are damaged."""
     draw = random.Random(_SEED)
@@ -168,6 +151,29 @@ def planted(short: bool) -> list[Row]:
     return [row(what, len(known) + _PLANTED[not short], lost)]
 
 
+def hostile_files(short: bool) -> list[Row]:
+    """Files handed to every command that reads any, in a process of its own: what kills it is then
+    a row that has failed."""
+    found = []
+    for name in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.reliability.hostile_files", "--json"]
+            + [f"--count={_FILES[not short]}", f"--seed={_SEED}", name],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        print(done.stderr[-5000:], end="", file=sys.stderr)
+        try:
+            of = json.loads(done.stdout)[name]
+        except ValueError:
+            of = {"tried": 0, "lost": 1}
+            print(f"{name}: its process ended with {done.returncode}", file=sys.stderr)
+        found.append(row(f"hostile files given to {name}", of["tried"], of["lost"]))
+    return found
+
+
 def emulated(short: bool) -> list[Row]:
     """The whole firmware on the emulated RP2040; nothing where there is no MicroPython for it."""
     try:
@@ -184,6 +190,7 @@ PARTS: tuple[Callable[[bool], list[Row]], ...] = (
     abuse,
     hostile_input,
     planted,
+    hostile_files,
     emulated,
 )
 
@@ -219,7 +226,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog=command.name("reliability"),
         description="Try to make the meter lose something: power cuts, a day of the whole "
-        "firmware, a hundred years, hostile input, the emulated board. It takes twenty minutes.",
+        "firmware, a hundred years, hostile input and files, the emulated board. It takes half "
+        "an hour.",
         epilog="example: %(prog)s --short",
     )
     parser.add_argument("--short", action="store_true", help="a little of each, in half a minute")

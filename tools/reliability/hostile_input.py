@@ -10,7 +10,7 @@ import itertools
 import json
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -310,9 +310,9 @@ def _opener(files: dict[str, bytes]) -> Callable[[str, str], io.BytesIO]:
     return open_file
 
 
-def _instrument(atheris: Any) -> None:
+def _instrument(atheris: Any, modules: Iterable[types.ModuleType]) -> None:
     """Lets the fuzzer see the branches of what it fuzzes."""
-    for module in (calibration, commands, console, event_log, record, store):
+    for module in modules:
         for owner in (module, *filter(lambda of: isinstance(of, type), vars(module).values())):
             if getattr(owner, "__module__", module.__name__) != module.__name__:
                 continue
@@ -322,11 +322,17 @@ def _instrument(atheris: Any) -> None:
                     atheris.instrument_func(function)
 
 
-@command.reporting()
-def main(argv: list[str]) -> int:
-    """libFuzzer's own options, then folders of inputs; does not return while it goes well.
+def fuzz(
+    argv: Sequence[str],
+    one: Callable[[bytes], None],
+    begin_with: Iterable[bytes],
+    modules: Iterable[types.ModuleType],
+    corpus: Path,
+) -> int:
+    """Hands `one` what libFuzzer makes of the inputs to begin with, by the modules' branches.
 
-    Exit status: 77 a promise was broken, 2 there is no fuzzer.
+    argv: libFuzzer's own options, then folders of inputs, else `corpus`.  Does not return while it
+    goes well. Exit status: 77 a promise was broken, 2 there is no fuzzer.
     """
     if importlib.util.find_spec("atheris") is None:
         print(
@@ -338,16 +344,23 @@ def main(argv: list[str]) -> int:
     import atheris  # pyright: ignore[reportMissingModuleSource]
 
     options = [text for text in argv if text.startswith("-")]
-    folders = [text for text in argv if not text.startswith("-")] or [str(_CORPUS)]
+    folders = [text for text in argv if not text.startswith("-")] or [str(corpus)]
     folder = Path(folders[0])
     folder.mkdir(parents=True, exist_ok=True)
-    for k, data in enumerate(seeds()):
+    for k, data in enumerate(begin_with):
         (folder / f"seed{k}").write_bytes(data)
-    _instrument(atheris)
+    _instrument(atheris, modules)
     prefix = f"-artifact_prefix={folder}/"
-    atheris.Setup(["fuzz_console", prefix, *options, *folders], one_input)
+    atheris.Setup(["fuzz", prefix, *options, *folders], one)
     atheris.Fuzz()
     return 0
+
+
+@command.reporting()
+def main(argv: list[str]) -> int:
+    """Exit status as fuzz's."""
+    modules = (calibration, commands, console, event_log, record, store)
+    return fuzz(argv, one_input, seeds(), modules, _CORPUS)
 
 
 if __name__ == "__main__":

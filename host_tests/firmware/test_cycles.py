@@ -41,10 +41,29 @@ def judge(lengths: list[float], proven: int = -1) -> list[bool]:
 def test_two_alike_are_the_first() -> None:
     assert judge([100, 100.3, 99.9]) == [False, True, True]
     assert judge([75, 100, 100]) == [False, False, True]
-    # Mains is 40 to 70 Hz.
-    assert judge([60, 60, 60]) == [False] * 3
-    assert judge([160, 160, 160]) == [False] * 3
     assert judge([120, 120, 120]) == [False, True, True]
+
+
+@pytest.mark.parametrize("hertz", [30, 40, 44, 44.7, 65.4, 66, 70, 75])
+def test_beyond_45_to_65_hertz_there_are_no_cycles(hertz: float) -> None:
+    assert judge([6000 / hertz] * 20) == [False] * 20
+
+
+@pytest.mark.parametrize("hertz", [45, 65])
+def test_at_45_and_65_hertz_there_are_whatever_their_timing_is_off(hertz: float) -> None:
+    lengths = [6000 / hertz + 0.2 * (-1) ** k for k in range(20)]
+    assert judge(lengths) == [False] + [True] * 19
+
+
+@pytest.mark.parametrize("step", [-0.5, 0.5])
+def test_a_length_that_creeps_beyond_mains_is_lost(step: float) -> None:
+    lengths = [100 + step * k for k in range(120)]
+    for proven in (-1, 5):
+        found = judge(lengths, proven)
+        # What is followed lags by less than two frames here.
+        mains = [6000 / 65 - 2 < length < 6000 / 45 + 2 for length in lengths]
+        assert all(found[1 : 40 if step > 0 else 10])
+        assert not any(is_found for is_found, may in zip(found, mains) if not may)
 
 
 def test_a_stretch_of_another_length_is_none_and_is_lost() -> None:

@@ -394,6 +394,7 @@ def judged(
     faults = Faults()
     window = SimpleNamespace(
         is_short=False,
+        is_odd=False,
         frames=1600,
         whole=whole,
         volts2=list(volts2),
@@ -417,6 +418,41 @@ def test_the_frequency_limits_to_the_millihertz() -> None:
         assert judged(mhz, mhz, mhz, whole=False) == {}
     for mhz in (45_000, 65_000):
         assert judged(mhz, mhz, mhz) == {}
+
+
+def found_without(kinds: str, volts2: int = 10**12) -> str:
+    """Whether a bad frequency is active after each window: one (w)ith cycles, with(o)ut, one that
+    (l)acks some frames, or (d)ead."""
+    layout = board()
+    watch = FaultFinder(Faults(), layout)
+    found = ""
+    for kind in kinds:
+        watch.window(
+            SimpleNamespace(
+                is_short=False,
+                is_odd=kind == "o",
+                frames=1600,
+                whole=kind == "w",
+                volts2=[0 if kind == "d" else volts2] * 2,
+                amps2=[12345, 12345],
+                means=[(0, 0), (0, 0)],
+                scales=SimpleNamespace(v_nv=(110_000_000, 110_000_000)),
+                hertz_mhz=lambda kind=kind: 60_000 if kind == "w" else 0,
+            )
+        )
+        found += "x" if "bad_frequency" in watch.active else "."
+    return found
+
+
+def test_a_voltage_without_cycles_is_a_bad_frequency() -> None:
+    assert found_without("wwooooowww.") == "....xxxxx.."
+    # Now and then is none, and one that comes and goes is one.
+    assert found_without("wowowoowlo") == "." * 10
+    assert found_without("wooowowoowwww") == "...xxxxxxxx.."
+    # Lost frames tell nothing, a dead voltage has no frequency.
+    assert found_without("wllllllll") == "." * 9
+    assert found_without("wooood") == "...xx."
+    assert found_without("oooo", volts2=1000) == "...."
 
 
 def test_the_voltage_limit_exactly() -> None:

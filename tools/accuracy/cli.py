@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tools.accuracy import gates, gross, misleading, unsteady
+from tools.accuracy import gates, gross, misleading, no_cycles, unsteady
 from tools.accuracy import laboratory as virtual_bench
 from tools.accuracy.gates import Gate, Load
 from tools.accuracy.laboratory import Setup
@@ -83,6 +83,11 @@ def rows(
             pool,
             [(s, constants[s.name, s.adc, s.seed, gross.HERTZ]) for s in own_rate],
         )
+        _tell("voltages without cycles")
+        of_no_cycles = no_cycles.rows(
+            pool,
+            [(s, constants[s.name, s.adc, s.seed, no_cycles.HERTZ]) for s in own_rate],
+        )
         _tell("loads that change")
         of_unsteady = unsteady.rows(
             pool,
@@ -141,7 +146,7 @@ def rows(
                     if key not in worst or abs(error) > abs(worst[key]["error_percent"]):
                         worst[key] = row
         made += worst.values()
-    return made + of_gross + of_misleading + of_unsteady
+    return made + of_gross + of_misleading + of_unsteady + of_no_cycles
 
 
 def _tell(part: str) -> None:

@@ -44,6 +44,9 @@ _OFFSET_PART = const(4)
 _LONGEST_WAIT = const(4)
 # Where there are crossings: two cycles alike come within so many stretches after a dip.
 _LONGEST_FOR_CYCLES = const(8)
+# So many windows in a row end with a broken stretch, for there a crossing begins the next: where
+# there are no cycles it would be a window, which takes longer than a cycle, each stretch.
+_MOST_BROKEN = const(8)
 # Frames that noise is looked for in, and the part of the difference by which it is followed.
 _NOISE_FRAMES = const(24)
 _NOISE_PART = const(8)
@@ -115,6 +118,7 @@ class Accumulator:
         self._booked = _NOTHING  # energies and frames of the segment that stretches already have
         self._before = None  # its sums and squares then, where the phase depends on the current
         self._noise = None  # of each current, once it has been looked at
+        self._broken = 0  # windows in a row that had no whole cycles
         self._new_window(0)
 
     # ---- frames to stretches
@@ -269,10 +273,14 @@ class Accumulator:
             # The crossing is behind the frame before the first of the next stretch.
             length = (n << 12) + fraction - self._begun
             whole = self._cycles.is_cycle(length, self._begun_seen and is_seen)
-            if whole and self._waiting:
+            if not whole:
+                self._is_odd |= self._begun_seen and is_seen
+            elif self._waiting:
                 self._prove_first()
         elif n:
             self._cycles.lose()
+            if n >= self._most:
+                self._is_odd = True
         if self._fill:
             self._fill.count(n << 12, is_seen)
         self._at_crossing = crossed
@@ -339,7 +347,9 @@ class Accumulator:
         w.ticks += ticks
         wanted = self._sink.cycle(e1, e2, ticks)
         # A window that holds a broken stretch ends with it, so that the next begins at a crossing.
-        if self._stretches >= self._target or (crossed and not whole):
+        if self._stretches >= self._target or (
+            crossed and not whole and self._broken < _MOST_BROKEN
+        ):
             self._end_window(fraction)
         return wanted
 
@@ -508,6 +518,7 @@ class Accumulator:
         self._stretches = 0
         self._unbroken = True
         self._quiet = True  # there was no crossing
+        self._is_odd = False  # frames that followed one on the other had no mains cycle
         self._fraction = fraction  # of the crossing it begins at...
         self._last_fraction = fraction  # ...and of the latest
         self._window_seen = self._last_seen = self._begun_seen
@@ -528,6 +539,11 @@ class Accumulator:
         known = self._unbroken and self._sums.phasors.is_known
         taken = self._sums.phasors.take()
         known = known and taken[0] > 0
+        if self._unbroken and not self._sums.is_mains(taken, raws, self._squares):
+            self._cycles.deny()
+            self._is_odd = True
+            self._broken = _MOST_BROKEN
+            known = self._unbroken = False
         angle2 = self._angle2
         if self._unbroken:
             self._measure_span()
@@ -585,6 +601,10 @@ class Accumulator:
             w.points = taken[0]
             sign = one.v_sign * two.v_sign
             w.across = [sign * part for part in product(n_q12, *waves)]
+        self._broken = 0 if self._unbroken else self._broken + 1
+        if self._broken > _MOST_BROKEN:
+            w.deny()
+        w.is_odd = self._is_odd
         if self._unbroken:
             self._settled = True
         if self._unbroken or quiet or loose:

@@ -2,7 +2,8 @@
 
 Flow: accumulator's stretches -> CYCLES -> accumulator.  A notch or dip through zero is none.  Once
 two cycles in a row have been alike, a crossing is looked for only about when the next is due;
-until then no earlier than 13 ms after the last.  Lengths are in 1/4096 frame.
+until then no earlier than 13 ms after the last.  Mains has 45 to 65 Hz: a length beyond that is
+none, nor is one that creeps there.  Lengths are in 1/4096 frame.
 """
 
 import micropython
@@ -19,9 +20,13 @@ _CLOSELY_PART = const(32)
 _ALIKE_PART = const(64)
 # The length follows the latest by this part of the difference.
 _FOLLOW_PART = const(4)
-# What mains frequency can be.
-_LOWEST_HZ = const(40)
-_HIGHEST_HZ = const(70)
+# What mains frequency can be, and the part of a cycle by which one that is just so may be timed
+# wrongly.
+_LOWEST_HZ = const(45)
+_HIGHEST_HZ = const(65)
+_TIMED_PART = const(256)
+# No crossing is waited for longer than a cycle of this: the accumulator closes the stretch.
+_WAITED_HZ = const(40)
 # The voltage's phase at what is taken for its crossing may be 1/32 turn off, in 1/4096.
 _OFF_TURN = const(128)
 _TURN = const(4096)
@@ -57,8 +62,9 @@ class Cycles:
 
     def __init__(self, frame_ticks, tick_hz):
         second_q12 = (tick_hz << 12) // frame_ticks
-        self._shortest = second_q12 // _HIGHEST_HZ
-        self._longest = second_q12 // _LOWEST_HZ
+        self._shortest = second_q12 * (_TIMED_PART - 1) // (_HIGHEST_HZ * _TIMED_PART)
+        self._longest = second_q12 * (_TIMED_PART + 1) // (_LOWEST_HZ * _TIMED_PART)
+        self._waited = second_q12 // _WAITED_HZ
         self._unknown = second_q12 // _NO_HIGHER_HZ >> 12
         self._is_proven = False  # the fundamental crosses zero where its cycles begin
         self.length = 0  # 0: not known
@@ -73,6 +79,11 @@ class Cycles:
         self.blind = self._unknown
         if not self._is_proven:
             self.length = 0
+
+    def deny(self):
+        """What was found is no mains."""
+        self._is_proven = False
+        self.lose()
 
     @micropython.native
     def is_cycle(self, length, is_seen=True):
@@ -89,7 +100,10 @@ class Cycles:
                 if shift:
                     self._shift = 0
                 elif is_seen:
-                    self.length += off // _FOLLOW_PART
+                    self.length = length = self.length + off // _FOLLOW_PART
+                    if not self._shortest <= length <= self._longest:
+                        self.deny()
+                        return False
                 self.blind = (self.length - within) >> 12
                 return not shift
             self.lose()
@@ -122,7 +136,7 @@ class Cycles:
         self._is_proven = abs(angle) <= _OFF_TURN
         if not self._is_proven:
             self._shift = -angle * self.length >> 12
-            if self.length + self._shift > self._longest:
+            if self.length + self._shift > self._waited:
                 # So long is not waited for: it is due within this cycle.
                 self._shift -= self.length
             self._look_within(_CLOSELY_PART)

@@ -35,6 +35,9 @@ from threewire.metering.phasors import Phasors
 _ARM_PART = const(4)
 # Where a crossing is due, this part of it: 7.5 V.
 _DUE_PART = const(4)
+# Where less than this part of the voltage's square is of the frequency that was found, that is not
+# its frequency.
+_MAINS_PART = const(2)
 # Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is no
 # converter's.
 _NOISE_FRAMES = const(32)
@@ -113,6 +116,22 @@ class Sums:
         e = self._elements[self.reference]
         k = 2 * self.reference + (1 if e.x_is_i else 0)
         return taken[7 + k], taken[2 + k]
+
+    def is_mains(self, taken, raws, squares):
+        """Whether the reference voltage is for the most part of the frequency whose phasors
+        `phasors.take` gave, in a window whose `raw` and `squares` are given."""
+        e = self._elements[self.reference]
+        place = 1 if e.x_is_i else 0
+        k = 2 * self.reference + place
+        offset = e.offsets[place]
+        n = raws[0]
+        sum_v = raws[5 * self.reference + 1 + place]
+        points = taken[0]
+        re = taken[2 + k] - nearest(offset * taken[1], 16)
+        im = taken[7 + k] - nearest(offset * taken[6], 16)
+        # As Window's volts1, times points; and the squares about their own mean, times n.
+        square = (re * re + im * im) * _MAINS_PART
+        return square * n * n >= (squares[k] * n - sum_v * sum_v) * points * points << 17
 
     def disconnect(self, codes, pos):
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""

@@ -42,6 +42,8 @@ class Window:
                       the first crossing to the last; both 0 where it was not bounded by crossings
     whole             True where it consists of mains cycles only, each bounded by crossings
                       (span_q12 then is its length to a small part of a frame)
+    is_odd            there is in it what came between crossings, or without one, and was no cycle
+                      of mains: not counting what was lost, or filled in
     energy            signed, raw units (accumulator), before the creep gate
     volts2, amps2     sums of squares about the mean (counts**2 / 256)
     own               pair: (mean of the voltage's codes less mid-scale, in 1/16 count; sum of
@@ -62,15 +64,18 @@ class Window:
         self.means = None
         self.ticks = 0
         self.frames = 0
-        self.cycles = 0
-        self.span_q12 = 0
-        self.whole = False
+        self.is_odd = False
         self.energy = [0, 0]
         self.volts2 = [0, 0]
         self.amps2 = [0, 0]
         self.noise2 = [0, 0]
         self.own = [(0, 0), (0, 0)]
-        self.points = 0
+        self.deny()
+
+    def deny(self):
+        """The cycles in it are none of mains, whose frequency then is not known."""
+        self.whole = False
+        self.cycles = self.span_q12 = self.points = 0
         self.active = [0, 0]
         self.reactive = [0, 0]
         self.volts1 = [0, 0]

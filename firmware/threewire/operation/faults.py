@@ -13,7 +13,7 @@ NAMES = (
     "stuck",  # an input whose codes do not vary: a real converter has noise
     "railed",  # an input whose mean is far from mid-scale, or at an end of the scale
     "no_voltage",  # collapses of an element's voltage below half of nominal
-    "bad_frequency",  # mains outside 45 to 65 Hz
+    "bad_frequency",  # mains outside 45 to 65 Hz, or a voltage that has no mains cycles
     "clock_step",  # the metered time has jumped against the clock
     "bad_record",  # stored data that could not be used
     "save_failed",
@@ -28,6 +28,7 @@ _MOST = const(0x7FFFFFFF)
 _LOW_MHZ = const(45000)
 _HIGH_MHZ = const(65000)
 # Windows in a row: after a jump of the voltage's offset one or two may count a crossing too many.
+# Where there are no cycles, so many more without them than with them.
 _ODD_WINDOWS = const(3)
 # Offsets in 1/16 count: 1024 counts, half way to the end of the scale; and 2016, within what a
 # table of the converter's errors makes of its last codes.
@@ -88,7 +89,8 @@ class FaultFinder:
              order in which it began
 
     A fault begins with a window that shows it (a bad frequency with the third in a row) and ends
-    with one that does not.
+    with one that does not.  A voltage without mains cycles is a bad frequency as well: that ends
+    when as many windows have had them, or the voltage is gone.
     """
 
     def __init__(self, faults, layout, on_hertz=None):
@@ -98,6 +100,7 @@ class FaultFinder:
         self._least_square = half_square(layout.nominal_volts)
         self._derived = layout.slot["v1"] == layout.slot["v2"]
         self._odd = 0  # windows in a row whose frequency was bad
+        self._without = 0  # that had a voltage but no cycles, less those that had
 
     def window(self, window):
         """Judges a Window, unless it is too short for that."""
@@ -106,6 +109,7 @@ class FaultFinder:
         hertz_mhz = window.hertz_mhz()
         n = window.frames
         lacks = False
+        lives = False
         for k, (v, i) in enumerate(window.means):
             number, v_name, i_name = _WHERE[k]
             self._input(i_name, i, window.amps2[k], n)
@@ -115,13 +119,21 @@ class FaultFinder:
             low = window.volts2[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
             self._judge("no_voltage", number, low)
             lacks |= low
+            lives |= not low
+        if not lives:
+            self._without = 0
+        elif not window.whole and window.is_odd:
+            self._without = min(self._without + 1, _ODD_WINDOWS)
+        elif self._without:
+            self._without -= 1
         if window.whole and not _LOW_MHZ <= hertz_mhz <= _HIGH_MHZ:
             self._odd += 1
         elif window.whole or lacks:
             self._odd = 0
             if window.whole and self._on_hertz:
                 self._on_hertz(hertz_mhz)
-        self._judge("bad_frequency", "", self._odd >= _ODD_WINDOWS)
+        least = 1 if "bad_frequency" in self.active else _ODD_WINDOWS
+        self._judge("bad_frequency", "", self._odd >= _ODD_WINDOWS or self._without >= least)
 
     def _input(self, where, offset, squares, n):
         size = abs(offset)

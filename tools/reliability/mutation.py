@@ -78,6 +78,8 @@ class Shaper:
     def whole(self, good: int, bits: int) -> int:
         """A number for an unsigned field of so many bits."""
         worse = self.number(good)
+        if isinstance(worse, int):
+            return worse % (1 << bits)
         return int(worse) % (1 << bits) if math.isfinite(worse) else (1 << bits) - 1
 
     def written(self, good: float | str) -> str:
@@ -161,7 +163,8 @@ def _as_number(value: float) -> float:
 def _as_float(value: float, kind: np.dtype[Any]) -> Any:
     if kind.kind == "f":
         return float(_as_number(value))
-    return int(_as_number(value)) % (1 << 63) if math.isfinite(value) else 0
+    number = float(_as_number(value))
+    return int(number) % (1 << 63) if math.isfinite(number) else 0
 
 
 def mutated(files: Mapping[str, bytes], draw: random.Random) -> dict[str, bytes]:

@@ -211,6 +211,14 @@ def test_an_npz_that_unpacks_to_gigabytes_streams(tmp_path):
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_far_end_of_a_long_npz(tmp_path, compressed):
+    wave = np.random.default_rng(4).normal(0, 100, 700_000)
+    path = save_npz(tmp_path / "a.npz", {"v1": wave, "i1": -wave}, compressed)
+    found = read(path, start=699_000)
+    np.testing.assert_array_equal(found[:2], [wave[699_000:], -wave[699_000:]])
+
+
 def test_a_wav_of_very_many_channels(tmp_path):
     path = tmp_path / "a.wav"
     save_wav(path, np.zeros((100, 1024), np.int16), 16)

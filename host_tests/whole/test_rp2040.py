@@ -284,6 +284,29 @@ def test_an_edge_is_in_time_while_a_line_is_made(uf2: Path, file_system: bytes) 
 
 
 @pytest.mark.slow
+def test_a_voltage_without_cycles_costs_the_core_no_more(uf2: Path, file_system: bytes) -> None:
+    """Where a ripple makes a crossing every 0.3 ms, too, there are some six windows a second."""
+    waves: dict[str, Wave] = {"i1": sine(AMPS[0]), "i2": sine(-AMPS[1])}
+    for name, volts in (("v1", 60.0), ("v2", -60.0)):
+        waves[name] = lambda t, volts=volts: (
+            sine(volts)(t) + 1.25 * volts * math.sqrt(2) * np.sin(2 * math.pi * 3500 * t)
+        )
+    with EmulatedBoard(file_system, BOARD, Periodic(waves, 3 * CYCLE_S, BOARD), uf2) as board:
+        board.wait_reports(3, 20.0)
+        start = board.cycles
+        board.run(2.0)
+        # 40 % where there are cycles.
+        assert (board.cycles - start) / (2.0 * 125e6) < 0.5
+        report = board.reports[-1][1]
+    assert report["faults"]["lost_frames"] == 0
+    assert report["faults"]["bad_frequency"] == 1
+    assert report["faults"]["active"] == ["bad_frequency"]
+    for element, amps in zip(report["elements"], AMPS):
+        assert element["watts"] == pytest.approx(60 * amps, rel=5e-3)
+        assert element["volts"] == pytest.approx(60 * math.hypot(1, 1.25), rel=5e-3)
+
+
+@pytest.mark.slow
 def test_a_power_cycle_resumes(uf2: Path, file_system: bytes) -> None:
     with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
         board.wait_reports(1, 3.0)

@@ -193,7 +193,7 @@ def assemble(
         captures=captures,
         lifecycle=lifecycle,
     )
-    lifecycle.note_start(problems)
+    lifecycle.note_start(problems, constants.set_aside)
     for name, lit in meter.indicators.lit.items():
         leds.show(name, lit)
     return Firmware(

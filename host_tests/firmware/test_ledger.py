@@ -21,6 +21,7 @@ from threewire.operation.faults import NAMES as FAULTS
 from threewire.operation.faults import Faults
 from threewire.storage.keeper import Keeper
 from threewire.storage.ledger import KINDS, Budget, Ledger
+from threewire.storage.record import CALIBRATION, pack
 
 HZ = 48_000_000
 A_DAY = 12_000
@@ -493,6 +494,23 @@ def test_stalls_of_its_own_making_are_counted_apart_and_ask_for_no_save(start: A
     rig.sampler.waiting.append(12)
     rig.run(2)
     assert dict(zip(FAULTS, rig.parts.faults.counts))["overrun"] == 1
+
+
+def test_constants_of_another_board_are_logged_once_and_no_fault(
+    start: Any, tmp_path: Path
+) -> None:
+    """They stay where they are, so a fault that was cleared would come back at every start."""
+    (tmp_path / "calibration").mkdir()
+    whole = pack(CALIBRATION, 7, ("another_board", b"{}"))
+    (tmp_path / "calibration" / "constants.1").write_bytes(whole)
+    rig = start()
+    for _ in range(3):
+        rig.run(0.2)
+        rig.begin()
+    assert rig.ask("log").count(b'"what":"constants set aside"') == 1
+    assert b"made for board 'another_board', this is" in rig.ask("log")
+    assert dict(zip(FAULTS, rig.parts.faults.counts))["bad_record"] == 0
+    assert (tmp_path / "calibration" / "constants.1").read_bytes() == whole
 
 
 def test_a_bad_record_is_logged_once(start: Any, tmp_path: Path) -> None:

@@ -327,12 +327,17 @@ def test_constants_keep_the_set_before(tmp_path: Path) -> None:
 def test_constants_of_another_board_are_refused(tmp_path: Path) -> None:
     mine = constants(tmp_path, "pico")
     assert mine.save(("pico", b"{}")) and mine.save(("pico2", b'{"v1_nv": 1}'))
-    values, sequence, problems = constants(tmp_path, "pico").load()
-    assert (values, sequence) == (("pico", b"{}"), 1)
-    assert problems == [
+    one = constants(tmp_path, "pico")
+    assert one.load() == (("pico", b"{}"), 1, [])
+    # They are whole, and nobody's fault.
+    assert one.set_aside == [
         f"{tmp_path / 'calibration' / 'constants.1'}: made for board 'pico2', this is 'pico'"
     ]
-    assert constants(tmp_path, "feather_rp2040").load()[0] is None
+    other = constants(tmp_path, "feather_rp2040")
+    assert other.load() == (None, 0, []) and len(other.set_aside) == 2
+    # Its own take the place of one of them; the other stays, and is not told twice.
+    assert other.save(("feather_rp2040", b"{}"))
+    assert other.load() == (("feather_rp2040", b"{}"), 1, []) and len(other.set_aside) == 1
 
 
 def test_a_check_of_the_callers_own_passes_a_record_over(tmp_path: Path) -> None:

@@ -43,17 +43,19 @@ class Lifecycle:
             return False
         return self._logs[log].append(ticks // self._meter.tick_hz, what, old, new)
 
-    def note_start(self, problems):
-        """Takes note of why the board has started, and of stored data that could not be used."""
+    def note_start(self, problems, set_aside):
+        """Takes note of why the board has started, of stored data that could not be used, and of
+        constants that are another board's, which is no fault: they may stay for ever."""
         if self._restarts.cause == "watchdog":
             self._faults.count("watchdog")
             self.note("restart by the watchdog")
-        for problem in problems:
-            self._faults.count("bad_record")
+        self._faults.count("bad_record", len(problems))
+        for problem in problems + set_aside:
             # A supply that fails again and again shall not write the same again and again.
             said = '"new":' + dumps(problem)
             if not any(said in line for line in self._logs["log"].lines()):
-                self.note("bad record", None, problem)
+                what = "bad record" if problem in problems else "constants set aside"
+                self.note(what, None, problem)
 
     def begin(self):
         """Metering begins, perhaps again after the prompt."""

@@ -17,6 +17,10 @@ _TURN = 0xFFFFFFFF
 _HALF_TURN = const(0x7FFFFFFF)
 
 
+class OtherBoard(ValueError):
+    """What a check raises of a record that is whole, and another board's."""
+
+
 class Store:
     """One kind of record in the slots `name`.0 and `name`.1 of `folder`, made when first saved.
 
@@ -28,6 +32,7 @@ class Store:
                one
 
     sequence   number of the newest record, 0 when there is none; 0 follows on 2**32 - 1
+    set_aside  a line for each slot that holds another board's record: no use here, and no fault
     problem    one line on why the last save failed; "" when it did not
     """
 
@@ -40,6 +45,7 @@ class Store:
         self.check = check
         self._next = None  # slot to write; unknown until the slots have been read
         self.sequence = 0
+        self.set_aside = []
         self.problem = ""
 
     def load(self):
@@ -49,6 +55,7 @@ class Store:
         yet.
         """
         problems = []
+        self.set_aside = []
         newest = None
         self.sequence = 0
         self._next = 0
@@ -63,6 +70,8 @@ class Store:
                     raise RecordError("kind {} instead of {}".format(kind, self._kind))
                 if self.check:
                     values = self.check(values)
+            except OtherBoard as problem:
+                self.set_aside.append("{}: {}".format(path, problem))
             except Exception as problem:
                 # What is stored may be anything, and must not keep the board from starting.
                 is_error = isinstance(problem, OSError)
@@ -104,7 +113,7 @@ def made_for(board):
 
     def check(values):
         if values[0] != board:
-            raise ValueError("made for board {!r}, this is {!r}".format(values[0], board))
+            raise OtherBoard("made for board {!r}, this is {!r}".format(values[0], board))
         return values
 
     return check

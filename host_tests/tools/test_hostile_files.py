@@ -1,6 +1,7 @@
 """Hostile files: those that are not changed are good, readers keep their word with any other, and
 what a command does wrong is counted."""
 
+import os
 import random
 import sys
 import tempfile
@@ -15,9 +16,13 @@ from host_tests.conftest import need_engine
 from tools.common.errors import InputError
 from tools.common.ranges import Range
 from tools.recordings import ranges
+from tools.recordings.open import open_recording
 from tools.reliability import hostile_files
 from tools.reliability.file_seeds import FORMATS
 from tools.reliability.mutation import Shaper, declared, ends, hostile, mutated
+
+# A .mat is unpacked when it is opened: what becomes of it then does not matter.
+NO_RECORDINGS = ("mat", "points", "lines", "calibration")
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -68,6 +73,38 @@ def test_readers_keep_their_word(seed: int, kind: str) -> None:
         except InputError as problem:
             line = str(problem)
             assert len(line.splitlines()) == 1 and len(line) < 2100 and folder in line
+
+
+@pytest.mark.parametrize("change", ["cut", "garbage", "other", "longer", "gone", "folder"])
+@pytest.mark.parametrize("kind", [k for k in FORMATS if k not in NO_RECORDINGS])
+def test_files_that_change_while_they_are_read(tmp_path: Path, kind: str, change: str) -> None:
+    """Between the look at their head and the reading of their samples: data or one line."""
+    path = write(tmp_path, FORMATS[kind](Shaper(random.Random(3), 0)))
+    opened = open_recording(path)
+    draw = random.Random(9)
+    for file in tmp_path.iterdir():
+        data = file.read_bytes()
+        if change == "cut":
+            os.truncate(file, len(data) // 2)
+        elif change == "garbage":
+            file.write_bytes(draw.randbytes(len(data)))
+        elif change == "longer":
+            file.write_bytes(data + data)
+        else:
+            file.unlink()
+            if change == "folder":
+                file.mkdir()
+    if change == "other":
+        other = next(k for k in ("npz", "csv") if k != kind)
+        for data in FORMATS[other](Shaper(random.Random(5), 0)).values():
+            path.write_bytes(data)
+    told = ""
+    try:
+        for _ in opened.blocks():
+            pass
+    except InputError as problem:
+        told = str(problem)
+    assert str(tmp_path) in told if change in ("gone", "folder") else len(told.splitlines()) < 2
 
 
 @pytest.mark.parametrize("command", hostile_files.COMMANDS)

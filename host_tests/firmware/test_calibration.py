@@ -1,6 +1,7 @@
 """Calibration constants: what is refused and how, and that the rest comes back as it was."""
 
 import json
+import math
 import subprocess
 from fractions import Fraction
 from itertools import pairwise
@@ -21,11 +22,18 @@ GAINS = ("v1_nv", "i1_na", "v2_nv", "i2_na")
 PHASES = ("phase1_ns", "phase2_ns")
 TABLES = ("phase1_by_ma", "phase2_by_ma")
 NOMINAL = dict(v1_nv=V_NV, i1_na=I_NA, v2_nv=V_NV, i2_na=I_NA, phase1_ns=0, phase2_ns=0)
-LEAST, MOST, MOST_PHASE = 1_000_000, 2_000_000_000, 500_000
-MOST_MA = 400_000
+# 30 % about the board file's 110 and 150 million, and what 2048 counts of the largest are.
+RANGES = {"v": (77_000_000, 143_000_000), "i": (105_000_000, 195_000_000)}
+MOST_PHASE = 500_000
+MOST_MA = 399_360
 
-magnitudes = st.integers(LEAST, MOST)
-gains = st.one_of(magnitudes, magnitudes.map(lambda value: -value))
+
+def magnitudes(key: str) -> st.SearchStrategy[int]:
+    sizes = st.integers(*RANGES[key[0]])
+    return sizes | sizes.map(lambda value: -value)
+
+
+gains = {key: magnitudes(key) for key in GAINS}
 phases = st.integers(-MOST_PHASE, MOST_PHASE)
 currents = st.sets(st.integers(0, MOST_MA), min_size=2, max_size=8).map(sorted)
 tables = currents.flatmap(
@@ -42,14 +50,17 @@ converters = st.fixed_dictionaries({"steps": steps}, optional={"bow_q4": bows})
 
 
 @pytest.mark.parametrize("key", GAINS)
-@pytest.mark.parametrize(
-    "value", [0, 1, -1, LEAST - 1, 1 - LEAST, MOST + 1, -MOST - 1, 10**30, -(10**30)]
-)
+@pytest.mark.parametrize("value", [0, 1, 14_648_436, 495_000_000, 10**30])
 def test_a_gain_out_of_range_is_refused(key: str, value: int) -> None:
-    with pytest.raises(CalibrationError) as caught:
-        from_dict({key: value}, board())
-    assert key in str(caught.value) and str(value) in str(caught.value)
-    assert str(LEAST) in str(caught.value) and str(MOST) in str(caught.value)
+    """A count of a seventh, or of 4.5 times, what it is by the board file is another front end."""
+    least, most = RANGES[key[0]]
+    for found in (value, -value, least - 1, 1 - least, most + 1, -most - 1):
+        with pytest.raises(CalibrationError) as caught:
+            from_dict({key: found}, board())
+        assert str(caught.value) == (
+            f"{key} is {found}; it must be an integer of magnitude {least} to {most}, "
+            "the board file's within 30 %"
+        )
 
 
 @pytest.mark.parametrize("key", PHASES)
@@ -187,7 +198,7 @@ odd_adc = st.fixed_dictionaries(
 )
 odd_constants = st.fixed_dictionaries(
     {},
-    optional={key: gains | values for key in GAINS}
+    optional={key: gains[key] | values for key in GAINS}
     | {key: phases | values for key in PHASES}
     | {key: tables | odd_rows | values for key in TABLES}
     | {"adc": converters | odd_adc | values, "board": st.just("made_up") | values},
@@ -229,11 +240,7 @@ def test_values_beyond_words_are_refused() -> None:
     read_or_refuse({"x" * 10_000: 1})
 
 
-@given(
-    st.fixed_dictionaries(
-        {}, optional={key: gains for key in GAINS} | {key: phases for key in PHASES}
-    )
-)
+@given(st.fixed_dictionaries({}, optional=gains | {key: phases for key in PHASES}))
 def test_good_constants_round_trip(constants: dict[str, int]) -> None:
     made = from_dict({**constants, "board": "made_up"}, board())
     assert made.to_dict() == NOMINAL | constants
@@ -249,9 +256,28 @@ def test_nothing_given_is_nominal() -> None:
     assert nominal(board()).to_dict() == NOMINAL
 
 
-@pytest.mark.parametrize("value", [LEAST, MOST, -LEAST, -MOST])
-def test_the_limits_themselves_are_good(value: int) -> None:
-    assert from_dict(dict.fromkeys(GAINS, value), board()).v_nv[1] == value
+@pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_limits_themselves_are_good(end: int, sign: int) -> None:
+    constants = {key: sign * RANGES[key[0]][end] for key in GAINS}
+    made = from_dict(constants, board())
+    assert made.to_dict() == NOMINAL | constants
+    from_dict({"phase1_by_ma": [[0, 0], [MOST_MA, 0]]}, board())
+
+
+@given(st.integers(1_000_000, 2_000_000_000), st.integers(1_000_000, 2_000_000_000))
+def test_the_range_is_within_30_percent_of_any_front_end(nv: int, na: int) -> None:
+    layout = board()
+    layout.nv_per_count, layout.na_per_count = nv, na
+    for keys, size in ((GAINS[::2], nv), (GAINS[1::2], na)):
+        least = math.ceil(Fraction(7, 10) * size)
+        most = math.floor(Fraction(13, 10) * size)
+        for key in keys:
+            from_dict({key: least}, layout)
+            from_dict({key: -most}, layout)
+            for value in (least - 1, -(most + 1)):
+                with pytest.raises(CalibrationError, match=f"{least} to {most}"):
+                    from_dict({key: value}, layout)
 
 
 @given(
@@ -335,7 +361,7 @@ import json, sys
 sys.path[:0] = {path!r}
 from threewire.metering.calibration import CalibrationError, from_dict
 class Layout:
-    name, nv_per_count, na_per_count = "made_up", 1, 1
+    name, nv_per_count, na_per_count = "made_up", 110000000, 150000000
 out = []
 for constants in json.loads({constants!r}):
     try:

@@ -246,10 +246,10 @@ def test_same_recording_in_every_format(house, tmp_path):
 
 def test_calibration_scales_the_readings(house, tmp_path):
     file = tmp_path / "calibration.json"
-    file.write_text(json.dumps({"board": "feather_rp2040", "i1_na": 300_000_000}))
+    file.write_text(json.dumps({"board": "feather_rp2040", "i1_na": 187_500_000}))
     plain, scaled = report(house), report(house, "--calibration", file)
     assert float(scaled["elements"][0]["delivered_wh"]) == pytest.approx(
-        2 * float(plain["elements"][0]["delivered_wh"]), rel=1e-8
+        1.25 * float(plain["elements"][0]["delivered_wh"]), rel=1e-8
     )
     assert scaled["elements"][1] == plain["elements"][1]
 
@@ -490,6 +490,8 @@ def test_unknown_engine(house):
 
 BAD_CALIBRATIONS = [
     ('{"v1_nv": 0}', "v1_nv"),
+    ('{"v1_nv": 14648436}', "v1_nv is 14648436"),
+    ('{"v1_nv": 495000000}', "77000000 to 143000000, the board file's within 30 %"),
     ('{"i2_na": 5000000000}', "i2_na"),
     ('{"i2_na": 5}', "i2_na"),
     ('{"phase1_ns": 600000}', "phase1_ns"),

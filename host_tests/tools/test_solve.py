@@ -592,7 +592,7 @@ def test_what_else_the_file_holds_stays(
     out = tmp_path / "made.json"
     adc = {"steps": [[512, 136]]}
     table = [[1000, 5], [2000, 6]]
-    out.write_text(json.dumps({"adc": adc, "phase2_by_ma": table, "i1_na": 9_000_000}))
+    out.write_text(json.dumps({"adc": adc, "phase2_by_ma": table, "i1_na": 190_000_000}))
     points = files(tmp_path, GOOD)
     status, text, _ = command(capsys, points, "--calibration", in_force, "--out", out)
     assert status == 0

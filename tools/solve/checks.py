@@ -5,7 +5,7 @@ Flow: points -> CHECKS -> solver.
 
 import math
 
-from threewire.metering.calibration import Calibration
+from threewire.metering.calibration import GAIN_PERCENT, Calibration
 from threewire.metering.layout import Layout
 from tools.common.errors import InputError
 from tools.solve.fit import Point
@@ -16,8 +16,8 @@ LEAST_PF, MOST_PHASE_PF = 0.3, 0.8
 UNITY_PF = 0.97
 # How much more than volts times amps the reference's watts may be, for its errors.
 _WATTS_OVER = 0.02
-# A gain this far off the board file's is another part, or a broken one.
-_GAIN_OFF = 0.30
+# A gain this far off the board file's, which the board refuses, is another part, or a broken one.
+_GAIN_OFF = GAIN_PERCENT / 100
 # W and var make up volts times amps, but for harmonics, to this fraction.
 _SINE_OFF = 0.02
 # Amperes of a steady load, from the least to the most.

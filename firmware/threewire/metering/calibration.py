@@ -9,14 +9,13 @@ from micropython import const
 
 from threewire.metering.intmath import nearest
 
-# A count of 0.001 to 2 V or A: far beyond any front end that fits 12 bits, so what is outside is a
-# mistake of unit, not a design.
-_MIN_GAIN = const(1000000)
-_MAX_GAIN = const(2000000000)
+# By so much the size of a count may differ from the board file's: parts and converter make less,
+# and another front end belongs into the board file.
+GAIN_PERCENT = 30
 # 500 us is 10.8 degrees at 60 Hz, and a whole frame at 2 kHz.
 MAX_PHASE_NS = 500000
-# More than clips on any board.
-_MAX_MA = const(400000)
+# Counts from mid-scale to an end of the scale.
+_FULL_SCALE = const(2048)
 _MAX_ROWS = const(8)
 # The converter's codes have neighbours on both sides; the four wide ones of RP2040's erratum E11
 # are 9 counts too wide, and its bow is under 2 counts (1/16 count here).
@@ -108,7 +107,8 @@ def nominal(layout):
 def from_dict(constants, layout):
     """Calibration from a mapping with any of
 
-    v1_nv i1_na v2_nv i2_na      size of a count; what is absent stays nominal
+    v1_nv i1_na v2_nv i2_na      size of a count, within 30 % of the board file's, and that where
+                                 it is absent
     phase1_ns phase2_ns          or in the place of either
     phase1_by_ma phase2_by_ma    a table
     adc                          the converter's errors, both as in Calibration
@@ -129,11 +129,13 @@ def from_dict(constants, layout):
             if not isinstance(value, str) or value.strip(_HEX) or not 0 < len(value) <= _MOST_ID:
                 _refuse(key, value, "1 to {} hexadecimal digits".format(_MOST_ID))
         elif key in _GAINS:
-            _integer(key, value, _MIN_GAIN, _MAX_GAIN, True)
+            _integer(key, value, 0, 0, values[key])
         elif key in _PHASES:
             _integer(key, value, -MAX_PHASE_NS, MAX_PHASE_NS)
         elif key in _TABLES:
-            _pairs(key, value, 2, 0, _MAX_MA, -MAX_PHASE_NS, MAX_PHASE_NS)
+            # Up to what clips.
+            most_na = _FULL_SCALE * layout.na_per_count * (100 + GAIN_PERCENT) // 100
+            _pairs(key, value, 2, 0, most_na // 1000000, -MAX_PHASE_NS, MAX_PHASE_NS)
         elif key == "adc":
             adc = value
             _check_adc(value)
@@ -170,14 +172,19 @@ def _refuse(key, found, right):
     raise CalibrationError("{} is {}; it must be {}".format(key, text, right))
 
 
-def _integer(key, value, least, most, size=False):
-    """Refuses what is no integer from `least` to `most`, or for `size` of such a magnitude."""
+def _integer(key, value, least, most, size=0):
+    """Refuses what is no integer from `least` to `most`, or where there is a `size` none whose
+    magnitude is near that."""
+    right = "an integer, {} to {}"
+    if size:
+        least = -(-size * (100 - GAIN_PERCENT) // 100)
+        most = size * (100 + GAIN_PERCENT) // 100
+        right = "an integer of magnitude {} to {}, the board file's within 30 %"
     # bool is an int in Python, but true is no gain.
     if isinstance(value, int) and not isinstance(value, bool):
         if least <= (abs(value) if size else value) <= most:
             return
-    of = "an integer of magnitude" if size else "an integer,"
-    _refuse(key, value, "{} {} to {}".format(of, least, most))
+    _refuse(key, value, right.format(least, most))
 
 
 def _pairs(key, rows, fewest, least1, most1, least2, most2):

@@ -91,7 +91,7 @@ class Element:
         self._gain = self.power_gain * frame_ticks
         f = self._frames_q24(self._delay_ns, frame_ticks, tick_hz)
         delay_q30 = (f * angle_q32) >> 26
-        self._turn = (sin_q30(_QUARTER_TURN_Q30 - delay_q30), sin_q30(delay_q30))
+        self._turn = (sin_q30(_QUARTER_TURN_Q30 - abs(delay_q30)), sin_q30(delay_q30))
         if not self.rows:
             self._w01, self._w1 = _weights(f, angle2_q32)
             return

@@ -38,6 +38,8 @@ _DUE_PART = const(4)
 # Where less than this part of the voltage's square is of the frequency that was found, that is not
 # its frequency.
 _MAINS_PART = const(2)
+# A code that there is not.
+_NEVER = const(0x7FFF)
 # Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is no
 # converter's.
 _NOISE_FRAMES = const(32)
@@ -80,6 +82,7 @@ class Sums:
         self._bins = bytearray(65)  # for `noise`
         self._is_due = False
         self._rise = 0  # in the frame of the latest crossing, in counts
+        self._zero = 0  # code at which the reference is nothing
         self.bound_by(0)
         self.restart()
 
@@ -94,10 +97,16 @@ class Sums:
             st[kernel.ARMED] = st[kernel.BLIND] = 0
             self._rise = 0
         zero = MID + nearest(e.offsets[1 if e.x_is_i else 0], 16)
-        moved = zero - st[kernel.FIRE]
-        st[kernel.FIRE] = zero
+        moved = zero - self._zero
+        self._zero = zero
         depth = self._arm_depth[reference]
-        st[kernel.ARM] = zero - (depth // _DUE_PART if self._is_due else depth)
+        arm = zero - (depth // _DUE_PART if self._is_due else depth)
+        if arm < 0:
+            # No code is so far below zero: none is a crossing.
+            arm = 0
+            zero = _NEVER
+        st[kernel.FIRE] = zero
+        st[kernel.ARM] = arm
         return (moved << 12) // self._rise if self._rise > 0 else 0
 
     @micropython.native

@@ -97,6 +97,18 @@ test-board: $(READY) ## run the whole firmware on the emulated RP2040
 
 # Only what is given with the command counts: PORT and the like are common in environments.
 given = $(if $(filter command,$(origin $(1))),$($(1)))
+# What each target takes; anything else would be dropped without a word.
+TAKES_image := BOARD FLASH
+TAKES_flash := BOARD PORT TIMEOUT
+TAKES_monitor := PORT TIMEOUT CSV PLOT
+TAKES_capture := PORT TIMEOUT SECONDS OUT
+TAKES_calibrate := PORT TIMEOUT OPTIONS
+TAKEN := $(foreach goal,$(MAKECMDGOALS),$(TAKES_$(goal)))
+NAMES := $(foreach word,$(MAKEOVERRIDES),$(firstword $(subst =, ,$(word))))
+$(foreach name,$(filter-out $(TAKEN) PYTHON PY SHELL,$(NAMES)),$(if $(filter command,$(origin $(name))),\
+	$(error $(or $(MAKECMDGOALS),help) takes no $(name); $(if $(TAKEN),there are $(strip $(TAKEN)),leave it out))))
+$(foreach name,$(TAKEN),$(if $(filter command,$(origin $(name))),$(if $($(name)),,\
+	$(error $(name) is empty: give it a value or leave it out))))
 # An option of a tool, with the value of a variable that was given.
 option = $(if $(call given,$(2)),$(1) "$(call given,$(2))")
 # Where the board is: PORT=/dev/ttyACM0; without it, the only one there is.  TIMEOUT: seconds it

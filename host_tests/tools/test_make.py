@@ -1,0 +1,57 @@
+"""make's variables: each that is given is used, or refused in a line.  Nothing is run."""
+
+import os
+import subprocess
+
+import pytest
+
+from tools.common.boards import ROOT
+
+
+def make(*given: str, **environment: str) -> tuple[int, str, str]:
+    """Exit status, what would be run, and what is said."""
+    done = subprocess.run(
+        ["make", "--dry-run", *given],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C", **environment},
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "would_run"),
+    [
+        (["flash", "BOARD=pico", "PORT=COM3"], 'tools.flash --board "pico" --port "COM3"'),
+        (["monitor", "CSV=a b.csv", "TIMEOUT=9"], '--timeout "9" --csv "a b.csv"'),
+        (["engines", "capture", "SECONDS=2", "OUT=x.npz"], '--seconds "2" --out "x.npz"'),
+        (["calibrate", "OPTIONS=--point 'element=1 volts=2'"], "--point 'element=1 volts=2'"),
+        (["image", "FLASH=pico"], 'tools.image  --flash "pico"'),
+        (["setup", "PYTHON=python3"], ".venv is ready"),
+    ],
+)
+def test_what_a_target_takes_gets_to_its_command(given: list[str], would_run: str) -> None:
+    status, said, told = make(*given)
+    assert (status, told) == (0, "") and would_run in said
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["monitor", "SECONDS=5"], "monitor takes no SECONDS; there are PORT TIMEOUT CSV PLOT"),
+        (["flash", "BOARDS=pico"], "flash takes no BOARDS; there are BOARD PORT TIMEOUT"),
+        (["demo", "SECONDS=5"], "demo takes no SECONDS; leave it out"),
+        (["PORT=COM3"], "help takes no PORT; leave it out"),
+        (["flash", "BOARD="], "BOARD is empty: give it a value or leave it out"),
+    ],
+)
+def test_what_no_target_takes_is_refused(given: list[str], says: str) -> None:
+    status, said, told = make(*given)
+    assert (status, said) == (2, "") and says in told and told.count("\n") == 1
+
+
+def test_the_environments_are_not_used() -> None:
+    status, said, told = make("monitor", PORT="/dev/ttyUSB7", SECONDS="5", BOARD="pico")
+    assert (status, told) == (0, "") and "ttyUSB7" not in said and "tools.monitor" in said

@@ -129,18 +129,15 @@ class Sums:
     def is_mains(self, taken, raws, squares):
         """Whether the reference voltage is for the most part of the frequency whose phasors
         `phasors.take` gave, in a window whose `raw` and `squares` are given."""
-        e = self._elements[self.reference]
-        place = 1 if e.x_is_i else 0
-        k = 2 * self.reference + place
-        offset = e.offsets[place]
+        k = self.reference
+        place = 1 if self._elements[k].x_is_i else 0
+        re, im = self.reference_phasor(taken)
         n = raws[0]
-        sum_v = raws[5 * self.reference + 1 + place]
+        sum_v = raws[5 * k + 1 + place]
         points = taken[0]
-        re = taken[2 + k] - nearest(offset * taken[1], 16)
-        im = taken[7 + k] - nearest(offset * taken[6], 16)
         # As Window's volts1, times points; and the squares about their own mean, times n.
-        square = (re * re + im * im) * _MAINS_PART
-        return square * n * n >= (squares[k] * n - sum_v * sum_v) * points * points << 17
+        square = (re * re + im * im) * (_MAINS_PART * n * n)
+        return square >= (squares[2 * k + place] * n - sum_v * sum_v) * (points * points) << 17
 
     def disconnect(self, codes, pos):
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""

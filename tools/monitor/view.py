@@ -41,9 +41,10 @@ def lines(
     """At most `height` lines of at most `width` cells.
 
     notes         shown after the connection's figures, such as how many rows have been written
-    width, height of the terminal; under 80 by 24 what does not fit is not shown
+    width, height of the terminal; under 80 by 24 what does not fit is not shown: the drawing
+                  first, and under the table's 52 columns its right end
     """
-    wide = max(width, LEAST_WIDTH)
+    wide = max(width, WIDTH)
     head = _head(report, standing, notes, wide)
     if report is None:
         return [*head, Text(), Text("  No report of the meter yet.", DIM)][:height]
@@ -65,6 +66,7 @@ def _body(report: Report, width: int, height: int, is_short: bool, is_brief: boo
     is_brief  without demand and what the checks are called
     """
     is_wide = width >= _WIDE
+    has_drawing = width >= LEAST_WIDTH
     text_width = WIDTH if is_wide else width
     rows = table(report, with_varh=not is_short)
     texts = [] if is_brief else _demand(report, text_width)
@@ -72,7 +74,7 @@ def _body(report: Report, width: int, height: int, is_short: bool, is_brief: boo
     if is_short:
         texts = _varh(report, text_width) + texts
     doctor = _doctor(report, width, with_names=not is_brief)
-    lit = leds(report, None if is_wide else width)
+    lit = leds(report, width if has_drawing and not is_wide else None)
     used = len(lit) + len(rows) + len(texts) + len(doctor)
     air = _air(height - used, 4)
     if is_wide:
@@ -81,12 +83,13 @@ def _body(report: Report, width: int, height: int, is_short: bool, is_brief: boo
         size = max(len(left), min(_LARGEST_DRAWING, most))
         drawing = _drawing(report, width - WIDTH - _GAP, size)
         return [*air[0], *_beside(left, drawing), *air[3], *doctor]
-    drawing = _drawing(report, width - WIDTH - _GAP, len(rows))
+    if has_drawing:
+        rows = _beside(rows, _drawing(report, width - WIDTH - _GAP, len(rows)))
     return [
         *air[0],
         *lit,
         *air[1],
-        *_beside(rows, drawing),
+        *rows,
         *air[2],
         *texts,
         *air[3],

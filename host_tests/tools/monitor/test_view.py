@@ -35,7 +35,7 @@ def shown(of: Report | None, standing: Standing = HERE, *args: Any) -> list[str]
     lines = monitor_view.lines(of, standing, *args)
     width, height = args[1:] or (80, 24)
     assert len(lines) <= height
-    assert all(line.cell_len <= max(width, 80) for line in lines), [line.plain for line in lines]
+    assert all(line.cell_len <= max(width, 52) for line in lines), [line.plain for line in lines]
     return [line.plain for line in lines]
 
 
@@ -335,7 +335,7 @@ def test_what_is_old_is_dimmed() -> None:
 
 @pytest.mark.parametrize(
     ("width", "height"),
-    list(itertools.product((20, 80, 81, 100, 107, 108, 132, 300), (3, 24, 25, 40))),
+    list(itertools.product((20, 52, 60, 79, 80, 81, 100, 107, 108, 132, 300), (3, 24, 25, 40))),
 )
 def test_any_size(width: int, height: int) -> None:
     lines = shown(report(), HERE, (), width, height)
@@ -345,7 +345,11 @@ def test_any_size(width: int, height: int) -> None:
         for label in ("V", "Wh delivered", "varh IV", "Demand", "Faults", "Doctor"):
             assert sum(x.startswith(f" {label} ") for x in lines) == 1
         drawn = sum("\u2800" < letter <= "\u28ff" for letter in "".join(lines))
-        assert drawn > 40
+        # The circle is whole, or not there.
+        assert drawn > 40 if width >= 80 else drawn == 0
+        assert "reverse" in flat(lines) and "60.000 Hz" in flat(lines)
+        if width >= 52:
+            assert "Element 2 is wired right." in flat(lines)
 
 
 # ---- phasors

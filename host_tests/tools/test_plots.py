@@ -177,9 +177,13 @@ def test_a_replays_plot(monkeypatch: pytest.MonkeyPatch) -> None:
     replay_plot.draw(replay, "a.png")
     power, energy, lanes = figures[0].axes
     assert lanes.get_xlabel() == "hours" and lanes.get_xlim() == (0, 24)
-    legend = power.get_legend()
-    assert legend is not None
-    title = legend.get_title().get_text()
+    title = power.get_title(loc="right")
+    figures[0].draw_without_rendering()
+    for axes in (power, energy):
+        legend = axes.get_legend()
+        # It hides nothing that is drawn.
+        assert legend is not None
+        assert legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1
     assert "mean of 96 s" in title and "least to most, of 0.2 s" in title
     for band, (low, high) in zip(power.collections, ((1, 3), (-1, 0))):
         x, y = np.asarray(band.get_paths()[0].vertices).T

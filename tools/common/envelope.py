@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from tools.common import legends
 from tools.common.time_axis import told
 
 Floats = NDArray[np.float64]
@@ -30,4 +31,4 @@ def legend(axes: Axes, of_s: float, over_s: float) -> None:
     text = f"line: mean of {told(over_s)}"
     if over_s >= 2 * of_s:
         text += f"; shade: least to most, of {told(of_s)} each"
-    axes.legend(loc="best", title=text, title_fontsize="small", fontsize="small", ncols=2)
+    legends.above(axes, text)

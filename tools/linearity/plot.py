@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from tools.common import legends
 from tools.common.files import save_plot
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def draw(learnt: Linearity, title: str, path: str) -> None:
     inl.plot(codes, learnt.inl_after, lw=0.8, label="corrected")
     inl.set_ylabel("INL, counts")
     inl.set_xlabel("code")
-    inl.legend(loc="upper left")
+    legends.above(inl)
     for axes in (widths, inl):
         axes.grid(alpha=0.3)
     figure.suptitle(title)

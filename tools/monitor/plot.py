@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from threewire.operation.report import LEDS
-from tools.common import envelope, led_lanes, time_axis
+from tools.common import envelope, led_lanes, legends, time_axis
 from tools.common.files import save_plot
 from tools.monitor.history import History, Point, Range
 
@@ -97,7 +97,7 @@ def _draw_registers(axes: Axes, history: History, scale: float) -> None:
         )
     axes.set_ylabel("registers, Wh more")
     axes.grid(alpha=0.3)
-    axes.legend(loc="best", fontsize="small")
+    legends.above(axes)
 
 
 def draw(history: History, began: datetime, seconds: float, port: str, path: str | Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from threewire.operation.report import LEDS
-from tools.common import envelope, led_lanes, time_axis
+from tools.common import envelope, led_lanes, legends, time_axis
 from tools.common.files import save_plot
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def draw(replay: Replay, path: str | Path) -> None:
     for column, label in ((3, "delivered"), (4, "received")):
         energy.plot(ends / unit.seconds, np.r_[0, rows[:, column] / 1e6], label=label, lw=1.4)
     energy.set_ylabel("registers, Wh")
-    energy.legend(loc="upper left", fontsize="small")
+    legends.above(energy)
     for axes in (power, energy):
         axes.grid(alpha=0.3)
     found = {

@@ -321,9 +321,13 @@ def test_what_is_drawn(
         expected = [point.watts.mean[k] / 1000 for point in history.points]
         assert values[~np.isnan(values)] == pytest.approx(expected)
         assert np.nanmax(np.asarray(drawn.get_xdata(), float)) == pytest.approx(129 / scale)
-    legend = power.get_legend()
-    assert legend is not None
-    assert legend.get_title().get_text() == "line: mean of 1 s"
+    assert power.get_title(loc="right") == "line: mean of 1 s"
+    figures[0].draw_without_rendering()
+    for axes in (power, volts, energy):
+        legend = axes.get_legend()
+        # It hides nothing that is drawn.
+        assert legend is not None
+        assert legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1
     low, high = volts.get_ylim()
     assert high - low >= 2
     rising = next(x for x in energy.lines if str(x.get_label()).startswith("delivered"))

@@ -29,6 +29,7 @@ from host_tests.rigs.telemetry_lines import telemetry_line
 from threewire.metering.calibration import from_dict, nominal
 from threewire.metering.readings import Reading
 from threewire.operation import console
+from threewire.storage import record
 from threewire.storage.record import CALIBRATION
 from threewire.storage.store import Store, made_for
 from tools.cable.shapes import Telemetry
@@ -321,7 +322,7 @@ def test_by_questions_from_readings_to_constants_on_the_board(
     (points,) = folder.glob("*-points.json")
     assert [p["element"] for p in json.loads(points.read_text())["points"]] == [1, 2, 1, 2]
     # The log tells who has changed what.
-    entries = [json.loads(entry) for entry in board._assembly.operator.log_lines()]
+    entries = [json.loads(entry) for entry in board._assembly.operator.log_lines("changes")]
     assert entries[-1]["what"] == "calibrate" and entries[-1]["old"] == NOMINAL
 
 
@@ -650,7 +651,8 @@ def test_no_board(run: Any) -> None:
 
 def test_another_release_is_told(run: Any) -> None:
     class Other:
-        version, board, board_id, sealed = "9", "unheard_of", IDENTITY, False
+        version, board, board_id = "9", "unheard_of", IDENTITY
+        sealed = locked = False
         calibration = NOMINAL
 
     with ConsoleServer(Other()) as server:
@@ -660,14 +662,16 @@ def test_another_release_is_told(run: Any) -> None:
 
 def test_constants_must_fit_a_line() -> None:
     rows = [[50_000 * k + 10_000, -499_999 + k] for k in range(8)]
-    largest = dict.fromkeys(("v1_nv", "i1_na", "v2_nv", "i2_na"), -1_999_999_999) | {
+    largest = dict.fromkeys(("v1_nv", "i1_na", "v2_nv", "i2_na"), -142_999_999) | {
         "board": BOARD,
+        "id": "f" * 32,
         "phase1_by_ma": rows,
         "phase2_by_ma": rows,
         "adc": {"steps": [[4000 + k, 512] for k in range(8)], "bow_q4": [-256] * 17},
     }
     from_dict(largest, LAYOUT)
     assert len(command_for(largest)) <= console.LONGEST
+    record.pack(CALIBRATION, 1, (BOARD, json.dumps(largest).encode()))
     with pytest.raises(InputError, match="1100 at most"):
         command_for(largest | {"more": "x" * 600})
 

@@ -126,7 +126,7 @@ def test_the_short_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(found) >= 15
     assert all(set(of) == KEYS and of["tried"] > 0 for of in found)
     told = " ".join(of["what"] for of in found)
-    for what in ("cuts in a save", "soak", "hundred years", "hostile"):
+    for what in ("cuts in a save", "soak", "hundred years", "hostile", "boards: flash"):
         assert what in told
 
 

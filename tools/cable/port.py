@@ -21,6 +21,9 @@ from serial.tools import list_ports
 from tools.common.command import seconds
 from tools.common.errors import InputError, PortError
 
+# Where pyserial looks first for what opens a URL.
+serial.protocol_handler_packages.insert(0, "tools.cable.urls")
+
 # Of a board with a serial chip, such as an ESP32's; USB takes no notice.
 BAUD = 115200
 # All that is asked of a board at a time has an end: so many times what an answer may take, beside

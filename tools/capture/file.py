@@ -7,7 +7,7 @@ import contextlib
 import json
 import zipfile
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import IO, Any
 
 import msgspec
@@ -27,6 +27,7 @@ class CaptureFile(contextlib.ExitStack):
     announced  what the board has said is to come: as many frames as the codes' array has
 
     frames  that have come
+    ticks   that they took
     spans   the runs of frames of one length so far
 
     Whatever it does may raise OSError.
@@ -41,7 +42,7 @@ class CaptureFile(contextlib.ExitStack):
         header = {"descr": "<u2", "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(self._codes, header)
         self.callback(self._close)
-        self.frames = 0
+        self.frames = self.ticks = 0
         # Frames and ticks of each, in turn.
         self._spans = array(_INT64)
 
@@ -55,16 +56,12 @@ class CaptureFile(contextlib.ExitStack):
     def spans(self) -> int:
         return len(self._spans) // 2
 
-    @property
-    def ticks(self) -> int:
-        """Of all frames that have come."""
-        return sum(n * ticks for n, ticks in zip(self._spans[::2], self._spans[1::2]))
-
-    def add(self, codes: NDArray[np.uint16], spans: Iterable[tuple[int, int]]) -> None:
+    def add(self, codes: NDArray[np.uint16], spans: Sequence[tuple[int, int]]) -> None:
         """Adds codes of shape (frames, slots), which in all are spans of (frames, ticks of each).
         Each span that differs from the one before takes 16 bytes of memory."""
         self._codes.write(codes.astype("<u2").tobytes())
         self.frames += len(codes)
+        self.ticks += sum(frames * ticks for frames, ticks in spans)
         kept = self._spans
         for frames, ticks in spans:
             if kept and kept[-1] == ticks:
@@ -86,8 +83,8 @@ class CaptureFile(contextlib.ExitStack):
             "calibration": np.array(json.dumps(announced.calibration)),
             "energy": np.array(msgspec.json.encode(energy).decode()),
         }
-        if self._spans.tolist() != [self.frames, announced.frame_ticks]:
-            arrays["spans"] = np.array(self._spans, np.int64).reshape(-1, 2)
+        if self.spans > 1 or self._spans[1] != announced.frame_ticks:
+            arrays["spans"] = np.frombuffer(self._spans, np.int64).reshape(-1, 2)
         for name, value in arrays.items():
             with self._zip.open(f"{name}.npy", "w", force_zip64=True) as file:
                 npy.write_array(file, value, allow_pickle=False)

@@ -115,7 +115,7 @@ class Link:
         self,
         port: str | None,
         timeout: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = lambda: time.monotonic(),
     ) -> None:
         self._timeout = timeout
         self._clock = clock

@@ -21,7 +21,7 @@ from tools.common.files import check_writable, writable_folder, write_whole
 from tools.common.options import Parser
 from tools.common.rows import Row, kept, row
 from tools.power_cuts import run as power_cuts
-from tools.reliability import emulated_board, planted_records
+from tools.reliability import emulated_board, hostile_board, planted_records
 from tools.reliability import hostile_input as fuzz_console
 from tools.reliability.hostile_files import COMMANDS
 from tools.reliability.mutation import hostile
@@ -34,6 +34,8 @@ _CUTS = (100, power_cuts.CUTS)
 _SAVES = (200, None)
 _SOAK_S = (540.0, 86400.0)
 _HOSTILE = (300, 20_000)
+# Of each tool.
+_BOARDS = (40, hostile_board.TRIES)
 _PLANTED = (20, 2000)
 _FILES = (25, 10_000)
 _SEED = 1
@@ -174,6 +176,11 @@ def hostile_files(short: bool) -> list[Row]:
     return found
 
 
+def hostile_boards(short: bool) -> list[Row]:
+    """Boards that lie, flood, drip or fall silent, and the tools that are told so."""
+    return hostile_board.rows(_BOARDS[not short])
+
+
 def emulated(short: bool) -> list[Row]:
     """The whole firmware on the emulated RP2040; nothing where there is no MicroPython for it."""
     try:
@@ -226,8 +233,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog=command.name("reliability"),
         description="Try to make the meter lose something: power cuts, a day of the whole "
-        "firmware, a hundred years, hostile input and files, the emulated board. It takes half "
-        "an hour.",
+        "firmware, a hundred years, hostile input, files and boards, the emulated board. It takes "
+        "half an hour.",
         epilog="example: %(prog)s --short",
     )
     parser.add_argument("--short", action="store_true", help="a little of each, in half a minute")

@@ -1,0 +1,23 @@
+"""socket://HOST:N as pyserial opens it, but for one thing: what is there is dropped up to a bound.
+
+Flow: port -> pyserial, which looks for a URL's protocol here first -> SOCKET.  Its own drops what
+comes as long as something comes: opening a port that floods would not end.
+"""
+
+import select
+from typing import Any
+
+from serial.urlhandler import protocol_socket
+
+# In reads of 4 kB: more than a socket holds for a program that has not read yet.
+_MOST = 256
+
+
+class Serial(protocol_socket.Serial):
+    """Of that name pyserial makes it."""
+
+    def reset_input_buffer(self) -> None:
+        there: Any = self
+        for _ in range(_MOST):
+            if not select.select([there._socket], [], [], 0)[0] or not self.read(4096):
+                break

@@ -1,0 +1,286 @@
+"""Boards that lie, flood, drip, fall silent or go, and what the tools do with them: they end, in
+good order and in time, with no traceback, and show no control character.
+
+Flow: truths, spoilt by shape or by byte -> HOSTILE BOARD -> virtual port -> capture, flash,
+calibrate, monitor -> rows of a table.  `python -m tools.reliability.hostile_board [N]` tries N.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import random
+import sys
+import tempfile
+import traceback
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import serial
+
+from tools import flash, image
+from tools.cable import shapes
+from tools.cable.prompt import ASIDE
+from tools.calibrate import cli as calibrate
+from tools.capture import cli as capture
+from tools.common.errors import EngineFailed
+from tools.common.rows import Row, row
+from tools.monitor import cli as monitor
+from tools.reliability import truths
+from tools.reliability.mutation import hostile
+from tools.reliability.spoiling import spoil
+from tools.reliability.virtual_port import plugged_in
+
+TRIES = 10_000
+_SEED = 9
+_TIMEOUT_S = 0.4
+# It is in a hurry.
+_REPORT_S = 0.25
+# All that a tool may take: 20 times its timeout, twice, and what it takes by itself.
+_MOST_S = 45 * _TIMEOUT_S + 20
+_WATCHED_S = 1.5
+_PATHS = ("main.py", "board.mpy", "threewire/a.mpy")
+_FILES = {path: path.encode() * 300 for path in _PATHS}
+_HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")
+# How a board is hostile, each as often as it stands here.
+_WAYS = ("shapes",) * 12 + ("bytes",) * 4 + ("order", "silent", "gone", "drip", "flood")
+_NOISE = (b"", b"\xff\xfe", b"[" * 500, b"null", b"Traceback", b'{"safe_mode":true}', b"\r\n>>> ")
+_SHAPES: dict[str, Any] = {
+    "t": shapes.Telemetry,
+    "codes": shapes.Codes,
+    "captured": shapes.Captured,
+    "version": shapes.Version,
+    "seal": shapes.Seal,
+    "calibration": shapes.InForce,
+    "calibrate": shapes.InForce,
+    "restart": shapes.Restarting,
+    "capture": shapes.Announced,
+}
+
+
+class HostileBoard:
+    """A board with our firmware, and MicroPython's prompt behind it.
+
+    meters  it is not at the prompt
+    """
+
+    def __init__(self, draw: random.Random) -> None:
+        self._draw = draw
+        self._way = draw.choice(_WAYS)
+        self._often = draw.choice((0.05, 0.3, 1.0))
+        self._left = draw.randrange(12)  # lines until it falls silent, and so on
+        self.meters = True
+        self._calibration = truths.announced()["calibration"]
+        self._out = bytearray()
+        self._typed = b""
+        self._is_raw = self._is_flashed = False
+        self._aside: dict[str, bytes] = {}
+        self._told_at = 0.0
+
+    # ---- as a virtual port wants it
+
+    def opened(self) -> None:
+        self._out.clear()
+        self._typed = b""
+
+    def hear(self, data: bytes) -> None:
+        self._typed += data
+        if self.meters and b"\x03" in data:
+            self.meters = False
+            self._say(b"\r\n>>> ")
+        if self.meters:
+            *lines, self._typed = self._typed.split(b"\n")
+            for line in lines:
+                self._answer(line.decode(errors="replace"))
+        else:
+            self._at_prompt()
+
+    def say(self, most: int, now: float) -> bytes:
+        if self.meters and not self._out and now - self._told_at >= _REPORT_S:
+            self._told_at = now
+            self._line(truths.telemetry(), "t")
+        is_due = self._left <= 0
+        if self._way == "gone" and is_due:
+            raise serial.SerialException("it was pulled out \x1b[2J")
+        if self._way == "silent" and is_due:
+            self._out.clear()
+        if self._way == "flood" and is_due and len(self._out) < most:
+            self._out += self._draw.choice((b"x" * 997, b"\x01" * 400, bytes(self._out[-2000:])))
+        if self._way == "drip":
+            most = min(most, 1)
+        found = bytes(self._out[:most])
+        del self._out[:most]
+        return found
+
+    # ---- what it says
+
+    def _say(self, data: bytes) -> None:
+        self._left -= 1
+        if self._way == "bytes" and self._draw.random() < self._often:
+            data = hostile(data, self._draw)
+        self._out += data
+
+    def _line(self, value: dict[str, Any], kind: str) -> None:
+        draw = self._draw
+        if self._way == "shapes" and draw.random() < self._often:
+            value = spoil(value, _SHAPES[kind], draw)
+        line = json.dumps(value, ensure_ascii=draw.random() < 0.7).encode(errors="surrogatepass")
+        if self._way == "order" and draw.random() < self._often:
+            other = json.dumps(truths.telemetry()).encode()
+            line = draw.choice((b"", line + b"\n" + line, *_NOISE, other, line[:-9], line * 40))
+        self._say(line + b"\r\n")
+
+    def _answer(self, command: str) -> None:
+        name, _, given = command.strip().partition(" ")
+        header = truths.announced()
+        about = {"reply": name}
+        if name == "version":
+            self._line({**about, **{k: header[k] for k in ("version", "board", "id")}}, name)
+        elif name == "seal":
+            self._line({**about, "sealed": False}, name)
+        elif name == "calibration":
+            self._line({**about, "calibration": self._calibration}, name)
+        elif name == "calibrate":
+            self._calibration = json.loads(given)
+            self._line({**about, "calibration": self._calibration}, name)
+        elif name == "restart":
+            self._line({**about, "restarting": True}, name)
+        elif name == "capture":
+            self._line(header, name)
+            for line in truths.capture():
+                self._line(line, "codes" if "codes" in line else "captured")
+
+    def _at_prompt(self) -> None:
+        """MicroPython's raw prompt, without its raw paste."""
+        if b"\x01" in self._typed and not self._typed.endswith(b"A\x01"):
+            self._typed = self._typed.rpartition(b"\x01")[2]
+            self._say(b"raw REPL; CTRL-B to exit\r\n>")
+        if self._typed.endswith(b"\x05A\x01"):
+            self._typed = b""
+            self._say(b"R\x00")
+        while b"\x04" in self._typed:
+            code, _, self._typed = self._typed.partition(b"\x04")
+            self._say(b"OK" + self._run(code.decode(errors="replace")) + b"\x04\x04>")
+
+    def _run(self, code: str) -> bytes:
+        if "machine.reset" in code:
+            self.meters = True
+        elif code.startswith("f=open("):
+            self._aside[code.split("'")[1]] = b""
+        elif "rename" in code:
+            self._is_flashed = True
+        elif "ilistdir" in code:
+            return self._probed()
+        return b""
+
+    def _probed(self) -> bytes:
+        files = dict(_FILES) if self._is_flashed else {"main.py": b"old", "threewire/b.mpy": b""}
+        if not self._is_flashed:
+            files |= {path: _FILES.get(path.removesuffix(ASIDE), b"") for path in self._aside}
+        found: Any = {
+            "version": [1, 26, 1],
+            "machine": "Raspberry Pi Pico with RP2040",
+            "arch": 4,
+            "build": "RPI_PICO",
+            "free": 1 << 20,
+            "board": truths.LAYOUT.name,
+            "files": {path: hashlib.sha256(data).hexdigest() for path, data in files.items()},
+        }
+        if self._way == "shapes" and self._draw.random() < self._often:
+            found = spoil(found, shapes.Probed, self._draw)
+        return json.dumps(found).encode() + b"\r\n"
+
+
+# ---- the tools
+
+
+def _unplayed(*given: Any, **more: Any) -> Any:
+    raise EngineFailed("not replayed here")
+
+
+def _options(tool: str, folder: Path) -> list[str]:
+    load = f"volts=120 amps={truths.AMPS} watts={120 * truths.AMPS}"
+    return {
+        "capture": ["--seconds", str(truths.SECONDS), "--out", str(folder / "c.npz")],
+        "flash": ["--board", truths.LAYOUT.name],
+        "calibrate": [
+            *("--point", f"element=1 {load}", "--seconds", "2", "--yes"),
+            *("--keep", str(folder / "k.json")),
+        ],
+        "monitor": ["--seconds", str(_WATCHED_S), "--csv", str(folder / "m.csv")],
+    }[tool]
+
+
+TOOLS: dict[str, Callable[[list[str]], int]] = {
+    "capture": capture.main,
+    "flash": flash.main,
+    "calibrate": calibrate.main,
+    "monitor": monitor.main,
+}
+
+
+@contextlib.contextmanager
+def _patched() -> Iterator[None]:
+    """What takes long and reads nothing from a port is left out."""
+    with (
+        mock.patch.object(capture, "choose_engine", lambda name: "cpython"),
+        mock.patch.object(capture, "replay", _unplayed),
+        mock.patch.object(image, "contents", lambda board: dict(_FILES)),
+    ):
+        yield
+
+
+def problem(tool: str, seed: int) -> str:
+    """What is wrong with how a tool ends with a hostile board; "" if nothing is."""
+    board = HostileBoard(random.Random(seed))
+    said = io.StringIO()
+    with (
+        tempfile.TemporaryDirectory(prefix="hostile") as folder,
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+        mock.patch.object(sys, "stdin", io.StringIO()),
+        plugged_in(board) as clock,
+        _patched(),
+    ):
+        began = clock.now
+        given = ["--port", "/dev/hostile", "--timeout", str(_TIMEOUT_S)]
+        try:
+            status = TOOLS[tool]([*given, *_options(tool, Path(folder))])
+        except Exception:
+            return traceback.format_exc()
+        took = clock.now - began
+        left = {path.name for path in Path(folder).iterdir()}
+    if status not in (0, 1, 2):
+        return f"status {status}"
+    if took > _MOST_S:
+        return f"it took {took:.0f} s"
+    if left - {"c.npz", "k.json", "k-points.json", "m.csv"}:
+        return f"it left {sorted(left)}"
+    text = said.getvalue()
+    harmful = [c for c in text if unicodedata.category(c) in _HARMFUL and c != "\n"]
+    if harmful:
+        return f"it has shown {harmful!r}"
+    if status and sum(line.startswith("error: ") for line in text.splitlines()) != 1:
+        return f"not one line of error: {text!r}"
+    return ""
+
+
+def rows(tries: int) -> list[Row]:
+    """The table: so many hostile boards for each tool."""
+    found = []
+    for tool in TOOLS:
+        lost = 0
+        for seed in range(_SEED, _SEED + tries):
+            if wrong := problem(tool, seed):
+                lost += 1
+                print(f"{tool}, board {seed}: {wrong}", file=sys.stderr)
+        found.append(row(f"hostile boards: {tool}", tries, lost))
+    return found
+
+
+if __name__ == "__main__":
+    for of in rows(int(sys.argv[1]) if sys.argv[1:] else TRIES):
+        print(f"{of['what']}: {of['tried']} tried, {of['lost']} lost")

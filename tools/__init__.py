@@ -3,15 +3,23 @@
 """
 
 import sys
+
+# Older ones have to understand this file, Python 2 as well.
+if sys.hexversion < 0x030B0000:
+    sys.exit(
+        "error: " + sys.executable + " is Python " + sys.version.split()[0] + ", and the tools "
+        "need 3.11 or later: `make setup` looks for one and makes .venv with it; then use "
+        ".venv/bin/python, or .venv/bin/threewire"
+    )
+
 from pathlib import Path
+
+from tools.common import start
 
 _ROOT = Path(__file__).resolve().parent.parent
 for _path in (_ROOT / "tools" / "shim", _ROOT / "firmware"):
     if str(_path) not in sys.path:
         sys.path.append(str(_path))
 
-# `python -m tools.…` looks for its module under this name; the script has its own.
-if sys.argv[0] == "-m" or Path(sys.argv[0]).stem == "threewire":
-    from tools.common import ends
-
-    ends.begin()
+if start.is_command():
+    start.begin()

@@ -4,10 +4,15 @@ Flow: EmulatedBoard, engines -> BENCH -> table on stdout, build/bench.json.  Fig
 emulated chip are cycles and emulated time, alike on every machine; those of the host depend on it.
 """
 
+import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/bench.py
+    sys.path[0] += "/.."
+    __import__("tools")
+
 import json
 import math
 import platform
-import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any

@@ -5,6 +5,11 @@ float64 reference and ends with status 1 when they disagree.
 """
 
 import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/demo.py
+    sys.path[0] += "/.."
+    __import__("tools")
+
 from pathlib import Path
 
 import numpy as np

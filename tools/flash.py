@@ -4,9 +4,14 @@ Flow: tools.image's files -> FLASH -> board prompt; then the board's console.  O
 copied.  Registers, calibration and log are never touched.
 """
 
+import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/flash.py
+    sys.path[0] += "/.."
+    __import__("tools")
+
 import argparse
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

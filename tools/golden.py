@@ -4,10 +4,15 @@ Flow: recording -> replay, ideal and real ADC -> report -> GOLDEN FILE.  A chang
 shows as a diff of these files; `python -m tools.golden` prints it and rewrites them.
 """
 
+import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/golden.py
+    sys.path[0] += "/.."
+    __import__("tools")
+
 import difflib
 import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal

@@ -5,8 +5,13 @@ supply, a dimmer, motors with inrush, and inverters that export. Computed block 
 time alone, so that hours need no memory and any part can be had at once.
 """
 
-import math
 import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/house.py
+    sys.path[0] += "/.."
+    __import__("tools")
+
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack

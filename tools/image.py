@@ -4,8 +4,13 @@ Flow: firmware/ and boards/BOARD.py -> mpy-cross -> IMAGE -> the board's flash, 
 board's.  `python -m tools.image --help` tells the options.
 """
 
-import subprocess
 import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/image.py
+    sys.path[0] += "/.."
+    __import__("tools")
+
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass

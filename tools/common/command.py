@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.common import ends
-from tools.common.errors import EngineFailed, InputError, PortError, Unavailable
+from tools.common.errors import EngineFailed, InputError, NotInstalled, PortError, Unavailable
 from tools.common.terminal import clean, cleaned, raw
 
 
@@ -81,7 +81,7 @@ def reporting(failed: int = 1) -> Callable[[Callable[..., int]], Callable[..., i
                     said, status = "stopped", ends.INTERRUPTED
                 elif isinstance(problem, InputError):
                     said, status = f"error: {problem}", 2
-                elif isinstance(problem, PortError | Unavailable | EngineFailed):
+                elif isinstance(problem, PortError | Unavailable | NotInstalled | EngineFailed):
                     said, status = f"error: {problem}", failed
                 else:
                     raise

@@ -1,6 +1,6 @@
 """How a command ends when somebody ends it: by Ctrl-C, or by reading no more of what it writes.
 
-Flow: the first import of a command (tools/__init__.py) -> ENDS -> exit status 130 or 141, a word
+Flow: the start of a command (start.py) -> ENDS -> exit status 130 or 141, a word
 on stderr, and never a traceback.  Libraries and tests that import tools are left as they are.
 """
 

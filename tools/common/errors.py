@@ -7,14 +7,15 @@
     ├── Refused              a board has answered a command with an error
     ├── Unavailable          an engine cannot be had
     ├── AptError             apt cannot give what was asked
+    ├── NotInstalled         packages cannot be had
     ├── EngineFailed         an engine ended without a result
     ├── BoardError           the emulated board did not do what was waited for
     ├── Repaired             the emulator no longer needs a patch of ours
     └── Unsettled            no constants bring a board to the reference
 
-Every command line prints InputError, PortError, Unavailable and EngineFailed as `error: ...` on
-stderr and ends with the status that tools/common/command.py has for it; the others are caught
-where they are expected.
+Every command line prints InputError, PortError, Unavailable, NotInstalled and EngineFailed as
+`error: ...` on stderr and ends with the status that tools/common/command.py has for it; the others
+are caught where they are expected.
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class Unavailable(Failure):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}; to get it: {self.remedy}"
+
+
+class NotInstalled(Failure):
+    """Packages cannot be had; the text is one line, with what would help."""
 
 
 class EngineFailed(Failure):

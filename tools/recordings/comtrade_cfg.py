@@ -15,6 +15,7 @@ from tools.common.errors import InputError
 from tools.recordings import ranges
 from tools.recordings.channel_map import Column
 from tools.recordings.csv_rows import shorten
+from tools.recordings.extras import needs
 
 if TYPE_CHECKING:
     from comtrade import AnalogChannel, Cfg
@@ -115,8 +116,7 @@ def decode(data: bytes) -> str:
 
 def parse(path: Path, text: str) -> Configuration:
     """Raises InputError, with the line, for what is no configuration or has several rates."""
-    from comtrade import Cfg  # here, because only COMTRADE files should wait for its import
-
+    comtrade = needs(path, "comtrade")
     ranges.CONFIGURATION_BYTES.check(path, "the length of its configuration", len(text))
     lines = text.splitlines()
     # The package makes lists of as many channels as the second line says, before it reads any.
@@ -135,7 +135,7 @@ def parse(path: Path, text: str) -> Configuration:
         ranges.CHANNELS_SAID.check(path, "the number of channels in line 2", int(what))
     _check_digits(path, lines, int(counts[2]) + int(counts[3]))
     source = _Lines(text)
-    cfg = Cfg(ignore_warnings=True)
+    cfg = comtrade.Cfg(ignore_warnings=True)
     try:
         cfg.read(source)
     except Exception as error:  # a damaged configuration leads anywhere

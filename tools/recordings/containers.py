@@ -40,6 +40,7 @@ def open_mat(path: Path) -> Recording:
         file.seek(512)
         if file.read(8) == _HDF5:
             return open_hdf5(path)
+    needs(path, "scipy")
     folder = tempfile.TemporaryDirectory(prefix="threewire-")
     done = subprocess.run(
         [sys.executable, "-I", str(_MAT_PROGRAM), str(path.absolute()), folder.name],

@@ -21,5 +21,5 @@ def needs(path: Path, module: str) -> Any:
         name = _PIP_NAMES.get(module, module)
         raise InputError(
             f"{path}: {path.suffix} files need the package {name}, which is not installed; to "
-            f"get it: pip install {name}"
+            "get it: make setup GROUP=recordings"
         ) from error

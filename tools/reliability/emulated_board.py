@@ -4,9 +4,14 @@ Flow: flash image -> EmulatedBoard, whose power or reset comes while it saves ->
 a table.  What the flash holds is read here, with the host's littlefs.
 """
 
+import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/reliability/emulated_board.py
+    sys.path[0] += "/../.."
+    __import__("tools")
+
 import io
 import random
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -5,12 +5,17 @@ Flow: truths, spoilt by shape or by byte -> HOSTILE BOARD -> virtual port -> cap
 calibrate, monitor -> rows of a table.  `python -m tools.reliability.hostile_board [N]` tries N.
 """
 
+import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/reliability/hostile_board.py
+    sys.path[0] += "/../.."
+    __import__("tools")
+
 import contextlib
 import hashlib
 import io
 import json
 import random
-import sys
 import tempfile
 import traceback
 import unicodedata

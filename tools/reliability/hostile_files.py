@@ -12,13 +12,18 @@ line, one that is longer than anybody reads, a wrong exit status, more memory or
 allowed count as lost.
 """
 
+import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/reliability/hostile_files.py
+    sys.path[0] += "/../.."
+    __import__("tools")
+
 import argparse
 import contextlib
 import io
 import json
 import random
 import signal
-import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -224,6 +229,7 @@ def tries(command: str, count: int, seed: int) -> tuple[int, list[str]]:
     return count, broken
 
 
+@reporting()
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 nothing was lost, 1 something was, 2 bad options."""
     parser = argparse.ArgumentParser(

@@ -4,11 +4,16 @@ Flow: bytes of libFuzzer (atheris) or hypothesis -> FUZZ CONSOLE -> console with
 records, store, event log, calibration; each held to what its docstring promises for any bytes.
 """
 
+import sys
+
+if __name__ == "__main__" and not __package__:  # python tools/reliability/hostile_input.py
+    sys.path[0] += "/../.."
+    __import__("tools")
+
 import importlib.util
 import io
 import itertools
 import json
-import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path

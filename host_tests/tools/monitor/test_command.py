@@ -333,7 +333,7 @@ def test_in_a_terminal_the_view_is_drawn_and_given_back(server: ConsoleServer, k
 @pytest.mark.skipif(not shutil.which("make"), reason="there is no make on PATH")
 @pytest.mark.parametrize("key", ["q", "\x03"])
 def test_of_a_good_end_make_says_nothing(server: ConsoleServer, key: str) -> None:
-    make = ("make", "--old-file=.venv/ready", f"PY={sys.executable}", "monitor")
+    make = ("make", "--old-file=.venv/ready-board", f"PY={sys.executable}", "monitor")
     screen = Screen(80, 24, program=(*make, f"PORT={server.url}"))
     try:
         screen.read_until("No report of the meter yet")
@@ -353,7 +353,8 @@ def test_of_a_good_end_make_says_nothing(server: ConsoleServer, key: str) -> Non
 @pytest.mark.skipif(not shutil.which("make"), reason="there is no make on PATH")
 def test_a_failure_of_it_is_one_of_make(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["make", "--old-file=.venv/ready", f"PY={sys.executable}", "monitor", f"CSV={tmp_path}"],
+        ["make", "--old-file=.venv/ready-board", f"PY={sys.executable}"]
+        + ["monitor", f"CSV={tmp_path}"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -266,6 +266,7 @@ def test_tdms_of_two_rates(tmp_path):
     ("suffix", "module", "name"),
     [
         (".flac", "soundfile", "soundfile"),
+        (".mat", "scipy", "scipy"),
         (".h5", "h5py", "h5py"),
         (".tdms", "nptdms", "npTDMS"),
     ],
@@ -285,5 +286,5 @@ def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, suffix, modul
         open_recording(path)
     assert str(caught.value) == (
         f"{path}: {suffix} files need the package {name}, which is not installed; to get it: "
-        f"pip install {name}"
+        "make setup GROUP=recordings"
     )

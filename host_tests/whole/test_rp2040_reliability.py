@@ -539,6 +539,7 @@ def test_a_core_that_stands_still_is_restarted(uf2: Path, file_system: bytes) ->
         assert len(board.resets) == 1
         started(board, 1)
         assert board.starts[-1][0] - hung < 10
+        assert board.wait_reports(1, 2.0)[0]["faults"]["watchdog"] == 1
 
 
 # ---- seal, faults

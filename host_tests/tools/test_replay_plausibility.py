@@ -12,7 +12,7 @@ from host_tests.rigs.recording_files import capture_arrays, save_npz
 from tools.common import boards
 from tools.common.errors import InputError
 from tools.engines import process
-from tools.front_end.looping import ArrayRecording
+from tools.front_end.looping import ArrayRecording, mains_frequency
 from tools.replay import cli, run
 from tools.replay.plausibility import check_plausible
 from tools.replay.reference import Reference
@@ -102,6 +102,15 @@ def test_huge_values_make_no_work():
     reference.add(np.full((4, 80_000), 1e6))
     assert reference.delivered_wh == pytest.approx(2e12 * 10 / 3600, rel=1e-12)
     assert time.perf_counter() - began < 2
+
+
+def test_three_crossings_at_unlike_distances():
+    """20 ms and 40 ms apart, neither is within a tenth of their median."""
+    wave = -np.ones(800)
+    for crossing in (100, 260, 580):
+        wave[crossing : crossing + 40] = 1
+    silent = np.zeros(800)
+    assert mains_frequency(ArrayRecording(RATE, {"v1": wave, "i1": silent})) is None
 
 
 def codes(frames):

@@ -140,10 +140,11 @@ def _hertz(crossings: Floats, rate_hz: float) -> float | None:
         return None
     median = float(np.median(intervals))
     good = intervals[np.abs(intervals - median) <= 0.1 * median]
-    hertz = rate_hz * good.size / float(good.sum())
-    if 2 * good.size < intervals.size or not _HZ_MIN <= hertz <= _HZ_MAX:
+    # Of two intervals that differ much neither is near the median.
+    if 2 * good.size < intervals.size:
         return None
-    return hertz
+    hertz = rate_hz * good.size / float(good.sum())
+    return hertz if _HZ_MIN <= hertz <= _HZ_MAX else None
 
 
 def mains_frequency(recording: Recording, stop: int | None = None) -> float | None:

@@ -91,7 +91,8 @@ class BinarySamples:
                 if not found.size:
                     return  # Recording says that the data end early
                 start += found.size
-                values = found["values"][:, self._indices].T.astype(np.float64)
+                with np.errstate(invalid="ignore"):  # a NaN that signals is missing like any
+                    values = found["values"][:, self._indices].T.astype(np.float64)
                 if self._lowest is not None:
                     values[values == self._lowest] = np.nan
                 else:  # the lowest number there is, where NaN could not be written

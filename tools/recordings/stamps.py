@@ -43,7 +43,8 @@ class Stamps:
     def add_seconds(self, since_first: NDArray[np.float64]) -> bool:
         """Takes the times of the next samples, in seconds since the very first one's, where
         `unit_s` is TICK_S.  Returns whether they were times; others are left out."""
-        ticks = since_first / TICK_S
+        with np.errstate(all="ignore"):  # what overflows is no time
+            ticks = since_first / TICK_S
         if not (np.abs(ticks) < _MOST_TICKS).all():
             return False
         self.add(np.rint(ticks).astype(np.int64))

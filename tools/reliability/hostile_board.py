@@ -19,7 +19,7 @@ import random
 import tempfile
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -31,7 +31,9 @@ from tools.cable import shapes
 from tools.cable.prompt import ASIDE
 from tools.calibrate import cli as calibrate
 from tools.capture import cli as capture
+from tools.common.command import reporting
 from tools.common.errors import EngineFailed
+from tools.common.options import Parser
 from tools.common.rows import Row, row
 from tools.monitor import cli as monitor
 from tools.reliability import truths
@@ -286,6 +288,21 @@ def rows(tries: int) -> list[Row]:
     return found
 
 
-if __name__ == "__main__":
-    for of in rows(int(sys.argv[1]) if sys.argv[1:] else TRIES):
+@reporting()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 nothing was lost, 1 something was, 2 bad options."""
+    parser = Parser(
+        prog="python -m tools.reliability.hostile_board",
+        description="Put every command that talks to a board before boards that lie.",
+    )
+    parser.add_argument(
+        "--count", metavar="N", type=int, default=TRIES, help="boards a command (%(default)s)"
+    )
+    found = rows(parser.parse_args(argv).count)
+    for of in found:
         print(f"{of['what']}: {of['tried']} tried, {of['lost']} lost")
+    return 0 if all(of["pass"] for of in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

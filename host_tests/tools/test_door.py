@@ -61,7 +61,7 @@ def test_the_firmwares_answers_fit() -> None:
         assert console.ask("calibration", InForce).calibration == stand_in.calibration
         tables: dict[str, Any] = {
             "v1_nv": -111_000_000,
-            "phase1_by_ma": [[0, -500_000], [400_000, 500_000]],
+            "phase1_by_ma": [[0, -500_000], [399_000, 500_000]],
             "adc": {"steps": [[512, 8]], "bow_q4": [-256] * 17},
             "board": stand_in.board,
         }

@@ -10,12 +10,15 @@ from tools.common.boards import ROOT
 
 def make(*given: str, **environment: str) -> tuple[int, str, str]:
     """Exit status, what would be run, and what is said."""
+    # Not as the make that may have started the tests.
+    around = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    around.pop("MFLAGS", None)
     done = subprocess.run(
         ["make", "--dry-run", *given],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env={**os.environ, "LC_ALL": "C", **environment},
+        env={**around, "LC_ALL": "C", **environment},
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

@@ -316,6 +316,7 @@ def made_up(worst: int, lost: dict[str, int]) -> dict[str, Any]:
             "erases": [0, worst, 50, worst - 1],
             "kinds": [[0, 1, 2, 85_000], [1, 1, 3, 14_990], [3, 3, 7, 10]],
         },
+        "costs": {"log": [400, 2, 8]},
     }
 
 

@@ -11,7 +11,7 @@ import re
 import select
 import socket
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import serial
 from mpremote.transport import TransportError
@@ -34,6 +34,7 @@ _LAST = 200
 _BUSY = "busy: close the other program that uses it (a monitor, a terminal)"
 # An emulated board looks at its socket some twenty times a second.
 _TURNED_AWAY_S = 0.25
+_CONNECTED_S = 2.0
 
 
 def boards_there() -> list[tuple[str, str]]:
@@ -97,16 +98,15 @@ def open_port(port: str) -> SerialTransport:
     except (serial.SerialException, OSError, ValueError, re.error) as problem:
         # ValueError, re.error: a URL that pyserial does not know or understand.
         raise PortError(f"{port}: {problem}") from None
-    if port.startswith("socket:") and _is_turned_away(transport.serial):
+    if port.startswith("socket:") and _is_turned_away(transport.serial._socket):
         close_port(transport)
         raise PortError(f"{port}: {_BUSY}")
     return transport
 
 
-def _is_turned_away(line: Any) -> bool:
+def _is_turned_away(own: socket.socket) -> bool:
     """Whether a server has taken the connection and ended it at once, without a word: it serves
     somebody else, and a socket cannot be opened for one program alone."""
-    own: socket.socket = line._socket
     if not select.select([own], [], [], _TURNED_AWAY_S)[0]:
         return False
     try:
@@ -124,8 +124,20 @@ def close_port(transport: SerialTransport) -> None:
         transport.serial.close()
 
 
+def _is_busy(url: str) -> bool:
+    """Whether a server is there that turns connections away, perhaps while one is opened."""
+    try:
+        where = urlsplit(url)
+        with socket.create_connection((where.hostname, where.port), _CONNECTED_S) as own:
+            return _is_turned_away(own)
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def _why_not(port: str) -> str:
     """What keeps a port from being opened, in one line; mpremote does not tell."""
+    if port.startswith("socket:") and _is_busy(port):
+        return f"{port}: {_BUSY}"
     if "://" in port:
         return f"{port}: nothing answers there; expected a board's port, or a server in its place"
     is_posix = os.name == "posix"

@@ -198,6 +198,7 @@ PARTS: tuple[Callable[[bool], list[Row]], ...] = (
     hostile_input,
     planted,
     hostile_files,
+    hostile_boards,
     emulated,
 )
 

@@ -258,7 +258,7 @@ def test_a_silent_board_is_given_up_and_tried_again(server: ConsoleServer) -> No
 def test_a_busy_port_is_tried_again(server: ConsoleServer) -> None:
     with Watcher(server.url) as first, Watcher(server.url) as second:
         first.connect(server)
-        second.until(lambda: "the connection is gone" in second.link.standing.why)
+        second.until(lambda: "busy: close the other program" in second.link.standing.why)
         first.link.close()
         second.connect(server, 2)
         server.say(LINES[0])

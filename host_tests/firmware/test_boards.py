@@ -15,8 +15,8 @@ WANTED = {"feather_rp2040", "xiao_rp2040", "pico", "pico2", "esp32_devkitc"}
 ARCHES = {"rp2040": "armv6m", "rp2350": "armv7emsp", "esp32": "xtensawin"}
 # Analogue pins by chip: RP2040 and RP2350A 26..29, ESP32 those of ADC1.
 ANALOGUE = {"rp2040": range(26, 30), "rp2350": range(26, 30), "esp32": range(32, 40)}
-# Flash for the compiled package: a tenth of what the smallest board has for files.
-MOST_BYTES = min(image.geometry(name).size for name in boards.names()) // 10
+# Flash for the compiled package: an eighth of what the smallest board has for files.
+MOST_BYTES = min(image.geometry(name).size for name in boards.names()) // 8
 
 
 def compiled(source: Path, arch: str, folder: Path) -> int:

@@ -11,6 +11,7 @@ import re
 import select
 import socket
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import serial
@@ -98,7 +99,8 @@ def open_port(port: str) -> SerialTransport:
     except (serial.SerialException, OSError, ValueError, re.error) as problem:
         # ValueError, re.error: a URL that pyserial does not know or understand.
         raise PortError(f"{port}: {problem}") from None
-    if port.startswith("socket:") and _is_turned_away(transport.serial._socket):
+    line: Any = transport.serial  # of a kind that only pyserial knows
+    if port.startswith("socket:") and _is_turned_away(line._socket):
         close_port(transport)
         raise PortError(f"{port}: {_BUSY}")
     return transport

@@ -91,6 +91,8 @@ def open_hdf5(path: Path) -> Recording:
         nonlocal seen
         seen += 1
         ranges.MEMBERS.check(path, "the number of its parts", seen)
+        if not isinstance(name, str):  # as h5py gives what it cannot read
+            raise InputError(f"{path}: damaged: a part's name is {name!r}; it must be UTF-8")
         if isinstance(item, h5py.Dataset) and item.shape is not None:
             _check_dataset(path, name, item)
             unit = item.attrs.get("unit", item.attrs.get("units", ""))
@@ -99,7 +101,8 @@ def open_hdf5(path: Path) -> Recording:
 
     with _damage(path, "HDF5"), h5py.File(path, "r") as file:
         for name, value in file.attrs.items():
-            if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu":
+            is_number = np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu"
+            if isinstance(name, str) and is_number:
                 container.numbers[name.lower()] = float(value)
         file.visititems(look)
     return recording_of(path, container)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from host_tests.rigs.recording_files import (
@@ -609,6 +609,7 @@ def save_container(base, kind, waves):
 
 @settings(max_examples=400, deadline=None)
 @given(seed=st.integers(0, 2**32))
+@example(seed=861630)  # a name in an .h5 that is no UTF-8
 def test_damaged_bytes_anywhere(seed):
     """Overwritten and cut files of every format give data or InputError, never another error."""
     rng = random.Random(seed)

@@ -17,9 +17,9 @@ from tools.emulate.board import ENGINE, FLASH, EmulatedBoard
 from tools.emulate.inputs import Inputs, Periodic
 from tools.emulate.looped import Looped
 from tools.emulate.port import EmulatedPort
+from tools.front_end import swap_ct
 from tools.front_end.waves import split_phase
 from tools.recordings.open import Capture, open_recording
-from tools.recordings.types import INPUTS
 
 _HZ = 60
 _VOLTS = 120.0
@@ -37,12 +37,10 @@ def house(board: str, turned: tuple[bool, bool] = (False, False)) -> Inputs:
     return Periodic(split_phase(amps, _LAGS_DEG, _HZ, _VOLTS), 1 / _HZ, board)
 
 
-def load(recording: str | None, board: str, swap_ct: Sequence[int]) -> Inputs:
-    """What the ADC sees: a recording, or else the house, with these CTs turned round. Raises
+def load(recording: str | None, board: str, given: Sequence[int]) -> Inputs:
+    """What the ADC sees: a recording, or else the house, with the given CTs turned round. Raises
     InputError."""
-    if len(swap_ct) > len(set(swap_ct)):
-        raise InputError(f"CT {swap_ct[0]} turned round twice (--swap-ct): leave one out")
-    turned = (1 in swap_ct, 2 in swap_ct)
+    turned = swap_ct.turned(given)
     if recording is None:
         return house(board, turned)
     opened = open_recording(recording)
@@ -50,8 +48,7 @@ def load(recording: str | None, board: str, swap_ct: Sequence[int]) -> Inputs:
         raise InputError(
             f"{recording}: holds a board's own codes; expected volts and amperes, as for replay"
         )
-    if turned[1] and len(opened.channels) < len(INPUTS):
-        raise InputError(f"{recording}: has no element 2: leave out --swap-ct 2")
+    swap_ct.check_recorded(turned, recording, len(opened.channels) // 2)
     for line in (*opened.notes, *opened.warnings):
         say(f"{recording}: {line}")
     return Looped(opened, board, turned)
@@ -79,15 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--recording", metavar="FILE", help="volts and amperes at its terminals, as for replay"
     )
-    parser.add_argument(
-        "--swap-ct",
-        type=int,
-        choices=(1, 2),
-        action="append",
-        default=[],
-        metavar="N",
-        help="turn CT 1 or 2 round; once for each",
-    )
+    swap_ct.add_argument(parser)
     parser.add_argument("--empty", action="store_true", help="no firmware on it yet")
     parser.add_argument("--unsealed", action="store_true", help="its seal pin at ground")
     parser.add_argument(

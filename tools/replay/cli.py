@@ -12,6 +12,7 @@ from tools.common import boards, command
 from tools.common.files import check_plot_path
 from tools.common.options import Parser
 from tools.engines.interpreters import ENGINES
+from tools.front_end import swap_ct
 from tools.replay.report import as_json, as_text
 from tools.replay.run import replay
 
@@ -44,15 +45,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--duration", type=float, metavar="SECONDS", help="loop over whole cycles, or cut, to this"
     )
-    parser.add_argument(
-        "--swap-ct",
-        type=int,
-        choices=(1, 2),
-        action="append",
-        default=[],
-        metavar="N",
-        help="turn CT 1 or 2 round; once for each",
-    )
+    swap_ct.add_argument(parser)
     parser.add_argument(
         "--adc",
         choices=("ideal", "real"),

@@ -24,6 +24,8 @@ from tools.engines import process as engine_process
 from tools.engines.interpreters import choose_engine
 from tools.front_end.looping import Recording, Source
 from tools.front_end.model import FrontEnd
+from tools.front_end.swap_ct import check_recorded
+from tools.front_end.swap_ct import turned as turned_cts
 from tools.recordings.open import Capture, check_rate, open_recording
 from tools.replay.alignment import aligned
 from tools.replay.evidence import Frequency, doubts, range_doubts
@@ -72,8 +74,7 @@ def replay(
         )
     if seed is not None and seed < 0:
         raise InputError(f"seed {seed}: expected an integer from 0 up")
-    if len(swap_ct) > len(set(swap_ct)):
-        raise InputError(f"CT {swap_ct[0]} turned round twice (--swap-ct): leave one out")
+    turned = turned_cts(swap_ct)
     if board is not None:
         boards.load(board)
     engine = choose_engine(engine)
@@ -91,8 +92,7 @@ def replay(
                 )
         return _replay_capture(opened, board, engine, duration, calibration, trace, start)
     recorded = len(opened.channels) // 2
-    if max(swap_ct, default=1) > recorded:
-        raise InputError(f"{opened.path}: has no element 2: leave out --swap-ct 2")
+    check_recorded(turned, opened.path, recorded)
     layout = boards.load(board or boards.DEFAULT)
     constants = {} if calibration is None else read_constants(calibration, layout)
     early = [*opened.warnings, *check_plausible(opened, layout)]
@@ -107,7 +107,6 @@ def replay(
     if source.mains_hz is not None:
         check_rate(opened.path, opened.rate_hz, source.mains_hz)
     period = Fraction(layout.frame_ticks, layout.tick_hz)
-    turned = (1 in swap_ct, 2 in swap_ct)
     front_end = FrontEnd.of(layout, adc=adc or "ideal", seed=seed or 0, swap_ct=turned)
     frames = front_end.frames(source)
     if not frames:

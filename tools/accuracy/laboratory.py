@@ -6,10 +6,11 @@ load took in truth.  The truth is float64 arithmetic on the wave itself.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +116,17 @@ def meter(setup: Setup, load: Load, calibration: dict[str, Any]) -> Metered:
     return Metered((errors[0], errors[1]), wh, result)
 
 
+class Condition(Protocol):
+    """What both elements are metered under, with the current `lag_deg` behind its voltage."""
+
+    @property
+    def gate(self) -> str: ...
+    @property
+    def limit_percent(self) -> float: ...
+    @property
+    def lag_deg(self) -> float: ...
+
+
 def row(
     gate: str,
     setup: Setup,
@@ -136,6 +148,27 @@ def row(
         "limit_percent": limit_percent,
         "pass": abs(error_percent) <= limit_percent,
     }
+
+
+def rows_of(
+    jobs: Iterable[tuple[Setup, float, Condition, Future[tuple[float, float]]]], amps: float
+) -> list[dict[str, Any]]:
+    """A row a job, which gives percent of element 1 and 2: the worse of both.
+
+    jobs  each with its setup, mains frequency and condition
+    """
+    return [
+        row(
+            condition.gate,
+            setup,
+            hertz,
+            amps,
+            round(math.cos(math.radians(condition.lag_deg)), 3),
+            max(job.result(), key=abs),
+            condition.limit_percent,
+        )
+        for setup, hertz, condition, job in jobs
+    ]
 
 
 def meter_wave(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tools.accuracy.laboratory import Setup, meter_functions, row
+from tools.accuracy.laboratory import Setup, meter_functions, rows_of
 from tools.front_end.waves import Floats, Wave
 
 # The mains that the bench was calibrated at.
@@ -98,22 +98,11 @@ def rows(pool: Executor, bench: Sequence[tuple[Setup, dict[str, Any]]]) -> list[
     bench  setups, each with its constants for mains of HERTZ
     """
     jobs = [
-        (setup, case, pool.submit(_errors, setup, case, constants))
+        (setup, HERTZ, case, pool.submit(_errors, setup, case, constants))
         for setup, constants in bench
         for case in CASES
     ]
-    return [
-        row(
-            case.gate,
-            setup,
-            HERTZ,
-            _AMPS,
-            round(math.cos(math.radians(case.lag_deg)), 3),
-            max(job.result(), key=abs),
-            case.limit_percent,
-        )
-        for setup, case, job in jobs
-    ]
+    return rows_of(jobs, _AMPS)
 
 
 def _errors(setup: Setup, case: Case, constants: dict[str, Any]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tools.accuracy.gates import TEST_AMPS, VOLTS
-from tools.accuracy.laboratory import Setup, meter_functions, row
+from tools.accuracy.laboratory import Setup, meter_functions, rows_of
 from tools.front_end.waves import Floats, Wave
 
 _CYCLES = 1200
@@ -135,18 +135,7 @@ def rows(
         for setup, hertz, constants in bench
         for case in CASES
     ]
-    return [
-        row(
-            case.gate,
-            setup,
-            hertz,
-            TEST_AMPS,
-            round(math.cos(math.radians(case.lag_deg)), 3),
-            max(job.result(), key=abs),
-            case.limit_percent,
-        )
-        for setup, hertz, case, job in jobs
-    ]
+    return rows_of(jobs, TEST_AMPS)
 
 
 def _errors(

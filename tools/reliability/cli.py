@@ -11,7 +11,7 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tools.common import command
@@ -63,10 +63,7 @@ def long_life(short: bool) -> list[Row]:
         "a hundred years at 48 kW: exact to the last bit": "hundred_years or old_meter",
         "clocks that wrap: nothing notices": "wrap",
     }
-    found = []
-    for what, names in list(chosen.items())[: 1 if short else None]:
-        found.append(row(what, *_tests("host_tests/whole/test_long_life.py", names)))
-    return found
+    return _rows_of_tests("host_tests/whole/test_long_life.py", chosen, short)
 
 
 def abuse(short: bool) -> list[Row]:
@@ -77,11 +74,15 @@ def abuse(short: bool) -> list[Row]:
         "changes, visits to the prompt: counted, and not washed away": "log or prompt or counts",
         "the lock, with the seal open and closed": "lock",
     }
-    found = []
-    for what, names in list(chosen.items())[: 1 if short else None]:
-        names = f"({names}) and not day" if short else names
-        found.append(row(what, *_tests("host_tests/firmware/test_ledger.py", names)))
-    return found
+    if short:
+        chosen = {what: f"({names}) and not day" for what, names in chosen.items()}
+    return _rows_of_tests("host_tests/firmware/test_ledger.py", chosen, short)
+
+
+def _rows_of_tests(path: str, chosen: Mapping[str, str], short: bool) -> list[Row]:
+    """What is tried, with the names of its tests in a file: a row each, of the short form one."""
+    some = list(chosen.items())[: 1 if short else None]
+    return [row(what, *_tests(path, names)) for what, names in some]
 
 
 def _tests(path: str, names: str) -> tuple[int, int]:

@@ -34,6 +34,7 @@ from tools.common import boards
 from tools.common.command import reporting
 from tools.common.constants import read_constants
 from tools.common.errors import InputError
+from tools.common.options import Parser
 from tools.engines.interpreters import choose_engine
 from tools.linearity import cli as linearity
 from tools.recordings import ranges
@@ -232,7 +233,7 @@ def tries(command: str, count: int, seed: int) -> tuple[int, list[str]]:
 @reporting()
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 nothing was lost, 1 something was, 2 bad options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.reliability.hostile_files",
         description="Hand every command files that are damaged, and such as nobody would make.",
     )

@@ -127,7 +127,8 @@ class Firmware:
     def _blink(self):
         """Safe mode: all LEDs blink together, and the prompt is there."""
         print('{"safe_mode":true,"restarts_in_a_row":%d}' % self.restarts.streak)
-        self.lifecycle.safe_mode()
+        # A reset from there is deliberate: it is not to count as a crash.
+        self.lifecycle.end("prompt")
         blinker = self.machine.Timer(self.timer)
         self.leds.blink(False)
         blinker.init(period=_BLINK_MS, callback=self.leds.blink_on)

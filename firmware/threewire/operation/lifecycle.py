@@ -50,12 +50,12 @@ class Lifecycle:
             self._faults.count("watchdog")
             self.note("restart by the watchdog")
         self._faults.count("bad_record", len(problems))
-        for problem in problems + set_aside:
-            # A supply that fails again and again shall not write the same again and again.
-            said = '"new":' + dumps(problem)
-            if not any(said in line for line in self._logs["log"].lines()):
-                what = "bad record" if problem in problems else "constants set aside"
-                self.note(what, None, problem)
+        for what, found in (("bad record", problems), ("constants set aside", set_aside)):
+            for problem in found:
+                # A supply that fails again and again shall not write the same again and again.
+                said = '"new":' + dumps(problem)
+                if not any(said in line for line in self._logs["log"].lines()):
+                    self.note(what, None, problem)
 
     def begin(self):
         """Metering begins, perhaps again after the prompt."""
@@ -116,10 +116,6 @@ class Lifecycle:
         self._keeper.save()
         self.note(why, log="visits")
         self._restarts.about_to_restart("command")
-
-    def safe_mode(self):
-        """The prompt is there, and nothing is metered.  A reset from there is meant."""
-        self.end("prompt")
 
     def _keep_traceback(self, problem):
         if self._ledger.can_log(self._meter.ticks):

@@ -237,19 +237,25 @@ class Prompt(contextlib.ExitStack):
             line.write(b"\x03")
             end = time.monotonic() + _WHY_S
             said = b""
+            told = 0  # bytes of whole lines
             while time.monotonic() < end and len(said) < _MOST:
                 waiting = min(line.in_waiting, _MOST - len(said))
                 if waiting:
                     said += line.read(waiting)
                 else:
                     time.sleep(_LOOK_S)
-                for whole in said.split(b"\n")[:-1]:
-                    with contextlib.suppress(Misfit):
-                        found = door.read(whole)
-                        if isinstance(found, Answer) and found.reply == _CTRL_C and found.error:
-                            raise PortError(
-                                f"{self.port}: the board keeps its prompt to itself: {found.error}"
-                            )
+                *lines, rest = said[told:].split(b"\n")
+                told = len(said) - len(rest)
+                for whole in lines:
+                    self._raise_why(whole)
+
+    def _raise_why(self, line: bytes) -> None:
+        with contextlib.suppress(Misfit):
+            found = door.read(line)
+            if isinstance(found, Answer) and found.reply == _CTRL_C and found.error:
+                raise PortError(
+                    f"{self.port}: the board keeps its prompt to itself: {found.error}"
+                )
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[None]:

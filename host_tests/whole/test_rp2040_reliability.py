@@ -100,18 +100,22 @@ def energies(answer: dict[str, Any]) -> list[str]:
 
 def ask(board: EmulatedBoard, command: str, seconds: float = 1.5) -> dict[str, Any]:
     """The answer to a command."""
+    answer = answer_to(board, command + "\r\n", seconds)
+    assert command.partition(" {")[0].startswith(answer["reply"]) and answer["reply"]
+    return answer
+
+
+def answer_to(board: EmulatedBoard, typed: str, seconds: float = 1.5) -> dict[str, Any]:
+    """The first answer to what is typed."""
     have = len(board.lines)
-    name = command.partition(" {")[0]
-    board.type(command + "\r\n")
+    board.type(typed)
 
     def answers() -> list[dict[str, Any]]:
         told = [json.loads(s.text) for s in board.lines[have:] if s.text.startswith("{")]
         return [line for line in told if "reply" in line]
 
-    board.run_until(answers, seconds, f"answer to {command!r}", 5e-3)
-    answer = answers()[0]
-    assert name.startswith(answer["reply"]) and answer["reply"]
-    return answer
+    board.run_until(answers, seconds, f"answer to {typed!r}", 5e-3)
+    return answers()[0]
 
 
 def started(board: EmulatedBoard, runs: int, seconds: float = 2.0) -> None:
@@ -581,14 +585,8 @@ def test_an_open_seal_and_what_it_lets_one_change(uf2: Path, file_system: bytes)
         assert "sealed" in ask(board, "preset delivered 600")["error"]
         # Locked: Ctrl-C is answered, and metering goes on.
         board.run(0.4)
-        have = len(board.lines)
-        board.type("\x03")
-        board.run_until(
-            lambda: any('"reply":"Ctrl-C"' in line.text for line in board.lines[have:]),
-            1.0,
-            "answer to Ctrl-C",
-        )
-        assert any("locked" in line.text for line in board.lines[have:])
+        answer = answer_to(board, "\x03", 1.0)
+        assert answer["reply"] == "Ctrl-C" and "locked" in answer["error"]
         board.wait_reports(1, 2.0)
         log = ask(board, "log", 3.0)
         done = {"calibrate": 1, "preset": 1, "lock": 1, "restart": 1}

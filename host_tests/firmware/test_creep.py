@@ -1,5 +1,6 @@
 """The no-load gate in exact integers: what opens it, what passes, which way, what is dropped."""
 
+from array import array
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from threewire.metering import flow, wide
 from threewire.metering.creep import CreepGate, Flow
-from threewire.metering.registers import Register
+from threewire.metering.registers import pair
 
 HZ = 6000
 CYCLE = HZ // 60
@@ -23,16 +25,25 @@ NOISE = STARTING // 16
 
 
 def gate(noise: int = 0) -> CreepGate:
-    return CreepGate(Register(10**30), Register(10**30), STARTING, noise, HZ)
+    return CreepGate(*pair(10**30, flow.WORDS), STARTING, noise, HZ)
 
 
 def booked(of: CreepGate) -> tuple[int, int]:
     """Delivered and received so far."""
-    return of._delivered.residue, of._received.residue
+    delivered, received = of._flow._delivered, of._flow._received
+    unit = delivered._unit
+    return delivered.wh * unit + delivered.residue, received.wh * unit + received.residue
 
 
 def passed(of: CreepGate, cycles: Iterable[int]) -> list[int]:
-    return [of.passed(raw, CYCLE) for raw in cycles]
+    return [taken(of, raw, CYCLE) for raw in cycles]
+
+
+def taken(of: CreepGate, raw: int, ticks: int) -> int:
+    """What passes of an energy in words."""
+    words = array("H", bytes(2 * 30))
+    wide.put(words, 10, raw)
+    return wide.number(words, 10) if of.take(words, 10, ticks) else 0
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -179,7 +190,7 @@ def test_what_is_held_when_the_gate_shuts_counts_with_what_follows() -> None:
 
 @given(st.lists(st.integers(-(10**9), 10**9), max_size=100))
 def test_a_flow_keeps_all_that_it_is_given(raws: list[int]) -> None:
-    of = Flow(10**8, HZ)
+    of = Flow(*pair(10**30, flow.WORDS), 10**8, HZ)
     out = [of.booked(raw, CYCLE) for raw in raws]
     assert sum(out) + of.held == sum(raws)
     assert abs(of.held) <= 10**8
@@ -232,7 +243,7 @@ def test_what_passes_is_what_came_less_whole_dropped_stretches(
     pending: list[int] = []
     for raw, ticks in steps:
         was_open = of.is_open
-        out = of.passed(raw, ticks)
+        out = taken(of, raw, ticks)
         if was_open:
             assert out == raw
             continue
@@ -245,3 +256,36 @@ def test_what_passes_is_what_came_less_whole_dropped_stretches(
             assert out == 0
     if pending:
         assert of.finish() in [0, *(sum(pending[k:]) for k in range(len(pending)))]
+
+
+# From what is nothing beside noise to what is a whole watt-hour and more at a time.
+_ENERGIES = st.one_of(
+    st.integers(-NOISE // 8, NOISE // 8),
+    st.integers(-2 * PER_CYCLE, 2 * PER_CYCLE),
+    st.integers(-(10**12), 10**12),
+    st.sampled_from([0, NOISE, -NOISE, NOISE - 1, 1 - NOISE, STARTING // 4, 2**15, -(2**16)]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(_ENERGIES, st.integers(1, 90)), min_size=1, max_size=20),
+    st.sampled_from([0, 1, NOISE, NOISE * 10**4 + 12345]),
+    st.sampled_from([10**30, 10**11 + 7]),
+)
+def test_words_and_ints_do_the_same(
+    runs: list[tuple[int, int]], noise: int, unit: int
+) -> None:
+    in_words, in_ints = [
+        CreepGate(*pair(unit, flow.WORDS), STARTING, noise, HZ) for _ in range(2)
+    ]
+    for raw, count in runs:
+        for ticks in range(CYCLE - count % 7, CYCLE + count - count % 7):
+            assert taken(in_words, raw, ticks) == in_ints.passed(raw, ticks)
+            assert in_words.both_ways == in_ints.both_ways
+            assert booked(in_words) == booked(in_ints)
+            assert in_words._flow.held == in_ints._flow.held
+            assert in_words.is_open == in_ints.is_open
+            assert in_words._flow.little_ticks == in_ints._flow.little_ticks
+    assert in_words.finish() == in_ints.finish()
+    assert booked(in_words) == booked(in_ints)

@@ -133,7 +133,10 @@ class Sink:
         self.cycles: list[tuple[int, int, int]] = []
         self.windows: list[Window] = []
 
-    def cycle(self, raw1: int, raw2: int, ticks: int) -> None:
+    def cycle(self, energies: array, ticks: int) -> None:
+        raw1, raw2 = (
+            int.from_bytes(energies[k : k + 10].tobytes(), "little", signed=True) for k in (0, 10)
+        )
         self.cycles.append((raw1, raw2, ticks))
 
     def window(self, window: Window) -> None:

@@ -23,11 +23,13 @@ bytecode (the PC's MicroPython, 8 kHz).
 import micropython
 from micropython import const
 
+from threewire.metering import wide
 from threewire.metering.cycles import Cycles
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.metering.kernel import MID
 from threewire.metering.phasors import corrected, product
+from threewire.metering.stretch import Stretch
 from threewire.metering.sums import Sums
 from threewire.metering.window import Scales, Window
 
@@ -58,8 +60,6 @@ _QUIET_SECONDS = const(10)
 _MOST_KEPT = const(1000)
 # A recording of fewer cycles than this is too short for two that are alike.
 _SHORT_CYCLES = const(3)
-# Energies of element 1 and 2, and time.
-_NOTHING = (0, 0, 0)
 
 
 def raw_per_wh(tick_hz):
@@ -72,9 +72,10 @@ class Accumulator:
 
     layout       Layout of the board
     calibration  Calibration
-    sink         gets `cycle(raw1, raw2, ticks)` for every stretch between crossings; where that
-                 returns true also `half(raw1, raw2, ticks)`, what half of the next cycle has
-                 brought; and `window(Window)` after each tenth or twelfth
+    sink         gets `cycle(energies, ticks)` for every stretch between crossings, with
+                 Stretch.words, which it may change; where that returns true also
+                 `half(energies, ticks)`, what half of the next cycle has brought; and
+                 `window(Window)` after each tenth or twelfth
     loops        kernel_viper, which is taken if it is None, or a twin of it for the chip
     like         Accumulator with the same layout and calibration, whose tables are taken over
 
@@ -94,6 +95,7 @@ class Accumulator:
             layout, self.elements, calibration.adc, loops, like._sums if like else None
         )
         one, two = self.elements
+        self._stretch = Stretch(self._sums.words)
         self._scales = Scales(layout.tick_hz, (one.v_nv, two.v_nv), (one.i_na, two.i_na))
         self._varying = any(calibration.phase_by_ma)
         self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
@@ -105,7 +107,7 @@ class Accumulator:
         self._begun = 0  # ...so many 1/4096 frame behind the last frame of the one before
         self._begun_seen = False  # ...which was in frames that had been converted
         self._fill = None  # Fill, where there has been a gap lately
-        self._filled = None  # while a gap is filled: the energies of its frames
+        self._filled = False  # while a gap is filled
         self._nominal_hz = layout.nominal_hz
         self._waiting = []  # segments that wait for the first offsets
         self._loose = None  # frames and sums of windows since the last whole one
@@ -114,9 +116,9 @@ class Accumulator:
         self._has_offsets = False  # ...or of a second of broken ones, or without a voltage
         self._n = 0  # frames of the stretch
         self._half = 0  # at how many of them to report half a cycle; 0: not at all
-        self._carried = _NOTHING  # what it got from segments that ended within it
-        self._booked = _NOTHING  # energies and frames of the segment that stretches already have
-        self._before = None  # its sums and squares then, where the phase depends on the current
+        self._carried = 0  # ticks of segments that ended within it
+        self._before = None  # of the segment where the stretch began, where the phase depends on
+        # the current: its sums and squares
         self._noise = None  # of each current, once it has been looked at
         self._broken = 0  # windows in a row that had no whole cycles
         self._new_window(0)
@@ -136,6 +138,7 @@ class Accumulator:
         if not self._started:
             self._started = True
             sums.disconnect(codes, pos)
+            self._stretch.restart()
         if frame_ticks != self._ticks:
             # Those there are keep the length they had.
             self._end_segment()
@@ -171,7 +174,8 @@ class Accumulator:
             elif self._n >= limit:
                 if self._half:
                     self._half = 0
-                    self._sink.half(*self._gained(self._energies(sums.raw())))
+                    self._gain()
+                    self._sink.half(self._stretch.words, self._stretch_ticks())
                 else:
                     self._close(False, 0, False)
                     # Perhaps only this element's voltage is missing.
@@ -223,25 +227,24 @@ class Accumulator:
         fill.follow(self._cycles.length, frames)
         if not self._cycles.length:
             self._window_seen = False  # what is filled in may have crossings of its own
-        self._filled = filled = [0, 0]
-        known = self._learnt
-        if known:
-            self._count_filled(-1)
+        before = self._totals() if self._learnt else None
+        self._filled = True
         while frames:
             first, n = fill.put(frames)
             pos = first * self._stride
             end = pos + n * self._stride
             self._take(fill.codes, pos, end, end if fill.is_long else pos)
             frames -= n
-        if known:
-            self._count_filled(1)
-        self._filled = None
-        return filled if known else (0, 0)
+        self._filled = False
+        if not before:
+            return 0, 0
+        return [wide.less(now, was) for now, was in zip(self._totals(), before)]
 
-    def _count_filled(self, sign):
-        """Adds the segment's energies so far to those of the frames that are filled in."""
-        for k, energy in enumerate(self._energies(self._sums.raw())):
-            self._filled[k] += sign * energy
+    def _totals(self):
+        """Energies of all frames so far, mod 2**160."""
+        self._gain()
+        stretch = self._stretch
+        return [ended + more for ended, more in zip(stretch.totals(), stretch.energies())]
 
     def interrupt(self):
         """Ends the stretch, and the window with it: the next frame does not follow on the last."""
@@ -322,17 +325,17 @@ class Accumulator:
     @micropython.native
     def _settle(self, whole, crossed, fraction):
         """One stretch with known offsets.  Returns what the sink says to it."""
-        raw = self._sums.raw()
-        energies = self._energies(raw)
-        e1, e2, ticks = self._gained(energies)
-        self._booked = (energies[0], energies[1], self._sums.frames)
+        self._gain()
+        ticks = self._stretch_ticks()
+        self._carried = 0
+        self._stretch.keep(self._sums.frames)
         if self._varying:
-            self._before = (list(raw), self._sums.squares())
-        self._carried = _NOTHING
-        return self._hand_on(e1, e2, ticks, whole, crossed, fraction)
+            self._before = (list(self._sums.raw()), self._sums.squares())
+        return self._hand_on(ticks, whole, crossed, fraction)
 
     @micropython.native
-    def _hand_on(self, e1, e2, ticks, whole, crossed, fraction):
+    def _hand_on(self, ticks, whole, crossed, fraction):
+        self._stretch.end()
         w = self._window
         if self._unbroken:
             if whole:
@@ -345,7 +348,7 @@ class Accumulator:
             self._quiet = False
         self._stretches += 1
         w.ticks += ticks
-        wanted = self._sink.cycle(e1, e2, ticks)
+        wanted = self._sink.cycle(self._stretch.words, ticks)
         # A window that holds a broken stretch ends with it, so that the next begins at a crossing.
         if self._stretches >= self._target or (
             crossed and not whole and self._broken < _MOST_BROKEN
@@ -356,54 +359,30 @@ class Accumulator:
     # ---- segments
 
     @micropython.native
-    def _energies(self, raw):
+    def _gain(self):
+        """Brings the stretch's energies up to the frames so far."""
+        sums = self._sums
         if self._varying:
-            return self._energies_by_current(raw, self._sums.squares())
-        n, sx1, sy1, s1, d1, slip1, sx2, sy2, s2, d2, slip2 = raw
-        one, two = self.elements
-        return (
-            one.energy(*one.central(n, sx1, sy1, s1, d1, slip1)),
-            two.energy(*two.central(n, sx2, sy2, s2, d2, slip2)),
-        )
+            self._adapt(sums.raw(), sums.squares(), self._before)
+        self._stretch.gain(sums.frames)
 
-    def _energies_by_current(self, raw, squares):
-        """As `_energies`, where the phase depends on the current: that of the stretch counts for
-        what the segment has gained since the last one."""
-        gained = raw
-        if self._before:
-            old, old_squares = self._before
-            gained = [a - b for a, b in zip(raw, old)]
+    def _adapt(self, raw, squares, before=None):
+        """Where the phase depends on the current, that of the stretch counts: takes its weights,
+        given the segment's sums and squares, and those when the stretch began."""
+        if before:
+            old, old_squares = before
+            raw = [a - b for a, b in zip(raw, old)]
             squares = [a - b for a, b in zip(squares, old_squares)]
-        n = gained[0]
-        energies = self._booked[:2]
+        n = raw[0]
         if n:
-            made = []
             for k, e in enumerate(self.elements):
-                sum_x, sum_y, s0, step, slip = gained[5 * k + 1 : 5 * k + 6]
                 if e.rows:
-                    e.adapt(n, sum_x, sum_y, *squares[2 * k : 2 * k + 2])
-                made.append(energies[k] + e.energy(*e.central(n, sum_x, sum_y, s0, step, slip)))
-            energies = made
-        return energies
+                    e.adapt(n, raw[5 * k + 1], raw[5 * k + 2], *squares[2 * k : 2 * k + 2])
+            self._stretch.weigh(self.elements)
 
     @micropython.native
-    def _gained(self, energies):
-        """Energies and time of the stretch, given those of the segment so far: what that has
-        gained since the last stretch, and what was carried into it.
-        """
-        # Long integers: what is nothing is not even added.
-        e1, e2 = energies
-        b1, b2, booked = self._booked
-        ticks = (self._sums.frames - booked) * self._ticks
-        if booked:
-            e1 -= b1
-            e2 -= b2
-        if self._carried is not _NOTHING:
-            c1, c2, more = self._carried
-            e1 += c1
-            e2 += c2
-            ticks += more
-        return e1, e2, ticks
+    def _stretch_ticks(self):
+        return (self._sums.frames - self._stretch.frames) * self._ticks + self._carried
 
     def _end_segment(self, ending=None):
         """Takes the sums out of the kernel and adds them to the window's.  `ending`: how a stretch
@@ -414,25 +393,17 @@ class Accumulator:
                 # The length of a frame changed at this very crossing.
                 self._waiting[-1] = self._waiting[-1][:3] + (ending,)
             return
-        raw = sums.raw()
         if self._learnt:
-            energies = self._energies(raw)
-            if self._filled:
-                self._count_filled(1)
             if self._n:
-                self._carried = self._gained(energies)
-            self._add_to_window(energies)
-            self._join(raw, sums.take_squares())
+                self._gain()
+                self._stretch.carry(self._stretch.energies())
+                self._carried = self._stretch_ticks()
+            self._join(sums.raw(), sums.take_squares())
         else:
-            self._waiting.append((list(raw), sums.take_squares(), self._ticks, ending))
-        self._booked = _NOTHING
+            self._waiting.append((list(sums.raw()), sums.take_squares(), self._ticks, ending))
         self._before = None
         sums.restart()
-
-    def _add_to_window(self, energies):
-        energy = self._window.energy
-        energy[0] += energies[0]
-        energy[1] += energies[1]
+        self._stretch.restart()
 
     def _join(self, raw, squares):
         for k, s in enumerate(raw):
@@ -477,21 +448,26 @@ class Accumulator:
             # Which of their crossings were seen is not known any more.
             self._begun_seen = self._window_seen = False
         now = self._ticks
+        stretch = self._stretch
+        stretch.zero(self.elements)
+        so_far = (0, 0)
         for raw, squares, ticks, ending in waiting:
             self._ticks = ticks
             self._reweigh()
             self._join(raw, squares)
             if self._varying:
-                e1, e2 = energies = self._energies_by_current(raw, squares)
-            else:
-                e1, e2 = energies = self._energies(raw)
-            self._add_to_window(energies)
-            c1, c2, t = self._carried
-            self._carried = (c1 + e1, c2 + e2, t + raw[0] * ticks)
+                self._adapt(raw, squares)
+            so_far = [
+                before + e.energy(*e.central(raw[0], *raw[5 * k + 1 : 5 * k + 6]))
+                for k, (before, e) in enumerate(zip(so_far, self.elements))
+            ]
+            stretch.carry(so_far)
+            self._carried += raw[0] * ticks
             if ending:
-                c1, c2, t = self._carried
-                self._carried = _NOTHING
-                self._hand_on(c1, c2, t, *ending)
+                ticks = self._carried
+                self._carried = 0
+                self._hand_on(ticks, *ending)
+                so_far = (0, 0)
         self._begun_seen = is_seen
         self._ticks = now
         self._reweigh()
@@ -508,11 +484,14 @@ class Accumulator:
     def _reweigh(self):
         for e in self.elements:
             e.weigh(self._angle, self._angle2, self._ticks, self._tick_hz)
+        self._stretch.weigh(self.elements)
 
     # ---- windows
 
     def _new_window(self, fraction):
         self._window = Window(self._scales)
+        self._stretch.zero(self.elements)
+        self._window_began = self._stretch.totals()
         self._raws = [0] * 11  # as Sums.raw, of the segments that have ended
         self._squares = [0] * 4
         self._stretches = 0
@@ -536,6 +515,9 @@ class Accumulator:
         w = self._window
         raws = self._raws
         w.frames = n = raws[0]
+        w.energy = [
+            wide.less(now, was) for now, was in zip(self._stretch.totals(), self._window_began)
+        ]
         known = self._unbroken and self._sums.phasors.is_known
         taken = self._sums.phasors.take()
         known = known and taken[0] > 0

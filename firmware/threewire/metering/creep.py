@@ -10,6 +10,8 @@ an element for loaded; what flowed meanwhile is let through when it opens.
 import micropython
 from micropython import const
 
+from threewire.metering import wide
+from threewire.metering.flow import COUNTS, RARE, WHOLE, Flow, take
 from threewire.metering.intmath import isqrt
 
 # The noisiest converter that is supported, counts rms: an RP2040's has 0.97 to 1.36 with its
@@ -34,52 +36,6 @@ def noise_raw(layout, v_nv, i_na):
     return (amps_nv_na * isqrt(frames) * layout.frame_ticks) << 32
 
 
-class Flow:
-    """One flow of energy, which may turn round.
-
-    noise_raw  the most that noise makes in a second, raw units
-    tick_hz    ticks in a second
-    held       raw energy that has not been booked yet, 0 for most of the time
-    most       beyond this no noise is, whatever the time
-    """
-
-    def __init__(self, noise_raw, tick_hz):
-        self._second = tick_hz
-        self.most = noise_raw
-        # Squares of some 26 bits are quick on 32-bit words.
-        self._shift = 0
-        while noise_raw >> self._shift > 8191:
-            self._shift += 1
-        self._square = (noise_raw >> self._shift) ** 2
-        self._ticks = 0  # in which it came
-        self.held = 0
-
-    def booked(self, raw, ticks):
-        """What is to be booked now, of `raw` that came in over `ticks` and of what was held: its
-        sign is the direction; 0: all is held."""
-        if self.held:
-            raw += self.held
-        most = self.most
-        if raw < most and -raw < most:
-            # Over more than a second the limit is that of a second.
-            self._ticks = ticks = min(self._ticks + ticks, self._second)
-            if (raw >> self._shift) ** 2 * self._second <= self._square * ticks:
-                self.held = raw
-                return 0
-        self.held = self._ticks = 0
-        return raw
-
-    def mean_reaches(self, raw_a_second):
-        """Whether the mean of what is held is at least this, either way."""
-        return self._ticks and abs(self.held) * self._second >= raw_a_second * self._ticks
-
-    def release(self):
-        """What is held, for nothing follows on it."""
-        held = self.held
-        self.held = self._ticks = 0
-        return held
-
-
 class CreepGate:
     """Gate of one element, which books what passes.
 
@@ -99,19 +55,16 @@ class CreepGate:
     """
 
     def __init__(self, delivered, received, starting_raw, noise_raw, tick_hz):
-        self._delivered = delivered
-        self._received = received
-        self._flow = Flow(noise_raw, tick_hz)
+        # What is open has had enough when it has flowed as much as keeps it from shutting.
+        self._flow = Flow(delivered, received, noise_raw, tick_hz, starting_raw // 4)
         self._second = tick_hz
         self._part_ticks = tick_hz // _PARTS
         self._open_at = starting_raw // 2
         self._shut_below = starting_raw // 4
-        # So much at a time is neither noise nor too little.
-        self._plenty = max(self._flow.most, self._shut_below)
         self._restart()
         self.is_allowed = True
         self._is_late = False  # it is allowed now, and what has flowed may be enough
-        self.is_open = False
+        self._flow.is_open = self.is_open = False
         self.both_ways = 0
 
     def _restart(self):
@@ -121,59 +74,75 @@ class CreepGate:
         self._ins = [0] * _PARTS
         self._outs = [0] * _PARTS
         self._part = 0
-        # While it is open: what has flowed since that last was enough, and in what time.
-        self._flowed = self._ticks = 0
+        self._flow.little_ticks = 0
 
     @micropython.native
+    def take(self, e, at, ticks):
+        """Takes the energy at e[at] (stretch.Stretch's words) that came in over `ticks`.  Returns
+        whether it counts in the net; it may have become another then."""
+        done = RARE if self._is_late else take(e, at, self._flow.words, ticks)
+        if done < 0:
+            raw = self.passed(wide.number(e, at), ticks)
+            wide.put(e, at, raw)
+            return raw != 0
+        if done & WHOLE:
+            self._flow.count()
+        if done & COUNTS:
+            self.both_ways = 0
+            return True
+        self._pass_time(ticks)
+        return False
+
     def passed(self, raw, ticks):
         """Energy that counts now, given what came in over `ticks` ticks.  It is in the registers,
         but for what the flow still holds."""
         if self.is_open:
             self.both_ways = 0
-            if raw >= self._plenty and not self._flow.held:
-                self._delivered.add(raw)
-                self._ticks = 0
-                return raw
             return self._passed(raw, ticks)
-        return self._held_back(raw, ticks)
-
-    def _held_back(self, raw, ticks):
-        """`passed` of a shut gate."""
         booked = self._flow.booked(raw, ticks)
         part = self._part
-        self._times[part] += ticks
         if booked > 0:
             self._ins[part] += booked
         elif booked:
             self._outs[part] -= booked
         if (booked or self._is_late) and self.is_allowed:
+            self._times[part] += ticks
             self._is_late = False
             if self._opens():
                 return self._open()
-        if self._times[part] >= self._part_ticks:
-            self._part = part = (part + 1) % _PARTS
-            self._times[part] = self._ins[part] = self._outs[part] = 0
+            ticks = 0
+        self._pass_time(ticks)
         return 0
 
+    @micropython.native
+    def _pass_time(self, ticks):
+        """Turns to the next part of a second while the gate is shut, where this one is over."""
+        part = self._part
+        times = self._times
+        times[part] += ticks
+        if times[part] >= self._part_ticks:
+            self._part = part = (part + 1) % _PARTS
+            times[part] = self._ins[part] = self._outs[part] = 0
+
     def _passed(self, raw, ticks):
-        """`passed` of an open gate, where it may be little, or goes out."""
-        booked = self._flow.booked(raw, ticks)
-        if not self._ticks:
-            self._flowed = 0
-        self._ticks += ticks
-        if booked > 0:
-            self._delivered.add(booked)
-            self._flowed += booked
-        elif booked:
-            self._received.add(-booked)
-            self._flowed -= booked
-        if self._flowed >= self._shut_below:
-            self._ticks = 0
-        elif self._ticks >= self._second:
-            self.is_open = False
+        """`passed` of an open gate."""
+        flow = self._flow
+        booked = flow.booked(raw, ticks)
+        flow.book(booked)
+        flowed = abs(booked)
+        if flow.little_ticks:
+            flowed += flow.flowed
+        ticks += flow.little_ticks
+        if flowed >= self._shut_below:
+            flow.little_ticks = 0
+        elif ticks < self._second:
+            flow.little_ticks = ticks
+            flow.flowed = flowed
+        else:
+            self._flow.is_open = self.is_open = False
             self._restart()
             # What is held waits for more, as ever, and counts when it is let through.
-            raw -= self._flow.held
+            raw -= flow.held
         return raw
 
     def bar(self):
@@ -206,11 +175,7 @@ class CreepGate:
             raw = self._open()
         if not flow.mean_reaches(self._open_at):
             return raw - flow.release()
-        held = flow.release()
-        if held > 0:
-            self._delivered.add(held)
-        else:
-            self._received.add(-held)
+        flow.book(flow.release())
         return raw
 
     def _opens(self):
@@ -223,10 +188,9 @@ class CreepGate:
         ins = sum(self._ins)
         outs = sum(self._outs)
         self._restart()
-        self.is_open = True
-        if ins:
-            self._delivered.add(ins)
-        if outs:
-            self._received.add(outs)
+        flow = self._flow
+        flow.is_open = self.is_open = True
+        flow.book(ins)
+        flow.book(-outs)
         self.both_ways = min(ins, outs)
-        return ins - outs + self._flow.held
+        return ins - outs + flow.held

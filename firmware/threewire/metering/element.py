@@ -63,6 +63,7 @@ class Element:
                     self.rows.append([nearest(ua * 8000, self.i_na), 0, 0, delay_ns])
                 last = row
         self._weighed = (0, 0)
+        self._w01 = self._w1 = 0
 
     @property
     def means(self):
@@ -145,6 +146,10 @@ class Element:
     def energy(self, same, step):
         """Raw energy of what `central` gave."""
         return (self._w01 * same + self._w1 * step) * self._gain
+
+    def worth(self):
+        """Raw energy of 1 of what `central` gives, each."""
+        return self._w01 * self._gain, self._w1 * self._gain
 
     def fundamental(self, n_q12, x, y):
         """Of the mains frequency, from the two inputs' sums (phasors.corrected) and frames (as

@@ -8,9 +8,11 @@ import micropython
 from micropython import const
 
 from threewire.metering.accumulator import Accumulator, raw_per_wh
-from threewire.metering.creep import CreepGate, Flow, noise_raw
+from threewire.metering import wide
+from threewire.metering.creep import CreepGate, noise_raw
 from threewire.metering.demand import Demand
 from threewire.metering.doctor import diagnose
+from threewire.metering.flow import WHOLE, WORDS, Flow, reaches, sum_up, take
 from threewire.metering.indicators import Indicators, ReverseRule
 from threewire.metering.intmath import isqrt, nearest
 from threewire.metering.reactive import Reactive
@@ -20,6 +22,9 @@ from threewire.metering.window import Window, half_square
 
 # A voltage whose mean is further from mid-scale than 512 counts, in 1/16, is none: its pin floats.
 _FLOATS_Q4 = const(8192)
+# Where the energies of element 2 and of the net are in words of energies.
+_SECOND = const(10)
+_NET = const(20)
 
 
 class Meter:
@@ -52,7 +57,7 @@ class Meter:
         # One second at the starting power: P / 1000 W * 1 s / 3600 s/h, in raw units.
         starting = unit * layout.starting_mw // 3600000
         self.rules = (ReverseRule(starting, layout.tick_hz), ReverseRule(starting, layout.tick_hz))
-        self.registers = Registers(unit)
+        self.registers = Registers(unit, WORDS)
         noises = [noise_raw(layout, e.v_nv, e.i_na) for e in self._accumulator.elements]
         self.gates = tuple(
             [
@@ -65,12 +70,18 @@ class Meter:
         self._ends = False
         self._unseen = [0, 0]  # of the first second, before there was a voltage
         self.is_edge_near = False
-        self._net = Flow(isqrt(noises[0] ** 2 + noises[1] ** 2), layout.tick_hz)
+        self._net = Flow(
+            self.registers.delivered,
+            self.registers.received,
+            isqrt(noises[0] ** 2 + noises[1] ** 2),
+            layout.tick_hz,
+        )
         self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
         self.demand = Demand(layout.tick_hz)
         self._nominal_volts = layout.nominal_volts
         self._least_square = half_square(layout.nominal_volts)
-        self.ticks = 0
+        # Time up to the window's begin, and since: a sum that grows would be allocated each cycle.
+        self._ticks = self._since = 0
         self._recent = []  # the fewest windows that make a second
         self._is_second = False  # they do
         self._second = None  # their sum, made when it is asked for
@@ -84,18 +95,27 @@ class Meter:
     # ---- called by the accumulator
 
     @micropython.native
-    def cycle(self, raw1, raw2, ticks):
-        self.ticks += ticks
-        return self._register(raw1, raw2, ticks)
+    def cycle(self, e, ticks):
+        self._since += ticks
+        return self._register(e, ticks)
 
-    def half(self, raw1, raw2, ticks):
+    def half(self, e, ticks):
         """What half a cycle has brought that is expected to bring the green LEDs' next edge."""
         one, two = self.gates
+        raw1 = wide.number(e, 0)
+        raw2 = wide.number(e, wide.WORDS)
         net = (raw1 if one.is_open else 0) + (raw2 if two.is_open else 0)
         net += self._net.held
         self.indicators.show_half(self.registers.delivered, net, self.ticks + ticks)
 
+    @property
+    def ticks(self):
+        return self._ticks + self._since
+
     def window(self, window):
+        self._ticks += self._since
+        self._since = 0
+        now = self._ticks
         if self._gap_ticks:
             # Where none comes whole, a second's will do.
             after = self._after
@@ -117,9 +137,9 @@ class Meter:
             if gate.is_allowed:
                 energy += window.energy[k] + self._unseen[k]
                 self._unseen[k] = 0
-            elif self.ticks < self.tick_hz:
+            elif now < self.tick_hz:
                 self._unseen[k] += window.energy[k]
-        self.demand.window(energy, window.ticks, self.ticks)
+        self.demand.window(energy, window.ticks, now)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
         if recent and recent[-1].is_short:
@@ -145,7 +165,7 @@ class Meter:
             for gate, rule, raw in ((one, self.rules[0], raw1), (two, self.rules[1], raw2)):
                 if gate.is_allowed:
                     rule.judge(raw, ticks)
-            self.indicators.show_reverse(self.rules, self.ticks)
+            self.indicators.show_reverse(self.rules, now)
         if self._on_window:
             self._on_window(window)
 
@@ -207,7 +227,7 @@ class Meter:
                 self._add_estimates(filled)
                 return
         self._accumulator.interrupt()
-        self.ticks += ticks
+        self._ticks += ticks
         if not self._gap_ticks:
             self._after = Window()
         self._gap_ticks += ticks
@@ -259,25 +279,31 @@ class Meter:
     # ----
 
     @micropython.native
-    def _register(self, raw1, raw2, ticks):
-        """Registers a cycle.  Returns whether another like it may take the LEDs to an edge."""
+    def _register(self, e, ticks):
+        """Registers the energies at e[0] and e[10] of a cycle; what counts of them ends up there,
+        and its net behind.  Returns whether another like it may take the LEDs to an edge."""
         one, two = self.gates
-        net = one.passed(raw1, ticks) + two.passed(raw2, ticks)
-        registers = self.registers
+        counts = 1 if one.take(e, 0, ticks) else 0
+        if two.take(e, _SECOND, ticks):
+            counts += 2
         if one.both_ways or two.both_ways:
-            registers.book_both_ways(one.both_ways + two.both_ways)
-        flow = self._net
-        if net < flow.most or flow.held:
-            registers.book(flow.booked(net, ticks))
-        else:
-            registers.delivered.add(net)
-        delivered = registers.delivered
+            self.registers.book_both_ways(one.both_ways + two.both_ways)
+        sum_up(e, counts)
+        net = self._net
+        if take(e, _NET, net.words, ticks) & WHOLE:
+            net.count()
         indicators = self.indicators
-        wh = delivered.wh
+        wh = self.registers.delivered.wh
         if wh != indicators.shown_wh:
-            indicators.show_register(delivered, self.ticks)
-        self.is_edge_near = near = wh == indicators.last_wh and delivered.wh_with(net) > wh
+            self._show()
+        near = False
+        if wh == indicators.last_wh and reaches(e, _NET, net.words):
+            near = True
+        self.is_edge_near = near
         return near
+
+    def _show(self):
+        self.indicators.show_register(self.registers.delivered, self.ticks)
 
     def _bridge(self, before, after):
         """Registers the gap's energy: its length at the mean of the powers before and after."""
@@ -290,7 +316,11 @@ class Meter:
             # keep.
             raw = nearest(twice * ticks, 2 * before.ticks * after.ticks)
             estimates.append(raw)
-        self._register(*estimates, ticks)
+        one, two = self.gates
+        net = one.passed(estimates[0], ticks) + two.passed(estimates[1], ticks)
+        self.registers.book_both_ways(one.both_ways + two.both_ways)
+        self._net.book(self._net.booked(net, ticks))
+        self._show()
         if ticks >= self.tick_hz:
             # What comes behind a long gap is judged by itself, not by the mean with the gap.
             for gate in self.gates:

@@ -1,14 +1,28 @@
 """The energy registers: delivered and received, per element and of their net.  Exact, and
 monotonic but for one commissioning zero.
 
-Flow: creep gate -> REGISTERS -> indicators, storage, telemetry.  A register is a count of whole
+Flow: creep gates, flows -> REGISTERS -> indicators, storage, telemetry.  A register is a count of whole
 watt-hours and a residue in raw units (accumulator), so nothing is ever rounded away; Python's
 integers do not wrap, and both stay small: 100 years at 48 kW are 4.3e10 Wh.
 """
 
+from array import array
+
 import micropython
+from micropython import const
+
+from threewire.metering import wide
 
 NAMES = ("delivered", "received", "delivered1", "received1", "delivered2", "received2")
+
+# Words of a pair: numbers as in wide, the residues and a watt-hour; whole watt-hours that are not
+# in `wh` yet; and where a Flow's begin.
+_IN = const(0)
+_OUT = const(10)
+_UNIT = const(20)
+_IN_WH = const(30)
+_OUT_WH = const(31)
+FLOW = const(32)
 
 
 class Register:
@@ -56,19 +70,40 @@ def wh_text(value, raw_per_wh):
     return "%d.%09d" % (wh, residue * 1000000000 // raw_per_wh)
 
 
+class WordRegister(Register):
+    """A Register whose residue is in words, from words[at] on."""
+
+    def __init__(self, raw_per_wh, words, at):
+        self.words = words
+        self._at = at
+        super().__init__(raw_per_wh)
+
+    @property
+    def residue(self):
+        return wide.number(self.words, self._at)
+
+    @residue.setter
+    def residue(self, raw):
+        wide.put(self.words, self._at, raw)
+
+
+def pair(raw_per_wh, more=0):
+    """(delivered, received) Register of one flow, in the same words, behind which there are `more`
+    for whoever books in them."""
+    words = array("H", bytes(2 * (FLOW + more)))
+    wide.put(words, _UNIT, raw_per_wh)
+    return WordRegister(raw_per_wh, words, _IN), WordRegister(raw_per_wh, words, _OUT)
+
+
 class Registers:
     """delivered, received: the net of the two elements; elements: a (delivered, received) pair
-    each; raw_per_wh: of all of them.
+    each; raw_per_wh: of all of them; more: as `pair`'s.
     """
 
-    def __init__(self, raw_per_wh):
+    def __init__(self, raw_per_wh, more=0):
         self.raw_per_wh = raw_per_wh
-        self.delivered = Register(raw_per_wh)
-        self.received = Register(raw_per_wh)
-        self.elements = (
-            (Register(raw_per_wh), Register(raw_per_wh)),
-            (Register(raw_per_wh), Register(raw_per_wh)),
-        )
+        self.delivered, self.received = pair(raw_per_wh, more)
+        self.elements = (pair(raw_per_wh, more), pair(raw_per_wh, more))
 
     def named(self):
         """(name, Register) of each, in the order in which they are stored and sent."""

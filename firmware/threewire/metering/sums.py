@@ -51,6 +51,7 @@ class Sums:
 
     loops      kernel_viper, which is taken if it is None, or a twin of it for the chip
     like       Sums of the same layout and adc, whose tables are taken over; or None
+    words      the kernel's state
     frames     in the sums so far
     reference  0 or 1: whose voltage bounds the cycles
     phasors    Phasors of the same frames, which run on until they are taken
@@ -71,7 +72,7 @@ class Sums:
             st = kernel.renewed(like._st)
         else:
             st = kernel.state(entries(adc) if adc else None)
-        self._st = st
+        self._st = self.words = st
         st[kernel.STRIDE] = layout.stride
         st[kernel.X1] = elements[0].x_slot
         st[kernel.Y1] = elements[0].y_slot

@@ -1,0 +1,42 @@
+"""Integers of 160 bits, in arrays of 16-bit words: what each mains cycle reckons with.
+
+Flow: stretch, flow (viper on the words) <- WIDE -> ints, for whoever reads or writes one now and
+then.  A big integer allocates, and its code runs from the flash; a word in an array does neither.
+Ten words, the lowest first, the sign as two's complement has it: a raw energy (accumulator) of
+10**9 Wh fits.
+"""
+
+from array import array
+
+from micropython import const
+
+WORDS = const(10)
+_ONE_MORE = 1 << 160
+
+
+def number(words, at):
+    """The int at words[at]."""
+    value = int.from_bytes(words[at : at + WORDS], "little")
+    return value - _ONE_MORE if words[at + WORDS - 1] >> 15 else value
+
+
+def put(words, at, value):
+    """Writes an int of less than 2**159 either way to words[at]."""
+    words[at : at + WORDS] = array("H", (value & (_ONE_MORE - 1)).to_bytes(2 * WORDS, "little"))
+
+
+def double(words, at):
+    """The int, 0 to 2**32 - 1, of the two words at words[at]."""
+    return words[at] | words[at + 1] << 16
+
+
+def put_double(words, at, value):
+    """Writes such an int to words[at]."""
+    words[at] = value & 0xFFFF
+    words[at + 1] = value >> 16
+
+
+def less(a, b):
+    """a - b of two that go round."""
+    value = (a - b) & (_ONE_MORE - 1)
+    return value - _ONE_MORE if value >> 159 else value

@@ -522,3 +522,21 @@ def test_a_bad_record_is_logged_once(start: Any, tmp_path: Path) -> None:
         rig.begin()
     assert rig.ask("log").count(b'"what":"bad record"') == 1
     assert os.listdir(tmp_path / "log") == ["log.0"]
+
+
+def test_a_bad_record_is_logged_once_however_long_what_is_said_of_it_is(
+    start: Any, tmp_path: Path
+) -> None:
+    """A failing supply would else write to the flash at each start: the budget is kept by the
+    saves, which it does not come to."""
+    (tmp_path / "calibration").mkdir()
+    for slot, sign in enumerate("\x01\xe9"):
+        whole = pack(CALIBRATION, 7 + slot, (sign * 120, b"{}"))
+        (tmp_path / "calibration" / f"constants.{slot}").write_bytes(whole)
+    rig = start()
+    rig.run(0.2)
+    written = len(rig.written)
+    for _ in range(5):
+        rig.begin()
+    assert len(rig.written) == written
+    assert rig.ask("log").count(b'"what":"constants set aside"') == 2

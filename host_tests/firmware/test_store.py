@@ -143,10 +143,28 @@ def test_a_folder_in_a_slots_place_is_told_and_put_aside(tmp_path: Path) -> None
     assert (tmp_path / "registers" / "r.1.bad" / "kept").read_bytes() == b"somebody's"
 
 
-def test_a_folder_that_cannot_be_put_aside_is_told(tmp_path: Path) -> None:
+def test_a_folder_is_put_aside_whatever_is_in_the_way(tmp_path: Path) -> None:
     put(tmp_path, record(3, 9))
     for name in ("r.1", "r.1.bad"):
         (tmp_path / "registers" / name / "full").mkdir(parents=True)
+    (tmp_path / "registers" / "r.1.bad.bad").write_bytes(b"somebody's")
+    one = store(tmp_path)
+    assert one.load()[:2] == ([9], 3)
+    assert one.save([10]) and one.save([11])
+    assert store(tmp_path).load() == ([11], 5, [])
+    assert (tmp_path / "registers" / "r.1.bad.bad.bad" / "full").is_dir()
+
+
+def test_a_folder_that_cannot_be_put_aside_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, record(3, 9))
+    slots(tmp_path)[1].mkdir()
+
+    def refuse(*names: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "rename", refuse)
     one = store(tmp_path)
     assert one.load()[:2] == ([9], 3)
     assert not one.save([10])

@@ -5,7 +5,6 @@ Flow: restarts, stores' problems, crashes -> LIFECYCLE -> faults, event log, kee
 
 import sys
 from io import StringIO
-from json import dumps
 
 from micropython import const
 
@@ -53,8 +52,7 @@ class Lifecycle:
         for what, found in (("bad record", problems), ("constants set aside", set_aside)):
             for problem in found:
                 # A supply that fails again and again shall not write the same again and again.
-                said = '"new":' + dumps(problem)
-                if not any(said in line for line in self._logs["log"].lines()):
+                if not self._logs["log"].has(problem):
                     self.note(what, None, problem)
 
     def begin(self):

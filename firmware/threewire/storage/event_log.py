@@ -89,6 +89,11 @@ class EventLog:
             for _, text in self._entries(self._read(path, _FILE_BYTES)):
                 yield text
 
+    def has(self, new):
+        """Whether there is an entry with this as the new value, however it had to be written."""
+        end = '"new":' + self._json(new, _VALUE_MOST) + "}"
+        return any(line.endswith(end) for line in self.lines())
+
     def keep_traceback(self, text):
         """Keeps the last 1024 bytes of a text in the place of the one before; returns whether that
         worked, and never raises.

@@ -5,6 +5,7 @@ from micropython import const
 ENOENT = const(2)
 _ENOTDIR = const(20)
 _EISDIR = const(21)
+_LONGEST = const(100)  # of a name; littlefs takes 255
 
 
 def create(fs, open_file, folder, path, mode):
@@ -19,11 +20,25 @@ def create(fs, open_file, folder, path, mode):
     except OSError as problem:
         code = problem.errno
         if code == _EISDIR:
-            fs.rename(path, path + ".bad")
+            _put_aside(fs, path)
         elif code in (ENOENT, _ENOTDIR):
             if code == _ENOTDIR:
-                fs.rename(folder, folder + ".bad")
+                _put_aside(fs, folder)
             fs.mkdir(folder)
         else:
             raise
     return open_file(path, mode)
+
+
+def _put_aside(fs, path):
+    """Gives it a name that nothing is in the way of."""
+    name = path
+    while True:
+        name += ".bad"
+        try:
+            fs.rename(path, name)
+        except OSError:
+            if len(name) > _LONGEST:
+                raise
+        else:
+            return

@@ -45,6 +45,7 @@ from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
 from tools.engines import child
+from tools.recordings.ranges import SPANS
 from tools.replay import cli as replay
 from tools.replay.report import as_json, as_text
 
@@ -623,6 +624,26 @@ def test_memory_does_not_go_with_the_length_of_a_capture(
     assert peaks[1] < peaks[0] + 30_000 and peaks[1] < 1_500_000, peaks
     with np.load(out) as kept:
         assert kept["codes"].shape == (55_000, 4)
+
+
+def test_memory_of_the_most_runs_of_frames_that_are_kept(out: Path) -> None:
+    """16 bytes each, as tools/README.md says, to the end of the file."""
+    runs = int(SPANS.most)
+    draw = np.random.default_rng(1)
+    lengths = draw.integers(2000, 1 << 28, runs).tolist()
+    codes = np.zeros((1 << 12, 4), np.uint16)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        with out.open("wb") as opened, CaptureFile(opened, announced(runs)) as file:
+            for k in range(0, runs, len(codes)):
+                file.add(codes, [(1, ticks) for ticks in lengths[k : k + len(codes)]])
+            file.end(Captured(runs, 0, "1.0", "0.0", [("1", "0")] * 6))
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    with np.load(out) as kept:
+        assert kept["spans"][:, 1].tolist() == lengths and (kept["spans"][:, 0] == 1).all()
 
 
 # ---- what may be given

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tools.cable.shapes import Announced, Captured
 
 _INT64 = "q"
+_PIECE = 1 << 14  # integers
 
 
 class CaptureFile(contextlib.ExitStack):
@@ -83,9 +84,17 @@ class CaptureFile(contextlib.ExitStack):
             "calibration": np.array(json.dumps(announced.calibration)),
             "energy": np.array(msgspec.json.encode(energy).decode()),
         }
-        if self.spans > 1 or self._spans[1] != announced.frame_ticks:
-            arrays["spans"] = np.frombuffer(self._spans, np.int64).reshape(-1, 2)
         for name, value in arrays.items():
             with self._zip.open(f"{name}.npy", "w", force_zip64=True) as file:
                 npy.write_array(file, value, allow_pickle=False)
+        if self.spans > 1 or self._spans[1] != announced.frame_ticks:
+            self._end_spans()
         self._zip.close()
+
+    def _end_spans(self) -> None:
+        """A piece at a time, where numpy would copy them all."""
+        header = {"descr": "<i8", "fortran_order": False, "shape": (self.spans, 2)}
+        with self._zip.open("spans.npy", "w", force_zip64=True) as file:
+            npy.write_array_header_1_0(file, header)
+            for k in range(0, len(self._spans), _PIECE):
+                file.write(np.array(self._spans[k : k + _PIECE], "<i8").tobytes())

@@ -572,6 +572,11 @@ def test_an_unsteady_load_is_warned_of(board: FakeBoard, run: Any) -> None:
         (["--point", "element=1 volts=x amps=30 watts=3600"], "'x': expected a number above 0"),
         (["--point", "element=1 volts=1 volts=2"], "'volts=2': expected each"),
         (["--point", "element=1 ohms=1"], "'ohms=1': expected each"),
+        (
+            ["--point", "element=1 volts=12\u0660 amps=30 watts=3600"],
+            "'12\u0660': expected a number",
+        ),
+        (["--cycles", "9", "--reference-wh", "1_0", "--element", "1"], "'1_0': expected watt-h"),
         (["--point", "element=1 volts=0 amps=30 watts=3600"], "above 0"),
         (["--point", "element=1 volts=inf amps=30 watts=3600"], "above 0"),
         (["--point", point(1, 30), "--point", point(1, 20)], "one load at a time"),

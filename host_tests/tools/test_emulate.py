@@ -1,8 +1,9 @@
 """What the emulated board's converter is given: made loads, and recordings over and over."""
 
 import math
+import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tools.common.errors import InputError
 from tools.emulate import cli
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Inputs
+from tools.emulate.port import EmulatedPort
 
 HZ, RATE = 60.0, 8000.0
 CHANNEL = {"i1": 0, "v1": 1, "i2": 2, "v2": 3}
@@ -129,3 +131,14 @@ def test_the_board_meters_a_recording(tmp_path: Path, uf2: Path) -> None:
     assert one["watts"] == pytest.approx(3600, rel=2e-3)
     assert two["watts"] == pytest.approx(-1200, rel=5e-3)
     assert two["reversed"] and line["hertz"] == pytest.approx(60, abs=0.02)
+
+
+def test_a_tcp_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError) as refused:
+            EmulatedPort(cast(Any, None), port)
+    assert str(refused.value) == (
+        f"port {port} of 127.0.0.1: cannot be served (address already in use); take another one, "
+        "or 0 for one that is free"
+    )

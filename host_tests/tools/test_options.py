@@ -58,6 +58,19 @@ def test_every_command_refuses_what_stands_twice_or_is_empty(command: str) -> No
                 parser_of(command).parse_args([*needed, option, ""])
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_refuses_numbers_of_other_digits(command: str) -> None:
+    """Arabic and full-width ones, and Python's own 1_0."""
+    actions = parser_of(command)._actions
+    needed = ["x"] * sum(not each.option_strings and each.nargs is None for each in actions)
+    for action in actions:
+        if action.type in (None, Path) or action.choices is not None:
+            continue
+        for text in ("\u0661\u0660", "\uff11", "1_0"):
+            with pytest.raises((SystemExit, InputError)):
+                parser_of(command).parse_args([*needed, action.option_strings[-1], text])
+
+
 def test_a_command_line() -> None:
     def parsed(*given: str) -> dict[str, object]:
         parser = Parser()

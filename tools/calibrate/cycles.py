@@ -17,6 +17,7 @@ from tools.calibrate.board import Board
 from tools.calibrate.questions import SAFETY, ask
 from tools.common.command import ring, say
 from tools.common.errors import InputError, PortError
+from tools.common.ranges import number_in
 from tools.solve.checks import UNITY_PF, check_points
 from tools.solve.fit import Point
 
@@ -41,8 +42,9 @@ class Energy:
 def parse_wh(text: str) -> Energy:
     """Watt-hours as typed, 0 or more. Raises ValueError, with what would be right."""
     try:
+        number_in(text)
         value = Decimal(text)
-    except InvalidOperation:
+    except (ValueError, InvalidOperation):
         value = Decimal("nan")
     if not value.is_finite() or value < 0 or abs(value.adjusted()) > 12:
         raise ValueError(f"{text!r}: expected watt-hours, such as 100.25")

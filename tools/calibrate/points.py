@@ -14,6 +14,7 @@ from threewire.metering.calibration import from_dict
 from tools.calibrate.board import Board, Reading
 from tools.common.constants import write_constants
 from tools.common.errors import InputError
+from tools.common.ranges import number_in
 from tools.solve.checks import check_points
 from tools.solve.fit import Point
 
@@ -41,7 +42,7 @@ class Reference:
 def parse_number(text: str, above: float = -math.inf) -> float:
     """A finite number above a limit. Raises ValueError, with what would be right."""
     try:
-        value = float(text)
+        value = number_in(text)
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > above):

@@ -13,6 +13,7 @@ from typing import Any
 
 from tools.common import ends
 from tools.common.errors import EngineFailed, InputError, NotInstalled, PortError, Unavailable
+from tools.common.ranges import number_in
 from tools.common.terminal import clean, cleaned, raw
 
 
@@ -49,7 +50,7 @@ class Progress:
 def seconds(text: str) -> float:
     """An option's seconds. Raises argparse.ArgumentTypeError."""
     try:
-        value = float(text)
+        value = number_in(text)
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):

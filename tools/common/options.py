@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.common.errors import InputError
+from tools.common.ranges import number_in, whole_in
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,6 +22,9 @@ class Parser(argparse.ArgumentParser):
         for action in (None, "store"):
             self.register("action", action, _Once)
         # Path("") is the folder that one is in.
+        # In ASCII digits, as everywhere.
+        self.register("type", float, number_in)
+        self.register("type", int, whole_in)
         self.register("type", Path, lambda text: text and Path(text))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tools.common.errors import InputError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I | re.A)
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.A)
 _LONGEST_TEXT = 400  # characters of a number: more than any float64 has when it is written out
 
 
@@ -59,3 +60,10 @@ def number_in(text: str) -> float:
     if len(text) > _LONGEST_TEXT or not _NUMBER.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is not a number")
     return float(text)
+
+
+def whole_in(text: str) -> int:
+    """As number_in, of a whole number. Raises ValueError."""
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is no whole number")
+    return int(text)

@@ -4,11 +4,14 @@ Flow: flash, monitor, capture, calibrate -> TCP PORT -> emulated board, stand-in
 """
 
 import contextlib
+import os
 import select
 import socket
 import threading
 from abc import abstractmethod
 from typing import Self
+
+from tools.common.errors import InputError
 
 _CHUNK = 4096
 
@@ -50,7 +53,15 @@ class TcpPort(contextlib.ExitStack):
 
     @staticmethod
     def _listen(address: tuple[str, int]) -> socket.socket:
-        server = socket.create_server(address)
+        try:
+            server = socket.create_server(address)
+        except OSError as problem:
+            host, port = address
+            why = os.strerror(problem.errno or 0).lower()
+            raise InputError(
+                f"port {port} of {host}: cannot be served ({why}); take another one, or 0 for one "
+                "that is free"
+            ) from None
         server.setblocking(False)
         return server
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 from tools.common import command
 from tools.common.options import Parser
+from tools.common.ranges import whole_in
 from tools.common.rows import show
 from tools.power_cuts.run import BOARD, CUTS, SAVES_A_BLOCK, rows
 
 
 def _count(text: str) -> int:
     """An option that counts something, 1 or more."""
-    number = int(text)
+    number = whole_in(text)
     if number < 1:
         raise ValueError
     return number

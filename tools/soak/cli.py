@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from tools.common import boards, command
 from tools.common.errors import InputError
 from tools.common.options import Parser
+from tools.common.ranges import number_in
 from tools.soak.judge import CHECKS
 from tools.soak.run import run
 
@@ -18,7 +19,7 @@ _MOST_HOURS = 24 * 366
 
 
 def _hours(text: str) -> float:
-    hours = float(text)
+    hours = number_in(text)
     if not 0.1 <= hours <= _MOST_HOURS:
         raise ValueError
     return hours

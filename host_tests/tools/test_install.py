@@ -291,6 +291,16 @@ def test_from_another_folder(tmp_path: Path, file: str) -> None:
     assert done.returncode == 0 and done.stdout.startswith("usage: "), done.stderr
 
 
+@pytest.mark.parametrize("file", ["tools/replay", "tools/replay/", "tools/replay/__main__.py"])
+def test_a_folder_of_a_command_with_a_python_that_has_nothing(tmp_path: Path, file: str) -> None:
+    """By any name of it."""
+    (tmp_path / "link").symlink_to(ROOT)
+    done = subprocess.run(
+        [*BARE, f"link/{file}", "x.csv"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and re.fullmatch(r"error: \S+ has no numpy.*\n", done.stderr)
+
+
 # ---- installing
 
 

@@ -103,3 +103,26 @@ def test_it_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None
     said, told = capsys.readouterr()
     assert said == ""
     assert told == "error: --board stands twice, with pico and pico2: leave one out\n"
+
+
+NAME = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["replay", f"{NAME}.npz"],
+        ["replay", "none.npz", "--plot", f"{NAME}.png"],
+        ["capture", "--out", f"{NAME}/a.npz", "--port", "/dev/none"],
+        ["capture", "--port", f"/dev/{NAME}", "--engine", "cpython"],
+        ["monitor", "--csv", f"{NAME}.csv", "--port", "/dev/none"],
+        ["flash", "--port", f"/dev/{NAME}"],
+        ["image", "--out", NAME],
+    ],
+)
+def test_a_name_that_is_too_long_is_one_line(
+    given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(given) in (1, 2)
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1 and NAME in told

@@ -10,7 +10,6 @@ import os
 import re
 import select
 import socket
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -143,7 +142,7 @@ def _why_not(port: str) -> str:
     if "://" in port:
         return f"{port}: nothing answers there; expected a board's port, or a server in its place"
     is_posix = os.name == "posix"
-    if not (Path(port).exists() if is_posix else _is_listed(port)):
+    if not (os.path.exists(port) if is_posix else _is_listed(port)):
         there = ", ".join(name for name, _ in boards_there()) or "none"
         return f"{port}: there is no such port; boards are at: {there}"
     if is_posix:

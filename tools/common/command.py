@@ -84,6 +84,10 @@ def reporting(failed: int = 1) -> Callable[[Callable[..., int]], Callable[..., i
                     said, status = f"error: {problem}", 2
                 elif isinstance(problem, PortError | Unavailable | NotInstalled | EngineFailed):
                     said, status = f"error: {problem}", failed
+                elif isinstance(problem, OSError) and problem.filename is not None:
+                    # Already to look for some names is refused: those that are too long, or are
+                    # in a folder that may not be entered.
+                    said, status = f"error: {problem.filename}: {problem.strerror}", 2
                 else:
                     raise
                 print(said, file=sys.stderr)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tools.common.errors import InputError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I | re.A)
-_WHOLE = re.compile(r"[+-]?\d{1,18}", re.A)
+_WHOLE = re.compile(r"[+-]?\d+", re.A)
 _LONGEST_TEXT = 400  # characters of a number: more than any float64 has when it is written out
 
 

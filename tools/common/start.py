@@ -13,11 +13,11 @@ _TOOLS = Path(__file__).resolve().parents[1]
 
 
 def is_command() -> bool:
-    """Whether this process is one of the tools: by their script, by a file of theirs, or as
-    `python -m tools.…`, which has that name while it looks for the module."""
+    """Whether this process is one of the tools: by their script, by a file or folder of theirs, or
+    as `python -m tools.…`, which has that name while it looks for the module."""
     called = Path(sys.argv[0])
-    is_file = called.suffix == ".py" and _TOOLS in called.absolute().parents
-    return sys.argv[0] == "-m" or called.stem == "threewire" or is_file
+    is_ours = (called.suffix == ".py" or called.is_dir()) and _TOOLS in called.resolve().parents
+    return sys.argv[0] == "-m" or called.stem == "threewire" or is_ours
 
 
 def begin() -> None:

@@ -93,6 +93,7 @@ def open_hdf5(path: Path) -> Recording:
         ranges.MEMBERS.check(path, "the number of its parts", seen)
         if not isinstance(name, str):  # as h5py gives what it cannot read
             raise InputError(f"{path}: damaged: a part's name is {name!r}; it must be UTF-8")
+        ranges.NESTED.check(path, "how deep its parts are nested", name.count("/"))
         if isinstance(item, h5py.Dataset) and item.shape is not None:
             _check_dataset(path, name, item)
             unit = item.attrs.get("unit", item.attrs.get("units", ""))

@@ -315,6 +315,8 @@ def test_an_hdf5_that_is_elsewhere_or_in_huge_pieces(tmp_path):
     refused(huge, "the size of a chunk of v1 is 2147483648", "0 to 67 108 864 bytes")
     saved(lambda f: f.create_dataset("v1", (10**14,), np.float64, chunks=(1000,)))
     refused(tmp_path / "a.h5", "differ in length")
+    # A thousand folders, each in the one before, take 6 s to walk through.
+    refused(saved(lambda f: f.create_group("/".join("g" * 66))), "nested is 65")
 
 
 @pytest.mark.slow

@@ -46,9 +46,13 @@ def on_board(board):
     from threewire.chip.serial_port import SerialPort, cause, is_sealed
 
     if chip["has_thumb"]:
-        from threewire.metering import kernel_thumb as loops
+        from threewire.metering import kernel_thumb, words_thumb
+
+        loops = kernel_thumb, words_thumb
     else:
-        from threewire.metering import kernel_viper as loops
+        from threewire.metering import kernel_viper, words_viper
+
+        loops = kernel_viper, words_viper
     firmware = assemble(
         layout=layout,
         sampler=sampler,
@@ -108,7 +112,7 @@ def assemble(
     port      as SerialPort
     cause     why the board has started, of restarts.CAUSES
     sealed    False where operators may change registers and constants
-    loops     the kernel's, a module
+    loops     the kernel's and the words', two modules
     machine   reset(), Timer, unique_id()
     timer     number of the machine.Timer that blinks
     saves_a_day  as in CHIPS

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from host_tests.rigs.meter_runs import (
     I_NA,
+    LOOPS,
     MID,
     V_NV,
     Codes,
@@ -40,7 +41,7 @@ def accumulate(
 ) -> Sink:
     """Feeds blocks of (frames, frame_ticks), by default all codes at the board's rate."""
     sink = Sink()
-    accumulator = Accumulator(layout, nominal(layout), sink)
+    accumulator = Accumulator(layout, nominal(layout), sink, LOOPS)
     at = 0
     for frames, ticks in lengths or [(len(codes), layout.frame_ticks)]:
         accumulator.feed(flat(codes[at : at + frames]), frames, ticks)
@@ -197,7 +198,7 @@ def test_a_delay_is_an_interpolation_between_frames(
     codes = symmetric_mains(frames, start)
     sink = Sink()
     phases = (1000 * phase_us[0], 1000 * phase_us[1])
-    accumulator = Accumulator(layout, Calibration((V_NV, V_NV), (I_NA, I_NA), phases), sink)
+    accumulator = Accumulator(layout, Calibration((V_NV, V_NV), (I_NA, I_NA), phases), sink, LOOPS)
     moved = (codes.astype(np.int64) + offset).astype(np.uint16)
     accumulator.feed(flat(moved), frames, layout.frame_ticks)
     accumulator.interrupt()
@@ -354,7 +355,7 @@ def test_a_block_may_begin_anywhere_in_the_codes() -> None:
     codes = random_codes(11, 3000)
     sink = Sink()
     layout = board()
-    accumulator = Accumulator(layout, nominal(layout), sink)
+    accumulator = Accumulator(layout, nominal(layout), sink, LOOPS)
     for first in range(0, 3000, 250):
         accumulator.feed(flat(codes), 250, layout.frame_ticks, first)
     accumulator.interrupt()

@@ -118,9 +118,11 @@ class Program:
         machine.asleep = asleep
         self.stand_ins: list[DmaStandIn] = []
         with installed(machine, self.board), pytest.MonkeyPatch.context() as patch:
-            # CPython assembles no Thumb; its twin in Python does the same (test_kernel_thumb).
-            twin = importlib.import_module("threewire.metering.kernel_viper")
-            patch.setitem(sys.modules, "threewire.metering.kernel_thumb", twin)
+            # CPython assembles no Thumb; twins in Python do the same (test_kernel_thumb,
+            # test_words_thumb).
+            for name in ("kernel", "words"):
+                twin = importlib.import_module(f"threewire.metering.{name}_viper")
+                patch.setitem(sys.modules, f"threewire.metering.{name}_thumb", twin)
             if kind == "dma":
                 sampler = type(
                     "DmaSampler", (DmaStandIn,), {"machine": machine, "made": self.stand_ins}

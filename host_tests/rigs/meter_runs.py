@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
+from threewire.metering import kernel_viper, words_viper
 from threewire.metering.calibration import Calibration, nominal
 from threewire.metering.layout import Layout
 from threewire.metering.meter import Meter
@@ -124,6 +125,10 @@ def blocks(codes: Codes, cuts: Iterable[int] | None = None) -> Iterator[Codes]:
     for cut in [*(range(64, len(codes), 64) if cuts is None else sorted(cuts)), len(codes)]:
         yield codes[at:cut]
         at = cut
+
+
+# What chips without twins in assembler have.
+LOOPS = kernel_viper, words_viper
 
 
 class Sink:

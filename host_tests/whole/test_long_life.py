@@ -19,7 +19,16 @@ import pytest
 
 from host_tests.conftest import need_engine
 from host_tests.rigs.machine import WRAP, Machine, installed, mains, timer_board
-from host_tests.rigs.meter_runs import NANO_WH, Run, Sink, board, convert, default_board, flat
+from host_tests.rigs.meter_runs import (
+    LOOPS,
+    NANO_WH,
+    Run,
+    Sink,
+    board,
+    convert,
+    default_board,
+    flat,
+)
 from host_tests.rigs.telemetry_lines import telemetry_line
 from threewire.metering.accumulator import Accumulator
 from threewire.metering.calibration import nominal
@@ -50,7 +59,7 @@ def cycles() -> list[tuple[int, int, int]]:
     """(raw 1, raw 2, ticks) of real cycles."""
     layout = board()
     sink = Sink()
-    accumulator = Accumulator(layout, nominal(layout), sink)
+    accumulator = Accumulator(layout, nominal(layout), sink, LOOPS)
     sink.half = lambda *given: None  # type: ignore[attr-defined]
     codes = full_load(1)
     accumulator.feed(flat(codes), len(codes), layout.frame_ticks)

@@ -403,8 +403,10 @@ def install(world, cause):
     modules["threewire.chip.serial_port"] = port_for(world, cause)
     modules["threewire.chip.dma_sampler"] = Modules(DmaSampler=world.sampler)
     # The assembler of Thumb compiles on no PC.
-    viper = __import__("threewire.metering.kernel_viper").metering.kernel_viper
-    modules["threewire.metering.kernel_thumb"] = viper
+    for name in ("kernel", "words"):
+        viper = name + "_viper"
+        metering = __import__("threewire.metering." + viper).metering
+        modules["threewire.metering." + name + "_thumb"] = getattr(metering, viper)
     # The firmware loads it at the first gap: its code is not to look like memory that is lost.
     __import__("threewire.metering.fill")
 

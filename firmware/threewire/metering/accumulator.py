@@ -76,7 +76,7 @@ class Accumulator:
                  Stretch.words, which it may change; where that returns true also
                  `half(energies, ticks)`, what half of the next cycle has brought; and
                  `window(Window)` after each tenth or twelfth
-    loops        kernel_viper, which is taken if it is None, or a twin of it for the chip
+    loops        kernel_viper and words_viper, or twins of them for the chip
     like         Accumulator with the same layout and calibration, whose tables are taken over
 
     A *stretch* is a mains cycle, or what there is of one.  A *segment* is a run of frames of one
@@ -84,18 +84,19 @@ class Accumulator:
     differences.
     """
 
-    def __init__(self, layout, calibration, sink, loops=None, like=None):
+    def __init__(self, layout, calibration, sink, loops, like=None):
         self._sink = sink
         self._tick_hz = layout.tick_hz
         self._ticks = layout.frame_ticks
         self._stride = layout.stride
         self._most = max(2, layout.tick_hz // (layout.frame_ticks * _SLOWEST_HZ))
         self.elements = (Element(layout, calibration, 0), Element(layout, calibration, 1))
+        kernel, arithmetic = loops
         self._sums = Sums(
-            layout, self.elements, calibration.adc, loops, like._sums if like else None
+            layout, self.elements, calibration.adc, kernel, like._sums if like else None
         )
         one, two = self.elements
-        self._stretch = Stretch(self._sums.words)
+        self._stretch = Stretch(self._sums.words, arithmetic)
         self._scales = Scales(layout.tick_hz, (one.v_nv, two.v_nv), (one.i_na, two.i_na))
         self._varying = any(calibration.phase_by_ma)
         self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
@@ -325,17 +326,17 @@ class Accumulator:
     @micropython.native
     def _settle(self, whole, crossed, fraction):
         """One stretch with known offsets.  Returns what the sink says to it."""
-        self._gain()
+        sums = self._sums
         ticks = self._stretch_ticks()
         self._carried = 0
-        self._stretch.keep(self._sums.frames)
         if self._varying:
-            self._before = (list(self._sums.raw()), self._sums.squares())
+            self._adapt(sums.raw(), sums.squares(), self._before)
+            self._before = (list(sums.raw()), sums.squares())
+        self._stretch.end(sums.frames, ticks)
         return self._hand_on(ticks, whole, crossed, fraction)
 
     @micropython.native
     def _hand_on(self, ticks, whole, crossed, fraction):
-        self._stretch.end()
         w = self._window
         if self._unbroken:
             if whole:
@@ -395,9 +396,9 @@ class Accumulator:
             return
         if self._learnt:
             if self._n:
+                self._carried = self._stretch_ticks()
                 self._gain()
                 self._stretch.carry(self._stretch.energies())
-                self._carried = self._stretch_ticks()
             self._join(sums.raw(), sums.take_squares())
         else:
             self._waiting.append((list(sums.raw()), sums.take_squares(), self._ticks, ending))
@@ -466,6 +467,7 @@ class Accumulator:
             if ending:
                 ticks = self._carried
                 self._carried = 0
+                stretch.end_as_carried(ticks)
                 self._hand_on(ticks, *ending)
                 so_far = (0, 0)
         self._begun_seen = is_seen

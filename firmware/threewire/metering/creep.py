@@ -10,8 +10,7 @@ an element for loaded; what flowed meanwhile is let through when it opens.
 import micropython
 from micropython import const
 
-from threewire.metering import wide
-from threewire.metering.flow import COUNTS, RARE, WHOLE, Flow, take
+from threewire.metering.flow import Flow
 from threewire.metering.intmath import isqrt
 
 # The noisiest converter that is supported, counts rms: an RP2040's has 0.97 to 1.36 with its
@@ -56,7 +55,7 @@ class CreepGate:
 
     def __init__(self, delivered, received, starting_raw, noise_raw, tick_hz):
         # What is open has had enough when it has flowed as much as keeps it from shutting.
-        self._flow = Flow(delivered, received, noise_raw, tick_hz, starting_raw // 4)
+        self.flow = Flow(delivered, received, noise_raw, tick_hz, starting_raw // 4)
         self._second = tick_hz
         self._part_ticks = tick_hz // _PARTS
         self._open_at = starting_raw // 2
@@ -64,7 +63,7 @@ class CreepGate:
         self._restart()
         self.is_allowed = True
         self._is_late = False  # it is allowed now, and what has flowed may be enough
-        self._flow.is_open = self.is_open = False
+        self.flow.is_open = self.is_open = False
         self.both_ways = 0
 
     def _restart(self):
@@ -74,24 +73,7 @@ class CreepGate:
         self._ins = [0] * _PARTS
         self._outs = [0] * _PARTS
         self._part = 0
-        self._flow.little_ticks = 0
-
-    @micropython.native
-    def take(self, e, at, ticks):
-        """Takes the energy at e[at] (stretch.Stretch's words) that came in over `ticks`.  Returns
-        whether it counts in the net; it may have become another then."""
-        done = RARE if self._is_late else take(e, at, self._flow.words, ticks)
-        if done < 0:
-            raw = self.passed(wide.number(e, at), ticks)
-            wide.put(e, at, raw)
-            return raw != 0
-        if done & WHOLE:
-            self._flow.count()
-        if done & COUNTS:
-            self.both_ways = 0
-            return True
-        self._pass_time(ticks)
-        return False
+        self.flow.little_ticks = 0
 
     def passed(self, raw, ticks):
         """Energy that counts now, given what came in over `ticks` ticks.  It is in the registers,
@@ -99,7 +81,7 @@ class CreepGate:
         if self.is_open:
             self.both_ways = 0
             return self._passed(raw, ticks)
-        booked = self._flow.booked(raw, ticks)
+        booked = self.flow.booked(raw, ticks)
         part = self._part
         if booked > 0:
             self._ins[part] += booked
@@ -108,15 +90,16 @@ class CreepGate:
         if (booked or self._is_late) and self.is_allowed:
             self._times[part] += ticks
             self._is_late = False
+            self.flow.is_open = False
             if self._opens():
                 return self._open()
             ticks = 0
-        self._pass_time(ticks)
+        self.pass_time(ticks)
         return 0
 
     @micropython.native
-    def _pass_time(self, ticks):
-        """Turns to the next part of a second while the gate is shut, where this one is over."""
+    def pass_time(self, ticks):
+        """So many ticks have passed with the gate shut."""
         part = self._part
         times = self._times
         times[part] += ticks
@@ -126,7 +109,7 @@ class CreepGate:
 
     def _passed(self, raw, ticks):
         """`passed` of an open gate."""
-        flow = self._flow
+        flow = self.flow
         booked = flow.booked(raw, ticks)
         flow.book(booked)
         flowed = abs(booked)
@@ -139,7 +122,7 @@ class CreepGate:
             flow.little_ticks = ticks
             flow.flowed = flowed
         else:
-            self._flow.is_open = self.is_open = False
+            self.flow.is_open = self.is_open = False
             self._restart()
             # What is held waits for more, as ever, and counts when it is let through.
             raw -= flow.held
@@ -151,6 +134,8 @@ class CreepGate:
 
     def allow(self):
         self.is_allowed = self._is_late = True
+        if not self.is_open:
+            self.flow.ask()
 
     def forget(self):
         """What has come so far, while shut, is not looked back on."""
@@ -159,13 +144,13 @@ class CreepGate:
 
     def drop(self):
         """What has come so far and is not booked never will be."""
-        self._flow.release()
+        self.flow.release()
         self.forget()
 
     def finish(self):
         """Energy that counts when metering ends before the second does: the mean over what there
         is decides."""
-        flow = self._flow
+        flow = self.flow
         raw = self.both_ways = 0
         if not self.is_open:
             ticks = sum(self._times)
@@ -188,7 +173,7 @@ class CreepGate:
         ins = sum(self._ins)
         outs = sum(self._outs)
         self._restart()
-        flow = self._flow
+        flow = self.flow
         flow.is_open = self.is_open = True
         flow.book(ins)
         flow.book(-outs)

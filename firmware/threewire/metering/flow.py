@@ -2,60 +2,52 @@
 in its two registers.
 
 Flow: stretch -> FLOW (of each element behind its creep gate, and of their net) -> registers.  A
-cycle that is like the last one takes `take`, on words alone.  What is rare (a gate that opens or
-shuts, a lost stretch's estimate) takes the same steps on ints, in `booked` and in CreepGate.
+cycle that is like the last one is booked by words_viper.book or its twin, on words alone.  What is
+rare (a gate that opens or shuts, a gap's estimate) takes the same steps on ints, here and in
+CreepGate.
 """
 
 import micropython
 from micropython import const
 
 from threewire.metering import wide
-from threewire.metering.registers import FLOW
 
-# Words of registers.pair; see there for the ones before.  Numbers as in wide:
+# Words behind those of registers.pair, as words_viper.py and words_thumb.py have them too.
+# Numbers as in wide:
 _HELD = const(32)
 _MOST = const(42)
-_FLOWED = const(52)
-_ENOUGH = const(62)
-_SUM = const(72)  # of what is held and what comes, and a word of zero
-_SIZE = const(83)  # its magnitude, where that is not itself, and a word of zero
-_NEXT_FLOWED = const(94)
+_ENOUGH = const(52)
+_FLOWED = const(92)
 # Doubles:
-_TICKS = const(104)  # in which came what is held
-_LITTLE_TICKS = const(106)
-_SECOND = const(108)
-# And single words:
-_IS_OPEN = const(110)
-_ROOT = const(111)
-_SHIFT_WORDS = const(112)
-_SHIFT_BITS = const(113)
-WORDS = const(82)  # so many behind those of the pair
-# Of registers.py: viper takes constants of this file only.
-_IN = const(0)
-_OUT = const(10)
-_UNIT = const(20)
+_TICKS = const(82)  # in which came what is held
+_LITTLE = const(84)
+_SECOND = const(86)
+# Single ones:
+_OPEN = const(88)  # one of those below, or whether the gate is open
+_ROOT = const(89)  # noise makes this times 2**shift in a second, where
+_SHIFT_BYTES = const(90)  # the shift is 8 times this, of whole words,
+_SHIFT_BITS = const(91)  # and this
+_NEVER_SHUTS = const(2)
+_ASKS = const(3)
+# Of the pair's: whole watt-hours that are not in the registers' `wh` yet.
 _IN_WH = const(30)
 _OUT_WH = const(31)
-_DIGITS = const(10)
-
-# What `take` returns.
-RARE = const(-1)  # nothing has been done: it is for ints
-COUNTS = const(1)  # the flow's gate is open
-WHOLE = const(2)  # a register has come to a whole watt-hour
+# What a Flow wants behind a pair's words; not all of it is told of above.
+WORDS = const(82)
 
 
 class Flow:
     """The flow of one element, or of the net.
 
-    delivered, received  the two Registers of a registers.pair, in which `take` books
+    delivered, received  the two Registers of a registers.pair, in which is booked
     noise_raw   the most that noise makes in a second, raw units
     tick_hz     ticks in a second
     enough_raw  a flow of so much resets little_ticks
 
     words   of the registers.pair
     held    raw energy that has not been booked yet, 0 for most of the time
-    is_open, little_ticks, flowed   for CreepGate: while it is not open nothing is booked; ticks
-            since there was enough, and what has flowed in them
+    is_open, little_ticks, flowed   for CreepGate: whether words may be booked; ticks since there
+            was enough, and what has flowed in them
     """
 
     def __init__(self, delivered, received, noise_raw, tick_hz, enough_raw=0):
@@ -75,8 +67,9 @@ class Flow:
         wide.put(words, _ENOUGH, enough_raw)
         wide.put_double(words, _SECOND, tick_hz)
         words[_ROOT] = root
-        words[_SHIFT_WORDS], words[_SHIFT_BITS] = divmod(shift, 16)
-        self.is_open = True
+        words[_SHIFT_BYTES] = 2 * (shift // 16)
+        words[_SHIFT_BITS] = shift % 16
+        words[_OPEN] = _NEVER_SHUTS
 
     @property
     def held(self):
@@ -84,19 +77,23 @@ class Flow:
 
     @property
     def is_open(self):
-        return bool(self.words[_IS_OPEN])
+        return self.words[_OPEN] != 0
 
     @is_open.setter
     def is_open(self, is_open):
-        self.words[_IS_OPEN] = is_open
+        self.words[_OPEN] = is_open
+
+    def ask(self):
+        """What comes next is for ints, until is_open is set."""
+        self.words[_OPEN] = _ASKS
 
     @property
     def little_ticks(self):
-        return wide.double(self.words, _LITTLE_TICKS)
+        return wide.double(self.words, _LITTLE)
 
     @little_ticks.setter
     def little_ticks(self, ticks):
-        wide.put_double(self.words, _LITTLE_TICKS, ticks)
+        wide.put_double(self.words, _LITTLE, ticks)
 
     @property
     def flowed(self):
@@ -144,198 +141,8 @@ class Flow:
 
     @micropython.native
     def count(self):
-        """Counts the whole watt-hours that `take` has told of."""
+        """Counts the whole watt-hours that there are in the words."""
         words = self.words
         self._delivered.wh += words[_IN_WH]
         self._received.wh += words[_OUT_WH]
         words[_IN_WH] = words[_OUT_WH] = 0
-
-
-@micropython.viper
-def take(e: ptr16, at: int, w: ptr16, ticks: int) -> int:
-    """Books, or holds, the energy at e[at] that came in over `ticks`; w: a Flow's words.  Returns
-    RARE, or the sum of what there is of COUNTS and WHOLE."""
-    # What is held, and what comes.
-    held = 0
-    carry = 0
-    k = 0
-    while k < _DIGITS:
-        t = w[_HELD + k]
-        held |= t
-        carry += t + e[at + k]
-        w[_SUM + k] = carry & 0xFFFF
-        carry >>= 16
-        k += 1
-    size = _SUM
-    negative = w[_SUM + _DIGITS - 1] >> 15
-    if negative:
-        size = _SIZE
-        carry = 1
-        k = 0
-        while k < _DIGITS:
-            carry += w[_SUM + k] ^ 0xFFFF
-            w[_SIZE + k] = carry & 0xFFFF
-            carry >>= 16
-            k += 1
-    # Is it noise?  As in `booked`, shift and all.
-    holds = 0
-    passed = 0
-    second = w[_SECOND] | (w[_SECOND + 1] << 16)
-    k = _DIGITS - 1
-    while k and w[size + k] == w[_MOST + k]:
-        k -= 1
-    if w[size + k] < w[_MOST + k]:
-        passed = (w[_TICKS] | (w[_TICKS + 1] << 16)) + ticks
-        if passed > second:
-            passed = second
-        k = _SUM + w[_SHIFT_WORDS]
-        bits = w[_SHIFT_BITS]
-        root = ((w[k] >> bits) | (w[k + 1] << (16 - bits))) & 0xFFFF
-        if negative:
-            root = 0x10000 - root
-        holds = int(is_noise(root, second, w[_ROOT], passed))
-    is_open = w[_IS_OPEN]
-    if not is_open:
-        if not holds:
-            return -1
-    else:
-        # What has flowed since there was enough: more than a second of too little shuts the gate.
-        little = 0
-        k = _DIGITS - 1
-        while k and w[size + k] == w[_ENOUGH + k]:
-            k -= 1
-        if holds or w[size + k] < w[_ENOUGH + k]:
-            little = w[_LITTLE_TICKS] | (w[_LITTLE_TICKS + 1] << 16)
-            carry = 0
-            k = 0
-            while k < _DIGITS:
-                if little:
-                    carry += w[_FLOWED + k]
-                if not holds:
-                    carry += w[size + k]
-                w[_NEXT_FLOWED + k] = carry & 0xFFFF
-                carry >>= 16
-                k += 1
-            little += ticks
-            k = _DIGITS - 1
-            while k and w[_NEXT_FLOWED + k] == w[_ENOUGH + k]:
-                k -= 1
-            if w[_NEXT_FLOWED + k] >= w[_ENOUGH + k]:
-                little = 0
-            elif little >= second:
-                return -1
-            else:
-                k = 0
-                while k < _DIGITS:
-                    w[_FLOWED + k] = w[_NEXT_FLOWED + k]
-                    k += 1
-        w[_LITTLE_TICKS] = little & 0xFFFF
-        w[_LITTLE_TICKS + 1] = little >> 16
-    if not holds:
-        passed = 0
-    w[_TICKS] = passed & 0xFFFF
-    w[_TICKS + 1] = passed >> 16
-    if holds:
-        k = 0
-        while k < _DIGITS:
-            w[_HELD + k] = w[_SUM + k]
-            k += 1
-        return is_open
-    if held:
-        k = 0
-        while k < _DIGITS:
-            w[_HELD + k] = 0
-            k += 1
-    # Into the register.
-    at = _IN
-    if negative:
-        at = _OUT
-    carry = 0
-    k = 0
-    while k < _DIGITS:
-        carry += w[at + k] + w[size + k]
-        w[at + k] = carry & 0xFFFF
-        carry >>= 16
-        k += 1
-    wh = 0
-    more = 1
-    while more:
-        k = _DIGITS - 1
-        while k and w[at + k] == w[_UNIT + k]:
-            k -= 1
-        more = 0
-        if w[at + k] >= w[_UNIT + k]:
-            more = 1
-            wh += 1
-            carry = 0
-            k = 0
-            while k < _DIGITS:
-                carry += w[at + k] - w[_UNIT + k]
-                w[at + k] = carry & 0xFFFF
-                carry >>= 16
-                k += 1
-    if not wh:
-        return 1
-    at = _IN_WH
-    if negative:
-        at = _OUT_WH
-    w[at] = w[at] + wh
-    return 3
-
-
-@micropython.viper
-def is_noise(root: int, second: int, most_root: int, ticks: int) -> int:
-    """Whether root**2 * second is at most most_root**2 * ticks, both roots up to 2**14 and both
-    times up to 2**30: in three parts of 15 bits."""
-    low = (second & 0x7FFF) * root
-    mid = (second >> 15) * root + (low >> 15)
-    low = (low & 0x7FFF) * root
-    high = (mid >> 15) * root
-    mid = (mid & 0x7FFF) * root + (low >> 15)
-    high += mid >> 15
-    low2 = (ticks & 0x7FFF) * most_root
-    mid2 = (ticks >> 15) * most_root + (low2 >> 15)
-    low2 = (low2 & 0x7FFF) * most_root
-    high2 = (mid2 >> 15) * most_root
-    mid2 = (mid2 & 0x7FFF) * most_root + (low2 >> 15)
-    high2 += mid2 >> 15
-    if high != high2:
-        return 1 if high < high2 else 0
-    mid = ((mid & 0x7FFF) << 15) | (low & 0x7FFF)
-    mid2 = ((mid2 & 0x7FFF) << 15) | (low2 & 0x7FFF)
-    return 1 if mid <= mid2 else 0
-
-
-@micropython.viper
-def sum_up(e: ptr16, which: int):
-    """Writes the net of the energies at e[0] and e[10], of those that `which` says (1, 2 or 3),
-    to e[20]."""
-    carry = 0
-    k = 0
-    while k < _DIGITS:
-        if which & 1:
-            carry += e[k]
-        if which & 2:
-            carry += e[_DIGITS + k]
-        e[2 * _DIGITS + k] = carry & 0xFFFF
-        carry >>= 16
-        k += 1
-
-
-@micropython.viper
-def reaches(e: ptr16, at: int, w: ptr16) -> int:
-    """Whether the energy at e[at], 0 or more, would take the delivered register to its next whole
-    watt-hour."""
-    if e[at + _DIGITS - 1] >> 15:
-        return 0
-    carry = 0
-    k = 0
-    while k < _DIGITS:
-        carry += w[_IN + k] + e[at + k]
-        w[_SUM + k] = carry & 0xFFFF
-        carry >>= 16
-        k += 1
-    k = _DIGITS - 1
-    while k and w[_SUM + k] == w[_UNIT + k]:
-        k -= 1
-    return 1 if w[_SUM + k] >= w[_UNIT + k] else 0

@@ -7,24 +7,27 @@ Flow: sampler -> kernel -> accumulator -> METER's creep gates -> registers -> in
 import micropython
 from micropython import const
 
-from threewire.metering.accumulator import Accumulator, raw_per_wh
 from threewire.metering import wide
+from threewire.metering.accumulator import Accumulator, raw_per_wh
 from threewire.metering.creep import CreepGate, noise_raw
 from threewire.metering.demand import Demand
 from threewire.metering.doctor import diagnose
-from threewire.metering.flow import WHOLE, WORDS, Flow, reaches, sum_up, take
+from threewire.metering.flow import WORDS, Flow
 from threewire.metering.indicators import Indicators, ReverseRule
 from threewire.metering.intmath import isqrt, nearest
 from threewire.metering.reactive import Reactive
 from threewire.metering.readings import BENT_PPM, Reading
 from threewire.metering.registers import Registers
+from threewire.metering.stretch import STAGE
 from threewire.metering.window import Window, half_square
 
 # A voltage whose mean is further from mid-scale than 512 counts, in 1/16, is none: its pin floats.
 _FLOATS_Q4 = const(8192)
-# Where the energies of element 2 and of the net are in words of energies.
-_SECOND = const(10)
-_NET = const(20)
+# Of what words_viper.book returns.
+_ONE_COUNTS = const(4)
+_TWO_COUNTS = const(8)
+_WHOLE = const(112)
+_NEAR = const(128)
 
 
 class Meter:
@@ -33,7 +36,8 @@ class Meter:
     layout, calibration  what is measured, and with which constants; the latter is kept
     on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh",
                          "ten", "reverse"); ticks since the first frame
-    loops                the kernel's, where the chip has a faster twin of kernel_viper
+    loops                where the chip has faster twins of them: those of kernel_viper and
+                         words_viper
     like                 a Meter with the same layout and calibration, to be made quickly
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
@@ -49,9 +53,15 @@ class Meter:
         self.tick_hz = layout.tick_hz
         self.calibration = calibration
         self._on_window = on_window
+        if loops is None:
+            # Boards with twins of them do not carry these.
+            from threewire.metering import kernel_viper, words_viper
+
+            loops = kernel_viper, words_viper
         self._accumulator = Accumulator(
             layout, calibration, self, loops, like._accumulator if like else None
         )
+        self._book = loops[1].book
         self.feed = self._accumulator.feed
         unit = raw_per_wh(layout.tick_hz)
         # One second at the starting power: P / 1000 W * 1 s / 3600 s/h, in raw units.
@@ -76,6 +86,7 @@ class Meter:
             isqrt(noises[0] ** 2 + noises[1] ** 2),
             layout.tick_hz,
         )
+        self._flow_words = tuple([of.words for of in [g.flow for g in self.gates] + [self._net]])
         self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
         self.demand = Demand(layout.tick_hz)
         self._nominal_volts = layout.nominal_volts
@@ -96,8 +107,46 @@ class Meter:
 
     @micropython.native
     def cycle(self, e, ticks):
+        """Registers the energies in `e`, which end up as what counts of them.  Returns whether
+        another cycle like it may take the LEDs to an edge."""
         self._since += ticks
-        return self._register(e, ticks)
+        one, two = self.gates
+        e[STAGE] = 0
+        one_words, two_words, net_words = self._flow_words
+        done = self._book(e, one_words, two_words, net_words)
+        if done < 0:
+            done = self._book_rare(e, ticks)
+        if not done & _ONE_COUNTS:
+            one.pass_time(ticks)
+        if not done & _TWO_COUNTS:
+            two.pass_time(ticks)
+        indicators = self.indicators
+        if done & _WHOLE:
+            one.flow.count()
+            two.flow.count()
+            self._net.count()
+            if self.registers.delivered.wh != indicators.shown_wh:
+                self._show()
+        near = False
+        if done & _NEAR and self.registers.delivered.wh == indicators.last_wh:
+            near = True
+        self.is_edge_near = near
+        return near
+
+    def _book_rare(self, e, ticks):
+        """As words_viper.book, where a gate opens or shuts, or what is held goes on."""
+        done = -1
+        while done < 0:
+            k = e[STAGE] & 1
+            gate = self.gates[k]
+            at = k * wide.WORDS
+            raw = gate.passed(wide.number(e, at), ticks)
+            wide.put(e, at, raw)
+            e[STAGE] |= 5 << k
+            if gate.both_ways:
+                self.registers.book_both_ways(gate.both_ways)
+            done = self._book(e, *self._flow_words)
+        return done
 
     def half(self, e, ticks):
         """What half a cycle has brought that is expected to bring the green LEDs' next edge."""
@@ -277,30 +326,6 @@ class Meter:
         )
 
     # ----
-
-    @micropython.native
-    def _register(self, e, ticks):
-        """Registers the energies at e[0] and e[10] of a cycle; what counts of them ends up there,
-        and its net behind.  Returns whether another like it may take the LEDs to an edge."""
-        one, two = self.gates
-        counts = 1 if one.take(e, 0, ticks) else 0
-        if two.take(e, _SECOND, ticks):
-            counts += 2
-        if one.both_ways or two.both_ways:
-            self.registers.book_both_ways(one.both_ways + two.both_ways)
-        sum_up(e, counts)
-        net = self._net
-        if take(e, _NET, net.words, ticks) & WHOLE:
-            net.count()
-        indicators = self.indicators
-        wh = self.registers.delivered.wh
-        if wh != indicators.shown_wh:
-            self._show()
-        near = False
-        if wh == indicators.last_wh and reaches(e, _NET, net.words):
-            near = True
-        self.is_edge_near = near
-        return near
 
     def _show(self):
         self.indicators.show_register(self.registers.delivered, self.ticks)

@@ -1,9 +1,9 @@
 """The energy registers: delivered and received, per element and of their net.  Exact, and
 monotonic but for one commissioning zero.
 
-Flow: creep gates, flows -> REGISTERS -> indicators, storage, telemetry.  A register is a count of whole
-watt-hours and a residue in raw units (accumulator), so nothing is ever rounded away; Python's
-integers do not wrap, and both stay small: 100 years at 48 kW are 4.3e10 Wh.
+Flow: creep gates, flows -> REGISTERS -> indicators, storage, telemetry.  A register is a count of
+whole watt-hours and a residue in raw units (accumulator), so nothing is ever rounded away;
+Python's integers do not wrap, and both stay small: 100 years at 48 kW are 4.3e10 Wh.
 """
 
 from array import array
@@ -15,14 +15,12 @@ from threewire.metering import wide
 
 NAMES = ("delivered", "received", "delivered1", "received1", "delivered2", "received2")
 
-# Words of a pair: numbers as in wide, the residues and a watt-hour; whole watt-hours that are not
-# in `wh` yet; and where a Flow's begin.
+# Words of a pair: numbers as in wide, the residues and a watt-hour; and of whole
+# watt-hours that are not in `wh` yet, one for each.
 _IN = const(0)
 _OUT = const(10)
 _UNIT = const(20)
-_IN_WH = const(30)
-_OUT_WH = const(31)
-FLOW = const(32)
+_WORDS = const(32)
 
 
 class Register:
@@ -90,7 +88,7 @@ class WordRegister(Register):
 def pair(raw_per_wh, more=0):
     """(delivered, received) Register of one flow, in the same words, behind which there are `more`
     for whoever books in them."""
-    words = array("H", bytes(2 * (FLOW + more)))
+    words = array("H", bytes(2 * (_WORDS + more)))
     wide.put(words, _UNIT, raw_per_wh)
     return WordRegister(raw_per_wh, words, _IN), WordRegister(raw_per_wh, words, _OUT)
 

@@ -49,7 +49,7 @@ _NOISE_LIMIT_Q8 = const(1024)
 class Sums:
     """The kernel's sums over a run of frames.
 
-    loops      kernel_viper, which is taken if it is None, or a twin of it for the chip
+    loops      kernel_viper, or a twin of it for the chip
     like       Sums of the same layout and adc, whose tables are taken over; or None
     words      the kernel's state
     frames     in the sums so far
@@ -58,9 +58,6 @@ class Sums:
     """
 
     def __init__(self, layout, elements, adc, loops, like=None):
-        if loops is None:
-            # Boards with a twin of it do not carry this one.
-            from threewire.metering import kernel_viper as loops
         self._scan = loops.scan
         self._correlate = loops.correlate
         self._elements = elements

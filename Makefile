@@ -22,8 +22,8 @@ $(foreach name,$(filter-out $(TAKEN) PYTHON PY SHELL,$(NAMES)),$(if $(filter com
 	$(error $(or $(MAKECMDGOALS),help) takes no $(name); $(if $(TAKEN),there are $(strip $(TAKEN)),leave it out))))
 $(foreach name,$(TAKEN),$(if $(filter command,$(origin $(name))),$(if $($(name)),,\
 	$(error $(name) is empty: give it a value or leave it out))))
-# An option of a tool, with the value of a variable that was given.
-option = $(if $(call given,$(2)),$(1) "$(call given,$(2))")
+# An option of a tool, with the value of a variable that was given, in which the shell reads nothing.
+option = $(if $(call given,$(2)),$(1) '$(subst ','\'',$(call given,$(2)))')
 
 .PHONY: help setup lock engines demo test test-all test-board accuracy reliability golden bench image \
 	flash monitor capture calibrate drawings lint clean distclean

@@ -275,3 +275,46 @@ def test_who_imports_tools_keeps_what_it_has() -> None:
     """
     done = start((sys.executable, "-c", textwrap.dedent(program)))
     assert ended(done) == (0, "")
+
+
+# ---- kill, and a terminal that is closed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_a_command_holds_is_put_in_order(tmp_path: Path, number: int) -> None:
+    """A board that is being flashed would else stay at its prompt, and meter no more."""
+    done = tmp_path / "done"
+    program = own(f"""
+        import subprocess
+        with subprocess.Popen(["sleep", "60"]) as child:
+            try:
+                os.kill(os.getpid(), {number})
+                time.sleep(30)
+            finally:
+                # A shutdown sends both.
+                for again in (signal.SIGTERM, signal.SIGHUP):
+                    os.kill(os.getpid(), again)
+                time.sleep(0.1)
+                print("put in order")
+                child.kill()
+                open({str(done)!r}, "w").close()
+    """)
+    told = "stopped\n" if number == signal.SIGTERM else ""
+    assert ended(start(program), 20) == (128 + number, told)
+    assert done.exists()
+
+
+def test_nothing_half_written_is_left(tmp_path: Path) -> None:
+    process = start((*THREEWIRE, "house", "a.npz", "--seconds", "36000"), tmp_path)
+    end = time.monotonic() + 30
+    while not list(tmp_path.glob(".*.new")):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    process.terminate()
+    assert ended(process, 20) == (143, "stopped\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_under_nohup_it_goes_on() -> None:
+    program = own("signal.raise_signal(signal.SIGHUP)")
+    assert ended(start(("sh", "-c", 'trap "" HUP; exec "$@"', "sh", *program))) == (0, "")

@@ -8,6 +8,7 @@ import math
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import cache
@@ -633,12 +634,33 @@ def test_a_board_that_does_not_come_back(
         assert "no telemetry within 1 s: is Threewire on the board?" in error(told)
 
 
+def wait_heard(board: ConsoleServer, last: bytes) -> None:
+    end = time.monotonic() + 5
+    while not board.heard.endswith(last):
+        assert time.monotonic() < end, board.heard
+        time.sleep(0.02)
+
+
 def test_what_is_no_prompt(capsys: pytest.CaptureFixture[str]) -> None:
     with ConsoleServer() as deaf:
         status, said, told = run(capsys, deaf.url, "--timeout", "0.6")
         assert (status, said) == (1, "") and "MicroPython's prompt does not come" in error(told)
         # It has been asked twice, and then why.
         assert deaf.heard.count(b"\x03") == 3
+        # One of them may have been taken after all: then this has the board meter again.
+        wait_heard(deaf, b"\x02\x04")
+
+
+def test_a_ctrl_c_on_the_way_to_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(self: SerialTransport, **settings: object) -> None:
+        self.serial.write(b"\r\x03")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SerialTransport, "enter_raw_repl", stop)
+    with ConsoleServer() as board:
+        with pytest.raises(KeyboardInterrupt):
+            board_prompt.Prompt(board.url, 1)
+        wait_heard(board, b"\r\x03\x02\x04")
 
 
 @pytest.mark.parametrize(

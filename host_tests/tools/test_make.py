@@ -27,11 +27,13 @@ def make(*given: str, **environment: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("given", "would_run"),
     [
-        (["flash", "BOARD=pico", "PORT=COM3"], 'tools.flash --board "pico" --port "COM3"'),
-        (["monitor", "CSV=a b.csv", "TIMEOUT=9"], '--timeout "9" --csv "a b.csv"'),
-        (["engines", "capture", "SECONDS=2", "OUT=x.npz"], '--seconds "2" --out "x.npz"'),
+        (["flash", "BOARD=pico", "PORT=COM3"], "tools.flash --board 'pico' --port 'COM3'"),
+        (["monitor", "CSV=a b.csv", "TIMEOUT=9"], "--timeout '9' --csv 'a b.csv'"),
+        (["engines", "capture", "SECONDS=2", "OUT=x.npz"], "--seconds '2' --out 'x.npz'"),
         (["calibrate", "OPTIONS=--point 'element=1 volts=2'"], "--point 'element=1 volts=2'"),
-        (["image", "FLASH=pico"], 'tools.image  --flash "pico"'),
+        # A file's name may have what a shell would run.
+        (["capture", "OUT=a`b\"c'd.npz"], "--out 'a`b\"c'\\''d.npz'"),
+        (["image", "FLASH=pico"], "tools.image  --flash 'pico'"),
         (["setup", "PYTHON=python3"], ".venv is ready"),
     ],
 )

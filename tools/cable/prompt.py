@@ -43,6 +43,9 @@ _LOOK_S = 0.01
 _MOST = 8192
 # Of what a board says, in a message: what is not JSON, and the last line of a traceback.
 _EXCERPT, _LAST = 60, 200
+# Ctrl-B and Ctrl-D, and how long they may take to write.
+_FRIENDLY_PROMPT, _SOFT_RESET = b"\x02", b"\x04"
+_LEAVE_S = 1.0
 # What there is to put a board back when something has failed, in times of what it may be silent.
 _AFTER = 2
 # A board file's name, else there is none.
@@ -196,8 +199,16 @@ class Prompt(contextlib.ExitStack):
         try:
             self._enter()
         except BaseException:
+            self._leave()
             self.close()
             raise
+
+    def _leave(self) -> None:
+        """Starts again what Ctrl-C may have stopped, be it seen or not: a board does not meter at
+        its prompt.  To a firmware that meters on it is the beginning of a line, soon forgotten."""
+        self._bounds.extend(_LEAVE_S)
+        with contextlib.suppress(PortError, OSError):
+            self._transport.serial.write(_FRIENDLY_PROMPT + _SOFT_RESET)
 
     def _be_patient(self, transport: Any) -> None:
         """Where mpremote waits for ten seconds it is to wait as long as was said, if that is
@@ -359,3 +370,5 @@ class Prompt(contextlib.ExitStack):
         with contextlib.suppress(PortError):
             self._enter()
             self.reset()
+            return
+        self._leave()

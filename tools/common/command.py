@@ -63,7 +63,8 @@ def seconds(text: str) -> float:
 def reporting(failed: int = 1) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Makes a main that shows no control characters, tells its errors, one line each, and returns
     the exit status that goes with them: what main returned; 2 what is given cannot be used;
-    `failed` a board or an engine cannot be had or has failed; 130 Ctrl-C."""
+    `failed` a board or an engine cannot be had or has failed; 130 Ctrl-C, 143 and 129 `kill` and
+    the end of its terminal."""
 
     def told(main: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(main)
@@ -79,7 +80,7 @@ def reporting(failed: int = 1) -> Callable[[Callable[..., int]], Callable[..., i
                 raise
             except BaseException as problem:
                 if ends.is_interrupt(problem):
-                    said, status = "stopped", ends.INTERRUPTED
+                    said, status = "stopped", ends.interrupted()
                 elif isinstance(problem, InputError):
                     said, status = f"error: {problem}", 2
                 elif isinstance(problem, PortError | Unavailable | NotInstalled | EngineFailed):

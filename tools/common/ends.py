@@ -1,7 +1,9 @@
-"""How a command ends when somebody ends it: by Ctrl-C, or by reading no more of what it writes.
+"""How a command ends when somebody ends it: by Ctrl-C, by `kill`, with its terminal, or by reading
+no more of what it writes.
 
-Flow: the start of a command (start.py) -> ENDS -> exit status 130 or 141, a word
-on stderr, and never a traceback.  Libraries and tests that import tools are left as they are.
+Flow: the start of a command (start.py) -> ENDS -> exit status 130, 143, 129 or 141, a word on
+stderr, and never a traceback; a board is given back, and nothing half written is left.  Libraries
+and tests that import tools are left as they are.
 """
 
 import _thread
@@ -16,7 +18,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 # 128 and the number of the signal, as a shell has it.
-INTERRUPTED = 130
+_SIGNALLED = 128
 UNREAD = 141
 
 
@@ -25,13 +27,13 @@ class _Process:
 
     number       of the process that is the command: what it forks is none
     is_running   its main is at work, and may have something to clean up
-    interrupted  Ctrl-C has come
+    interrupted  number of the signal that is to end it, 0 if none has come
     status       to end with, once what it writes cannot be written any more
     """
 
     number = 0
     is_running = False
-    interrupted = False
+    interrupted = 0
     status = 0
 
 
@@ -43,10 +45,15 @@ def begin() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return
     _Process.number = os.getpid()
-    # Who starts it in the background of a script has Ctrl-C ignored, and that stays.
+    # Who starts it in the background of a script has Ctrl-C ignored, and that stays; as does under
+    # nohup the terminal's end.
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
         sys.unraisablehook = _forgotten
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     if os.name == "posix":
         sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
         # Registered before all others it is the last that is called.
@@ -55,8 +62,9 @@ def begin() -> None:
 
 @contextlib.contextmanager
 def running() -> Iterator[None]:
-    """While a main is at work Ctrl-C raises KeyboardInterrupt; before and after that, while
-    packages are imported and when all is done, it ends the process where it stands."""
+    """While a main is at work Ctrl-C, and what ends it likewise, raises KeyboardInterrupt; before
+    and after that, while packages are imported and when all is done, it ends the process where it
+    stands."""
     before, _Process.is_running = _Process.is_running, True
     try:
         yield
@@ -67,7 +75,12 @@ def running() -> Iterator[None]:
 def is_interrupt(problem: BaseException) -> bool:
     """Whether what has been raised comes of Ctrl-C: a library may have made something else of
     it, as an import that was interrupted becomes an ImportError."""
-    return isinstance(problem, KeyboardInterrupt) or _Process.interrupted
+    return isinstance(problem, KeyboardInterrupt) or _Process.interrupted > 0
+
+
+def interrupted() -> int:
+    """The exit status of a main that has been interrupted."""
+    return _SIGNALLED + (_Process.interrupted or signal.SIGINT)
 
 
 def status(wanted: int) -> int:
@@ -80,13 +93,22 @@ def status(wanted: int) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    _Process.interrupted = True
     if os.getpid() != _Process.number:
-        os._exit(INTERRUPTED)  # what has been forked leaves it to the command to say so
+        os._exit(_SIGNALLED + number)  # what has been forked leaves it to the command to say so
+    is_first = not _Process.interrupted
+    _Process.interrupted = _Process.interrupted or number
+    if number != signal.SIGINT and not is_first:
+        return  # a shutdown sends both: what is being put in order is not left for that
+    if number == getattr(signal, "SIGHUP", None):
+        # The terminal is gone, and writing to it would fail in the midst of that.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        os.close(null)
     if not _Process.is_running:
         with contextlib.suppress(OSError):
             os.write(2, b"stopped\n")
-        os._exit(INTERRUPTED)
+        os._exit(interrupted())
     raise KeyboardInterrupt
 
 

@@ -6,6 +6,7 @@ Flow: container -> CONTAINERS -> arrays.py -> Recording.
 import json
 import logging
 import math
+import struct
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ from tools.recordings.csv_rows import shorten
 from tools.recordings.extras import needs
 from tools.recordings.types import Recording
 
+# Of a .tdms segment, and the bit of its fifth byte that says how its numbers are written.
+_LEAD_IN_BYTES, _BIG_ENDIAN = 28, 1 << 6
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 # scipy's reader of .mat dies of damaged files, so it works in a process of its own.
 _MAT_PROGRAM = Path(__file__).with_name("mat_program.py")
@@ -116,6 +119,8 @@ def open_tdms(path: Path) -> Recording:
     Needs the package npTDMS. Streams in bounded memory. Raises InputError.
     """
     nptdms = needs(path, "nptdms")
+    with _damage(path, "TDMS"):
+        _check_segments(path)
     # What it says of a file cut short is told with the recording, not by itself.
     nptdms.log.log_manager.console_handler.setLevel(logging.CRITICAL + 1)
 
@@ -153,6 +158,29 @@ def open_tdms(path: Path) -> Recording:
     if increments:
         container.numbers["wf_increment"] = increments.pop()
     return recording_of(path, container)
+
+
+def _check_segments(path: Path) -> None:
+    """InputError for so many segments, each with what is told of it, that to keep them all takes
+    gigabytes."""
+    size = path.stat().st_size
+    at = headers = 0
+    with path.open("rb") as file:
+        while at + _LEAD_IN_BYTES <= size:
+            file.seek(at)
+            lead_in = file.read(_LEAD_IN_BYTES)
+            if lead_in[:4] != b"TDSm":
+                return  # npTDMS tells what it is then
+            order = ">" if lead_in[4] & _BIG_ENDIAN else "<"
+            follows, header = struct.unpack(order + "QQ", lead_in[-16:])
+            headers += _LEAD_IN_BYTES + min(header, size - at)
+            if headers not in ranges.HEADER_BYTES:
+                raise InputError(
+                    f"{path}: the headers of its segments have more than "
+                    f"{ranges.HEADER_BYTES.most} bytes; "
+                    "defragment it, or split it"
+                )
+            at += _LEAD_IN_BYTES + follows
 
 
 def _check_dataset(path: Path, name: str, item: Any) -> None:

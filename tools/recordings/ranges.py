@@ -46,6 +46,8 @@ CONFIGURATION_BYTES = Range(0, 4 << 20, "bytes")
 CHANNELS_SAID = Range(0, 20_000, "channels")
 PIECE_BYTES = Range(0, 1 << 26, "bytes")
 MEMBERS = Range(1, 4096, "arrays")
+# npTDMS keeps up to fifteen times as many.
+HEADER_BYTES = Range(0, 8 << 20, "bytes")
 # HDF5 goes to each part by its whole path: time that goes with the square of this.
 NESTED = Range(0, 64, "groups")
 

@@ -288,3 +288,13 @@ def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, suffix, modul
         f"{path}: {suffix} files need the package {name}, which is not installed; to get it: "
         "make setup GROUP=recordings"
     )
+
+
+@pytest.mark.parametrize(("order", "flag"), [("<", 0), (">", 1 << 6)])
+def test_a_tdms_in_a_million_segments(tmp_path, order, flag):
+    """npTDMS would keep 0.4 GB of them, in minutes."""
+    pytest.importorskip("nptdms")
+    path = tmp_path / "a.tdms"
+    segment = b"TDSm" + struct.pack("<I", 8 | flag) + struct.pack(order + "IQQ", 4713, 16, 0)
+    path.write_bytes((segment + bytes(16)) * 1_000_000)
+    refused(path, "the headers of its segments have more than 8388608 bytes; defragment it")

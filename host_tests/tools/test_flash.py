@@ -424,6 +424,14 @@ def test_an_empty_board_gets_all(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert after(board) == contents(BOARD)
 
 
+def test_the_page_shows_what_a_flash_prints() -> None:
+    files = contents(BOARD)
+    page = (boards.ROOT / "tools" / "README.md").read_text(encoding="utf-8")
+    assert f"    {len(files)} files copied, 0 removed; starting\n" in page
+    for path in ("board.mpy", "main.py"):
+        assert f"    {len(files[path]):8}  {path}\n" in page
+
+
 FEW = 3
 # Neither is to be run.
 MINE = {"main.py": b"while True:\n    pass\n", "board.py": b"while 1:\n    pass\n"}

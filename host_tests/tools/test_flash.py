@@ -639,6 +639,7 @@ def test_a_board_that_does_not_come_back(
         status, said, told = run(capsys, board.url, "--timeout", "1")
         assert (status, said) == (1, "")
         assert "no telemetry within 1 s: is Threewire on the board?" in error(told)
+        assert "; the new firmware is on it, " in error(told) and "TIMEOUT=" in error(told)
 
 
 def test_what_is_no_prompt(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ from tools.cable.port import Whereabouts
 from tools.cable.prompt import ASIDE, Found, Prompt, folders_of
 from tools.common import boards, command
 from tools.common.command import say
-from tools.common.errors import InputError
+from tools.common.errors import InputError, PortError
 from tools.common.options import Parser
 from tools.monitor.report import Report, from_line
 from tools.monitor.screen import plain_line
@@ -40,6 +40,7 @@ _FOLDER = "threewire/"
 # been before it is somebody else's.
 _IN_THE_WAY = ("main.py", "main.mpy", "board.py", "board.mpy")
 _OURS_NO_MORE = (*_IN_THE_WAY, "main.py" + ASIDE, "board.mpy" + ASIDE)
+_ON_IT = "the new firmware is on it, and a slow board takes a longer TIMEOUT= (--timeout)"
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ def flash(board: str | None, port: str | None, timeout: float) -> Report:
 
     board  board file's name; None: the one that the firmware on the board says it is
 
-    Raises PortError and InputError. The firmware is then as it was, and meters on.
+    Raises PortError and InputError. The firmware is then as it was, and meters on; or it is the
+    new one, whose first line did not come, and the error says so.
     """
     if board is not None:
         boards.load(board)
@@ -155,7 +157,10 @@ def flash(board: str | None, port: str | None, timeout: float) -> Report:
             prompt.abandon()
             raise
         prompt.reset()
-    console, line = board_console.started(where, timeout)
+    try:
+        console, line = board_console.started(where, timeout)
+    except PortError as problem:
+        raise PortError(f"{problem}; {_ON_IT}") from None
     console.close()
     return from_line(line)
 

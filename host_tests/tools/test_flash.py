@@ -425,6 +425,14 @@ def test_an_empty_board_gets_all(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert after(board) == contents(BOARD)
 
 
+def test_the_page_shows_what_a_flash_prints() -> None:
+    files = contents(BOARD)
+    page = (boards.ROOT / "tools" / "README.md").read_text(encoding="utf-8")
+    assert f"    {len(files)} files copied, 0 removed; starting\n" in page
+    for path in ("board.mpy", "main.py"):
+        assert f"    {len(files[path]):8}  {path}\n" in page
+
+
 FEW = 3
 # Neither is to be run.
 MINE = {"main.py": b"while True:\n    pass\n", "board.py": b"while 1:\n    pass\n"}
@@ -632,6 +640,7 @@ def test_a_board_that_does_not_come_back(
         status, said, told = run(capsys, board.url, "--timeout", "1")
         assert (status, said) == (1, "")
         assert "no telemetry within 1 s: is Threewire on the board?" in error(told)
+        assert "; the new firmware is on it, " in error(told) and "TIMEOUT=" in error(told)
 
 
 def wait_heard(board: ConsoleServer, last: bytes) -> None:

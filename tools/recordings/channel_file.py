@@ -28,9 +28,9 @@ def read_map(path: Path, count: int, full_scale: bool) -> ChannelMap:
     read = read_json(path, "channel map")
     given: Any = read.get("channels")
     found = ChannelMap()
-    if isinstance(given, dict) and not full_scale:
+    if isinstance(given, dict):
         check_keys(path, "the channel map", read, ("channels", "scale", "rate_hz"))
-        _read_short(path, given, read.get("scale", {}), found)
+        _read_short(path, given, read.get("scale", {}), full_scale, found)
     else:
         check_keys(path, "the channel map", read, ("channels", "rate_hz"))
         _read_list(path, given, count, full_scale, found)
@@ -46,14 +46,17 @@ def _scale(path: Path, where: str, value: Any) -> float:
     return factor
 
 
-def _read_short(path: Path, given: dict[str, Any], scale: Any, found: ChannelMap) -> None:
+def _read_short(
+    path: Path, given: dict[str, Any], scale: Any, full_scale: bool, found: ChannelMap
+) -> None:
     if not isinstance(scale, dict):
         raise InputError(f'{path}: "scale" is {scale!r}; it must be like {{"i1": -0.5}}')
     check_keys(path, '"channels"', given, INPUTS)
     check_keys(path, '"scale"', scale, tuple(given))
     found.columns.update(given)
-    for name, value in scale.items():
-        found.factors[name] = _scale(path, f"scale.{name}", value)
+    # Shares of full scale are nothing without it: each input must have one.
+    for name in given if full_scale else scale:
+        found.factors[name] = _scale(path, f"scale.{name}", scale.get(name))
 
 
 def _read_list(path: Path, given: Any, count: int, full_scale: bool, found: ChannelMap) -> None:

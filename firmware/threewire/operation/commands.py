@@ -223,7 +223,7 @@ _TABLE = (
     ("seal", "", False, _seal, "whether it is closed, and locked"),
     ("lock", "", _CHANGES, _lock, "no Ctrl-C while sealed"),
     ("unlock", "", _CHANGES, _unlock, "Ctrl-C again"),
-    ("log", "", False, _log, "events, changes, visits to the prompt"),
+    ("log", "", False, _log, "entries, changes, visits to the prompt"),
     ("traceback", "", False, _traceback, "of the last crash"),
     ("capture", " SECONDS", False, _capture, "raw codes, then their energy"),
     ("save", "", _WRITES, _save, "saves the registers"),

@@ -25,9 +25,12 @@ BY_NUMBER = [
 ]
 
 
-@pytest.mark.parametrize("channels", [BY_ORDER, BY_NUMBER])
+SHORT = {"channels": {"v1": 3, "i1": 1}, "scale": {"v1": 400.0, "i1": 100.0}}
+
+
+@pytest.mark.parametrize("told", [{"channels": BY_ORDER}, {"channels": BY_NUMBER}, SHORT])
 @pytest.mark.parametrize("bits", [8, 24])
-def test_wav_codes(tmp_path, bits, channels):
+def test_wav_codes(tmp_path, bits, told):
     """Against arithmetic on the codes: 8 bit are unsigned around 128."""
     full = 1 << (bits - 1)
     codes = np.random.default_rng(1).integers(-full, full, (20_000, 3))
@@ -47,7 +50,7 @@ def test_wav_codes(tmp_path, bits, channels):
         + struct.pack("<I", len(data))
         + data
     )
-    save_map(path, channels)
+    save_map(path, **told)
     np.testing.assert_allclose(read(path)[0], codes[:, 2] * 400.0 / full, rtol=1e-14)
     np.testing.assert_allclose(read(path)[1], codes[:, 0] * 100.0 / full, rtol=1e-14)
     part = read(path, start=8190, stop=8195)

@@ -122,6 +122,7 @@ class Accumulator:
         # the current: its sums and squares
         self._noise = None  # of each current, once it has been looked at
         self._broken = 0  # windows in a row that had no whole cycles
+        self._window_began = (0, 0)  # totals of the stretches before it
         self._new_window(0)
 
     # ---- frames to stretches
@@ -407,6 +408,10 @@ class Accumulator:
         self._stretch.restart()
 
     def _join(self, raw, squares):
+        if not self._raws:
+            self._raws = list(raw)
+            self._squares = squares
+            return
         for k, s in enumerate(raw):
             self._raws[k] += s
         for k, s in enumerate(squares):
@@ -493,9 +498,8 @@ class Accumulator:
     def _new_window(self, fraction):
         self._window = Window(self._scales)
         self._stretch.zero(self.elements)
-        self._window_began = self._stretch.totals()
-        self._raws = [0] * 11  # as Sums.raw, of the segments that have ended
-        self._squares = [0] * 4
+        self._raws = None  # as Sums.raw, of the segments that have ended, if there are any
+        self._squares = None
         self._stretches = 0
         self._unbroken = True
         self._quiet = True  # there was no crossing
@@ -517,9 +521,9 @@ class Accumulator:
         w = self._window
         raws = self._raws
         w.frames = n = raws[0]
-        w.energy = [
-            wide.less(now, was) for now, was in zip(self._stretch.totals(), self._window_began)
-        ]
+        began = self._window_began
+        self._window_began = totals = self._stretch.totals()
+        w.energy = [wide.less(now, was) for now, was in zip(totals, began)]
         known = self._unbroken and self._sums.phasors.is_known
         taken = self._sums.phasors.take()
         known = known and taken[0] > 0
@@ -542,6 +546,10 @@ class Accumulator:
         quiet = self._quiet and self._stretches >= self._target
         loose = self._mean_of_loose(raws)
         waves = []
+        fundamentals = []
+        volts2 = []
+        amps2 = []
+        own = []
         n_q12 = taken[0] << 12
         if known:
             # A frame looked at beyond the last crossing adds to no sine that begins there: cycles
@@ -560,27 +568,30 @@ class Accumulator:
             a, b = e.offsets
             if known:
                 x1, y1 = corrected(taken, (a, b), 2 * k)
-                w.active[k], w.reactive[k], w.volts1[k], w.amps1[k] = e.fundamental(n_q12, x1, y1)
+                fundamentals.append(e.fundamental(n_q12, x1, y1))
                 waves.append(y1 if e.x_is_i else x1)
             x2 = (self._squares[2 * k] << 8) - (a * sum_x << 5) + n * a * a
             y2 = (self._squares[2 * k + 1] << 8) - (b * sum_y << 5) + n * b * b
+            mean, off = x, x - a
             if e.x_is_i:
-                w.volts2[k], w.amps2[k] = y2, x2
+                x2, y2 = y2, x2
                 mean, off = y, y - b
-            else:
-                w.volts2[k], w.amps2[k] = x2, y2
-                mean, off = x, x - a
+            volts2.append(x2)
+            amps2.append(y2)
             # Before it is known where zero is, about their own mean.
-            own = 0 if self._has_offsets else n * off * off
-            w.own[k] = (mean, w.volts2[k] - own)
-            if self._noise:
-                w.noise2[k] = n * self._noise[k]
+            own.append((mean, x2 if self._has_offsets else x2 - n * off * off))
             if self._unbroken:
                 part = _OFFSET_PART if self._settled else 1
                 e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
+        w.volts2 = volts2
+        w.amps2 = amps2
+        w.own = own
+        if self._noise:
+            w.noise2 = [n * noise for noise in self._noise]
         one, two = self.elements
         w.means = [one.means, two.means]
         if known:
+            w.active, w.reactive, w.volts1, w.amps1 = zip(*fundamentals)
             self._cycles.check(*self._sums.reference_phasor(taken))
             w.points = taken[0]
             sign = one.v_sign * two.v_sign

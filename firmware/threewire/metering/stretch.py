@@ -62,7 +62,8 @@ class Stretch:
         at = _OFFSETS
         for e in elements:
             for offset in e.offsets:
-                wide.put_double(self.words, at, offset & 0xFFFFFFFF)
+                self.words[at] = offset & 0xFFFF
+                self.words[at + 1] = offset >> 16 & 0xFFFF
                 at += 2
 
     def restart(self):

@@ -13,6 +13,18 @@ from threewire.metering.intmath import nearest
 _SHORT_PART = const(16)
 
 
+# Element 1's and element 2's.
+_NOTHING = (0, 0)
+
+
+@micropython.native
+def _sum(one, two):
+    """Of two pairs."""
+    if one is _NOTHING:
+        return two
+    return one[0] + two[0], one[1] + two[1]
+
+
 def half_square(nominal_volts):
     """Square of half the nominal voltage, as a window's volts2 / frames times the square of the
     size of a count is."""
@@ -35,7 +47,7 @@ class Scales:
 
 
 class Window:
-    """Sums of one or more windows; index k of a list is element k + 1.
+    """Sums of one or more windows; index k of a pair is element k + 1.
 
     ticks, frames     its length
     cycles, span_q12  mains cycles between the crossings that bound it, and the ticks * 4096 from
@@ -65,22 +77,16 @@ class Window:
         self.ticks = 0
         self.frames = 0
         self.is_odd = False
-        self.energy = [0, 0]
-        self.volts2 = [0, 0]
-        self.amps2 = [0, 0]
-        self.noise2 = [0, 0]
-        self.own = [(0, 0), (0, 0)]
+        # Pairs that nobody changes: each list would be made anew for every window.
+        self.energy = self.volts2 = self.amps2 = self.noise2 = _NOTHING
+        self.own = (_NOTHING, _NOTHING)
         self.deny()
 
     def deny(self):
         """The cycles in it are none of mains, whose frequency then is not known."""
         self.whole = False
         self.cycles = self.span_q12 = self.points = 0
-        self.active = [0, 0]
-        self.reactive = [0, 0]
-        self.volts1 = [0, 0]
-        self.amps1 = [0, 0]
-        self.across = [0, 0]
+        self.active = self.reactive = self.volts1 = self.amps1 = self.across = _NOTHING
 
     @property
     def is_short(self):
@@ -99,20 +105,20 @@ class Window:
         self.means = other.means
         self.whole = other.whole and (self.whole or not self.ticks)
         frames = max(1, self.frames + other.frames)
-        for k in (0, 1):
-            mine, before = self.own[k]
-            mean, squares = other.own[k]
+        own = []
+        for (mine, before), (mean, squares) in zip(self.own, other.own):
             mean = (mine * self.frames + mean * other.frames) // frames
-            self.own[k] = (mean, before + squares)
-            self.energy[k] += other.energy[k]
-            self.volts2[k] += other.volts2[k]
-            self.amps2[k] += other.amps2[k]
-            self.noise2[k] += other.noise2[k]
-            self.active[k] += other.active[k]
-            self.reactive[k] += other.reactive[k]
-            self.volts1[k] += other.volts1[k]
-            self.amps1[k] += other.amps1[k]
-            self.across[k] += other.across[k]
+            own.append((mean, before + squares))
+        self.own = own
+        self.energy = _sum(self.energy, other.energy)
+        self.volts2 = _sum(self.volts2, other.volts2)
+        self.amps2 = _sum(self.amps2, other.amps2)
+        self.noise2 = _sum(self.noise2, other.noise2)
+        self.active = _sum(self.active, other.active)
+        self.reactive = _sum(self.reactive, other.reactive)
+        self.volts1 = _sum(self.volts1, other.volts1)
+        self.amps1 = _sum(self.amps1, other.amps1)
+        self.across = _sum(self.across, other.across)
         self.ticks += other.ticks
         self.frames += other.frames
         self.cycles += other.cycles

@@ -14,9 +14,6 @@ from threewire.operation.loop import Loop
 from threewire.operation.report import Report
 from threewire.operation.serial_line import SerialLine
 
-# Long enough that looking for new frames costs little, short beside a mains cycle: the LEDs
-# follow by as much.
-_PUMP_MS = const(5)
 _BLINK_MS = const(500)
 
 
@@ -77,6 +74,7 @@ class Firmware:
         meter = self.meter
         # What was fed before is not followed on.
         self.sag.gap(0, 0)
+        texts = {}
         console = Console(Commands(self.operator).answer, self.port.write, self.lifecycle.survived)
         return Loop(
             sampler=self.sampler,
@@ -91,7 +89,7 @@ class Firmware:
             console=console,
             port=self.port,
             collect=self.collect,
-            take_report=lambda: Report(meter, self.faults, self.fault_finder.active),
+            take_report=lambda: Report(meter, self.faults, self.fault_finder.active, texts),
             serial_line=SerialLine(self.port, console, self.captures),
             # Another outlet is another line here.
             outlets=(),
@@ -110,7 +108,7 @@ class Firmware:
             self.sampler.start()
             while not loop.stopped and not lifecycle.restart_wanted:
                 if not loop.run_round():
-                    time.sleep_ms(_PUMP_MS)
+                    time.sleep_ms(loop.pause_ms)
             self.sampler.pump(self.meter)
         except Exception as problem:
             try:

@@ -9,11 +9,17 @@ on.
 import micropython
 from micropython import const
 
-# Rounds of some 5 ms between two looks at what else there is to do; an LED is never waited for.
-_CHORE_ROUNDS = const(4)
+# Rounds of some 10 ms between two looks at what else there is to do; an LED is never waited for.
+_CHORE_ROUNDS = const(3)
+# Looking for new frames has its price, however few there are.  An LED's edge follows by as much,
+# so less is waited for one that is near; and what waits for the port, or a capture, is seen to
+# sooner.
+_PAUSE_MS = const(10)
+_BUSY_PAUSE_MS = const(5)
+_EDGE_PAUSE_MS = const(3)
 # Garbage is collected so many times a second: sooner than it collects itself, in the midst of a
 # window's work, which takes as long again (10 ms each on the emulated RP2040).
-_COLLECTIONS = const(4)
+_COLLECTIONS = const(2)
 # Part of a second that a report waits for an edge at most.
 _LATEST_PART = const(10)
 # A gap is told of so long after what made it, at most: two blocks, or what a ring holds.
@@ -87,6 +93,13 @@ class Loop:
     def stopped(self):
         """The prompt has been asked for."""
         return self._console.stop
+
+    @property
+    def pause_ms(self):
+        """How long to wait before the next round, where there is nothing more to do at once."""
+        if self._meter.is_edge_near:
+            return _EDGE_PAUSE_MS
+        return _BUSY_PAUSE_MS if self._is_busy or self._captures.on else _PAUSE_MS
 
     @micropython.native
     def feed(self, codes, frames, frame_ticks, first=0):

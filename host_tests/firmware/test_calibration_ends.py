@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from threewire.metering import kernel
+from threewire.metering import kernel, kernel_viper
 from threewire.metering.adc_table import table
 from threewire.metering.calibration import from_dict
 from threewire.metering.creep import noise_raw
@@ -47,7 +47,7 @@ def ends(layout: Layout) -> list[dict[str, Any]]:
 def sums_of(layout: Layout, constants: dict[str, Any]) -> Sums:
     calibration = from_dict(constants, layout)
     elements = (Element(layout, calibration, 0), Element(layout, calibration, 1))
-    return Sums(layout, elements, calibration.adc, None)
+    return Sums(layout, elements, calibration.adc, kernel_viper)
 
 
 @pytest.mark.parametrize("name", boards.names())

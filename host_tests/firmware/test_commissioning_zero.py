@@ -258,7 +258,7 @@ def test_saves_go_on_by_the_new_registers(tmp_path: Path) -> None:
     firmware = used(started(tmp_path))
     ask(firmware, ZERO)
     meter = firmware.meter
-    meter.ticks += 11 * LAYOUT.tick_hz
+    meter._ticks += 11 * LAYOUT.tick_hz
     meter.registers.delivered.wh = 9
     firmware.keeper.tick()
     assert slots(tmp_path)[-1][4] == 0
@@ -282,7 +282,7 @@ def apart(of: Run) -> int:
     for k, gate in enumerate(of.meter.gates, 1):
         net -= found[f"delivered{k}"] - found[f"received{k}"]
         if gate.is_open:
-            net -= gate._flow.held
+            net -= gate.flow.held
     return net
 
 

@@ -420,7 +420,7 @@ def test_a_window_whose_frequency_was_not_known_has_no_phasors() -> None:
     assert not any(known[:3]) and all(known[4:]) and len(known) > 6
     for window in of.windows:
         if not window.points:
-            assert window.active == window.reactive == window.across == [0, 0]
+            assert window.active == window.reactive == window.across == (0, 0)
             assert of.meter.readings(window)[0].vars_uw == 0
 
 
@@ -448,7 +448,7 @@ def test_windows_add_up() -> None:
         joined.add(window)
     for name in ("active", "reactive", "across"):
         columns = zip(*[getattr(window, name) for window in of.windows])
-        assert getattr(joined, name) == [sum(column) for column in columns]
+        assert list(getattr(joined, name)) == [sum(column) for column in columns]
     assert joined.points == sum(window.points for window in of.windows)
     # The mean over frames whose frequency was known: one without phasors does not pull it down.
     q = 120 * 90 * math.sin(math.radians(35))

@@ -254,10 +254,9 @@ def window(watts: Sequence[float], var: Sequence[float], ticks: int, points: int
     made = Window(SCALES)
     made.ticks = ticks
     made.points = points
-    for k in (0, 1):
-        made.energy[k] = round(watts[k] * 1e18) * ticks << 32
-        if points:
-            made.reactive[k] = round(var[k] * 1e18 / GAIN * 2**17 * points)
+    made.energy = [round(power * 1e18) * ticks << 32 for power in watts]
+    if points:
+        made.reactive = [round(power * 1e18 / GAIN * 2**17 * points) for power in var]
     return made
 
 

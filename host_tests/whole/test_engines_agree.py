@@ -82,7 +82,7 @@ CALIBRATIONS: dict[str, dict[str, Any]] = {
 HEAPS = {
     ("micropython", False): "256k",
     ("i386", False): "144k",
-    ("i386", True): "208k",
+    ("i386", True): "224k",
 }
 
 

@@ -114,7 +114,7 @@ def aged(run: Run, wh: int, ticks: int = 0) -> Run:
     registers = meter.registers
     for register in (registers.delivered, *registers.elements[0], *registers.elements[1]):
         register.wh = wh
-    meter.ticks = ticks
+    meter._ticks = ticks
     if ticks:
         meter.demand = Demand(meter.tick_hz)
         meter.demand._end += ticks

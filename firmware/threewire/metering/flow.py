@@ -75,6 +75,10 @@ class Flow:
     def held(self):
         return wide.number(self.words, _HELD)
 
+    @held.setter
+    def held(self, raw):
+        wide.put(self.words, _HELD, raw)
+
     @property
     def is_open(self):
         return self.words[_OPEN] != 0
@@ -104,7 +108,7 @@ class Flow:
         wide.put(self.words, _FLOWED, raw)
 
     def _hold(self, raw, ticks):
-        wide.put(self.words, _HELD, raw)
+        self.held = raw
         wide.put_double(self.words, _TICKS, ticks)
 
     def booked(self, raw, ticks):

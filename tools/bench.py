@@ -44,6 +44,8 @@ VOLTS, AMPS = 120.0, 100.0
 # at least 40 ms of each.
 PACES = ((96, 8000), (120, 8000), (192, 6000), (400, 4000))
 GAPLESS_SECONDS = 2.0
+# Frames of the ring that are given up beforehand, as in the DMA sampler.
+RING_MARGIN = 256
 # The same for captures: the pace, and the ring that memory still holds beside a second meter.
 CAPTURE_PACES = ((240, 3000), (300, 3000), (400, 3000), (600, 3000))
 # A load at which registers are not saved meanwhile: only the ring of the default rate rides out
@@ -77,6 +79,83 @@ for st[kernel.TABLE] in (0, 4 * at):
     for k in range(40):
         kernel_thumb.correlate(codes, 0, 4 * N, st)
     print(time.ticks_diff(time.ticks_us(), start) / 40)
+"""
+
+
+# Runs on the chip, at the prompt of a board that has metered: its own meter, with a load like the
+# one before in blocks as the loop hands them over.  Prints microseconds, frames and bytes of the
+# blocks in which no window ended, and the same and how many of those in which one did.
+FEEDING = """
+import time, array, math, gc
+meter = assembly.meter
+slot = assembly.layout.slot
+N = 500
+codes = array.array("H", bytes(8 * N))
+for k in range(N):
+    phase = k * 6 * math.pi / N
+    v = int(1300 * math.sin(phase))
+    i = int(900 * math.sin(phase + 0.1))
+    for name, value in (("v1", v), ("i1", i), ("v2", -v), ("i2", -i)):
+        codes[4 * k + slot[name]] = 2048 + value
+ticks = assembly.layout.frame_ticks
+assembly.captures.drop()
+meter.pause()
+windows = []
+window = meter.window
+def count(of):
+    window(of)
+    windows.append(0)
+meter.window = count
+def feed(blocks):
+    found = [0] * 6
+    for k in range(blocks):
+        windows.clear()
+        gc.collect()
+        gc.disable()
+        at = time.ticks_us()
+        allocated = gc.mem_alloc()
+        meter.feed(codes, 100, ticks, k % 5 * 100)
+        allocated = gc.mem_alloc() - allocated
+        at = time.ticks_diff(time.ticks_us(), at)
+        gc.enable()
+        which = 3 if windows else 0
+        found[which] += at
+        found[which + 1] += 1
+        found[which + 2] += allocated
+    return found
+feed(150)
+print(feed(200))
+"""
+# And its loop: the longest round besides what it collects garbage in.
+PIECES = """
+del meter.window
+collected = [0]
+collect = assembly.collect
+def timed():
+    at = time.ticks_us()
+    collect()
+    collected[0] += time.ticks_diff(time.ticks_us(), at)
+assembly.collect = timed
+loop = assembly.new_loop()
+gc.collect()
+meter.pause()
+assembly.sampler.start()
+begin = time.ticks_ms()
+longest = 0
+while True:
+    passed = time.ticks_diff(time.ticks_ms(), begin)
+    if passed > 4000:
+        break
+    collected[0] = 0
+    at = time.ticks_us()
+    more = loop.run_round()
+    at = time.ticks_diff(time.ticks_us(), at) - collected[0]
+    if at > longest and passed > 1500:
+        longest = at
+    if not more:
+        time.sleep_ms(loop.pause_ms)
+assembly.sampler.stop()
+print(longest)
 """
 
 
@@ -132,6 +211,8 @@ def default_rate(where: str) -> list[Figure]:
             "for k in range(5): ''.join(pieces(Report(assembly.meter)))\n"
             "print(time.ticks_diff(time.ticks_us(), t) / 5)\n"
         )
+        fed = json.loads(board.execute(FEEDING, 60.0))
+        longest = int(board.execute(PIECES, 60.0))
     files = image.contents(BOARD)
     # At the prompt, with all of the memory: while metering there is no room for another table.
     del files["main.py"]
@@ -144,8 +225,12 @@ def default_rate(where: str) -> list[Figure]:
     phasors_us, corrected_us = kernels[3:]
     rate = layout.tick_hz / layout.frame_ticks
     line_s = float(lines) * 1e-6
-    # What is left after the kernel and the line is spent on cycles and windows.
-    cycle_us = (busy - asm * rate / CLOCK_HZ - line_s) / HERTZ * 1e6
+    ring_ms = (boards.module(BOARD).SAMPLER["ring_frames"] - RING_MARGIN) / rate * 1e3
+    plain_us, plain, plain_bytes, window_us, windows, _ = fed
+    cycle = rate / HERTZ / 100  # in blocks
+    kernel_us = asm * 100 / CLOCK_HZ * 1e6 + phasors_us * 100 / 167
+    cycle_us = (plain_us / plain - kernel_us) * cycle
+    window_us = window_us / windows - plain_us / plain
     return [
         Figure(
             "kernel_cycles_per_frame", "kernel, assembler, both elements", asm, "cycles", where
@@ -162,8 +247,16 @@ def default_rate(where: str) -> list[Figure]:
         Figure("phasors_corrected_cycle_us", "the same with a table", corrected_us, "us", where),
         Figure("default_rate_hz", "default rate a channel", rate, "Hz", f"board {BOARD}"),
         Figure("cpu_share_default", "CPU share at it, all told", busy, "", where),
-        Figure("cycle_us", "a mains cycle, all but the kernel", cycle_us, "us", where),
+        Figure(
+            "cycle_feed_us", "a mains cycle in Meter.feed, but the kernel", cycle_us, "us", where
+        ),
+        Figure("bytes_per_cycle", "allocated in it", plain_bytes / plain * cycle, "bytes", where),
+        Figure("window_us", "a window besides", window_us, "us", where),
+        Figure("largest_piece_us", "the longest round of the loop", longest, "us", where),
         Figure("line_us", "a line of telemetry, each second", line_s * 1e6, "us", where),
+        Figure(
+            "ring_usable_ms", "a halt that the ring rides out", ring_ms, "ms", f"board {BOARD}"
+        ),
         Figure("ram_free_bytes", "RAM free while metering", free, "bytes", where),
     ]
 

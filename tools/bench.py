@@ -212,7 +212,8 @@ def default_rate(where: str) -> list[Figure]:
             "print(time.ticks_diff(time.ticks_us(), t) / 5)\n"
         )
         fed = json.loads(board.execute(FEEDING, 60.0))
-        longest = int(board.execute(PIECES, 60.0))
+        # Between the lines that it sends meanwhile.
+        longest = int(board.execute(PIECES, 60.0).splitlines()[-1])
     files = image.contents(BOARD)
     # At the prompt, with all of the memory: while metering there is no room for another table.
     del files["main.py"]
@@ -247,16 +248,12 @@ def default_rate(where: str) -> list[Figure]:
         Figure("phasors_corrected_cycle_us", "the same with a table", corrected_us, "us", where),
         Figure("default_rate_hz", "default rate a channel", rate, "Hz", f"board {BOARD}"),
         Figure("cpu_share_default", "CPU share at it, all told", busy, "", where),
-        Figure(
-            "cycle_feed_us", "a mains cycle in Meter.feed, but the kernel", cycle_us, "us", where
-        ),
+        Figure("cycle_feed_us", "a mains cycle, all but the kernel", cycle_us, "us", where),
         Figure("bytes_per_cycle", "allocated in it", plain_bytes / plain * cycle, "bytes", where),
         Figure("window_us", "a window besides", window_us, "us", where),
         Figure("largest_piece_us", "the longest round of the loop", longest, "us", where),
         Figure("line_us", "a line of telemetry, each second", line_s * 1e6, "us", where),
-        Figure(
-            "ring_usable_ms", "a halt that the ring rides out", ring_ms, "ms", f"board {BOARD}"
-        ),
+        Figure("ring_usable_ms", "halt that the ring rides out", ring_ms, "ms", f"board {BOARD}"),
         Figure("ram_free_bytes", "RAM free while metering", free, "bytes", where),
     ]
 

@@ -120,21 +120,23 @@ class Meter:
             one.pass_time(ticks)
         if not done & _TWO_COUNTS:
             two.pass_time(ticks)
-        indicators = self.indicators
         if done & _WHOLE:
             one.flow.count()
             two.flow.count()
             self._net.count()
-            if self.registers.delivered.wh != indicators.shown_wh:
-                self._show()
+        indicators = self.indicators
+        wh = self.registers.delivered.wh
+        # What half a cycle was expected to bring may not have come.
+        if wh != indicators.shown_wh:
+            self._show()
         near = False
-        if done & _NEAR and self.registers.delivered.wh == indicators.last_wh:
+        if done & _NEAR and wh == indicators.last_wh:
             near = True
         self.is_edge_near = near
         return near
 
     def _book_rare(self, e, ticks):
-        """As words_viper.book, where a gate opens or shuts, or what is held goes on."""
+        """As words_viper.book, where a gate opens or shuts, or what was held before is booked."""
         done = -1
         while done < 0:
             k = e[STAGE] & 1

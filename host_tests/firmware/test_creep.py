@@ -43,7 +43,7 @@ def taken(of: CreepGate, raw: int, ticks: int) -> int:
     """What passes of an energy in words, which are for ints only where they say so."""
     words = array("H", bytes(2 * wide.WORDS))
     wide.put(words, 0, raw)
-    done = words_viper.take(words, 0, of.flow.words, ticks)
+    done = words_viper.take.__wrapped__(words, 0, of.flow.words, ticks)
     if done < 0:
         return of.passed(raw, ticks)
     of.flow.count()

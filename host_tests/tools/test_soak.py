@@ -112,9 +112,9 @@ program.main()
     [
         # 3 ppm too much in each cycle.
         (
-            "import threewire.metering.registers as m\n"
-            "add = m.Register.add\n"
-            "m.Register.add = lambda self, raw: add(self, raw + raw * 3 // 1000000)",
+            "import threewire.metering.element as m\n"
+            "worth = m.Element.worth\n"
+            "m.Element.worth = lambda self: [w + w * 3 // 1000000 for w in worth(self)]",
             "energy",
         ),
         # What has not filled a watt-hour is forgotten.

@@ -7,6 +7,7 @@ array.
 """
 
 import builtins
+import functools
 
 
 def _pointer(buffer):
@@ -48,7 +49,14 @@ def const(value):
 
 
 def viper(function):
+    """The function itself, or what does the same more quickly here; `__wrapped__` is the other."""
+    if function.__module__ != "threewire.metering.words_viper":
+        return function
+    import words_in_ints
+
+    twin = words_in_ints.TWINS.get(function.__name__)
+    return functools.wraps(function)(twin) if twin else function
+
+
+def native(function):
     return function
-
-
-native = viper

@@ -76,6 +76,7 @@ def test_energies_are_those_of_big_integers() -> None:
 
 # Cycles from the end of a window to the block before the next one ends, over and over, with the
 # heap locked: element 1 draws, element 2 draws too, exports, draws next to nothing, or nothing.
+# Too little for an LED's edge, which does allocate.
 LOCKED = """
 import math, micropython
 import board
@@ -110,16 +111,18 @@ def locked(amps1, amps2):
             k += 1
             meter.feed(codes, 100, layout.frame_ticks, k % 5 * 100)
         micropython.heap_lock()
-        for _ in range(18):
-            k += 1
-            meter.feed(codes, 100, layout.frame_ticks, k % 5 * 100)
-            frames += 100
-        micropython.heap_unlock()
-    wh = [register.wh for pair in meter.registers.elements for register in pair]
+        try:
+            for _ in range(18):
+                k += 1
+                meter.feed(codes, 100, layout.frame_ticks, k % 5 * 100)
+                frames += 100
+        finally:
+            micropython.heap_unlock()
+    wh = [register.micro_wh() for pair in meter.registers.elements for register in pair]
     return frames, wh
 
-for amps2 in (700, -700, 3, 0):
-    print(locked(900, amps2))
+for amps2 in (200, -200, 3, 0):
+    print(locked(100, amps2))
 """
 
 
@@ -151,7 +154,7 @@ def test_assembler_does_as_integers_and_a_cycle_allocates_nothing(uf2: Path) -> 
         said = board.execute(checked("words_thumb"), 300.0)
         metered = board.execute("from array import array\n" + LOCKED, 300.0)
     assert int(said) == DEFINED["check"](words_viper, CALLS)
-    for line, (into, out_of) in zip(metered.splitlines(), ((1, 0), (0, 1), (0, 0), (0, 0))):
+    for line, (into, out_of) in zip(metered.splitlines(), ((1, 0), (0, 1), (1, 0), (0, 0))):
         frames, wh = ast.literal_eval(line)
         assert frames > 10_000
         assert wh[0] and not wh[1] and [bool(wh[2]), bool(wh[3])] == [into, out_of]

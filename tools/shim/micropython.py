@@ -7,7 +7,6 @@ array.
 """
 
 import builtins
-import functools
 
 
 def _pointer(buffer):
@@ -55,7 +54,10 @@ def viper(function):
     import words_in_ints
 
     twin = words_in_ints.TWINS.get(function.__name__)
-    return functools.wraps(function)(twin) if twin else function
+    if not twin:
+        return function
+    vars(twin)["__wrapped__"] = function
+    return twin
 
 
 def native(function):

@@ -86,10 +86,14 @@ def state(corrected=None):
     return words
 
 
-def renewed(words):
-    """A cleared state with the tables of another, which take long to make."""
+def renewed(words, into=None):
+    """A cleared state with the tables of another, which take long to make; `into`: one as long."""
     table = words[TABLE]
-    words = words[:]
+    if into:
+        into[:] = words
+        words = into
+    else:
+        words = words[:]
     for k in range(WORDS + SINE):
         words[k] = 0
     words[FRESH] = 1

@@ -43,6 +43,16 @@ def _write_codes(text, at: int, codes, pos: int, end: int):
         pos += 1
 
 
+def _lines(length):
+    """One that is filled, one that is written."""
+    texts = []
+    for _ in range(2):
+        text = memoryview(bytearray(length))
+        text[: len(_HEAD)] = _HEAD
+        texts.append(text)
+    return texts
+
+
 class Capture:
     """Takes the next `frames` frames.
 
@@ -62,14 +72,15 @@ class Capture:
         self._size = size = layout.stride * _PER_CODE  # of a frame
         per_line = min(frames, _LONGEST // size)
         self.is_hurried = layout.tick_hz > per_line * _HURRIED * layout.frame_ticks
-        # One that is filled, one that is written.
-        self._texts = []
-        for _ in range(2):
-            text = memoryview(bytearray(len(_HEAD) + per_line * size + _TAIL))
-            text[: len(_HEAD)] = _HEAD
-            self._texts.append(text)
-        # After the lines, which are the longest pieces: it takes the holes that they would fit in.
-        self._meter = new_meter()
+        length = len(_HEAD) + per_line * size + _TAIL
+        # Each goes into holes that the other would not fit in: which comes first matters.
+        try:
+            self._meter = new_meter()
+            self._texts = _lines(length)
+        except MemoryError:
+            self._meter = None
+            self._texts = _lines(length)
+            self._meter = new_meter()
         self._end = len(_HEAD) + per_line * size
         self._out = None  # what is left to write of a line
         self._last = None  # the last line's pieces

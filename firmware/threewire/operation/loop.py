@@ -19,7 +19,7 @@ _BUSY_PAUSE_MS = const(5)
 _EDGE_PAUSE_MS = const(3)
 # Garbage is collected so many times a second: sooner than it collects itself, in the midst of a
 # window's work, which takes as long again (10 ms each on the emulated RP2040).
-_COLLECTIONS = const(2)
+_COLLECTIONS = const(4)
 # Part of a second that a report waits for an edge at most.
 _LATEST_PART = const(10)
 # A gap is told of so long after what made it, at most: two blocks, or what a ring holds.

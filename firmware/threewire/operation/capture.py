@@ -66,28 +66,31 @@ class Capture:
     """
 
     def __init__(self, layout, new_meter, frames, port):
+        self._layout = layout
         self._stride = layout.stride
         self._port = port
         self._frames = frames
         self._size = size = layout.stride * _PER_CODE  # of a frame
-        per_line = min(frames, _LONGEST // size)
-        self.is_hurried = layout.tick_hz > per_line * _HURRIED * layout.frame_ticks
-        length = len(_HEAD) + per_line * size + _TAIL
-        # Each goes into holes that the other would not fit in: which comes first matters.
+        # With the converter's table a small heap may have no piece for such lines any more.
         try:
-            self._meter = new_meter()
-            self._texts = _lines(length)
+            self._make(new_meter, min(frames, _LONGEST // size))
         except MemoryError:
-            self._meter = None
-            self._texts = _lines(length)
-            self._meter = new_meter()
-        self._end = len(_HEAD) + per_line * size
+            self._meter = self._texts = None
+            self._make(new_meter, min(frames, _LONGEST // size // 2))
         self._out = None  # what is left to write of a line
         self._last = None  # the last line's pieces
         self._taken = 0
         self._lost = 0
         self._begin_line()
         self.done = self.over = False
+
+    def _make(self, new_meter, per_line):
+        self._meter = new_meter()
+        end = len(_HEAD) + per_line * self._size
+        self._texts = _lines(end + _TAIL)
+        self._end = end
+        layout = self._layout
+        self.is_hurried = layout.tick_hz > per_line * _HURRIED * layout.frame_ticks
 
     def _begin_line(self):
         self._used = len(_HEAD)

@@ -10,8 +10,6 @@ import micropython
 
 from threewire.metering.layout import Layout
 
-# Bytes of a kernel's state with tables.
-_CAPTURE_STATE = micropython.const(10444)
 _READER = "threewire.operation.constants_text"
 
 
@@ -124,8 +122,6 @@ def assemble(
     """
     import json
 
-    # Before the modules, which leave no piece of this length.
-    room = bytearray(_CAPTURE_STATE)
     # Here, not above: their code is loaded when the sampler has its ring.
     from threewire.metering.calibration import from_dict, nominal
     from threewire.metering.meter import Meter
@@ -173,9 +169,6 @@ def assemble(
         on_window=fault_finder.window,
         loops=loops,
     )
-    # In the room that was kept for it: a capture's.
-    del room
-    meter.reserve()
     keeper = Keeper(
         meter, faults, ledger, Store(fs, open_file, "registers", "registers", record.REGISTERS)
     )

@@ -125,10 +125,6 @@ class Accumulator:
         self._window_began = (0, 0)  # totals of the stretches before it
         self._new_window(0)
 
-    def reserve(self):
-        """As Sums.reserve."""
-        self._sums.reserve()
-
     # ---- frames to stretches
 
     @micropython.native

@@ -86,14 +86,10 @@ def state(corrected=None):
     return words
 
 
-def renewed(words, into=None):
-    """A cleared state with the tables of another, which take long to make; `into`: one as long."""
+def renewed(words):
+    """A cleared state with the tables of another, which take long to make."""
     table = words[TABLE]
-    if into:
-        into[:] = words
-        words = into
-    else:
-        words = words[:]
+    words = words[:]
     for k in range(WORDS + SINE):
         words[k] = 0
     words[FRESH] = 1

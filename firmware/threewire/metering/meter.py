@@ -62,7 +62,6 @@ class Meter:
             layout, calibration, self, loops, like._accumulator if like else None
         )
         self._book = loops[1].book
-        self.reserve = self._accumulator.reserve
         self.feed = self._accumulator.feed
         unit = raw_per_wh(layout.tick_hz)
         # One second at the starting power: P / 1000 W * 1 s / 3600 s/h, in raw units.

@@ -66,11 +66,10 @@ class Sums:
             layout.nominal_volts * 1000000000 // (_ARM_PART * e.v_nv) for e in elements
         ]
         if like:
-            st = kernel.renewed(like._st, like._spare)
+            st = kernel.renewed(like._st)
         else:
             st = kernel.state(entries(adc) if adc else None)
         self._st = self.words = st
-        self._spare = None
         st[kernel.STRIDE] = layout.stride
         st[kernel.X1] = elements[0].x_slot
         st[kernel.Y1] = elements[0].y_slot
@@ -84,12 +83,6 @@ class Sums:
         self._zero = 0  # code at which the reference is nothing
         self.bound_by(0)
         self.restart()
-
-    def reserve(self):
-        """Keeps the memory for the state of another like this, one at a time: with tables it is
-        longer than any hole that a small heap still has later."""
-        if self._st[kernel.TABLE]:
-            self._spare = kernel.renewed(self._st)
 
     def bound_by(self, reference):
         """Bounds the cycles by the upward zero crossings of this element's voltage.  Returns by

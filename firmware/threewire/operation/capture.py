@@ -43,54 +43,39 @@ def _write_codes(text, at: int, codes, pos: int, end: int):
         pos += 1
 
 
-def _lines(length):
-    """One that is filled, one that is written."""
-    texts = []
-    for _ in range(2):
-        text = memoryview(bytearray(length))
-        text[: len(_HEAD)] = _HEAD
-        texts.append(text)
-    return texts
-
-
 class Capture:
     """Takes the next `frames` frames.
 
-    layout     of the board
-    new_meter  called for a Meter that has metered nothing yet
-    port       write_bytes(data), most bytes at a time, when it is_ready()
+    layout   of the board
+    meter    a Meter that has metered nothing yet
+    port     write_bytes(data), most bytes at a time, when it is_ready()
 
     done       no more frames are taken: all have come, some were lost, or it was told to stop
     over       and all of it has been written
     is_hurried  `step` is wanted in every round
     """
 
-    def __init__(self, layout, new_meter, frames, port):
-        self._layout = layout
+    def __init__(self, layout, meter, frames, port):
+        self._meter = meter
         self._stride = layout.stride
         self._port = port
         self._frames = frames
         self._size = size = layout.stride * _PER_CODE  # of a frame
-        # With the converter's table a small heap may have no piece for such lines any more.
-        try:
-            self._make(new_meter, min(frames, _LONGEST // size))
-        except MemoryError:
-            self._meter = self._texts = None
-            self._make(new_meter, min(frames, _LONGEST // size // 2))
+        per_line = min(frames, _LONGEST // size)
+        self.is_hurried = layout.tick_hz > per_line * _HURRIED * layout.frame_ticks
+        # One that is filled, one that is written.
+        self._texts = []
+        for _ in range(2):
+            text = memoryview(bytearray(len(_HEAD) + per_line * size + _TAIL))
+            text[: len(_HEAD)] = _HEAD
+            self._texts.append(text)
+        self._end = len(_HEAD) + per_line * size
         self._out = None  # what is left to write of a line
         self._last = None  # the last line's pieces
         self._taken = 0
         self._lost = 0
         self._begin_line()
         self.done = self.over = False
-
-    def _make(self, new_meter, per_line):
-        self._meter = new_meter()
-        end = len(_HEAD) + per_line * self._size
-        self._texts = _lines(end + _TAIL)
-        self._end = end
-        layout = self._layout
-        self.is_hurried = layout.tick_hz > per_line * _HURRIED * layout.frame_ticks
 
     def _begin_line(self):
         self._used = len(_HEAD)

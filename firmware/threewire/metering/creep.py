@@ -63,8 +63,13 @@ class CreepGate:
         self._restart()
         self.is_allowed = True
         self._is_late = False  # it is allowed now, and what has flowed may be enough
-        self.flow.is_open = self.is_open = False
+        self.flow.is_open = False
         self.both_ways = 0
+
+    @property
+    def is_open(self):
+        """Whether what comes is booked."""
+        return self.flow.is_open
 
     def _restart(self):
         # While the gate is shut, of the parts of the last second: length, what came in and what
@@ -122,7 +127,7 @@ class CreepGate:
             flow.little_ticks = ticks
             flow.flowed = flowed
         else:
-            self.flow.is_open = self.is_open = False
+            flow.is_open = False
             self._restart()
             # What is held waits for more, as ever, and counts when it is let through.
             raw -= flow.held
@@ -174,7 +179,7 @@ class CreepGate:
         outs = sum(self._outs)
         self._restart()
         flow = self.flow
-        flow.is_open = self.is_open = True
+        flow.is_open = True
         flow.book(ins)
         flow.book(-outs)
         self.both_ways = min(ins, outs)

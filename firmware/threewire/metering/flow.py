@@ -81,7 +81,7 @@ class Flow:
 
     @property
     def is_open(self):
-        return self.words[_OPEN] != 0
+        return 0 < self.words[_OPEN] < _ASKS
 
     @is_open.setter
     def is_open(self, is_open):

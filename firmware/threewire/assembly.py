@@ -26,9 +26,10 @@ def on_board(board):
     from threewire.chip.chips import CHIPS
 
     micropython.alloc_emergency_exception_buf(100)
-    # Twice while modules are loaded: more often costs the start a tenth of a second, and not at
-    # all leaves the heap in pieces.
-    gc.threshold(105000)
+    # Often while modules are loaded, which costs the start a fifth of a second: what stays lies
+    # close together then.  With a collection each 105 kB the longest free piece was 3.5 kB of 63,
+    # with one each 30 kB it is 25 (emulated RP2040, a converter's table).
+    gc.threshold(30000)
     layout = Layout(board)
     chip = CHIPS[board.CHIP]
     # The sampler's ring is the longest piece of memory that is asked for, so it comes before

@@ -117,7 +117,7 @@ def test_any_blocks_are_base64_of_their_codes(
     wanted = max(1, total - short)
     codes = random_codes(total + 1, stride)[:total]
     fed, port = Fed(stride), Port(most)
-    capture = Capture(layout, fed, wanted, port)
+    capture = Capture(layout, lambda: fed, wanted, port)
     at, ticks = 0, []
     for frames, ticks_of_each, steps in cuts:
         capture.feed(flat(codes[at : at + frames]), frames, ticks_of_each)
@@ -144,7 +144,7 @@ def test_the_text_itself() -> None:
     """By hand: 0x000 is AA, 0xfff is //, 0x040 is BA, 0x03f is A/."""
     assert text_of([0, 4095, 64, 63]) == "AA//BAA/"
     port = Port()
-    capture = Capture(board(), Fed(4), 1, port)
+    capture = Capture(board(), lambda: Fed(4), 1, port)
     capture.feed(flat(random_codes(1, 4)), 1, 4800)
     assert not port.said and capture.done and not capture.over
     capture.step()
@@ -157,7 +157,7 @@ def test_the_text_itself() -> None:
 def test_the_longest_numbers_fit_a_line() -> None:
     """A hundred million frames on, spans of half a minute each."""
     layout, port = board(), Port()
-    capture = Capture(layout, Fed(4), 10**8, port)
+    capture = Capture(layout, lambda: Fed(4), 10**8, port)
     capture._taken = 10**8 - 500
     codes = random_codes(500, 4)
     for k in range(0, 500, 25):
@@ -175,7 +175,7 @@ def test_a_reader_that_does_not_keep_up_breaks_it_off() -> None:
     """One line is filled while another waits to be written: a third has no place."""
     layout, port = board(), Port()
     fed = Fed(4)
-    capture = Capture(layout, fed, 9000, port)
+    capture = Capture(layout, lambda: fed, 9000, port)
     codes = random_codes(2000, 4)
     port.ready = False
     capture.feed(flat(codes[:600]), 600, 4800)
@@ -195,7 +195,7 @@ LOOKS = (600, 900, 1100, 1400, 1600, 1900, 2100, 2400, 2600, 2900)
 
 def test_a_reader_that_is_ready_again_gets_all() -> None:
     layout, port = board(), Port()
-    capture = Capture(layout, Fed(4), 3000, port)
+    capture = Capture(layout, lambda: Fed(4), 3000, port)
     codes = random_codes(3000, 4)
     # Every line ends in a block for which the port is ready: what is left of the line before is
     # then written at once.
@@ -213,7 +213,7 @@ def test_a_reader_that_is_ready_again_gets_all() -> None:
 def test_lines_that_come_often_are_hurried(period_us: int, hurried: bool) -> None:
     """500 frames a line: more than 25 lines a second at more than 12.5 kHz."""
     layout = board(period_us=period_us)
-    assert Capture(layout, Fed(4), 10_000, Port()).is_hurried == hurried
+    assert Capture(layout, lambda: Fed(4), 10_000, Port()).is_hurried == hurried
 
 
 ON_ENGINE = """\
@@ -236,7 +236,8 @@ class Port:
         return True
     def write_bytes(self, data):
         sys.stdout.buffer.write(data)
-capture = Capture(layout, Meter(layout, from_dict({constants!r}, layout)), {wanted}, Port())
+new_meter = lambda: Meter(layout, from_dict({constants!r}, layout))
+capture = Capture(layout, new_meter, {wanted}, Port())
 for frames, ticks in {cuts!r}:
     sys.stdin.buffer.readinto(memoryview(as_bytes)[: 2 * layout.stride * (frames + 1)])
     capture.feed(codes, frames, ticks, 1)
@@ -269,7 +270,7 @@ def test_engines_write_the_same(engine: str, name: str, tmp_path: Path) -> None:
         )
     )
     done = subprocess.run(
-        [*need_engine(engine, "256k"), str(script)], input=blocks, capture_output=True
+        [*need_engine(engine, "320k"), str(script)], input=blocks, capture_output=True
     )
     assert done.returncode == 0, done.stderr
     *lines, last = lines_of(done.stdout)
@@ -655,7 +656,7 @@ def test_the_end_has_room_for_the_longest_registers() -> None:
     """Of a hundred years at 48 kW, though a capture's begin at nothing."""
     meter = Meter(FEATHER, nominal(FEATHER))
     port = Port(300)
-    capture = Capture(FEATHER, meter, 10, port)
+    capture = Capture(FEATHER, lambda: meter, 10, port)
     for register in (meter.registers.delivered, *meter.registers.elements[1]):
         register.wh = 42_076_800_000
         register.residue = (3600 * 10**18 * FEATHER.tick_hz << 32) - 1

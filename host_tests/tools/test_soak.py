@@ -113,8 +113,9 @@ program.main()
         # 3 ppm too much in each cycle.
         (
             "import threewire.metering.element as m\n"
-            "worth = m.Element.worth\n"
-            "m.Element.worth = lambda self: [w + w * 3 // 1000000 for w in worth(self)]",
+            "multiply = m.multiply\n"
+            "m.multiply = lambda to, at, words, by: "
+            "multiply(to, at, words, by + by * 3 // 1000000)",
             "energy",
         ),
         # What has not filled a watt-hour is forgotten.

@@ -118,8 +118,6 @@ class Accumulator:
         self._n = 0  # frames of the stretch
         self._half = 0  # at how many of them to report half a cycle; 0: not at all
         self._carried = 0  # ticks of segments that ended within it
-        self._before = None  # of the segment where the stretch began, where the phase depends on
-        # the current: its sums and squares
         self._noise = None  # of each current, once it has been looked at
         self._broken = 0  # windows in a row that had no whole cycles
         self._window_began = (0, 0)  # totals of the stretches before it
@@ -331,8 +329,7 @@ class Accumulator:
         ticks = self._stretch_ticks()
         self._carried = 0
         if self._varying:
-            self._adapt(sums.raw(), sums.squares(), self._before)
-            self._before = (list(sums.raw()), sums.squares())
+            self._adapt(True)
         self._stretch.end(sums.frames, ticks)
         return self._hand_on(ticks, whole, crossed, fraction)
 
@@ -365,21 +362,23 @@ class Accumulator:
         """Brings the stretch's energies up to the frames so far."""
         sums = self._sums
         if self._varying:
-            self._adapt(sums.raw(), sums.squares(), self._before)
+            self._adapt(False)
         self._stretch.gain(sums.frames)
 
-    def _adapt(self, raw, squares, before=None):
-        """Where the phase depends on the current, that of the stretch counts: takes its weights,
-        given the segment's sums and squares, and those when the stretch began."""
-        if before:
-            old, old_squares = before
-            raw = [a - b for a, b in zip(raw, old)]
-            squares = [a - b for a, b in zip(squares, old_squares)]
-        n = raw[0]
-        if n:
-            for k, e in enumerate(self.elements):
+    @micropython.native
+    def _adapt(self, ends):
+        """Where the phase depends on the current, that of the stretch counts, which `ends` with
+        the frames so far or goes on: takes its weights."""
+        sums = self._sums
+        frames = sums.frames - self._stretch.frames
+        if frames:
+            for e in self.elements:
                 if e.rows:
-                    e.adapt(n, raw[5 * k + 1], raw[5 * k + 2], *squares[2 * k : 2 * k + 2])
+                    total, squares = sums.current(e)
+                    e.adapt(frames, total - e.total_before, squares - e.squares_before)
+                    if ends:
+                        e.total_before = total
+                        e.squares_before = squares
             self._stretch.weigh(self.elements)
 
     @micropython.native
@@ -403,7 +402,8 @@ class Accumulator:
             self._join(sums.raw(), sums.take_squares())
         else:
             self._waiting.append((list(sums.raw()), sums.take_squares(), self._ticks, ending))
-        self._before = None
+        for e in self.elements:
+            e.total_before = e.squares_before = 0
         sums.restart()
         self._stretch.restart()
 
@@ -462,7 +462,11 @@ class Accumulator:
             self._reweigh()
             self._join(raw, squares)
             if self._varying:
-                self._adapt(raw, squares)
+                for k, e in enumerate(self.elements):
+                    if e.rows and raw[0]:
+                        place = 0 if e.x_is_i else 1
+                        e.adapt(raw[0], raw[5 * k + 1 + place], squares[2 * k + place])
+                stretch.weigh(self.elements)
             so_far = [
                 before + e.energy(*e.central(raw[0], *raw[5 * k + 1 : 5 * k + 6]))
                 for k, (before, e) in enumerate(zip(so_far, self.elements))

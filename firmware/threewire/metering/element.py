@@ -3,10 +3,13 @@
 Flow: layout, calibration -> ELEMENT -> accumulator, readings.
 """
 
+from array import array
+
 import micropython
 
 from threewire.metering import phasors
 from threewire.metering.intmath import isqrt_word, nearest, shift_weight_q24, sin_q30
+from threewire.metering.wide import WORDS, multiply, put
 
 _QUARTER_TURN_Q30 = 1686629713
 # Weights by current are made anew where the phase of a frame, squared, or its time have changed by
@@ -46,6 +49,8 @@ class Element:
         # Where the phase depends on the current: [rms of the current in 1/8 count, its weights w0
         # + w1 and w1, delay in ns] for each row of the table.
         self.rows = None
+        # Of the segment's frames before the stretch, there: the sums of its codes and squares.
+        self.total_before = self.squares_before = 0
         self._delays = self._squares = 0  # sums of the delays times squares, and of these
         if calibration.phase_by_ma[k]:
             self.rows = []
@@ -63,7 +68,8 @@ class Element:
                     self.rows.append([nearest(ua * 8000, self.i_na), 0, 0, delay_ns])
                 last = row
         self._weighed = (0, 0)
-        self._w01 = self._w1 = 0
+        self._w01 = self._w1 = self._gain = 0
+        self._gain_words = array("H", bytes(2 * WORDS))
 
     @property
     def means(self):
@@ -89,7 +95,10 @@ class Element:
 
     def weigh(self, angle_q32, angle2_q32, frame_ticks, tick_hz):
         """Sets the weights for the phase that a frame spans (and its square) and frame time."""
-        self._gain = self.power_gain * frame_ticks
+        gain = self.power_gain * frame_ticks
+        if gain != self._gain:
+            self._gain = gain
+            put(self._gain_words, 0, gain)
         f = self._frames_q24(self._delay_ns, frame_ticks, tick_hz)
         delay_q30 = (f * angle_q32) >> 26
         self._turn = (sin_q30(_QUARTER_TURN_Q30 - abs(delay_q30)), sin_q30(delay_q30))
@@ -109,12 +118,11 @@ class Element:
     def _frames_q24(self, ns, frame_ticks, tick_hz):
         return nearest((ns * tick_hz) << 24, frame_ticks * 1000000000)
 
-    def adapt(self, n, sum_x, sum_y, xx, yy):
-        """Takes the weights for the current of n frames, given their sums and those of squares:
-        between two rows in proportion, beyond them the nearest one's."""
+    def adapt(self, n, total, squares):
+        """Takes the weights for the current of n frames, given its codes' sum and that of their
+        squares: between two rows in proportion, beyond them the nearest one's."""
         offset = self.offsets[0 if self.x_is_i else 1]
-        sums, squares = (sum_x, xx) if self.x_is_i else (sum_y, yy)
-        square = ((squares << 8) - (offset * sums << 5) + n * offset * offset) // n
+        square = ((squares << 8) - (offset * total << 5) + n * offset * offset) // n
         rms = isqrt_word(max(0, min(square >> 2, 0x3FFFFFFF)))
         below = self.rows[0]
         for row in self.rows:
@@ -147,9 +155,12 @@ class Element:
         """Raw energy of what `central` gave."""
         return (self._w01 * same + self._w1 * step) * self._gain
 
-    def worth(self):
-        """Raw energy of 1 of what `central` gives, each."""
-        return self._w01 * self._gain, self._w1 * self._gain
+    @micropython.native
+    def put_worth(self, words, at):
+        """Writes what 1 of either that `central` gives is worth, in raw units, to words[at], as in
+        wide; its negative is behind each."""
+        multiply(words, at, self._gain_words, self._w01)
+        multiply(words, at + 2 * WORDS, self._gain_words, self._w1)
 
     def fundamental(self, n_q12, x, y):
         """Of the mains frequency, from the two inputs' sums (phasors.corrected) and frames (as

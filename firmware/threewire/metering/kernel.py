@@ -7,6 +7,7 @@ some of the same frames for the phasors (phasors.py).  They know nothing of volt
 all of that is applied to the sums, once a cycle.
 """
 
+import sys
 from array import array
 
 import micropython
@@ -42,7 +43,8 @@ XX1 = const(25)
 YY1 = const(27)
 XX2 = const(29)
 YY2 = const(31)
-# Where the table of corrected codes begins, in bytes from the first word; 0: there is none.
+# Where the table of corrected codes begins, in bytes from the first word, in front of which it is
+# where it is another state's; 0: there is none.
 TABLE = const(33)
 PHASORS = const(34)  # where the words of phasors.py begin
 # So many of the next codes, a multiple of the stride, are not looked at for a crossing.
@@ -86,15 +88,22 @@ def state(corrected=None):
     return words
 
 
-def renewed(words):
-    """A cleared state with the tables of another, which take long to make."""
-    table = words[TABLE]
-    words = words[:]
+def renewed(other):
+    """A cleared state with the tables of another, which take long to make and much room: what is
+    made of it has to keep hold of that one."""
+    if not other[TABLE] or sys.maxsize >> 32:
+        # Where addresses are wider than words there is room for another.
+        words = other[:]
+    else:
+        from uctypes import addressof
+
+        words = other[: WORDS + SINE + ENTRIES]
+        words[TABLE] = addressof(other) + other[TABLE] - addressof(words)
     for k in range(WORDS + SINE):
-        words[k] = 0
+        if k != TABLE:
+            words[k] = 0
     words[FRESH] = 1
     words[PHASORS] = WORDS
-    words[TABLE] = table
     return words
 
 
@@ -103,11 +112,13 @@ def put_half(words, k, value):
     words[k >> 1] |= value << 16 * (k & 1)
 
 
-def table_entry(words, code):
+@micropython.viper
+def table_entry(words: ptr32, code: int) -> int:
     """What the sums take for a code."""
-    if not words[TABLE]:
+    table = words[TABLE] >> 1
+    if not table:
         return code
-    return words[(words[TABLE] >> 2) + (code >> 1)] >> 16 * (code & 1) & 0xFFFF
+    return int(ptr16(words)[table + code])
 
 
 @micropython.viper

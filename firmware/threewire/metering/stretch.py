@@ -52,10 +52,8 @@ class Stretch:
         """Takes the elements' weights."""
         at = _WORTH
         for e in elements:
-            for worth in e.worth():
-                wide.put(self.words, at, worth)
-                wide.put(self.words, at + wide.WORDS, -worth)
-                at += 2 * wide.WORDS
+            e.put_worth(self.words, at)
+            at += 4 * wide.WORDS
 
     def zero(self, elements):
         """Takes the elements' offsets, before a segment's first frame."""

@@ -25,6 +25,7 @@ from threewire.metering.kernel import (
     SY2,
     TABLE,
     XX1,
+    XX2,
     XY1,
     XY2,
 )
@@ -67,6 +68,7 @@ class Sums:
         ]
         if like:
             st = kernel.renewed(like._st)
+            self._tables_of = like._st
         else:
             st = kernel.state(entries(adc) if adc else None)
         self._st = self.words = st
@@ -200,6 +202,15 @@ class Sums:
         raw[9] = (st[PY2] << 12) + st[PY2 + 1] - s
         raw[10] = self._before_x2 - st[PREV_X2]
         return raw
+
+    @micropython.native
+    def current(self, element):
+        """(sum of its current's codes, sum of their squares) in `raw` and `squares`."""
+        st = self._st
+        at = 0 if element.x_is_i else 1
+        if element is not self._elements[0]:
+            return st[SX2 + at], (st[XX2 + 2 * at] << 12) + st[XX2 + 1 + 2 * at]
+        return st[SX1 + at], (st[XX1 + 2 * at] << 12) + st[XX1 + 1 + 2 * at]
 
     def squares(self):
         """[sum x**2, sum y**2] of element 1, then of element 2."""

@@ -8,6 +8,7 @@ Ten words, the lowest first, the sign as two's complement has it: a raw energy (
 
 from array import array
 
+import micropython
 from micropython import const
 
 WORDS = const(10)
@@ -40,3 +41,38 @@ def less(a, b):
     """a - b of two that go round."""
     value = (a - b) & (_ONE_MORE - 1)
     return value - _ONE_MORE if value >> 159 else value
+
+
+@micropython.viper
+def multiply(to: ptr16, at: int, words: ptr16, factor: int):
+    """Writes the number at words[0], times an int of less than 2**31 either way, to to[at]; behind
+    it the same with the other sign."""
+    other = at + WORDS
+    if factor < 0:
+        factor = 0 - factor
+        other = at
+        at += WORDS
+    k = 0
+    while k < WORDS:
+        to[at + k] = 0
+        k += 1
+    j = 0
+    while j < 2:
+        digit = factor & 0xFFFF
+        factor >>= 16
+        k = j
+        carry = 0
+        while k < WORDS:
+            carry += digit * words[k - j] + to[at + k]
+            to[at + k] = carry & 0xFFFF
+            # It was up to 2**32 - 1: its sign is none.
+            carry = (carry >> 16) & 0xFFFF
+            k += 1
+        j += 1
+    k = 0
+    carry = 1
+    while k < WORDS:
+        carry += to[at + k] ^ 0xFFFF
+        to[other + k] = carry & 0xFFFF
+        carry >>= 16
+        k += 1

@@ -46,17 +46,16 @@ def _write_codes(text, at: int, codes, pos: int, end: int):
 class Capture:
     """Takes the next `frames` frames.
 
-    layout   of the board
-    meter    a Meter that has metered nothing yet
-    port     write_bytes(data), most bytes at a time, when it is_ready()
+    layout     of the board
+    new_meter  called for a Meter that has metered nothing yet
+    port       write_bytes(data), most bytes at a time, when it is_ready()
 
     done       no more frames are taken: all have come, some were lost, or it was told to stop
     over       and all of it has been written
     is_hurried  `step` is wanted in every round
     """
 
-    def __init__(self, layout, meter, frames, port):
-        self._meter = meter
+    def __init__(self, layout, new_meter, frames, port):
         self._stride = layout.stride
         self._port = port
         self._frames = frames
@@ -69,6 +68,8 @@ class Capture:
             text = memoryview(bytearray(len(_HEAD) + per_line * size + _TAIL))
             text[: len(_HEAD)] = _HEAD
             self._texts.append(text)
+        # Behind the texts: of its pieces none is as long as these.
+        self._meter = new_meter()
         self._end = len(_HEAD) + per_line * size
         self._out = None  # what is left to write of a line
         self._last = None  # the last line's pieces

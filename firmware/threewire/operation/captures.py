@@ -46,7 +46,7 @@ class Captures:
             # Its code takes 3 kB, which are free while nobody captures.
             from threewire.operation.capture import Capture
 
-            self._next = Capture(layout, self.new_meter(), frames, self._port)
+            self._next = Capture(layout, self.new_meter, frames, self._port)
         except MemoryError:
             raise ValueError("no memory for a second meter; restart, then try again")
         return frames

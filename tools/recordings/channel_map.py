@@ -133,7 +133,9 @@ def _by_name(path: Path, name: str, column: Any, names: Sequence[str], by_number
     """The channel of this name, or of this number from 1; names of .wav channels are none."""
     if isinstance(column, int) and not isinstance(column, bool):
         if not 1 <= column <= len(names):
-            raise InputError(f"{path}: {name} is channel {column}; there are 1 to {len(names)}")
+            raise InputError(
+                f"{path}: {name} is channel {shorten(str(column))}; there are 1 to {len(names)}"
+            )
         return column - 1
     if not isinstance(column, str) or by_number:
         what = (

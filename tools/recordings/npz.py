@@ -5,6 +5,7 @@ Flow: arrays of an .npz -> NPZ -> Recording or Capture.
 
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -57,6 +58,12 @@ def open_npz(path: Path) -> Recording | Capture:
     """
     with damage_to_input_error(path, "is not a whole .npz"), opened_zip(path) as archive:
         names = [n[:-4] for n in archive.namelist() if n.endswith(".npy")]
+        if len(set(names)) < len(names):
+            ((twice, _),) = Counter(names).most_common(1)
+            raise InputError(
+                f"{path}: array {shorten(twice)} is in it more than once; give each one name of "
+                "its own"
+            )
         if "codes" in names:
             return _open_capture(path, archive, names)
         return _open_waveforms(path, archive, names)

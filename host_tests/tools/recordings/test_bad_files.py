@@ -154,6 +154,14 @@ def test_npz_that_is_something_else(tmp_path):
         refused(path, "array v1 is damaged")
 
 
+def test_npz_with_an_array_twice(tmp_path):
+    """Which of the two would be metered?"""
+    path = save_npz(tmp_path / "bad.npz", GOOD)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("v1.npy", archive.read("i1.npy"))
+    refused(path, "v1", "more than once")
+
+
 def test_npz_header_that_lies(tmp_path):
     """A header of more data than there are must not be believed, nor allocate them."""
     path = save_npz(tmp_path / "bad.npz", GOOD)

@@ -735,7 +735,7 @@ def test_on_the_board(
     there = {**ours, "threewire/no_more.mpy": b"", "notes.txt": b"mine"}
     for name in ("chip/leds", "version"):
         del there[f"threewire/{name}.mpy"]
-    options = ("--board", BOARD, "--timeout", "120")
+    options = ("--board", BOARD, "--timeout", "300")
     emulated = EmulatedBoard(image.pack(there, bench_prompt.FLASH), BOARD, load(), uf2)
     with emulated, EmulatedPort(emulated) as port:
         status, said, told = run(capsys, port.url, *options)
@@ -768,7 +768,7 @@ def test_on_the_board(
         left = stored_files(port)
         assert left.keys() - ours.keys() == {"threewire/chip/leds.mpy.new", "notes.txt"}
         assert {path: left[path] for path in ours} == ours
-        console, resumed = started(Whereabouts(port.url), 120)
+        console, resumed = started(Whereabouts(port.url), 300)
         console.close()
         assert resumed.t < 3
         resumed = to_builtins(resumed)

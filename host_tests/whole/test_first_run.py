@@ -207,6 +207,7 @@ def clone(port: EmulatedPort, tmp_path_factory: pytest.TempPathFactory) -> Clone
     return Clone(folder, port.url)
 
 
+@pytest.mark.slow
 @pytest.mark.rp2040
 def test_from_the_clone_to_a_capture(clone: Clone) -> None:
     out, err = clone.run("make demo")

@@ -72,7 +72,7 @@ def capture() -> tuple[dict[str, Any], ...]:
     """The lines of a capture of SECONDS, after the answer that announces them."""
     frames = int(SECONDS * LAYOUT.tick_hz) // LAYOUT.frame_ticks
     paper = _Paper()
-    made = Capture(LAYOUT, Meter(LAYOUT, nominal(LAYOUT)), frames, paper)
+    made = Capture(LAYOUT, lambda: Meter(LAYOUT, nominal(LAYOUT)), frames, paper)
     for block in np.array_split(_codes()[:frames], 24):
         _feed(made, block)
         made.step()

@@ -75,11 +75,14 @@ class SerialPort:
 
     def read(self, most):
         """Up to `most` bytes of what has arrived."""
-        data = b""
         poll = self._poll
+        # Most often there is nothing.
+        if not poll.poll(0):
+            return b""
+        data = self._in.read(1)
         if most == 1:
-            return self._in.read(1) if poll.poll(0) else data
-        data = bytearray()
+            return data
+        data = bytearray(data)
         while len(data) < most and poll.poll(0):
             data += self._in.read(1)
         return data

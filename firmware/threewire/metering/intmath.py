@@ -22,10 +22,11 @@ def nearest(a, b):
 
 def isqrt(n):
     """Largest integer whose square is at most n (n >= 0); Newton's iteration from above."""
-    if n < 2:
-        return n
-    # A power of two above the root, at most 16 times it; MicroPython has no int.bit_length.
-    x = 1 << 2 * len("%x" % n)
+    if not n:
+        return 0
+    # From the root of the first 28 bits, and one more.  MicroPython has no int.bit_length.
+    shift = 2 * max(0, len("%x" % n) - 7)
+    x = isqrt_word(n >> 2 * shift) + 1 << shift
     while True:
         y = (x + n // x) >> 1
         if y >= x:

@@ -7,7 +7,6 @@ some of the same frames for the phasors (phasors.py).  They know nothing of volt
 all of that is applied to the sums, once a cycle.
 """
 
-import sys
 from array import array
 
 import micropython
@@ -88,17 +87,28 @@ def state(corrected=None):
     return words
 
 
+@micropython.viper
+def _is_word_wide() -> bool:
+    """Whether an address has 32 bits, as a word of the state."""
+    product = 0x10000
+    product *= product
+    return product == 0
+
+
+@micropython.viper
+def _address(words: ptr8) -> int:
+    return int(words)
+
+
 def renewed(other):
     """A cleared state with the tables of another, which take long to make and much room: what is
     made of it has to keep hold of that one."""
-    if not other[TABLE] or sys.maxsize >> 32:
-        # Where addresses are wider than words there is room for another.
+    if not other[TABLE] or not _is_word_wide():
+        # Where addresses are wider there is room for another.
         words = other[:]
     else:
-        from uctypes import addressof
-
         words = other[: WORDS + SINE + ENTRIES]
-        words[TABLE] = addressof(other) + other[TABLE] - addressof(words)
+        words[TABLE] = _address(other) + other[TABLE] - _address(words)
     for k in range(WORDS + SINE):
         if k != TABLE:
             words[k] = 0

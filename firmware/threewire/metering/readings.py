@@ -94,7 +94,8 @@ def _power_factor_ppm(reading):
 
 def rms_micro(squares, nano, frames):
     """Rms in micro-units of `frames` frames' sum of squares (counts**2 / 256), `nano` a count."""
-    return isqrt(squares * nano**2 // frames) // 16000
+    # The root's whole 16000ths: those of the square, which has fewer digits.
+    return isqrt(squares * nano**2 // (frames * 256000000))
 
 
 def watts_uw(window, k):

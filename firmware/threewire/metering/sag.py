@@ -5,6 +5,7 @@ Flow: sampler -> SAG (fed with the same blocks as the meter) -> save policy; con
 
 from array import array
 
+import micropython
 from micropython import const
 
 from threewire.metering.line_voltage import KINDS, lines, look
@@ -17,7 +18,8 @@ _EVENT = const(5)
 
 
 class Sag:
-    """counts  KINDS -> of each line, how many voltage events of that kind are over
+    """counts    KINDS -> of each line, how many voltage events of that kind are over
+    happened  there has been a collapse that nobody has asked `collapsed` about
 
     All of it is in RAM.  A line that is dead from the start on has an event from the start on; one
     goes on over lost frames, and while nothing is metered.
@@ -30,8 +32,9 @@ class Sag:
         self._kept = array("q", bytes(8 * _KEPT * _EVENT))
         self._ended = 0  # events
         self._collapsed_ms = -_TOGETHER_MS
-        self._happened = False
+        self.happened = False
 
+    @micropython.native
     def feed(self, codes, frames, frame_ticks, first=0):
         """Takes a block as Accumulator.feed does; what frame_ticks adds to the layout's is
         jitter."""
@@ -46,7 +49,7 @@ class Sag:
             now, event = line.found()
             if now is not None and abs(now - self._collapsed_ms) > _TOGETHER_MS:
                 self._collapsed_ms = now
-                self._happened = True
+                self.happened = True
             if event:
                 self.counts[KINDS[event[0]]][k] += 1
                 at = self._ended % _KEPT * _EVENT
@@ -55,8 +58,8 @@ class Sag:
 
     def collapsed(self):
         """Whether there has been a collapse since this was last asked: true once for each."""
-        happened = self._happened
-        self._happened = False
+        happened = self.happened
+        self.happened = False
         return happened
 
     def gap(self, frames, ticks):

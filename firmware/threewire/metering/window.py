@@ -71,16 +71,17 @@ class Window:
                       they are known at its end
     """
 
+    # Of one with nothing in it: what an instance has of its own takes a chip time and memory.
+    # Pairs that nobody changes: each list would be made anew for every window.
+    means = None
+    ticks = frames = cycles = span_q12 = points = 0
+    whole = is_odd = False
+    energy = volts2 = amps2 = noise2 = _NOTHING
+    own = (_NOTHING, _NOTHING)
+    active = reactive = volts1 = amps1 = across = _NOTHING
+
     def __init__(self, scales=None):
         self.scales = scales
-        self.means = None
-        self.ticks = 0
-        self.frames = 0
-        self.is_odd = False
-        # Pairs that nobody changes: each list would be made anew for every window.
-        self.energy = self.volts2 = self.amps2 = self.noise2 = _NOTHING
-        self.own = (_NOTHING, _NOTHING)
-        self.deny()
 
     def deny(self):
         """The cycles in it are none of mains, whose frequency then is not known."""

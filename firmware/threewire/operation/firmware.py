@@ -74,6 +74,7 @@ class Firmware:
         meter = self.meter
         # What was fed before is not followed on.
         self.sag.gap(0, 0)
+        texts = {}
         console = Console(Commands(self.operator).answer, self.port.write, self.lifecycle.survived)
         return Loop(
             sampler=self.sampler,
@@ -88,7 +89,7 @@ class Firmware:
             console=console,
             port=self.port,
             collect=self.collect,
-            take_report=lambda: Report(meter, self.faults, self.fault_finder.active),
+            take_report=lambda: Report(meter, self.faults, self.fault_finder.active, texts),
             serial_line=SerialLine(self.port, console, self.captures),
             # Another outlet is another line here.
             outlets=(),

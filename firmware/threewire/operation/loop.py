@@ -18,8 +18,8 @@ _PAUSE_MS = const(10)
 _BUSY_PAUSE_MS = const(5)
 _EDGE_PAUSE_MS = const(3)
 # Garbage is collected so many times a second: sooner than it collects itself, in the midst of a
-# window's work, which takes as long again (10 ms each on the emulated RP2040).
-_COLLECTIONS = const(4)
+# window's work, which takes as long again (14 ms each on the emulated RP2040).
+_COLLECTIONS = const(2)
 # Part of a second that a report waits for an edge at most.
 _LATEST_PART = const(10)
 # A gap is told of so long after what made it, at most: two blocks, or what a ring holds.
@@ -132,9 +132,13 @@ class Loop:
     def run_round(self):
         """One round; returns whether there is more to do at once.  Raises what metering raises."""
         self._sampler.pump(self)
-        self._rounds += 1
-        if self._rounds % _CHORE_ROUNDS and not self._is_busy:
-            return False
+        if self._sag.happened:
+            # The last save is not to wait for its turn.
+            self._rounds = 0
+        else:
+            self._rounds += 1
+            if self._rounds % _CHORE_ROUNDS and not self._is_busy:
+                return False
         meter = self._meter
         if meter.ticks != self._fed:
             self._fed = meter.ticks
@@ -204,7 +208,11 @@ class Loop:
         console = self._console
         port = self._port
         data = port.read(console.at_most)
-        if data and self._captures.on:
+        if not data:
+            # That it is silent counts too.
+            console.take(data, port.now_ms())
+            return
+        if self._captures.on:
             # Any typed byte ends a capture: whoever asked for it may be gone.
             self._captures.on.stop()
         self._take(data)

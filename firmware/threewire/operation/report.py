@@ -4,6 +4,8 @@ Flow: meter, faults -> REPORT -> outlets (serial line).  Names are those of the 
 monitor too, which take them from here.
 """
 
+from micropython import const
+
 from threewire.metering.readings import Reading, Total
 from threewire.metering.registers import wh_text
 
@@ -19,6 +21,9 @@ FUNDAMENTAL = ("fundamental_watts", "volts_thd_percent", "amps_thd_percent")
 # The others have three.
 PLACES = {"power_factor": 4, "volts_thd_percent": 2, "amps_thd_percent": 2}
 LEDS = ("kwh", "ten", "reverse")
+# Places of these texts in what is kept of a report, behind those of registers.NAMES.
+_OF_ESTIMATED = const(6)
+_OF_QUADRANTS = const(12)
 # Watts, or null before there has been an interval.
 DEMAND = ("watts", "least", "most", "peak")
 ESTIMATED = ("estimated_delivered_wh", "estimated_received_wh")
@@ -29,6 +34,8 @@ class Report:
     second.
 
     faults  Faults, or None; active: those there are, as text
+    texts   a dict that is kept from one report to the next: what has not changed since then is
+            not written anew, which takes a chip a millisecond each
 
     ticks, tick_hz   metered time
     reversed         of each element
@@ -36,8 +43,9 @@ class Report:
     lost_frames, faults, active, demand
     """
 
-    def __init__(self, meter, faults=None, active=()):
+    def __init__(self, meter, faults=None, active=(), texts=None):
         self._meter = meter
+        self._texts = {} if texts is None else texts
         self._window = meter.second
         self._readings = [None, None]
         self.ticks = meter.ticks
@@ -55,16 +63,25 @@ class Report:
 
     def wh(self, k):
         """The register at place k of registers.NAMES, as a decimal string."""
-        return wh_text(self._registers[k], self._meter.registers.raw_per_wh)
+        return self._text(k, self._registers[k], self._meter.registers.raw_per_wh)
 
     def estimated_wh(self, k):
         """Likewise what has been estimated of it."""
-        return wh_text(self._estimated[k], self._meter.registers.raw_per_wh)
+        return self._text(_OF_ESTIMATED + k, self._estimated[k], self._meter.registers.raw_per_wh)
 
     def varh(self, which):
         """Quadrants I to IV as decimal strings, of element 1, 2 (which: 0, 1) or the total."""
         unit = self._meter.reactive.raw_per_varh
-        return [wh_text(value, unit) for value in self._quadrants[which]]
+        first = _OF_QUADRANTS + 4 * which
+        return [
+            self._text(first + k, value, unit) for k, value in enumerate(self._quadrants[which])
+        ]
+
+    def _text(self, place, value, unit):
+        known = self._texts.get(place)
+        if not known or known[0] != value:
+            self._texts[place] = known = value, wh_text(value, unit)
+        return known[1]
 
     def reading(self, k):
         """Reading of element k + 1; made when it is first asked for."""

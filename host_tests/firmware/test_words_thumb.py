@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, strategies
 
 from host_tests.rigs.word_jobs import JOBS
-from threewire.metering import words_viper
+from threewire.metering import wide, words_viper
 from tools import image
 from tools.common.boards import ROOT
 from tools.common.errors import Unavailable
@@ -72,6 +73,22 @@ def test_energies_are_those_of_big_integers() -> None:
             so_far = now
         calls += 1
     assert calls == 2000
+
+
+@given(
+    strategies.integers(-(2**159), 2**159 - 1),
+    strategies.integers(-(2**31) + 1, 2**31 - 1),
+)
+@example(2**159 - 1, -(2**31) + 1)
+@example(-(2**159), 2**31 - 1)
+@example(-1, -65536)
+def test_a_number_times_an_int(value: int, factor: int) -> None:
+    by, words = array("H", bytes(20)), array("H", [0xABCD] * 24)
+    wide.put(by, 0, value)
+    wide.multiply(words, 2, by, factor)
+    for at, expected in ((2, value * factor), (12, -value * factor)):
+        assert (number(words, at) - expected) % 2**160 == 0
+    assert [*words[:2], *words[22:]] == [0xABCD] * 4
 
 
 # Cycles from the end of a window to the block before the next one ends, over and over, with the

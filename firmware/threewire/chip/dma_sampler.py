@@ -139,7 +139,7 @@ class DmaSampler:
 
     @micropython.viper
     def _written(self) -> int:
-        """Codes that the ring has since it was begun last; likewise without an address."""
+        """Codes since the ring's beginning; DMA.write would allocate an address."""
         channel = ptr32(int(self._channel))
         return (channel[_WRITE_ADDR] - int(self._start)) >> 1
 

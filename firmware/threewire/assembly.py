@@ -29,7 +29,7 @@ def on_board(board):
     # Often while modules are loaded, which costs the start a fifth of a second: what stays lies
     # close together then.  With a collection each 105 kB the longest free piece was 3.5 kB of 63,
     # with one each 30 kB it is 25 (emulated RP2040, a converter's table).
-    gc.threshold(30000)
+    gc.threshold(40000)
     layout = Layout(board)
     chip = CHIPS[board.CHIP]
     # The sampler's ring is the longest piece of memory that is asked for, so it comes before

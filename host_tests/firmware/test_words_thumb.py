@@ -161,16 +161,27 @@ def test_viper_does_as_integers(engine: str, tmp_path: Path) -> None:
     assert int(said.stdout) == DEFINED["check"](words_viper, CALLS)
 
 
-@pytest.mark.rp2040
-def test_assembler_does_as_integers_and_a_cycle_allocates_nothing(uf2: Path) -> None:
+def at_the_prompt(uf2: Path) -> EmulatedBoard:
+    """A board without a program of its own."""
     files = image.contents(BOARD)
     del files["main.py"]
-    flash = image.pack(files, image.geometry(rp2040_board.FLASH))
-    with EmulatedBoard(flash, BOARD) as board:
+    return EmulatedBoard(image.pack(files, image.geometry(rp2040_board.FLASH)), BOARD, uf2=uf2)
+
+
+@pytest.mark.rp2040
+def test_assembler_does_as_integers(uf2: Path) -> None:
+    with at_the_prompt(uf2) as board:
         board.run(1.0)
         said = board.execute(checked("words_thumb"), 300.0)
-        metered = board.execute("from array import array\n" + LOCKED, 300.0)
     assert int(said) == DEFINED["check"](words_viper, CALLS)
+
+
+@pytest.mark.slow
+@pytest.mark.rp2040
+def test_a_cycle_allocates_nothing(uf2: Path) -> None:
+    with at_the_prompt(uf2) as board:
+        board.run(1.0)
+        metered = board.execute("from array import array\n" + LOCKED, 300.0)
     loads = ((1, 0, 10_000), (0, 1, 3600), (1, 0, 3600), (0, 0, 3600))
     for line, (into, out_of, least) in zip(metered.splitlines(), loads, strict=True):
         frames, wh = ast.literal_eval(line)

@@ -848,6 +848,7 @@ def slow_pico(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     boards.module.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.rp2040
 def test_three_seconds_of_three_slots_by_timer(
     uf2: Path, out: Path, capsys: pytest.CaptureFixture[str], slow_pico: str

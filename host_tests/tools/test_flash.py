@@ -725,6 +725,7 @@ def stored_files(port: EmulatedPort) -> dict[str, bytes]:
     return {path: data for path, data in files.items() if not path.startswith(own)}
 
 
+@pytest.mark.slow
 @pytest.mark.rp2040
 def test_on_the_board(
     uf2: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -34,8 +34,7 @@ _FCS_OVER = const(1 << 11)
 _FCS_THRESH_LSB = const(24)
 _DIV_INT_LSB = const(8)
 _FIRST_PIN = const(26)  # of ADC input 0
-_WRITE_ADDR = const(1)  # words of a DMA channel's registers
-_AL2_WRITE_ADDR_TRIG = const(11)
+_AL2_WRITE_ADDR_TRIG = const(11)  # word of a DMA channel's registers
 _TREQ_PERMANENT = const(0x3F)
 
 # Frames that the DMA may write while a backlog is worked off: a ring fuller than all but these is
@@ -92,7 +91,6 @@ class DmaSampler:
             chain_to=self._control.channel,
             irq_quiet=True,
         )
-        self._channel = addressof(self._data.registers)
         self._at = 0  # frame of the ring that is next
         self._seen_us = 0
 
@@ -137,12 +135,6 @@ class DmaSampler:
         fcs = ptr32(int(self._base) + _FCS)
         return bool(fcs[0] & _FCS_OVER)
 
-    @micropython.viper
-    def _written(self) -> int:
-        """Codes since the ring's beginning; DMA.write would allocate an address."""
-        channel = ptr32(int(self._channel))
-        return (channel[_WRITE_ADDR] - int(self._start)) >> 1
-
     @micropython.native
     def pump(self, meter):
         """Hands the frames that are new to the meter; returns how many."""
@@ -155,7 +147,7 @@ class DmaSampler:
             return 0
         now = ticks_us()
         ring = self._frames
-        at = self._written() // self._stride
+        at = (self._data.write - self._start) // (2 * self._stride)
         if at >= ring:
             at = 0  # caught between the ring's end and the control channel's write
         seen = self._at

@@ -303,11 +303,13 @@ class Meter:
     @property
     def second(self):
         """The windows of the last second, joined; None while there has been less."""
-        if self._second is None and self._is_second:
-            self._second = Window()
+        second = self._second
+        if second is None and self._is_second:
+            second = Window()
             for window in self._recent:
-                self._second.add(window)
-        return self._second
+                second.add(window)
+            self._second = second
+        return second
 
     def readings(self, window):
         """(Reading of element 1, Reading of element 2, millihertz) over a window."""

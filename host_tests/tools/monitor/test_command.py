@@ -467,15 +467,15 @@ def test_the_firmware_is_watched_through_all_that_happens_to_its_cable(
     with EmulatedBoard(file_system, DEFAULT, load, uf2) as board, EmulatedPort(board) as port:
 
         def script() -> None:
-            wait_rows(path, 1, 60)
+            wait_rows(path, 1, 240)
             port.unplug()
             time.sleep(1.2)
             port.plug()
-            wait_rows(path, 2, 60)
+            wait_rows(path, 2, 240)
             port.on_board(lambda board: board.flood(b"\nrestart\n"))
-            wait_rows(path, 3, 90)
+            wait_rows(path, 3, 240)
 
-        status = while_it_runs(script, "--port", port.url, "--csv", str(path), "--timeout", "120")
+        status = while_it_runs(script, "--port", port.url, "--csv", str(path), "--timeout", "300")
         assert status == 130 and port.failed is None
         assert len(board.resets) == 1
     out, err = capsys.readouterr()

@@ -155,6 +155,8 @@ while True:
     if not more:
         time.sleep_ms(loop.pause_ms)
 assembly.sampler.stop()
+# A line of telemetry may have no end yet.
+print()
 print(longest)
 """
 

@@ -26,9 +26,9 @@ def on_board(board):
     from threewire.chip.chips import CHIPS
 
     micropython.alloc_emergency_exception_buf(100)
-    # Often while modules are loaded: what stays lies close together then.  With a collection each
-    # 105 kB the longest free piece was 3.5 kB of 63, with one each 40 kB it is 27 (emulated RP2040,
-    # a converter's table).  Each costs the start some 20 ms.
+    # Often while modules are loaded, so that what stays lies close together: with a collection
+    # each 105 kB the longest free piece was 3.5 kB of 63, with one each 40 kB it is 27 (emulated
+    # RP2040, a converter's table).
     gc.threshold(40000)
     layout = Layout(board)
     chip = CHIPS[board.CHIP]

@@ -461,12 +461,10 @@ class Accumulator:
             self._ticks = ticks
             self._reweigh()
             self._join(raw, squares)
-            if self._varying:
-                for k, e in enumerate(self.elements):
-                    if e.rows and raw[0]:
-                        place = 0 if e.x_is_i else 1
-                        e.adapt(raw[0], raw[5 * k + 1 + place], squares[2 * k + place])
-                stretch.weigh(self.elements)
+            for k, e in enumerate(self.elements):
+                if e.rows:
+                    place = 0 if e.x_is_i else 1
+                    e.adapt(raw[0], raw[5 * k + 1 + place], squares[2 * k + place])
             so_far = [
                 before + e.energy(*e.central(raw[0], *raw[5 * k + 1 : 5 * k + 6]))
                 for k, (before, e) in enumerate(zip(so_far, self.elements))

@@ -103,17 +103,18 @@ def _address(words: ptr8) -> int:
 def renewed(other):
     """A cleared state with the tables of another, which take long to make and much room: what is
     made of it has to keep hold of that one."""
-    if not other[TABLE] or not _is_word_wide():
+    table = other[TABLE]
+    if table and _is_word_wide():
+        words = other[: WORDS + SINE + ENTRIES]
+        table += _address(other) - _address(words)
+    else:
         # Where addresses are wider there is room for another.
         words = other[:]
-    else:
-        words = other[: WORDS + SINE + ENTRIES]
-        words[TABLE] = _address(other) + other[TABLE] - _address(words)
     for k in range(WORDS + SINE):
-        if k != TABLE:
-            words[k] = 0
+        words[k] = 0
     words[FRESH] = 1
     words[PHASORS] = WORDS
+    words[TABLE] = table
     return words
 
 

@@ -208,11 +208,7 @@ class Loop:
         console = self._console
         port = self._port
         data = port.read(console.at_most)
-        if not data:
-            # That it is silent counts too.
-            console.take(data, port.now_ms())
-            return
-        if self._captures.on:
+        if data and self._captures.on:
             # Any typed byte ends a capture: whoever asked for it may be gone.
             self._captures.on.stop()
         self._take(data)

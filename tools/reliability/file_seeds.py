@@ -181,7 +181,10 @@ def _hdf5(shape: Shaper) -> Files:
                 except (TypeError, ValueError, OverflowError):  # what no HDF5 can hold
                     made[f"scope/{name}"] = "text"
             if made.get("scope/v1") is not None:
-                made["scope/v1"].attrs["unit"] = shape.written("V")
+                unit = shape.written("V")
+                if "\0" in unit:  # what h5py writes as text of one length only
+                    unit = np.bytes_(unit.encode("utf-8", "replace") + b".")
+                made["scope/v1"].attrs["unit"] = unit
 
     return {"a.h5": _saved(write)}
 

@@ -27,7 +27,7 @@ from host_tests.rigs.meter_runs import (
 from threewire.metering.accumulator import Accumulator
 from threewire.metering.calibration import Calibration, nominal
 from threewire.metering.layout import Layout
-from threewire.metering.window import Window
+from threewire.metering.window import NOISE2, Window
 
 # 0.5 V and 0.5 A a count: half a second is enough for many edges of the 10 Wh LED.
 STRONG = Calibration((500_000_000, 500_000_000), (500_000_000, -500_000_000), (150_000, -90_000))
@@ -71,8 +71,8 @@ def random_codes(seed: int, frames: int) -> Codes:
 
 def sums_of(window: Window) -> dict[str, object]:
     """All of a window but the noise, which is estimated from one block of at least four frames."""
-    seen = {name: value for name, value in vars(window).items() if name != "noise2"}
-    return {**seen, "scales": vars(window.scales)}
+    words = window.words[:NOISE2] + window.words[NOISE2 + 20 :]
+    return {**vars(window), "words": words, "scales": vars(window.scales)}
 
 
 def told(of: Run) -> tuple[object, ...]:

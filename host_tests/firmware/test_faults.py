@@ -5,7 +5,6 @@ import math
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,11 @@ from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import SLOTS, Codes, blocks, board, convert, flat, split_phase
+from threewire.metering import wide
 from threewire.metering.calibration import Calibration, nominal
 from threewire.metering.layout import Layout
 from threewire.metering.meter import Meter
+from threewire.metering.window import AMPS2, VOLTS2, Scales, Window
 from threewire.operation.faults import NAMES, ClockCheck, FaultFinder, Faults
 from tools.common import boards
 from tools.front_end.waves import sine
@@ -386,26 +387,39 @@ def test_gaps_do_not_make_many_of_one_bad_frequency() -> None:
     assert run.counts == {"bad_frequency": 1}
 
 
+class Made(Window):
+    """A window made by hand, whose frequency is what it is said to be."""
+
+    def __init__(self, mhz: int) -> None:
+        super().__init__(Scales(48_000_000, (110_000_000, 110_000_000), (1, 1)))
+        self.mhz = mhz
+
+    def hertz_mhz(self) -> int:
+        return self.mhz
+
+
+def made_window(mhz: int, whole: bool, is_odd: bool, volts2: Sequence[int]) -> Window:
+    window = Made(mhz)
+    window.ticks = 9_600_000
+    window.frames = 1600
+    window.whole = whole
+    window.is_odd = is_odd
+    window.means = [(0, 0), (0, 0)]
+    for k in (0, 1):
+        wide.put(window.words, VOLTS2 + 10 * k, volts2[k])
+        wide.put(window.words, AMPS2 + 10 * k, 12345)
+    return window
+
+
 def judged(
     *hertz_mhz: int, whole: bool = True, volts2: Sequence[int] = (10**12, 10**12)
 ) -> dict[str, int]:
     """What windows made by hand count, of these frequencies."""
     layout = board()
     faults = Faults()
-    window = SimpleNamespace(
-        is_short=False,
-        is_odd=False,
-        frames=1600,
-        whole=whole,
-        volts2=list(volts2),
-        amps2=[12345, 12345],
-        means=[(0, 0), (0, 0)],
-        scales=SimpleNamespace(v_nv=(110_000_000, 110_000_000)),
-    )
     watch = FaultFinder(faults, layout)
     for mhz in hertz_mhz:
-        window.hertz_mhz = lambda mhz=mhz: mhz
-        watch.window(window)
+        watch.window(made_window(mhz, whole, False, volts2))
     return {name: n for name, n in zip(NAMES, faults.counts) if n}
 
 
@@ -427,19 +441,9 @@ def found_without(kinds: str, volts2: int = 10**12) -> str:
     watch = FaultFinder(Faults(), layout)
     found = ""
     for kind in kinds:
-        watch.window(
-            SimpleNamespace(
-                is_short=False,
-                is_odd=kind == "o",
-                frames=1600,
-                whole=kind == "w",
-                volts2=[0 if kind == "d" else volts2] * 2,
-                amps2=[12345, 12345],
-                means=[(0, 0), (0, 0)],
-                scales=SimpleNamespace(v_nv=(110_000_000, 110_000_000)),
-                hertz_mhz=lambda kind=kind: 60_000 if kind == "w" else 0,
-            )
-        )
+        mhz = 60_000 if kind == "w" else 0
+        levels = [0 if kind == "d" else volts2] * 2
+        watch.window(made_window(mhz, kind == "w", kind == "o", levels))
         found += "x" if "bad_frequency" in watch.active else "."
     return found
 
@@ -590,7 +594,8 @@ import sys, time
 sys.path[:0] = [{firmware!r}, {boards!r}]
 from threewire.operation.faults import ClockCheck, Faults, FaultFinder
 from threewire.metering.layout import Layout
-from threewire.metering.window import Scales, Window
+from threewire.metering.wide import put
+from threewire.metering.window import AMPS2, VOLTS2, Scales, Window
 import {board} as board
 
 class Seen(Window):
@@ -607,11 +612,14 @@ w.ticks = 9600000
 w.frames = 2000
 w.whole = True
 w.means = [(16390, -3)] * 2
-w.volts2 = [2 * 10**12, 10**11]
-w.amps2 = [2000, 10**12]
+def levels(at, one, two):
+    put(w.words, at, one)
+    put(w.words, at + 10, two)
+levels(VOLTS2, 2 * 10**12, 10**11)
+levels(AMPS2, 2000, 10**12)
 watch.window(w)
 print(watch.active)
-w.amps2 = [2001, 0]
+levels(AMPS2, 2001, 0)
 w.hertz = 44999
 for n in range(4):
     watch.window(w)

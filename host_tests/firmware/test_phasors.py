@@ -117,7 +117,7 @@ def test_sums_equal_numpys(
     words, phasors = new_state(stride, order, rate_hz, turn, table)
     behind = words[words[kernel.PHASORS] + kernel.SINE :]
     kernel_viper.correlate(flat(codes), 0, codes.size, words)
-    assert phasors.take() == expected(codes, order, every_of(words), turn, table)
+    assert taken(phasors) == expected(codes, order, every_of(words), turn, table)
     assert words[words[kernel.PHASORS] + kernel.SINE :] == behind
 
 
@@ -139,11 +139,11 @@ def test_cuts_do_not_matter(
     bounds = [0, *sorted(min(cut, frames) for cut in cuts), frames]
     for begin, end in pairwise(bounds):
         kernel_viper.correlate(data, 4 * begin, 4 * end, words)
-    assert phasors.take() == expected(codes, (0, 1, 2, 3), every, turn)
+    assert taken(phasors) == expected(codes, (0, 1, 2, 3), every, turn)
     # And again from nothing, in phase with the next frame that comes.
     kernel_viper.correlate(data, 0, codes.size, words)
-    assert phasors.take() == expected(codes, (0, 1, 2, 3), every, turn)
-    assert phasors.take() == [0] * 11
+    assert taken(phasors) == expected(codes, (0, 1, 2, 3), every, turn)
+    assert taken(phasors) == [0] * 11
 
 
 def test_tuned_it_turns_once_a_cycle() -> None:
@@ -153,6 +153,12 @@ def test_tuned_it_turns_once_a_cycle() -> None:
         turn = words[words[kernel.PHASORS] + kernel.TURN]
         # Q24 of a turn: half a step a frame is under 1e-4 turn in a window of 1250 frames.
         assert turn == pytest.approx(every_of(words) * hertz / rate_hz * 2**24, abs=0.6)
+
+
+def taken(phasors: Phasors) -> list[int]:
+    work = array("i", bytes(44))
+    phasors.take(work)
+    return list(work)
 
 
 # 0.3 s, the longest window, of the most frames that may be looked at in a second; and the phase
@@ -179,7 +185,7 @@ def test_a_window_of_full_scale_fits_a_word(turn: int, high: int) -> None:
     words, phasors = new_state(4, (0, 1, 2, 3), 7999, turn, WIDEST)
     assert every_of(words) == 1
     kernel_viper.correlate(flat(codes), 0, codes.size, words)
-    found = phasors.take()
+    found = taken(phasors)
     assert found == expected(codes, (0, 1, 2, 3), 1, turn, WIDEST)
     assert 1.6e9 < max(abs(word) for word in found) < 2**31
 
@@ -188,8 +194,8 @@ _ON_ENGINE = """\
 import sys
 from array import array
 sys.path.insert(0, {firmware!r})
-from threewire.metering import kernel, kernel_viper
-from threewire.metering.phasors import Phasors, corrected, product
+from threewire.metering import kernel, kernel_viper, wide, window_words
+from threewire.metering.phasors import Phasors
 words = kernel.state({table})
 words[kernel.STRIDE] = 4
 words[kernel.X1], words[kernel.Y1], words[kernel.X2], words[kernel.Y2] = 3, 0, 1, 2
@@ -198,10 +204,15 @@ words[words[kernel.PHASORS] + kernel.TURN] = {turn}
 codes = array("H", {codes})
 for begin, end in {parts}:
     kernel_viper.correlate(codes, begin, end, words)
-sums = phasors.take()
-print(sums)
-one, two = corrected(sums, (-1600, 37), 0), corrected(sums, (5, 0), 2)
-print(list(product(sums[0] << 12, *one)) + list(product(sums[0] << 12, *two)))
+work = array("i", bytes(4 * window_words.WORK))
+phasors.take(work)
+print(list(work[:11]))
+work[window_words.OFFSETS : window_words.OFFSETS + 4] = array("i", (-1600, 37, 5, 0))
+work[window_words.N_Q12] = work[0] << 12
+window_words.centre(work)
+powers = array("H", bytes(400))
+window_words.quotients(work, powers, bytes((1, 0, 0, 0, 1, 0, 1, 1, 3, 2, 0, 2, 3, 2, 1, 3, 255)))
+print([wide.number(powers, at) for at in (0, 10, 20, 30)])
 print(list(words))
 """
 
@@ -239,7 +250,7 @@ def test_engines_have_the_same_words(engine: str, kind: str, tmp_path: Path) -> 
     here, phasors = new_state(4, order, rate, turn, table)
     for begin, end in parts:
         kernel_viper.correlate(flat(codes), begin, end, here)
-    assert sums == phasors.take() == expected(codes, order, every_of(here), turn, table)
+    assert sums == taken(phasors) == expected(codes, order, every_of(here), turn, table)
     assert words == list(here)
     # In floating point, of the sums without rounding of what the offsets make.
     n, c, *cos = sums[:6]
@@ -381,7 +392,7 @@ def test_a_negative_size_of_a_count_turns_the_input_round(
             sign = v_signs[k] * i_signs[k]
             assert window.active[k] == sign * its.active[k]
             assert window.reactive[k] == sign * its.reactive[k]
-        assert window.across == [v_signs[0] * v_signs[1] * part for part in its.across]
+        assert window.across == tuple(v_signs[0] * v_signs[1] * part for part in its.across)
 
 
 def test_a_derived_voltage_is_minus_the_other() -> None:

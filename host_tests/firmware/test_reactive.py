@@ -25,8 +25,9 @@ from host_tests.rigs.meter_runs import (
     on_engine,
     split_phase,
 )
+from threewire.metering import wide
 from threewire.metering.reactive import Reactive, raw_per_varh
-from threewire.metering.window import Scales, Window
+from threewire.metering.window import ENERGY, REACTIVE, Scales, Window
 from tools.front_end.looping import ArrayRecording, Source
 
 TICK_HZ = 64_000_000
@@ -254,9 +255,11 @@ def window(watts: Sequence[float], var: Sequence[float], ticks: int, points: int
     made = Window(SCALES)
     made.ticks = ticks
     made.points = points
-    made.energy = [round(power * 1e18) * ticks << 32 for power in watts]
-    if points:
-        made.reactive = [round(power * 1e18 / GAIN * 2**17 * points) for power in var]
+    for k in (0, 1):
+        wide.put(made.words, ENERGY + 10 * k, round(watts[k] * 1e18) * ticks << 32)
+        if points:
+            value = round(var[k] * 1e18 / GAIN * 2**17 * points)
+            wide.put(made.words, REACTIVE + 10 * k, value)
     return made
 
 

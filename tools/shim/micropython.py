@@ -7,6 +7,7 @@ array.
 """
 
 import builtins
+import importlib
 
 
 def _pointer(buffer):
@@ -47,13 +48,19 @@ def const(value):
     return value
 
 
+# Modules of the firmware -> what does the same as their functions more quickly here.
+_IN_INTS = {
+    "threewire.metering.words_viper": "words_in_ints",
+    "threewire.metering.window_words": "window_in_ints",
+}
+
+
 def viper(function):
     """The function itself, or what does the same more quickly here; `__wrapped__` is the other."""
-    if function.__module__ != "threewire.metering.words_viper":
+    ints = _IN_INTS.get(function.__module__)
+    if not ints:
         return function
-    import words_in_ints
-
-    twin = words_in_ints.TWINS.get(function.__name__)
+    twin = importlib.import_module(ints).TWINS.get(function.__name__)
     if not twin:
         return function
     vars(twin)["__wrapped__"] = function

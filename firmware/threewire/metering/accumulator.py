@@ -20,6 +20,8 @@ What runs every cycle is compiled to native code: 1.25 times the speed of the wh
 bytecode (the PC's MicroPython, 8 kHz).
 """
 
+from array import array
+
 import micropython
 from micropython import const
 
@@ -28,10 +30,11 @@ from threewire.metering.cycles import Cycles
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.metering.kernel import MID
-from threewire.metering.phasors import corrected, product
-from threewire.metering.stretch import Stretch
+from threewire.metering.stretch import TOTAL, Stretch
 from threewire.metering.sums import Sums
 from threewire.metering.window import Scales, Window
+from threewire.metering.window_words import gained
+from threewire.metering.window_work import WindowWork, offsets_towards
 
 # Mains slower than this has no cycles: 25 ms without a crossing closes the stretch as it stands.
 _SLOWEST_HZ = const(40)
@@ -60,6 +63,8 @@ _QUIET_SECONDS = const(10)
 _MOST_KEPT = const(1000)
 # A recording of fewer cycles than this is too short for two that are alike.
 _SHORT_CYCLES = const(3)
+# A phase of a frame, squared, that is less tells small changes of the mains frequency no more.
+_TELLS_Q32 = const(1 << 15)
 
 
 def raw_per_wh(tick_hz):
@@ -91,6 +96,7 @@ class Accumulator:
         self._stride = layout.stride
         self._most = max(2, layout.tick_hz // (layout.frame_ticks * _SLOWEST_HZ))
         self.elements = (Element(layout, calibration, 0), Element(layout, calibration, 1))
+        self._work = WindowWork(self.elements)
         kernel, arithmetic = loops
         self._sums = Sums(
             layout, self.elements, calibration.adc, kernel, like._sums if like else None
@@ -99,7 +105,10 @@ class Accumulator:
         self._stretch = Stretch(self._sums.words, arithmetic)
         self._scales = Scales(layout.tick_hz, (one.v_nv, two.v_nv), (one.i_na, two.i_na))
         self._varying = any(calibration.phase_by_ma)
-        self._span(frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz))
+        self._span(
+            frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz),
+            (layout.tick_hz << 12) // (layout.nominal_hz * layout.frame_ticks),
+        )
         self._sums.phasors.tune(self._angle)
         self._target = _target(layout.nominal_hz)
         self._cycles = Cycles(layout.frame_ticks, layout.tick_hz)
@@ -120,7 +129,7 @@ class Accumulator:
         self._carried = 0  # ticks of segments that ended within it
         self._noise = None  # of each current, once it has been looked at
         self._broken = 0  # windows in a row that had no whole cycles
-        self._window_began = (0, 0)  # totals of the stretches before it
+        self._window_began = array("H", bytes(4 * wide.WORDS))  # totals of the stretches before it
         self._new_window(0)
 
     # ---- frames to stretches
@@ -399,23 +408,13 @@ class Accumulator:
                 self._carried = self._stretch_ticks()
                 self._gain()
                 self._stretch.carry(self._stretch.energies())
-            self._join(sums.raw(), sums.take_squares())
+            self._work.add(sums.words, sums.frames)
         else:
             self._waiting.append((list(sums.raw()), sums.take_squares(), self._ticks, ending))
         for e in self.elements:
             e.total_before = e.squares_before = 0
         sums.restart()
         self._stretch.restart()
-
-    def _join(self, raw, squares):
-        if not self._raws:
-            self._raws = list(raw)
-            self._squares = squares
-            return
-        for k, s in enumerate(raw):
-            self._raws[k] += s
-        for k, s in enumerate(squares):
-            self._squares[k] += s
 
     # ---- offsets
 
@@ -460,7 +459,7 @@ class Accumulator:
         for raw, squares, ticks, ending in waiting:
             self._ticks = ticks
             self._reweigh()
-            self._join(raw, squares)
+            self._work.add_sums(raw, squares)
             for k, e in enumerate(self.elements):
                 if e.rows:
                     place = 0 if e.x_is_i else 1
@@ -484,24 +483,25 @@ class Accumulator:
         self._fraction += later
         self._last_fraction += later
 
-    def _span(self, angle2):
-        """Takes note of the square of the phase that a frame spans."""
+    def _span(self, angle2, length):
+        """Takes note of the square of the phase that a frame spans; a cycle has so many 1/4096
+        frame."""
+        self._length = length
         self._angle2 = angle2
         self._angle = isqrt(angle2 << 32)
         self._reweigh()
 
     def _reweigh(self):
-        for e in self.elements:
+        for k, e in enumerate(self.elements):
             e.weigh(self._angle, self._angle2, self._ticks, self._tick_hz)
+            self._work.turn_by(k, e.turn)
         self._stretch.weigh(self.elements)
 
     # ---- windows
 
     def _new_window(self, fraction):
         self._window = Window(self._scales)
-        self._stretch.zero(self.elements)
-        self._raws = None  # as Sums.raw, of the segments that have ended, if there are any
-        self._squares = None
+        self._work.restart()
         self._stretches = 0
         self._unbroken = True
         self._quiet = True  # there was no crossing
@@ -521,23 +521,26 @@ class Accumulator:
         """Completes the window's sums, hands it on, follows offsets and mains frequency."""
         self._end_segment()
         w = self._window
-        raws = self._raws
-        w.frames = n = raws[0]
-        began = self._window_began
-        self._window_began = totals = self._stretch.totals()
-        w.energy = [wide.less(now, was) for now, was in zip(totals, began)]
-        known = self._unbroken and self._sums.phasors.is_known
-        taken = self._sums.phasors.take()
-        known = known and taken[0] > 0
-        if self._unbroken and not self._sums.is_mains(taken, raws, self._squares):
+        one, two = self.elements
+        work = self._work
+        sums = self._sums
+        phasors = sums.phasors
+        gained(w.words, self._stretch.words, TOTAL, self._window_began)
+        known = self._unbroken and phasors.is_known
+        known = phasors.take(work.words) and known
+        if self._unbroken and not sums.is_mains(work.words):
             self._cycles.deny()
             self._is_odd = True
             self._broken = _MOST_BROKEN
             known = self._unbroken = False
         angle2 = self._angle2
+        length = 0
         if self._unbroken:
             self._measure_span()
-            angle2 = frame_angle2_q32(w.cycles * self._ticks << 12, w.span_q12)
+            length = w.span_q12 // (w.cycles * self._ticks)
+            # A change of 2**-14 of the length is less than is followed in the square of the phase.
+            if abs(length - self._length) + 2 > self._length >> 14 or angle2 < _TELLS_Q32:
+                angle2 = frame_angle2_q32(w.cycles * self._ticks << 12, w.span_q12)
             self._target = _target(w.cycles * self._tick_hz // w.ticks)
         if self._window_seen and self._last_seen:
             w.whole = self._unbroken
@@ -546,58 +549,23 @@ class Accumulator:
             w.cycles = w.span_q12 = 0
         # Without voltage there are no cycles to average over, but a whole window (300 ms) will do.
         quiet = self._quiet and self._stretches >= self._target
-        loose = self._mean_of_loose(raws)
-        waves = []
-        fundamentals = []
-        volts2 = []
-        amps2 = []
-        own = []
-        n_q12 = taken[0] << 12
+        loose = self._mean_of_loose()
+        means = work.means()
+        if quiet or loose:
+            one.offsets, two.offsets = (means[:2], means[2:]) if quiet else (loose[:2], loose[2:])
+        work.fill(w, means, self._has_offsets, self._noise)
         if known:
-            # A frame looked at beyond the last crossing adds to no sine that begins there: cycles
-            # have so many by their time.  While offsets were learnt not all had been looked at.
-            span_q12 = w.span_q12 // (self._ticks * self._sums.phasors.every)
-            if abs(span_q12 - n_q12) << 6 < n_q12:
-                n_q12 = span_q12 * span_q12 // n_q12
-        for k, e in enumerate(self.elements):
-            sum_x, sum_y = raws[5 * k + 1 : 5 * k + 3]
-            x = nearest(16 * sum_x, n)
-            y = nearest(16 * sum_y, n)
-            if quiet:
-                e.offsets = (x, y)
-            elif loose:
-                e.offsets = loose[2 * k : 2 * k + 2]
-            a, b = e.offsets
-            if known:
-                x1, y1 = corrected(taken, (a, b), 2 * k)
-                fundamentals.append(e.fundamental(n_q12, x1, y1))
-                waves.append(y1 if e.x_is_i else x1)
-            x2 = (self._squares[2 * k] << 8) - (a * sum_x << 5) + n * a * a
-            y2 = (self._squares[2 * k + 1] << 8) - (b * sum_y << 5) + n * b * b
-            mean, off = x, x - a
-            if e.x_is_i:
-                x2, y2 = y2, x2
-                mean, off = y, y - b
-            volts2.append(x2)
-            amps2.append(y2)
-            # Before it is known where zero is, about their own mean.
-            own.append((mean, x2 if self._has_offsets else x2 - n * off * off))
-            if self._unbroken:
-                part = _OFFSET_PART if self._settled else 1
-                e.offsets = (a + nearest(x - a, part), b + nearest(y - b, part))
-        w.volts2 = volts2
-        w.amps2 = amps2
-        w.own = own
-        if self._noise:
-            w.noise2 = [n * noise for noise in self._noise]
-        one, two = self.elements
+            work.fill_phasors(w, w.span_q12 // (self._ticks * phasors.every))
+            self._cycles.check(*sums.reference_phasor(work.words))
+        moved = quiet or loose
+        if self._unbroken:
+            part = _OFFSET_PART if self._settled else 1
+            for k, e in enumerate(self.elements):
+                its = means[2 * k : 2 * k + 2]
+                if its != e.offsets:
+                    e.offsets = offsets_towards(e.offsets, its, part)
+                    moved = True
         w.means = [one.means, two.means]
-        if known:
-            w.active, w.reactive, w.volts1, w.amps1 = zip(*fundamentals)
-            self._cycles.check(*self._sums.reference_phasor(taken))
-            w.points = taken[0]
-            sign = one.v_sign * two.v_sign
-            w.across = [sign * part for part in product(n_q12, *waves)]
         self._broken = 0 if self._unbroken else self._broken + 1
         if self._broken > _MOST_BROKEN:
             w.deny()
@@ -612,20 +580,23 @@ class Accumulator:
                 changed |= e.carry()
         # Weights take a while to make, and are good to 0.1 ppm for 0.01 % of frequency.
         if abs(angle2 - self._angle2) > angle2 >> 12:
-            self._span(angle2)
+            self._span(angle2, length)
         elif changed:
             self._reweigh()
-        # A crossing is timed by where zero is taken to be: so is the next window's first one.
-        self._new_window(fraction + self._sums.bound_by(self._sums.reference))
+        if moved:
+            self._stretch.zero(self.elements)
+            # A crossing is timed by where zero is taken to be: so is the next window's first one.
+            fraction += self._sums.bound_by(self._sums.reference)
+        self._new_window(fraction)
         self._sink.window(w)
 
-    def _mean_of_loose(self, raws):
+    def _mean_of_loose(self):
         """Offsets (x1, y1, x2, y2) by a second of windows none of which was whole, once there is
         one: beside a second's cycles what of a cycle it has in excess is little.  Else None."""
         if self._unbroken:
             self._loose = None
             return None
-        new = [raws[k] for k in (0, 1, 2, 6, 7)]
+        new = self._work.sums()
         old = self._loose
         self._loose = loose = [a + b for a, b in zip(old, new)] if old else new
         n = loose[0]

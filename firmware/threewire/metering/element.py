@@ -7,7 +7,6 @@ from array import array
 
 import micropython
 
-from threewire.metering import phasors
 from threewire.metering.intmath import isqrt_word, nearest, shift_weight_q24, sin_q30
 from threewire.metering.wide import WORDS, multiply, put
 
@@ -26,6 +25,7 @@ class Element:
     power_gain   their product, with the sign of the wiring
     v_sign       -1 for a voltage that is wired or derived as minus another
     x_is_i       whether x is the current
+    turn         cosine and sine, Q30, of the angle by which x is delayed
     """
 
     def __init__(self, layout, calibration, k):
@@ -101,7 +101,7 @@ class Element:
             put(self._gain_words, 0, gain)
         f = self._frames_q24(self._delay_ns, frame_ticks, tick_hz)
         delay_q30 = (f * angle_q32) >> 26
-        self._turn = (sin_q30(_QUARTER_TURN_Q30 - abs(delay_q30)), sin_q30(delay_q30))
+        self.turn = (sin_q30(_QUARTER_TURN_Q30 - abs(delay_q30)), sin_q30(delay_q30))
         if not self.rows:
             self._w01, self._w1 = _weights(f, angle2_q32)
             return
@@ -161,23 +161,6 @@ class Element:
         wide; its negative is behind each."""
         multiply(words, at, self._gain_words, self._w01)
         multiply(words, at + 2 * WORDS, self._gain_words, self._w1)
-
-    def fundamental(self, n_q12, x, y):
-        """Of the mains frequency, from the two inputs' sums (phasors.corrected) and frames (as
-        phasors.product takes them), without the gains: (real, imaginary part of V * conj(I) with
-        the wiring's sign, |V|**2, |I|**2), in the units of phasors.product."""
-        re, im = phasors.product(n_q12, x, y)
-        # Delay x, whose conjugate this has; then it is y that is the current, if x is not.
-        cos, sin = self._turn
-        re, im = (re * cos - im * sin) >> 30, (re * sin + im * cos) >> 30
-        v2, i2 = phasors.square(n_q12, x), phasors.square(n_q12, y)
-        if self.x_is_i:
-            v2, i2 = i2, v2
-        else:
-            im = -im
-        if self.power_gain < 0:
-            re, im = -re, -im
-        return re, im, v2, i2
 
 
 def _weights(f_q24, angle2_q32):

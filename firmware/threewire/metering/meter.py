@@ -201,21 +201,22 @@ class Meter:
         else:
             recent.append(window)
         self._second = None
-        ticks = raw1 = raw2 = 0
+        ticks = signs = 0
         k = len(recent)
         while k and ticks < self.tick_hz:
             k -= 1
             w = recent[k]
             ticks += w.ticks
-            raw1 += w.energy[0]
-            raw2 += w.energy[1]
+            signs |= w.signs()
         if ticks >= self.tick_hz:
             self._is_second = True
             if k:
                 self._recent = recent[k:]
-            for gate, rule, raw in ((one, self.rules[0], raw1), (two, self.rules[1], raw2)):
-                if gate.is_allowed:
-                    rule.judge(raw, ticks)
+            for k, gate in enumerate(self.gates):
+                rule = self.rules[k]
+                # Where nothing has come out nothing is reversed, nor becomes so.
+                if gate.is_allowed and (rule.reversed or signs >> k & 1):
+                    rule.judge(sum([w.energy[k] for w in self._recent]), ticks)
             self.indicators.show_reverse(self.rules, now)
         if self._on_window:
             self._on_window(window)
@@ -232,9 +233,10 @@ class Meter:
                 gate.allow()
 
     def _has_voltage(self, window, k):
-        mean, squares = window.own[k]
         least = self._least_square * window.frames
-        return abs(mean) <= _FLOATS_Q4 and squares * window.scales.v_nv[k] ** 2 >= least
+        squares = window.own_squares[k]
+        floats = abs(window.own_means[k]) > _FLOATS_Q4
+        return not floats and squares * window.scales.v_nv[k] ** 2 >= least
 
     # ---- called by whoever runs the meter
 

@@ -7,6 +7,8 @@ the 60th aliases onto the fundamental of 65 Hz or less; samplers that are slower
 frame.  The sine follows the mains by the cycle: each begins where it does.
 """
 
+from array import array
+
 import micropython
 from micropython import const
 
@@ -35,6 +37,9 @@ _OFF = const(1024)
 # Where a cycle differs from what it was taken for by more than this part, 3 %, its phasor is not
 # known.
 _KNOWN_PART = const(32)
+# What is taken: the words of two sums of six, but for one count.
+_TAKEN = const(11)
+_NOTHING = array("i", bytes(4 * (SINE - AHEAD)))
 
 
 def _write_sine(words, at):
@@ -103,38 +108,13 @@ class Phasors:
         self._frame_q20 = frame_q20
         self._words[self._base + TURN] = (self.every << 36) // length
 
-    def take(self):
-        """Takes out [frames, then sums of 1, x1, y1, x2, y2 times the cosine, then the sine], and
-        begins anew with the next frame."""
+    def take(self, to):
+        """Writes frames, then the sums of 1, x1, y1, x2, y2 times the cosine, then the sine, to
+        to[:11], and begins anew with the next frame.  Returns whether there are any frames."""
         words = self._words
         self.is_known = self._is_new = True
         first = self._base + AHEAD
         last = self._base + SINE
-        sums = list(words[first + 2 : last])
-        for k in range(first, last):
-            words[k] = 0
-        return sums
-
-
-def corrected(taken, offsets, first):
-    """(cosine's, sine's) sum of two inputs, from `first` on (0 to 3: x1, y1, x2, y2), about their
-    offsets (1/16 count), of what `take` gave."""
-    c, s = taken[1], taken[6]
-    return [
-        (taken[2 + k] - nearest(offset * c, 16), taken[7 + k] - nearest(offset * s, 16))
-        for k, offset in enumerate(offsets, first)
-    ]
-
-
-def product(n_q12, x, y):
-    """Y * conj(X) of two inputs of `corrected` as its real and imaginary part, of n / 4096 frames:
-    counts**2 * 2**17 times these, whose rms phasors' product it is."""
-    xc, xs = x
-    yc, ys = y
-    return ((yc * xc + ys * xs) << 12) // n_q12, ((yc * xs - ys * xc) << 12) // n_q12
-
-
-def square(n_q12, x):
-    """|X|**2, as `product` of x with itself."""
-    xc, xs = x
-    return ((xc * xc + xs * xs) << 12) // n_q12
+        to[:_TAKEN] = words[first + 2 : last]
+        words[first:last] = _NOTHING
+        return to[0] > 0

@@ -30,6 +30,7 @@ from threewire.metering.kernel import (
     XY2,
 )
 from threewire.metering.phasors import Phasors
+from threewire.metering.window_words import COS, FRAMES, POINTS, SIN, SQUARES, SUMS
 
 # An upward zero crossing counts once the voltage has been this far below zero, as a part of the
 # nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
@@ -119,25 +120,33 @@ class Sums:
             self._is_due = is_due
             self.bound_by(self.reference)
 
-    def reference_phasor(self, taken):
+    def _reference_input(self):
+        e = self._elements[self.reference]
+        return 2 * self.reference + (1 if e.x_is_i else 0)
+
+    def reference_phasor(self, j):
         """The reference voltage's phasor in what `phasors.take` gave: real where the window began
         at its upward crossing."""
-        e = self._elements[self.reference]
-        k = 2 * self.reference + (1 if e.x_is_i else 0)
-        return taken[7 + k], taken[2 + k]
+        k = self._reference_input()
+        return j[SIN + 1 + k], j[COS + 1 + k]
 
-    def is_mains(self, taken, raws, squares):
+    def is_mains(self, j):
         """Whether the reference voltage is for the most part of the frequency whose phasors
-        `phasors.take` gave, in a window whose `raw` and `squares` are given."""
-        k = self.reference
-        place = 1 if self._elements[k].x_is_i else 0
-        re, im = self.reference_phasor(taken)
-        n = raws[0]
-        sum_v = raws[5 * k + 1 + place]
-        points = taken[0]
+        `phasors.take` gave, in the window that the work `j` (window_words) is of."""
+        k = self._reference_input()
+        re = abs(j[SIN + 1 + k])
+        im = abs(j[COS + 1 + k])
+        n = j[FRAMES]
+        points = j[POINTS]
+        if points:
+            # Where it is so by more than what is left out here, which are small ints.
+            square = ((re >> 16) ** 2 + (im >> 16) ** 2) // points
+            if square * 16 > (j[SQUARES + 2 * k] + 1) * points // n:
+                return True
         # As Window's volts1, times points; and the squares about their own mean, times n.
         square = (re * re + im * im) * (_MAINS_PART * n * n)
-        return square >= (squares[2 * k + place] * n - sum_v * sum_v) * (points * points) << 17
+        squares = (j[SQUARES + 2 * k] << 12) + j[SQUARES + 2 * k + 1]
+        return square >= (squares * n - j[SUMS + k] ** 2) * (points * points) << 17
 
     def disconnect(self, codes, pos):
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""

@@ -4,25 +4,31 @@ Flow: accumulator -> WINDOW -> readings, meter.  A window is 10 or 12 cycles; wi
 longer ones, so a second, a demand period and a whole run are read by the same code.
 """
 
-import micropython
+from array import array
+
 from micropython import const
 
 from threewire.metering.intmath import nearest
+from threewire.metering.wide import WORDS, number
+from threewire.metering.window_words import join
 
 # Windows shorter than this part of a second, cut short by gaps, say little: too few codes.
 _SHORT_PART = const(16)
 
 
-# Element 1's and element 2's.
-_NOTHING = (0, 0)
-
-
-@micropython.native
-def _sum(one, two):
-    """Of two pairs."""
-    if one is _NOTHING:
-        return two
-    return one[0] + two[0], one[1] + two[1]
+# Places of a window's numbers, element 1's and element 2's, in its words.
+ENERGY = const(0)
+VOLTS2 = const(20)
+AMPS2 = const(40)
+NOISE2 = const(60)
+OWN = const(80)
+ACTIVE = const(100)
+REACTIVE = const(120)
+VOLTS1 = const(140)
+AMPS1 = const(160)
+ACROSS = const(180)
+_NUMBERS = const(20)
+_NOTHING = array("H", bytes(2 * _NUMBERS * WORDS))
 
 
 def half_square(nominal_volts):
@@ -49,6 +55,8 @@ class Scales:
 class Window:
     """Sums of one or more windows; index k of a pair is element k + 1.
 
+    words             array('H'), numbers as in wide: what the pairs below are made of, each time
+                      that they are asked for
     ticks, frames     its length
     cycles, span_q12  mains cycles between the crossings that bound it, and the ticks * 4096 from
                       the first crossing to the last; both 0 where it was not bounded by crossings
@@ -58,8 +66,9 @@ class Window:
                       of mains: not counting what was lost, or filled in
     energy            signed, raw units (accumulator), before the creep gate
     volts2, amps2     sums of squares about the mean (counts**2 / 256)
-    own               pair: (mean of the voltage's codes less mid-scale, in 1/16 count; sum of
-                      squares about it, or about the offset where that is known, counts**2 / 256)
+    own_means         means of the voltages' codes less mid-scale, in 1/16 count
+    own_squares       sums of squares about these, or about the offset where that is known
+                      (counts**2 / 256)
     noise2            converter noise within amps2 (counts**2 / 256)
     points            frames behind what follows; 0 where the mains frequency was not known
     active, reactive  V * conj(I) of the mains frequency, reactive positive where the current lags,
@@ -72,22 +81,81 @@ class Window:
     """
 
     # Of one with nothing in it: what an instance has of its own takes a chip time and memory.
-    # Pairs that nobody changes: each list would be made anew for every window.
     means = None
     ticks = frames = cycles = span_q12 = points = 0
     whole = is_odd = False
-    energy = volts2 = amps2 = noise2 = _NOTHING
-    own = (_NOTHING, _NOTHING)
-    active = reactive = volts1 = amps1 = across = _NOTHING
+    own_means = (0, 0)
 
     def __init__(self, scales=None):
         self.scales = scales
+        self.words = _NOTHING[:]
+
+    def _pair(self, at):
+        return number(self.words, at), number(self.words, at + WORDS)
+
+    @property
+    def energy(self):
+        return self._pair(ENERGY)
+
+    def signs(self):
+        """1 where the energy of element 1 is negative, and 2 where that of element 2 is."""
+        words = self.words
+        return words[ENERGY + WORDS - 1] >> 15 | words[ENERGY + 2 * WORDS - 1] >> 14 & 2
+
+    @property
+    def volts2(self):
+        return self._pair(VOLTS2)
+
+    @property
+    def amps2(self):
+        return self._pair(AMPS2)
+
+    @property
+    def noise2(self):
+        return self._pair(NOISE2)
+
+    @property
+    def own_squares(self):
+        return self._pair(OWN)
+
+    @property
+    def active(self):
+        return self._pair(ACTIVE)
+
+    @property
+    def reactive(self):
+        return self._pair(REACTIVE)
+
+    @property
+    def volts1(self):
+        return self._pair(VOLTS1)
+
+    @property
+    def amps1(self):
+        return self._pair(AMPS1)
+
+    @property
+    def across(self):
+        return self._pair(ACROSS)
+
+    def over_16_bits(self, at):
+        """The number at words[at], 0 or more, over 2**16 and rounded down; 2**46 or more is told
+        as 2**30 - 1."""
+        words = self.words
+        if words[at + 3] | words[at + 4] | words[at + 2] >> 14:
+            return 0x3FFFFFFF
+        return words[at + 1] | words[at + 2] << 16
+
+    def forget_phasors(self):
+        """The mains frequency was not known."""
+        self.points = 0
+        self.words[ACTIVE:] = _NOTHING[ACTIVE:]
 
     def deny(self):
         """The cycles in it are none of mains, whose frequency then is not known."""
         self.whole = False
-        self.cycles = self.span_q12 = self.points = 0
-        self.active = self.reactive = self.volts1 = self.amps1 = self.across = _NOTHING
+        self.cycles = self.span_q12 = 0
+        self.forget_phasors()
 
     @property
     def is_short(self):
@@ -100,26 +168,16 @@ class Window:
             return 0
         return nearest(self.cycles * self.scales.tick_hz * 1000 << 12, self.span_q12)
 
-    @micropython.native
     def add(self, other):
         self.scales = other.scales
         self.means = other.means
         self.whole = other.whole and (self.whole or not self.ticks)
         frames = max(1, self.frames + other.frames)
-        own = []
-        for (mine, before), (mean, squares) in zip(self.own, other.own):
-            mean = (mine * self.frames + mean * other.frames) // frames
-            own.append((mean, before + squares))
-        self.own = own
-        self.energy = _sum(self.energy, other.energy)
-        self.volts2 = _sum(self.volts2, other.volts2)
-        self.amps2 = _sum(self.amps2, other.amps2)
-        self.noise2 = _sum(self.noise2, other.noise2)
-        self.active = _sum(self.active, other.active)
-        self.reactive = _sum(self.reactive, other.reactive)
-        self.volts1 = _sum(self.volts1, other.volts1)
-        self.amps1 = _sum(self.amps1, other.amps1)
-        self.across = _sum(self.across, other.across)
+        self.own_means = [
+            (mine * self.frames + mean * other.frames) // frames
+            for mine, mean in zip(self.own_means, other.own_means)
+        ]
+        join(self.words, other.words, _NUMBERS)
         self.ticks += other.ticks
         self.frames += other.frames
         self.cycles += other.cycles

@@ -5,7 +5,8 @@ Flow: windows, clocks, store, restarts -> FAULTS -> telemetry, console, store.
 
 from micropython import const
 
-from threewire.metering.window import half_square
+from threewire.metering.wide import WORDS
+from threewire.metering.window import AMPS2, VOLTS2, half_square
 
 # In the order of the stored counts: a later firmware may only append.
 NAMES = (
@@ -101,6 +102,8 @@ class FaultFinder:
         self._derived = layout.slot["v1"] == layout.slot["v2"]
         self._odd = 0  # windows in a row whose frequency was bad
         self._without = 0  # that had a voltage but no cycles, less those that had
+        self._scales = None  # of the windows; what the next is made from
+        self._enough = (0, 0)
 
     def window(self, window):
         """Judges a Window, unless it is too short for that."""
@@ -110,13 +113,21 @@ class FaultFinder:
         n = window.frames
         lacks = False
         lives = False
+        if window.scales is not self._scales:
+            self._scales = window.scales
+            # Squares of a frame that are enough for a voltage, over 2**16 and rounded up.
+            self._enough = [
+                (self._least_square // v_nv**2 >> 16) + 1 for v_nv in window.scales.v_nv
+            ]
         for k, (v, i) in enumerate(window.means):
             number, v_name, i_name = _WHERE[k]
-            self._input(i_name, i, window.amps2[k], n)
+            self._input(i_name, i, window, AMPS2 + WORDS * k)
             if k and self._derived:
                 continue
-            self._input(v_name, v, window.volts2[k], n)
-            low = window.volts2[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
+            self._input(v_name, v, window, VOLTS2 + WORDS * k)
+            low = window.over_16_bits(VOLTS2 + WORDS * k) <= n * self._enough[k]
+            if low:
+                low = window.volts2[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
             self._judge("no_voltage", number, low)
             lacks |= low
             lives |= not low
@@ -135,12 +146,15 @@ class FaultFinder:
         least = 1 if "bad_frequency" in self.active else _ODD_WINDOWS
         self._judge("bad_frequency", "", self._odd >= _ODD_WINDOWS or self._without >= least)
 
-    def _input(self, where, offset, squares, n):
+    def _input(self, where, offset, window, at):
         size = abs(offset)
         self._judge("railed", where, size > _RAILED_Q4)
         # The offset of a constant input ends up at most one step from it, 1/256 in squares.  At an
         # end of the scale a converter shows no noise either.
-        constant = squares == 0 or squares == n
+        constant = False
+        if not window.over_16_bits(at):
+            squares = window.words[at]
+            constant = squares == 0 or squares == window.frames
         self._judge("stuck", where, constant and size < _PINNED_Q4)
 
     def _judge(self, name, where, there):

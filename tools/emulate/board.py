@@ -31,6 +31,7 @@ from tools.emulate.inputs import Inputs, steady
 ENGINE = "rp2040"
 # The emulated flash is a Pico's, whatever the board file.
 FLASH = "pico"
+CLOCK_HZ = 125_000_000  # of the core, as MicroPython 1.26.1 sets a Pico's
 
 _CACHE = Path.home() / ".cache" / "threewire"
 _PINS = 30
@@ -208,6 +209,11 @@ class EmulatedBoard(contextlib.ExitStack):
         """Cycles of 125 MHz that the core was busy for since the power came on; the emulator has
         no flash wait states."""
         return self._power.mcu.core.cycles
+
+    @property
+    def mcu(self) -> Any:
+        """The emulator's RP2040, of this power-on."""
+        return self._power.mcu
 
     @property
     def idle(self) -> bool:

@@ -190,8 +190,9 @@ def test_said_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A folder that cannot be written in, by whatever command."""
-    from tools import bench, demo
+    from tools import demo
     from tools.accuracy import cli as accuracy
+    from tools.bench import cli as bench
     from tools.capture import cli as capture
     from tools.reliability import cli as reliability
 
@@ -202,8 +203,8 @@ def test_said_before_the_work(
     monkeypatch.setattr(demo, "replay", work)
     monkeypatch.setattr(demo.house, "generate", work)
     monkeypatch.setattr(accuracy, "rows", work)
-    monkeypatch.setattr(bench, "default_rate", work)
-    monkeypatch.setattr(bench, "host_engines", work)
+    monkeypatch.setattr(bench.chip, "default_rate", work)
+    monkeypatch.setattr(bench.host, "host_engines", work)
     monkeypatch.setattr(reliability, "rows", work)
     monkeypatch.setattr(image, "contents", work)
     monkeypatch.setattr(house, "generate", work)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from host_tests.rigs.machine import BY_TIMER
-from tools import bench, image
+from tools import image
+from tools.bench import chip as bench
 from tools.emulate import board as rp2040_board
 from tools.emulate.board import EmulatedBoard
 

@@ -29,8 +29,8 @@ SETS = 1024
 # each.
 QUAD_CYCLES = 50
 SERIAL_CYCLES = 266
-# So long it runs before it has waited for what was missing meanwhile.  A quarter of it gives the
-# same shares, to half a percent.
+# So long it runs before it has waited for what was missing meanwhile: far less than a pause
+# of the loop.
 _STRETCH_S = 1e-4
 
 

@@ -21,7 +21,7 @@ from littlefs import LittleFSError
 from threewire.storage import record
 from threewire.storage.store import Store
 from tools import image
-from tools.bench import load
+from tools.bench.chip import load
 from tools.common import boards, command
 from tools.common.errors import BoardError, Unavailable
 from tools.common.options import Parser

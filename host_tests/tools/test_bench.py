@@ -1,0 +1,49 @@
+"""Where the bench looks for MicroPython's count of what it has allocated."""
+
+import re
+import struct
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from tools.bench.chip import _allocation_count
+from tools.common.errors import BoardError
+from tools.emulate.board import EmulatedBoard
+
+
+class _Board:
+    """A prompt whose threshold, in blocks of 16 bytes, stands at these places of RAM."""
+
+    def __init__(self, *places: int) -> None:
+        self.mcu = SimpleNamespace(sram=bytearray(4096))
+        self._places = places
+        self.threshold = 0
+        self._set(50000)
+        # What happens to be the same once.
+        struct.pack_into("<I", self.mcu.sram, 100, 12345)
+
+    def _set(self, threshold: int) -> None:
+        self.threshold = threshold
+        for place in self._places:
+            struct.pack_into("<I", self.mcu.sram, place, threshold // 16)
+
+    def execute(self, code: str) -> str:
+        if code == "import gc; print(gc.threshold())":
+            return f"{self.threshold}\n"
+        given = re.fullmatch(r"gc\.threshold\((\d+)\)", code)
+        assert given
+        self._set(int(given[1]))
+        return ""
+
+
+def test_the_allocation_count_is_before_the_threshold() -> None:
+    board = _Board(812)
+    assert _allocation_count(cast(EmulatedBoard, board)) == 0x20000000 + 808
+    assert board.threshold == 50000
+
+
+@pytest.mark.parametrize(("places", "says"), [((), "at 0 places"), ((812, 16), "at 2 places")])
+def test_an_allocation_count_that_cannot_be_told(places: tuple[int, ...], says: str) -> None:
+    with pytest.raises(BoardError, match=says):
+        _allocation_count(cast(EmulatedBoard, _Board(*places)))

@@ -87,11 +87,12 @@ def default_rate(where: str) -> list[Figure]:
     asm, corrected, viper, phasors_us, corrected_us = _kernels()
     rate = layout.tick_hz / layout.frame_ticks
     ring_ms = (boards.module(BOARD).SAMPLER["ring_frames"] - RING_MARGIN) / rate * 1e3
-    plain_us, plain, plain_bytes, window_us, windows, _ = fed
+    plain_us, plain, plain_bytes, window_us, windows, window_bytes = fed
     cycle = rate / HERTZ / 100  # in blocks
     kernel_us = asm * 100 / CLOCK_HZ * 1e6 + phasors_us * 100 / 167
     cycle_us = (plain_us / plain - kernel_us) * cycle
     window_us = window_us / windows - plain_us / plain
+    window_bytes = window_bytes / windows - plain_bytes / plain
     return [
         Figure(
             "kernel_cycles_per_frame", "kernel, assembler, both elements", asm, "cycles", where
@@ -112,6 +113,7 @@ def default_rate(where: str) -> list[Figure]:
         Figure("cycle_feed_us", "a mains cycle, all but the kernel", cycle_us, "us", where),
         Figure("bytes_per_cycle", "allocated in it", plain_bytes / plain * cycle, "bytes", where),
         Figure("window_us", "a window besides", window_us, "us", where),
+        Figure("bytes_per_window", "allocated in it", window_bytes, "bytes", where),
         *loop,
         Figure("ring_usable_ms", "halt that the ring rides out", ring_ms, "ms", f"board {BOARD}"),
         Figure("ram_free_bytes", "RAM free while metering", free, "bytes", where),

@@ -82,6 +82,7 @@ def default_rate(where: str) -> list[Figure]:
             raise SystemExit(f"error: {lost} frames were lost at the default rate")
         board.interrupt()
         free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+        board.execute(f"amount = {_allocation_count(board)}")
         fed = json.loads(board.execute(programs.FEEDING, 60.0))
         loop = _loop(board, where)
     asm, corrected, viper, phasors_us, corrected_us = _kernels()
@@ -166,9 +167,8 @@ def _at(cost: Cost, where: str) -> str:
 
 def _loop(board: EmulatedBoard, where: str) -> list[Figure]:
     """What the loop of a board at the prompt, whose meter has been fed, spends its time on."""
-    amount = _allocation_count(board)
     # Between the lines that it sends meanwhile.
-    said = board.execute(f"amount = {amount}\n{programs.LOOP}", 60.0).splitlines()[-1]
+    said = board.execute(programs.LOOP, 60.0).splitlines()[-1]
     longest, lines, collected_us, collections, others, ms = json.loads(said)
     a_second = (collections + others) / ms * 1e3
     return [

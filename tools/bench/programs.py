@@ -29,10 +29,12 @@ for st[kernel.TABLE] in (0, 4 * at):
 """
 
 # Runs on the chip, at the prompt of a board that has metered: its own meter, with a load like the
-# one before in blocks as the loop hands them over.  Prints microseconds, frames and bytes of the
-# blocks in which no window ended, and the same and how many of those in which one did.
+# one before in blocks as the loop hands them over.  `amount` is the address of MicroPython's count
+# of the blocks of 16 bytes that it has allocated since it last collected garbage.  Prints
+# microseconds, frames and bytes of the blocks in which no window ended, and the same and how many
+# of those in which one did.
 FEEDING = """
-import time, array, math, gc
+import time, array, math, gc, machine
 meter = assembly.meter
 slot = assembly.layout.slot
 N = 500
@@ -56,32 +58,32 @@ def feed(blocks):
     found = [0] * 6
     for k in range(blocks):
         windows.clear()
-        gc.collect()
-        gc.disable()
-        # Which takes as long as a collection.
-        allocated = gc.mem_alloc()
+        if not k % 10:
+            gc.collect()
+        allocated = machine.mem32[amount]
         at = time.ticks_us()
         meter.feed(codes, 100, ticks, k % 5 * 100)
         at = time.ticks_diff(time.ticks_us(), at)
-        allocated = gc.mem_alloc() - allocated
-        gc.enable()
+        allocated = 16 * (machine.mem32[amount] - allocated)
         which = 3 if windows else 0
         found[which] += at
         found[which + 1] += 1
         found[which + 2] += allocated
     return found
+gc.disable()
 feed(150)
-print(feed(200))
+found = feed(200)
+gc.enable()
+print(found)
 """
 
-# And its loop, for five seconds of which the first settles.  `amount` is the address of
-# MicroPython's count of what it has allocated since it last collected garbage, or 0: when that has
-# become less in a round without the loop's own collection, MicroPython has collected by itself.
-# Prints microseconds of the longest round besides the loop's collections, of each line of
-# telemetry (its report, and all of its pieces as they are written), and of the loop's collections;
-# how many these were, and how many others; and the milliseconds in which it has counted them.
+# And its loop, for five seconds of which the first settles.  When the amount has become less in a
+# round without the loop's own collection, MicroPython has collected by itself.  Prints
+# microseconds of the longest round besides the loop's collections, of each line of telemetry (its
+# report, and all of its pieces as they are written), and of the loop's collections; how many these
+# were, and how many others; and the milliseconds in which it has counted them.
 LOOP = """
-import json, machine
+import json
 del meter.window
 own = [0, 0]
 collect = assembly.collect
@@ -125,7 +127,7 @@ while True:
     at = time.ticks_us()
     more = loop.run_round()
     at = time.ticks_diff(time.ticks_us(), at) - own[0]
-    allocated = machine.mem32[amount] if amount else 0
+    allocated = machine.mem32[amount]
     if passed > 1500:
         longest = max(longest, at)
         collected_us += own[0]

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import pytest
 
+from host_tests.rigs.started_board import StartedBoards, on_a_copy
 from tools.common.errors import Unavailable
 from tools.emulate import board as rp2040_board
 from tools.engines import interpreters as engines
@@ -58,6 +59,27 @@ def uf2() -> Path:
         return rp2040_board.find_uf2()
     except Unavailable as problem:
         pytest.skip(str(problem))
+
+
+@pytest.fixture(scope="session")
+def started_boards(uf2: Path) -> StartedBoards:
+    """Emulated boards that have started: what takes them, or a fixture that has them, is run in a
+    copy of this process."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this Python has no os.fork, which copies a started board")
+    return StartedBoards(uf2)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs in a copy of this process what would spoil a started board for others."""
+    if "started_boards" not in pyfuncitem.fixturenames:
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    on_a_copy(
+        lambda: pyfuncitem.obj(**given), lambda problem: str(pyfuncitem.repr_failure(problem))
+    )
+    return True
 
 
 def pytest_report_header() -> str:

@@ -7,7 +7,7 @@ emulated ones.
 import math
 import os
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
+from host_tests.rigs.started_board import PowerOn, StartedBoards
 from tools import image
 from tools.common import boards
 from tools.common.errors import InputError, Repaired, Unavailable
@@ -82,21 +83,17 @@ def file_system() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def booted(uf2: Path, file_system: bytes) -> Iterator[EmulatedBoard]:
-    """One board for several tests, since a boot takes ten seconds."""
-    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
-        board.wait_reports(1, 3.0)
-        yield board
+def power_on(started_boards: StartedBoards, file_system: bytes) -> PowerOn:
+    """A board as it is flashed, which each test has for itself."""
+    return started_boards.start(file_system)
 
 
-@pytest.fixture
-def live(booted: EmulatedBoard) -> EmulatedBoard:
-    """A board that is metering `load()`, whatever the test before has left."""
-    before = len(booted.codes)
-    booted.run(0.001)
-    if len(booted.codes) == before:
-        meter_again(booted)
-    return booted
+def metering(power_on: PowerOn, seconds: float = 0.2) -> EmulatedBoard:
+    """A board that has metered `load()` for so long."""
+    board = power_on(load())
+    board.run_until(lambda: board.starts, 0.1, "conversion")
+    board.run(seconds)
+    return board
 
 
 def check_readings(report: dict[str, Any]) -> None:
@@ -112,20 +109,13 @@ def stop_and_read(board: EmulatedBoard) -> dict[str, Any]:
     return board.result()
 
 
-def meter_again(board: EmulatedBoard) -> None:
-    """From the prompt, with a meter that starts at nothing: what was stored is taken away."""
-    board.execute("import os\nfor name in os.listdir('registers'): os.remove('registers/' + name)")
-    board.soft_reset()
-    board.wait_reports(1, 3.0)
-
-
 # ---- from power-on
 
 
-def test_a_board_meters_by_itself_and_to_the_last_bit(uf2: Path, file_system: bytes) -> None:
+def test_a_board_meters_by_itself_and_to_the_last_bit(power_on: PowerOn) -> None:
     """One power-on tells: when the first line comes and what it says, the rate, the LEDs'
     edges, that 150 ms without the program cost nothing, and the registers."""
-    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+    with power_on(load()) as board:
         report = board.wait_reports(1, 3.0)[0]
         assert board.seconds < 3.0
         check_readings(report)
@@ -186,14 +176,16 @@ def replayed(codes: array, frames: int) -> dict[str, Any]:
 # ---- while it meters
 
 
-def test_a_turned_ct_lights_the_red_led_while_it_is_turned(live: EmulatedBoard) -> None:
+def test_a_turned_ct_lights_the_red_led_while_it_is_turned(power_on: PowerOn) -> None:
+    live = metering(power_on)
     live.inputs = load(turn=-1)
     live.run_until(lambda: live.lit("reverse"), 1.5, "red LED", 0.01)
     live.inputs = load()
     live.run_until(lambda: not live.lit("reverse"), 1.5, "dark red LED", 0.01)
 
 
-def test_ctrl_c_gives_the_prompt_and_run_goes_on(live: EmulatedBoard) -> None:
+def test_ctrl_c_gives_the_prompt_and_run_goes_on(power_on: PowerOn) -> None:
+    live = metering(power_on)
     live.interrupt()
     ticks = int(live.execute("print(assembly.meter.ticks)"))
     runs = len(live.starts)
@@ -209,20 +201,14 @@ def test_ctrl_c_gives_the_prompt_and_run_goes_on(live: EmulatedBoard) -> None:
     live.run_until(lambda: len(live.starts) > runs, 0.5, "conversion")
 
 
-def test_a_hard_reset_resumes(live: EmulatedBoard) -> None:
+def test_a_hard_reset_resumes(power_on: PowerOn) -> None:
+    live = metering(power_on)
     live.hard_reset()
     check_readings(live.wait_reports(1, 3.0)[0])
 
 
-def test_a_soft_reset_resumes(live: EmulatedBoard) -> None:
-    live.interrupt()
-    live.soft_reset()
-    check_readings(live.wait_reports(1, 3.0)[0])
-
-
-def test_an_overrun_is_counted_and_its_energy_estimated(live: EmulatedBoard) -> None:
-    live.interrupt()
-    meter_again(live)
+def test_an_overrun_is_counted_and_its_energy_estimated(power_on: PowerOn) -> None:
+    live = metering(power_on, 1.0)
     start, first = live.starts[-1]
     live.stall(0.6)
     live.run(0.3)
@@ -256,8 +242,9 @@ timer = machine.Timer(-1, mode=machine.Timer.ONE_SHOT, period=100, hard=True, ca
 @pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "loses"), [(0.15, False), (0.6, True)])
 def test_interrupts_that_are_blocked_by_a_program(
-    live: EmulatedBoard, seconds: float, loses: bool
+    power_on: PowerOn, seconds: float, loses: bool
 ) -> None:
+    live = metering(power_on)
     live.interrupt()
     live.execute(_BLOCKER.format(us=round(seconds * 1e6)))
     live.type("run()\r\n")
@@ -268,11 +255,11 @@ def test_interrupts_that_are_blocked_by_a_program(
         assert seconds <= result["lost_frames"] * FRAME_S < seconds + 0.05
 
 
-def test_an_edge_is_in_time_while_a_line_is_made(uf2: Path, file_system: bytes) -> None:
+def test_an_edge_is_in_time_while_a_line_is_made(power_on: PowerOn) -> None:
     """The first line is begun when a second has been metered: here the energy's crossing falls
     just behind that, when the first second has not been registered yet and no edge is expected."""
     part = 5.0 * 3600 / 1.018 / sum(WATTS)
-    with EmulatedBoard(file_system, BOARD, load(part=part), uf2) as board:
+    with power_on(load(part=part)) as board:
         board.run_until(lambda: board.starts, 3.0, "conversion")
         start, _ = board.starts[0]
         board.run(1.2)
@@ -285,14 +272,14 @@ def test_an_edge_is_in_time_while_a_line_is_made(uf2: Path, file_system: bytes) 
 
 
 @pytest.mark.slow
-def test_a_voltage_without_cycles_costs_the_core_no_more(uf2: Path, file_system: bytes) -> None:
+def test_a_voltage_without_cycles_costs_the_core_no_more(power_on: PowerOn) -> None:
     """Where a ripple makes a crossing every 0.3 ms, too, there are some six windows a second."""
     waves: dict[str, Wave] = {"i1": sine(AMPS[0]), "i2": sine(-AMPS[1])}
     for name, volts in (("v1", 60.0), ("v2", -60.0)):
         waves[name] = lambda t, volts=volts: (
             sine(volts)(t) + 1.25 * volts * math.sqrt(2) * np.sin(2 * math.pi * 3500 * t)
         )
-    with EmulatedBoard(file_system, BOARD, Periodic(waves, 3 * CYCLE_S, BOARD), uf2) as board:
+    with power_on(Periodic(waves, 3 * CYCLE_S, BOARD)) as board:
         board.wait_reports(3, 20.0)
         start = board.cycles
         board.run(2.0)
@@ -308,8 +295,8 @@ def test_a_voltage_without_cycles_costs_the_core_no_more(uf2: Path, file_system:
 
 
 @pytest.mark.slow
-def test_a_power_cycle_resumes(uf2: Path, file_system: bytes) -> None:
-    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+def test_a_power_cycle_resumes(power_on: PowerOn) -> None:
+    with power_on(load()) as board:
         board.wait_reports(1, 3.0)
         board.power_cycle()
         check_readings(board.wait_reports(1, 3.0)[0])

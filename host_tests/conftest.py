@@ -70,6 +70,13 @@ def started_boards(uf2: Path) -> StartedBoards:
     return StartedBoards(uf2)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a started board come first: of tests that follow each other xdist gives many to
+    one process, which starts each of their boards once, and the end is left to short ones."""
+    items.sort(key=lambda item: "started_boards" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Runs in a copy of this process what would spoil a started board for others."""

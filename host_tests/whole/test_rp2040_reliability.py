@@ -11,7 +11,6 @@ import math
 import random
 import re
 import tempfile
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from host_tests.rigs.started_board import PowerOn, StartedBoards
 from threewire.chip.chips import CHIPS
 from tools import image
 from tools.common import boards
@@ -143,34 +143,24 @@ def told(board: EmulatedBoard, since: int = 0) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def file_system() -> bytes:
-    return image.build(BOARD, rp2040_board.FLASH)
+def power_on(started_boards: StartedBoards) -> PowerOn:
+    """A board as it is flashed, which each test has for itself."""
+    return started_boards.start(image.build(BOARD, rp2040_board.FLASH))
 
 
-@pytest.fixture(scope="module")
-def sealed(uf2: Path, file_system: bytes) -> Iterator[EmulatedBoard]:
-    """A board as it is flashed, for several tests: a start takes fifteen seconds."""
-    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
-        board.wait_reports(1, 3.0)
-        yield board
-
-
-@pytest.fixture
-def live(sealed: EmulatedBoard) -> EmulatedBoard:
-    """The board, metering `load()`, whatever the test before has left."""
-    sealed.inputs = load()
-    before = len(sealed.codes)
-    sealed.run(0.001)
-    if len(sealed.codes) == before:
-        sealed.power_cycle()
-        started(sealed, len(sealed.starts))
-    return sealed
+def metering(power_on: PowerOn, seconds: float = 0.2) -> EmulatedBoard:
+    """A board that has metered `load()` for so long."""
+    board = power_on(load())
+    started(board, 0)
+    board.run(seconds)
+    return board
 
 
 # ---- console
 
 
-def test_answers_come_between_lines_and_the_seal_holds(live: EmulatedBoard) -> None:
+def test_answers_come_between_lines_and_the_seal_holds(power_on: PowerOn) -> None:
+    live = metering(power_on)
     since = len(live.lines)
     assert not any(ask(live, "faults")["counts"].values())
     assert ask(live, "version")["board"] == BOARD
@@ -213,19 +203,22 @@ def check_flood(board: EmulatedBoard, seconds: float) -> None:
     assert told(board)[-1]["faults"]["lost_frames"] == 0
 
 
-def test_a_flood_of_random_bytes_costs_nothing(live: EmulatedBoard) -> None:
+def test_a_flood_of_random_bytes_costs_nothing(power_on: PowerOn) -> None:
+    live = metering(power_on)
     check_flood(live, 1.0)
 
 
 @pytest.mark.slow
-def test_a_long_flood_costs_nothing(live: EmulatedBoard) -> None:
+def test_a_long_flood_costs_nothing(power_on: PowerOn) -> None:
+    live = metering(power_on)
     check_flood(live, 5.0)
 
 
 # ---- restarts
 
 
-def test_a_restart_by_command_loses_nothing(live: EmulatedBoard) -> None:
+def test_a_restart_by_command_loses_nothing(power_on: PowerOn) -> None:
+    live = metering(power_on)
     # Without current nothing moves but by the offsets' error, so that what there is can be asked
     # for before and after.
     live.inputs = load(part=0)
@@ -250,7 +243,8 @@ def test_a_restart_by_command_loses_nothing(live: EmulatedBoard) -> None:
         assert abs(Fraction(mine) - Fraction(theirs)) < Fraction(1, 10_000)
 
 
-def test_ctrl_c_gives_the_prompt_and_ctrl_d_meters_on(live: EmulatedBoard) -> None:
+def test_ctrl_c_gives_the_prompt_and_ctrl_d_meters_on(power_on: PowerOn) -> None:
+    live = metering(power_on)
     # As mpremote does: a new line, Ctrl-C, and soon after that Ctrl-A.
     live.run(0.15)
     live.type("\r\x03")
@@ -267,19 +261,21 @@ def test_ctrl_c_gives_the_prompt_and_ctrl_d_meters_on(live: EmulatedBoard) -> No
     report = live.wait_reports(1, 2.0)[0]
     gained = float(Fraction(report["delivered_wh"]) - Fraction(text(kept.registers[0])))
     assert gained == pytest.approx(true_wh(start, start + report["t"]), rel=2e-3)
+    assert report["hertz"] == pytest.approx(HERTZ, rel=1e-3)
+    for element in report["elements"]:
+        assert element["volts"] == pytest.approx(VOLTS, rel=5e-3)
+        assert element["amps"] == pytest.approx(AMPS, rel=5e-3)
+        assert element["watts"] == pytest.approx(VOLTS * AMPS, rel=5e-3)
     counts = ask(live, "faults")["counts"]
     assert not counts["watchdog"] and not counts["exception"]
 
 
-def test_a_collapse_saves_once_and_a_power_cut_takes_no_more(live: EmulatedBoard) -> None:
+def test_a_collapse_saves_once_and_a_power_cut_takes_no_more(power_on: PowerOn) -> None:
     """Both lines go to nothing, as when a house loses its supply and the board's own holds it up
     for some 100 ms more."""
-    live.interrupt()
-    runs = len(live.starts)
-    live.soft_reset()
-    started(live, runs)
-    before = stored(live.file_system)
+    live = metering(power_on, 0.05)
     start, _ = live.starts[-1]
+    before = rp2040_trials.save(live)  # a new board's first save takes longer than others
     live.run(1.3)  # a voltage counts once it has been there for a second
     assert stored(live.file_system).sequence == before.sequence
 
@@ -295,7 +291,7 @@ def test_a_collapse_saves_once_and_a_power_cut_takes_no_more(live: EmulatedBoard
     live.run(collapse + 0.1 - live.seconds)
     kept = stored(live.file_system)
     assert kept.sequence == before.sequence + 1
-    gained = float(Fraction(text(kept.registers[0])) - Fraction(text(before.registers[0])))
+    gained = float(Fraction(text(kept.registers[0])))
     assert abs(gained - true_wh(start, collapse)) < WATTS * CYCLE_S / 3600
 
     runs = len(live.starts)
@@ -309,7 +305,8 @@ def test_a_collapse_saves_once_and_a_power_cut_takes_no_more(live: EmulatedBoard
 
 
 @pytest.mark.slow
-def test_a_dead_line_is_one_event_and_its_return_another(live: EmulatedBoard) -> None:
+def test_a_dead_line_is_one_event_and_its_return_another(power_on: PowerOn) -> None:
+    live = metering(power_on)
     live.run(1.3)
     before = rp2040_trials.save(live).sequence
     live.inputs = steady({}, BOARD)
@@ -325,8 +322,9 @@ def test_a_dead_line_is_one_event_and_its_return_another(live: EmulatedBoard) ->
 
 @pytest.mark.slow
 def test_a_power_cut_takes_at_most_what_was_metered_since_the_last_save(
-    live: EmulatedBoard,
+    power_on: PowerOn,
 ) -> None:
+    live = metering(power_on)
     kept = rp2040_trials.save(live)
     live.run(0.4)
     runs = len(live.starts)
@@ -349,8 +347,8 @@ def test_resets_in_and_around_saves() -> None:
 
 
 @pytest.fixture(scope="module")
-def provoked() -> bytes:
-    """The flash image with PROVOKER and CHANGES."""
+def provoked(started_boards: StartedBoards) -> PowerOn:
+    """A board with PROVOKER and CHANGES in its flash."""
     files = image.contents(BOARD)
     files["provoker.py"] = PROVOKER.encode()
     with tempfile.TemporaryDirectory() as folder:
@@ -368,13 +366,13 @@ def provoked() -> bytes:
             files[f"{name}.mpy"] = image.compile_module(
                 path / "module.py", f"{name}.py", CHIPS[MODULE.CHIP]["mpy_arch"], path / "out.mpy"
             )
-    return image.pack(files, FLASH)
+    return started_boards.start(image.pack(files, FLASH))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["telemetry", "storage", "console"])
-def test_a_crash_beside_metering_does_not_stop_it(uf2: Path, provoked: bytes, where: str) -> None:
-    with EmulatedBoard(provoked, BOARD, load(), uf2) as board:
+def test_a_crash_beside_metering_does_not_stop_it(provoked: PowerOn, where: str) -> None:
+    with provoked(load()) as board:
         board.wait_reports(1, 3.0)
         start, _ = board.starts[0]
         board.drive(PINS[where], 0)
@@ -408,8 +406,8 @@ def told_at_all(board: EmulatedBoard, since: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_what_a_crash_leaves_of_a_line_spoils_no_other(uf2: Path, provoked: bytes) -> None:
-    with EmulatedBoard(provoked, BOARD, load(), uf2) as board:
+def test_what_a_crash_leaves_of_a_line_spoils_no_other(provoked: PowerOn) -> None:
+    with provoked(load()) as board:
         started(board, 0)
         board.drive(PINS["telemetry"], 0)
         board.run(1.3)
@@ -422,8 +420,8 @@ def test_what_a_crash_leaves_of_a_line_spoils_no_other(uf2: Path, provoked: byte
 
 
 @pytest.mark.slow
-def test_a_crash_that_comes_again_and_again_spares_the_flash(uf2: Path, provoked: bytes) -> None:
-    with EmulatedBoard(provoked, BOARD, load(), uf2) as board:
+def test_a_crash_that_comes_again_and_again_spares_the_flash(provoked: PowerOn) -> None:
+    with provoked(load()) as board:
         started(board, 0)
         board.run(0.1)
         states = [board.file_system]
@@ -464,10 +462,8 @@ def check_safe_mode(board: EmulatedBoard, kept: Stored) -> None:
 
 
 @pytest.mark.slow
-def test_hangs_and_crashes_restart_it_and_five_in_a_row_are_enough(
-    uf2: Path, provoked: bytes
-) -> None:
-    with EmulatedBoard(provoked, BOARD, load(), uf2) as board:
+def test_hangs_and_crashes_restart_it_and_five_in_a_row_are_enough(provoked: PowerOn) -> None:
+    with provoked(load()) as board:
         board.wait_reports(1, 3.0)
         kept = rp2040_trials.save(board)
 
@@ -513,10 +509,10 @@ def test_hangs_and_crashes_restart_it_and_five_in_a_row_are_enough(
 
 
 @pytest.mark.slow
-def test_a_reset_that_was_asked_for_is_no_fault(uf2: Path, file_system: bytes) -> None:
+def test_a_reset_that_was_asked_for_is_no_fault(power_on: PowerOn) -> None:
     """As `mpremote reset` does it on a board that has no note of ours yet, such as one that has
     just been flashed over mip: to MicroPython it is a watchdog's reset."""
-    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+    with power_on(load()) as board:
         started(board, 0)
         board.interrupt()
         board.execute(
@@ -532,8 +528,8 @@ def test_a_reset_that_was_asked_for_is_no_fault(uf2: Path, file_system: bytes) -
 
 
 @pytest.mark.slow
-def test_a_core_that_stands_still_is_restarted(uf2: Path, file_system: bytes) -> None:
-    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+def test_a_core_that_stands_still_is_restarted(power_on: PowerOn) -> None:
+    with power_on(load()) as board:
         started(board, 0)
         board.run(0.2)
         hung = board.seconds
@@ -550,8 +546,8 @@ def test_a_core_that_stands_still_is_restarted(uf2: Path, file_system: bytes) ->
 
 
 @pytest.mark.slow
-def test_an_open_seal_and_what_it_lets_one_change(uf2: Path, file_system: bytes) -> None:
-    with EmulatedBoard(file_system, BOARD, load(turn=-1), uf2) as board:
+def test_an_open_seal_and_what_it_lets_one_change(power_on: PowerOn) -> None:
+    with power_on(load(turn=-1)) as board:
         board.drive(MODULE.SEAL, 0)
         board.wait_reports(1, 3.0)
         assert ask(board, "seal")["sealed"] is False
@@ -601,8 +597,8 @@ def test_an_open_seal_and_what_it_lets_one_change(uf2: Path, file_system: bytes)
 
 
 @pytest.mark.slow
-def test_a_commissioning_zero_while_it_meters(uf2: Path, file_system: bytes) -> None:
-    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+def test_a_commissioning_zero_while_it_meters(power_on: PowerOn) -> None:
+    with power_on(load()) as board:
         board.drive(MODULE.SEAL, 0)
         board.wait_reports(1, 3.0)
         assert ask(board, "preset delivered 505")["wh"] == 505
@@ -629,15 +625,13 @@ def test_a_commissioning_zero_while_it_meters(uf2: Path, file_system: bytes) -> 
 
 
 @pytest.mark.slow
-def test_faults_are_counted_once_each_and_kept_until_they_are_cleared(
-    uf2: Path, file_system: bytes
-) -> None:
+def test_faults_are_counted_once_each_and_kept_until_they_are_cleared(power_on: PowerOn) -> None:
     expected = {"no_voltage": 1, "stuck": 1, "railed": 1, "bad_frequency": 1, "overrun": 1}
 
     def counted(counts: dict[str, Any]) -> dict[str, int]:
         return {name: n for name, n in counts.items() if n and name != "clock_step"}
 
-    with EmulatedBoard(file_system, BOARD, load(), uf2) as board:
+    with power_on(load()) as board:
         board.drive(MODULE.SEAL, 0)
         board.wait_reports(1, 3.0)
         # A dead voltage whose converter shows no noise, a current input at its supply, 44 Hz.
@@ -671,6 +665,7 @@ def test_faults_are_counted_once_each_and_kept_until_they_are_cleared(
         assert not counted(ask(board, "faults")["counts"])
 
 
-def test_an_answer_that_does_not_come_is_told(sealed: EmulatedBoard) -> None:
+def test_an_answer_that_does_not_come_is_told(power_on: PowerOn) -> None:
+    board = power_on(load())
     with pytest.raises(BoardError, match="no '>>>>' within"):
-        sealed.run_until(lambda: False, 0.002, "'>>>>'")
+        board.run_until(lambda: False, 0.002, "'>>>>'")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from host_tests.rigs.machine import BY_TIMER
+from host_tests.rigs.started_board import PowerOn, StartedBoards
 from tools import image
 from tools.bench import chip as bench
 from tools.emulate import board as rp2040_board
@@ -15,10 +16,20 @@ pytestmark = [pytest.mark.rp2040, pytest.mark.usefixtures("uf2")]
 WATTS = bench.VOLTS * bench.AMPS
 
 
-def test_the_timer_sampler_meters_without_a_frame_lost():
+@pytest.fixture(scope="module")
+def by_timer(started_boards: StartedBoards) -> PowerOn:
+    return started_boards.start(bench.image_with_sampler(BY_TIMER))
+
+
+@pytest.fixture(scope="module")
+def by_dma(started_boards: StartedBoards) -> PowerOn:
+    return started_boards.start(image.build("feather_rp2040", rp2040_board.FLASH))
+
+
+def test_the_timer_sampler_meters_without_a_frame_lost(by_timer: PowerOn):
     """Its hard interrupt runs with the heap locked: had it allocated, MicroPython would have ended
     it after the first tick, with the traceback on the port."""
-    with EmulatedBoard(bench.image_with_sampler(BY_TIMER), inputs=bench.load()) as board:
+    with by_timer(bench.load()) as board:
         reports = board.wait_reports(2, 30.0)
         text = "\n".join(line.text for line in board.lines)
         assert "Traceback" not in text and "MemoryError" not in text
@@ -72,9 +83,9 @@ print(intake.gaps)
 """
 
 
-def test_ticks_that_are_lost_within_a_block_are_gaps_there():
+def test_ticks_that_are_lost_within_a_block_are_gaps_there(by_timer: PowerOn):
     """The hard interrupt notes them with the heap locked, and goes on."""
-    with EmulatedBoard(bench.image_with_sampler(BY_TIMER), inputs=bench.load()) as board:
+    with by_timer(bench.load()) as board:
         board.wait_reports(1, 30.0)
         board.interrupt()
         said = board.execute(LOSING_TICKS, 30.0).splitlines()
@@ -113,10 +124,9 @@ print(one.watts_uw, two.watts_uw, hertz_mhz, meter.lost_frames - lost)
 """
 
 
-def test_a_fifo_that_overflows_is_a_gap_and_sampling_starts_anew():
+def test_a_fifo_that_overflows_is_a_gap_and_sampling_starts_anew(by_dma: PowerOn):
     """Conversions that the FIFO dropped would shift every slot after them."""
-    file_system = image.build("feather_rp2040", rp2040_board.FLASH)
-    with EmulatedBoard(file_system, inputs=bench.load()) as board:
+    with by_dma(bench.load()) as board:
         board.wait_reports(1, 5.0)
         board.interrupt()
         gap, last = board.execute(FIFO_OVERFLOW, 30.0).splitlines()

@@ -22,12 +22,12 @@ import numpy as np
 import pytest
 
 from host_tests.rigs.console_server import ConsoleServer
+from host_tests.rigs.started_board import PowerOn, StartedBoards
 from host_tests.rigs.telemetry_lines import telemetry
 from tools import image
 from tools.cable import port as board_port
 from tools.common.boards import DEFAULT, ROOT
 from tools.emulate import board as rp2040_board
-from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
 from tools.monitor import cli as monitor
@@ -446,10 +446,15 @@ def test_it_needs_nothing_that_windows_has_not() -> None:
 # ---- the emulated board
 
 
+@pytest.fixture(scope="module")
+def power_on(started_boards: StartedBoards) -> PowerOn:
+    return started_boards.start(image.build(DEFAULT, rp2040_board.FLASH))
+
+
 @pytest.mark.rp2040
 @posix
 def test_the_firmware_is_watched_through_all_that_happens_to_its_cable(
-    uf2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    power_on: PowerOn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Unplugged, plugged, restarted by command: the lines go on, and so do the registers."""
     w = 2 * np.pi * 60
@@ -463,8 +468,7 @@ def test_the_firmware_is_watched_through_all_that_happens_to_its_cable(
         1 / 60,
     )
     path = tmp_path / "a.csv"
-    file_system = image.build(DEFAULT, rp2040_board.FLASH)
-    with EmulatedBoard(file_system, DEFAULT, load, uf2) as board, EmulatedPort(board) as port:
+    with power_on(load) as board, EmulatedPort(board) as port:
 
         def script() -> None:
             wait_rows(path, 1, 240)

@@ -34,18 +34,20 @@ class StartedBoards:
     def __init__(self, uf2: Path) -> None:
         self._uf2 = uf2
         self._process = os.getpid()
-        self._boards: dict[bytes, EmulatedBoard] = {}
+        self._boards: dict[tuple[bytes, tuple[int, ...]], EmulatedBoard] = {}
 
-    def start(self, file_system: bytes) -> PowerOn:
-        """Starts a board of the default kind with this file system, unless there is one. Raises
-        BoardError when it does not come to sampling."""
-        board = self._boards.get(file_system)
+    def start(self, file_system: bytes, *at_ground: int) -> PowerOn:
+        """Starts a board of the default kind with this file system and these pins wired to
+        ground, unless there is one. Raises BoardError when it does not come to sampling."""
+        board = self._boards.get((file_system, at_ground))
         if board is None:
             board = EmulatedBoard(file_system, boards.DEFAULT, uf2=self._uf2)
+            for pin in at_ground:
+                board.drive(pin, 0)
             # The LEDs come on just before the sampler starts; no input has been looked at yet.
             board.run_until(lambda: board.lit("kwh"), 5.0, "green LED", 1e-4)
             assert not board.starts
-            self._boards[file_system] = board
+            self._boards[file_system, at_ground] = board
 
         def power_on(inputs: Inputs) -> EmulatedBoard:
             assert os.getpid() != self._process, "this would spoil the board of all other tests"

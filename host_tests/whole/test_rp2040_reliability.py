@@ -148,6 +148,12 @@ def power_on(started_boards: StartedBoards) -> PowerOn:
     return started_boards.start(image.build(BOARD, rp2040_board.FLASH))
 
 
+@pytest.fixture(scope="module")
+def unsealed(started_boards: StartedBoards) -> PowerOn:
+    """The same with its seal open."""
+    return started_boards.start(image.build(BOARD, rp2040_board.FLASH), MODULE.SEAL)
+
+
 def metering(power_on: PowerOn, seconds: float = 0.2) -> EmulatedBoard:
     """A board that has metered `load()` for so long."""
     board = power_on(load())
@@ -546,9 +552,8 @@ def test_a_core_that_stands_still_is_restarted(power_on: PowerOn) -> None:
 
 
 @pytest.mark.slow
-def test_an_open_seal_and_what_it_lets_one_change(power_on: PowerOn) -> None:
-    with power_on(load(turn=-1)) as board:
-        board.drive(MODULE.SEAL, 0)
+def test_an_open_seal_and_what_it_lets_one_change(unsealed: PowerOn) -> None:
+    with unsealed(load(turn=-1)) as board:
         board.wait_reports(1, 3.0)
         assert ask(board, "seal")["sealed"] is False
         assert "pico" in ask(board, 'calibrate {"board":"pico"}')["error"]
@@ -597,9 +602,8 @@ def test_an_open_seal_and_what_it_lets_one_change(power_on: PowerOn) -> None:
 
 
 @pytest.mark.slow
-def test_a_commissioning_zero_while_it_meters(power_on: PowerOn) -> None:
-    with power_on(load()) as board:
-        board.drive(MODULE.SEAL, 0)
+def test_a_commissioning_zero_while_it_meters(unsealed: PowerOn) -> None:
+    with unsealed(load()) as board:
         board.wait_reports(1, 3.0)
         assert ask(board, "preset delivered 505")["wh"] == 505
         assert not board.lit("kwh") and not board.lit("ten")
@@ -625,14 +629,13 @@ def test_a_commissioning_zero_while_it_meters(power_on: PowerOn) -> None:
 
 
 @pytest.mark.slow
-def test_faults_are_counted_once_each_and_kept_until_they_are_cleared(power_on: PowerOn) -> None:
+def test_faults_are_counted_once_each_and_kept_until_they_are_cleared(unsealed: PowerOn) -> None:
     expected = {"no_voltage": 1, "stuck": 1, "railed": 1, "bad_frequency": 1, "overrun": 1}
 
     def counted(counts: dict[str, Any]) -> dict[str, int]:
         return {name: n for name, n in counts.items() if n and name != "clock_step"}
 
-    with power_on(load()) as board:
-        board.drive(MODULE.SEAL, 0)
+    with unsealed(load()) as board:
         board.wait_reports(1, 3.0)
         # A dead voltage whose converter shows no noise, a current input at its supply, 44 Hz.
         board.inputs = load(hertz=44, v2=2048, i1=4095)

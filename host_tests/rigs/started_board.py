@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tools import image
 from tools.common import boards
-from tools.emulate.board import EmulatedBoard
+from tools.emulate.board import FLASH, EmulatedBoard
 from tools.emulate.inputs import Inputs
 
 # Longer than any of these tests takes, beside others on a slow machine.
@@ -34,7 +35,14 @@ class StartedBoards:
     def __init__(self, uf2: Path) -> None:
         self._uf2 = uf2
         self._process = os.getpid()
+        self._flashed: bytes | None = None
         self._boards: dict[tuple[bytes, tuple[int, ...]], EmulatedBoard] = {}
+
+    def flashed(self, *at_ground: int) -> PowerOn:
+        """A board of the default kind as it is flashed, and as `start` has it."""
+        if self._flashed is None:
+            self._flashed = image.build(boards.DEFAULT, FLASH)
+        return self.start(self._flashed, *at_ground)
 
     def start(self, file_system: bytes, *at_ground: int) -> PowerOn:
         """Starts a board of the default kind with this file system and these pins wired to

@@ -78,14 +78,9 @@ def crossings(start: float, end: float, step_wh: float, part: float = 1.0) -> li
 
 
 @pytest.fixture(scope="module")
-def file_system() -> bytes:
-    return image.build(BOARD, rp2040_board.FLASH)
-
-
-@pytest.fixture(scope="module")
-def power_on(started_boards: StartedBoards, file_system: bytes) -> PowerOn:
+def power_on(started_boards: StartedBoards) -> PowerOn:
     """A board as it is flashed, which each test has for itself."""
-    return started_boards.start(file_system)
+    return started_boards.flashed()
 
 
 def metering(power_on: PowerOn, seconds: float = 0.2) -> EmulatedBoard:
@@ -201,6 +196,7 @@ def test_ctrl_c_gives_the_prompt_and_run_goes_on(power_on: PowerOn) -> None:
     live.run_until(lambda: len(live.starts) > runs, 0.5, "conversion")
 
 
+@pytest.mark.slow
 def test_a_hard_reset_resumes(power_on: PowerOn) -> None:
     live = metering(power_on)
     live.hard_reset()
@@ -342,12 +338,10 @@ def test_the_emulator_still_makes_the_mistakes_that_are_patched() -> None:
     assert rp2040_quirks.usb_answers_with_nothing()
 
 
-def test_a_repaired_emulator_is_told(
-    uf2: Path, file_system: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repaired_emulator_is_told(uf2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rp2040_quirks, "round_robin_masks_with_12", lambda: False)
     with pytest.raises(Repaired, match=r"tools/emulate/quirks\.py"):
-        EmulatedBoard(file_system, BOARD, uf2=uf2)
+        EmulatedBoard(image.pack({}, image.geometry(rp2040_board.FLASH)), BOARD, uf2=uf2)
 
 
 def test_the_uf2_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,13 +145,13 @@ def told(board: EmulatedBoard, since: int = 0) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def power_on(started_boards: StartedBoards) -> PowerOn:
     """A board as it is flashed, which each test has for itself."""
-    return started_boards.start(image.build(BOARD, rp2040_board.FLASH))
+    return started_boards.flashed()
 
 
 @pytest.fixture(scope="module")
 def unsealed(started_boards: StartedBoards) -> PowerOn:
     """The same with its seal open."""
-    return started_boards.start(image.build(BOARD, rp2040_board.FLASH), MODULE.SEAL)
+    return started_boards.flashed(MODULE.SEAL)
 
 
 def metering(power_on: PowerOn, seconds: float = 0.2) -> EmulatedBoard:

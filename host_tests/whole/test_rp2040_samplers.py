@@ -23,17 +23,16 @@ def by_timer(started_boards: StartedBoards) -> PowerOn:
 
 @pytest.fixture(scope="module")
 def by_dma(started_boards: StartedBoards) -> PowerOn:
-    return started_boards.start(image.build("feather_rp2040", rp2040_board.FLASH))
+    return started_boards.flashed()
 
 
 def test_the_timer_sampler_meters_without_a_frame_lost(by_timer: PowerOn):
     """Its hard interrupt runs with the heap locked: had it allocated, MicroPython would have ended
     it after the first tick, with the traceback on the port."""
     with by_timer(bench.load()) as board:
-        reports = board.wait_reports(2, 30.0)
+        last = board.wait_reports(1, 30.0)[0]
         text = "\n".join(line.text for line in board.lines)
         assert "Traceback" not in text and "MemoryError" not in text
-    last = reports[-1]
     assert last["faults"]["lost_frames"] == 0
     for element in last["elements"]:
         assert element["volts"] == pytest.approx(bench.VOLTS, rel=2e-3)
@@ -86,7 +85,8 @@ print(intake.gaps)
 def test_ticks_that_are_lost_within_a_block_are_gaps_there(by_timer: PowerOn):
     """The hard interrupt notes them with the heap locked, and goes on."""
     with by_timer(bench.load()) as board:
-        board.wait_reports(1, 30.0)
+        board.run_until(lambda: board.starts, 5.0, "conversion")
+        board.run(0.1)
         board.interrupt()
         said = board.execute(LOSING_TICKS, 30.0).splitlines()
     frames, places, gaps = [json.loads(line) for line in said]
@@ -127,7 +127,8 @@ print(one.watts_uw, two.watts_uw, hertz_mhz, meter.lost_frames - lost)
 def test_a_fifo_that_overflows_is_a_gap_and_sampling_starts_anew(by_dma: PowerOn):
     """Conversions that the FIFO dropped would shift every slot after them."""
     with by_dma(bench.load()) as board:
-        board.wait_reports(1, 5.0)
+        board.run_until(lambda: board.starts, 5.0, "conversion")
+        board.run(0.1)
         board.interrupt()
         gap, last = board.execute(FIFO_OVERFLOW, 30.0).splitlines()
     frame_us = 1e6 * board.layout.frame_ticks / board.layout.tick_hz

@@ -113,6 +113,15 @@ def test_mat(tmp_path, shape, rate):
     assert recording.rate_hz == pytest.approx(8000, rel=1e-12)
     assert recording.channels == INPUTS
     np.testing.assert_array_equal(read(path), table(waves))
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_mat_cut_short(tmp_path, shape):
+    from scipy import io
+
+    path = tmp_path / "a.mat"
+    arrays = {name: wave.reshape(shape) for name, wave in waveforms().items()}
+    io.savemat(path, {**arrays, "rate_hz": 8000.0, "note": "text", "grid": np.eye(3)})
     whole = path.read_bytes()
     for cut in (1, 130, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])

@@ -60,7 +60,7 @@ def at(name):
 CHANGES = (
     ("operation/loop", "        self._sampler.pump(self)\n", ("hang", "metering")),
     ("operation/telemetry", "    demand = report.demand\n", ("telemetry",)),
-    ("storage/keeper", "        if self._policy.due(", ("storage",)),
+    ("storage/keeper", "        is_due = self._policy.due(", ("storage",)),
     ("operation/console", "        if self.stop or not data:\n", ("console",)),
 )
 

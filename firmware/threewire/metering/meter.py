@@ -186,10 +186,12 @@ class Meter:
         energy = 0
         for k, gate in enumerate(self.gates):
             if gate.is_allowed:
-                energy += window.energy[k] + self._unseen[k]
-                self._unseen[k] = 0
+                energy += window.energy_of(k)
+                if self._unseen[k]:
+                    energy += self._unseen[k]
+                    self._unseen[k] = 0
             elif now < self.tick_hz:
-                self._unseen[k] += window.energy[k]
+                self._unseen[k] += window.energy_of(k)
         self.demand.window(energy, window.ticks, now)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
@@ -216,7 +218,7 @@ class Meter:
                 rule = self.rules[k]
                 # Where nothing has come out nothing is reversed, nor becomes so.
                 if gate.is_allowed and (rule.reversed or signs >> k & 1):
-                    rule.judge(sum([w.energy[k] for w in self._recent]), ticks)
+                    rule.judge(sum([w.energy_of(k) for w in self._recent]), ticks)
             self.indicators.show_reverse(self.rules, now)
         if self._on_window:
             self._on_window(window)

@@ -47,22 +47,27 @@ class Reactive:
                 self._ticks = self._most
             return
         flows = [
-            (window.energy[k] // window.ticks >> 32, raw_vars(window, k), raw_watts1(window, k))
+            (window.energy_of(k) // window.ticks >> 32, raw_vars(window, k), raw_watts1(window, k))
             if is_allowed[k]
             else (0, 0, 0)
             for k in (0, 1)
         ]
-        flows.append([one + two for one, two in zip(*flows)])
+        (watts, var, watts1), (watts2, var2, watts12) = flows
+        flows.append((watts + watts2, var + var2, watts1 + watts12))
         self._latest = flows
         self.finish()
 
     def finish(self):
         """Books what still awaits its phasors as the latest there were."""
         ticks, self._ticks = self._ticks, 0
+        least = self._least
         for which, (watts, var, watts1) in enumerate(self._latest or ()):
-            self._book(which, watts, var, ticks)
-            if abs(watts1) >= self._least:
-                self.fundamental[which][0 if watts1 > 0 else 1].add(abs(watts1) * ticks)
+            if var >= least or -var >= least:
+                self._book(which, watts, var, ticks)
+            if watts1 >= least:
+                self.fundamental[which][0].add(watts1 * ticks)
+            elif -watts1 >= least:
+                self.fundamental[which][1].add(-watts1 * ticks)
 
     def zero(self):
         """Sets all registers to zero."""
@@ -75,8 +80,6 @@ class Reactive:
         return [[r.value() for r in registers] for registers in self.quadrants]
 
     def _book(self, which, watts, var, ticks):
-        if abs(var) < self._least:
-            return
         if abs(watts) >= max(self._least, abs(var) // _CLEAR_PART):
             self._received[which] = watts < 0
         if self._received[which]:

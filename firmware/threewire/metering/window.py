@@ -97,6 +97,16 @@ class Window:
     def energy(self):
         return self._pair(ENERGY)
 
+    def energy_of(self, k):
+        """That of element k + 1; likewise the others, for whoever needs one only."""
+        return number(self.words, ENERGY + WORDS * k)
+
+    def active_of(self, k):
+        return number(self.words, ACTIVE + WORDS * k)
+
+    def reactive_of(self, k):
+        return number(self.words, REACTIVE + WORDS * k)
+
     def signs(self):
         """1 where the energy of element 1 is negative, and 2 where that of element 2 is."""
         words = self.words

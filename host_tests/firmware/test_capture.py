@@ -574,7 +574,11 @@ def test_its_crash_is_one_beside_metering(tmp_path: Path, where: str | int) -> N
         meter.finish = fails_at(1, meter.finish, MemoryError("memory allocation failed"))
     else:
         fails = fails_at(where, write, OSError(5)) if isinstance(where, int) else write_bytes
-        port.write_bytes = fails  # type: ignore[method-assign]
+
+        def only_in_a_capture(data: bytes) -> None:
+            (fails if rig.captures.on else write)(data)
+
+        port.write_bytes = only_in_a_capture  # type: ignore[method-assign]
     rig.type("capture 0.5")
     # All lines are whole but one of the capture's, which has ended with its line.
     told = rig.run(cut(codes, ticks), torn=where not in ("finish", "always", 1))

@@ -112,8 +112,8 @@ def test_each_outlet_gets_a_report_a_second(tmp_path: Path) -> None:
     ticks = [report.ticks / LAYOUT.tick_hz for report in one.reports]
     assert ticks == pytest.approx([1, 2, 3, 4, 5], abs=0.15)
     for report in one.reports:
-        watt_hours = float(report.wh(0))
-        assert watt_hours == pytest.approx(
+        whole, billionths = report.wh(0)
+        assert whole + billionths / 1e9 == pytest.approx(
             120 * 42 * report.ticks / LAYOUT.tick_hz / 3600, rel=2e-2
         )
 

@@ -64,10 +64,12 @@ def reading(**values: int) -> SimpleNamespace:
     return SimpleNamespace(**nothing | {"volts_thd_ppm": None, "amps_thd_ppm": None} | values)
 
 
-def registers_like(**fields: Any) -> Any:
-    totals = Registers(10**18)
-    vars(totals).update(fields)
-    return totals
+def registers_like(*values: tuple[int, int]) -> Registers:
+    """Registers with so many wh and billionths of one, in the order of NAMES."""
+    made = Registers(10**18)
+    for (wh, part), (_, of) in zip(values, made.named()):
+        of.wh, of.residue = wh, part * 10**9
+    return made
 
 
 def reactive_like(*wh: int) -> Any:
@@ -85,8 +87,6 @@ def meter_like(
     readings: tuple[Any, Any], hertz_mhz: int = 60000, ticks: int = 0, **replaced: Any
 ) -> Any:
     """What `line` asks of a meter."""
-    nothing = (register(), register())
-    totals = registers_like(delivered=register(), received=register(), elements=(nothing,) * 2)
     right = SimpleNamespace(service="split phase", elements=(finding("right"),) * 2)
     return SimpleNamespace(
         **{
@@ -96,8 +96,8 @@ def meter_like(
             "second": None,
             "reading": lambda window, k: readings[k],
             "hertz_mhz": lambda window: hertz_mhz,
-            "registers": totals,
-            "estimated": totals,
+            "registers": registers_like(),
+            "estimated": registers_like(),
             "rules": (SimpleNamespace(reversed=False),) * 2,
             "indicators": SimpleNamespace(lit={"kwh": True, "ten": True, "reverse": False}),
             "lost_frames": 0,
@@ -266,17 +266,13 @@ def test_every_value_is_in_its_own_place() -> None:
     alone = {"watts1_uw": 17_000, "volts_thd_ppm": 18_199, "amps_thd_ppm": 1_190_000}
     one = reading(**{name: 1000 * (11 + k) for k, name in enumerate(MICRO.values())}, **alone)
     two = reading(**{name: 1000 * (21 + k) for k, name in enumerate(MICRO.values())})
-    totals = registers_like(
-        delivered=register(1, 5),
-        received=register(2),
-        elements=((register(3), register(4)), (register(5), register(43_000_000_000, 10**9 - 1))),
-    )
+    totals = registers_like((1, 5), (2, 0), (3, 0), (4, 0), (5, 0), (43_000_000_000, 10**9 - 1))
     meter = meter_like(
         (one, two),
         hertz_mhz=59_998,
         ticks=TICK_HZ * 3 + TICK_HZ // 4,
         registers=totals,
-        estimated=registers_like(delivered=register(7, 10**8), received=register(8)),
+        estimated=registers_like((7, 10**8), (8, 0)),
         rules=(SimpleNamespace(reversed=False), SimpleNamespace(reversed=True)),
         indicators=SimpleNamespace(lit={"kwh": False, "ten": True, "reverse": True}),
         lost_frames=400,

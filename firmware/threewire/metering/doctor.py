@@ -4,6 +4,7 @@ Flow: phasors of a window -> DOCTOR -> telemetry, host.  Every wiring with at mo
 held against what was measured; those under which both loads are likely ones stay.
 """
 
+import micropython
 from micropython import const
 
 # An element with voltage but less than the starting current (0.1 % of 200 A) has none.
@@ -44,6 +45,12 @@ _TWO_FAULTS = const(5)
 
 # Where the other line may be when its voltage is not known: 180, 120 or -120 degrees away.
 _ANY_LINE = ((-1, 0), (-56, 97), (-56, -97))  # 97 / 56 is the root of 3 within 2e-5
+
+# What diagnose() judged last -> the Diagnosis that came of it.
+_known = {}
+
+# Larger parts of a phasor than this are cut by 16 bits.
+_FIRST = const((1 << 28) - 1)
 
 _SAYS = {
     "right": "is wired right",
@@ -180,6 +187,18 @@ def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts, bent=(False, False
             re, im = _scaled(powers[k])
             fits[k] = _fits(re, im, others[k], service == "split phase")
 
+    # All the rest follows from these, and most often they are what they were.
+    what = (voltages, service, states[0], states[1], bends[0], bends[1], fits[0], fits[1])
+    diagnosis = _known.get(what)
+    if not diagnosis:
+        _known.clear()
+        _known[what] = diagnosis = _judged(states, bends, fits, voltages, service)
+    return diagnosis
+
+
+def _judged(states, bends, fits, voltages, service):
+    """The Diagnosis of what is known of each element before it is judged, or else of what its
+    angle fits."""
     limit = _ONE_FAULT if states[0] or states[1] else _TWO_FAULTS
     likely, possible = _wirings(fits, voltages == _SHARED, limit)
     if not possible:
@@ -242,21 +261,17 @@ def _fits(re, im, others, is_split):
     positive and _EXPORTS where it is negative without a doubt.
     others: where the other line may be from the element's own voltage.
     """
-    fits = _DRAWS if re > 0 else 0
-    if abs(im) < -9 * re:  # 96.3 degrees and more
-        fits = _EXPORTS
-    for v in (0, _REVERSED):
-        if _is_load(re, im, is_split):
-            fits |= 1 << v
-        for c, s in others:
-            if _is_load(re * c - im * s, re * s + im * c, is_split):
-                fits |= 1 << (v | _CROSSED)
-        re, im = -re, -im
-    return fits
+    fits = _loads(re, im, is_split)
+    for c, s in others:
+        fits |= _loads(re * c - im * s, re * s + im * c, is_split) << _CROSSED
+    if re > 0:
+        return fits | _DRAWS
+    return fits | _EXPORTS if abs(im) < -9 * re else fits  # 96.3 degrees and more
 
 
-def _is_load(re, im, is_split):
-    """Whether a power is that of a likely load.
+def _loads(re, im, is_split):
+    """1 where a power is that of a likely load, 1 << _REVERSED where it is that of one whose CT is
+    turned, or 0.
 
     From 0.3 lagging to 0.9 leading (72.5 to -25.8 degrees) and 6 degrees more each way, for what
     CT, front end and noise turn it.  A heater between two lines of 208Y/120, 30 degrees ahead on
@@ -264,9 +279,14 @@ def _is_load(re, im, is_split):
     right and crossed stay 9 degrees apart.
     In split phase every fault is 180 degrees off, and nothing stands against a wider range.
     """
+    bit = 1
+    if re < 0:
+        re = -re
+        im = -im
+        bit = 1 << _REVERSED
     if is_split:
-        return abs(im) < 9 * re  # 83.7 degrees
-    return re > 0 and -5 * re <= 8 * im and im <= 5 * re  # -32.0 to 78.7 degrees
+        return bit if abs(im) < 9 * re else 0  # 83.7 degrees
+    return bit if re and -5 * re <= 8 * im <= 40 * re else 0  # -32.0 to 78.7 degrees
 
 
 def _relation(re, im):
@@ -285,10 +305,22 @@ def _scaled(phasor):
     every product above within 31 bits.
     """
     re, im = phasor
-    size = abs(re) | abs(im)  # has as many bits as the larger
-    for most, step in ((28, 16), (12, 1)):
-        while size >> most:
-            size >>= step
-            re >>= step
-            im >>= step
-    return re, im
+    size = abs(re)
+    if abs(im) > size:
+        size = abs(im)
+    shift = 0
+    while size > _FIRST:
+        size >>= 16
+        shift += 16
+    shift += _beyond(size)
+    return re >> shift, im >> shift
+
+
+@micropython.viper
+def _beyond(size: int) -> int:
+    """How many bits beyond 12 there are in it."""
+    shift = 0
+    while size >> 12:
+        size >>= 1
+        shift += 1
+    return shift

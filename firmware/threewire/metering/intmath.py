@@ -5,10 +5,14 @@ frame is a small part of a mains cycle), so they are carried as squares and expa
 """
 
 import micropython
+from micropython import const
 
 # 4 * pi**2 and 2 * pi in Q32: 39.47841760435743 and 6.283185307179586 * 2**32, rounded.
 FOUR_PI2_Q32 = 169558512509
 TWO_PI_Q32 = 26986075409
+
+_WORD = const(1 << 30)
+_WORD2 = 1 << 60
 
 
 def nearest(a, b):
@@ -21,12 +25,19 @@ def nearest(a, b):
 
 
 def isqrt(n):
-    """Largest integer whose square is at most n (n >= 0); Newton's iteration from above."""
-    if not n:
-        return 0
-    # From the root of the first 28 bits, and one more.  MicroPython has no int.bit_length.
-    shift = 2 * max(0, len("%x" % n) - 7)
-    x = isqrt_word(n >> 2 * shift) + 1 << shift
+    """Largest integer whose square is at most n (n >= 0)."""
+    if n < _WORD:
+        return isqrt_word(n)
+    shift = 0
+    top = n
+    while top >= _WORD2:
+        top >>= 30
+        shift += 15
+    root = isqrt_words(top >> 30, top & (_WORD - 1))
+    if not shift:
+        return root
+    # Newton's iteration from above.
+    x = root + 1 << shift
     while True:
         y = (x + n // x) >> 1
         if y >= x:
@@ -47,6 +58,28 @@ def isqrt_word(n: int) -> int:
             root >>= 1
         bit >>= 2
     return root
+
+
+@micropython.viper
+def isqrt_words(high: int, low: int) -> int:
+    """As isqrt, for high * 2**30 + low; high from 1 and both less than 2**30; quick."""
+    # Zimmermann's Karatsuba square root, in digits of 15 bits: the remainder of the upper half's
+    # root, divided by twice that, is the lower half's or one more.
+    halvings = 0
+    while high < 1 << 28:
+        high = high << 2 | low >> 28
+        low = (low & 0xFFFFFFF) << 2
+        halvings += 1
+    root = int(isqrt_word(high))
+    high -= root * root
+    # At most twice the root is left, which has 15 bits: this is less than 2**31.
+    high = high << 15 | low >> 15
+    part = high // (2 * root)
+    left = ((high - 2 * root * part) << 15 | low & 0x7FFF) - part * part
+    root = (root << 15) + part
+    if left < 0:
+        root -= 1
+    return root >> halvings
 
 
 def frame_angle2_q32(cycles, frames):

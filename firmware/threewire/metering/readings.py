@@ -4,6 +4,8 @@ Flow: window -> READINGS -> telemetry, host.  Integer all through (micro- and mi
 every port publishes the same digits; only whoever shows them to people makes decimals of them.
 """
 
+from micropython import const
+
 from threewire.metering.intmath import isqrt, isqrt_word
 
 # Below this angle between voltage and current (0.5 degree: sin in 1/1000) a load counts as neither
@@ -12,9 +14,13 @@ _UNITY_PER_MILLE = 9
 # A voltage whose distortion is more than this, in millionths, is no sine: that of half a wave is
 # 435000, of a square one 483000; with commutation notches through zero it is up to 380000.
 BENT_PPM = 410000
-# Of what is less than 8 counts rms no distortion is told.
-_LEAST_SQUARE = 64
-_NOT_MADE = -1
+# Of what is less than 8 counts rms, 2**6 squared and 2**17 a point, no distortion is told.
+_LEAST_BITS = const(23)
+# Of the square of what is told, in Q24.
+_MOST_Q24 = const((1 << 30) - 1)
+_NOT_MADE = const(-1)
+# 10**12 / 2**12.
+_TRILLION_ODD = const(244140625)
 
 
 class Reading:
@@ -37,14 +43,19 @@ class Reading:
 
     def __init__(self, window, k):
         # Sums of squares are in counts**2 / 256, sizes of a count in nano-units.
-        squares = window.volts2[k]
+        frames = window.frames
+        span_q12 = ticks_q12 = window.ticks << 12
+        self._volts2 = squares = window.volts2[k]
         if window.whole:
-            squares = squares * (window.ticks << 12) // window.span_q12
-        self.volts_uv = rms_micro(squares, window.scales.v_nv[k], window.frames)
-        amps2 = max(0, window.amps2[k] - window.noise2[k])
-        self.amps_ua = rms_micro(amps2, window.scales.i_na[k], window.frames)
-        self.watts_uw = watts_uw(window, k)
-        self.vars_uw = vars_uw(window, k)
+            span_q12 = window.span_q12
+            squares = squares * ticks_q12 // span_q12
+        scales = window.scales
+        self.volts_uv = rms_micro(squares, scales.v_nv[k], frames)
+        self._amps2 = amps2 = max(0, window.amps2[k] - window.noise2[k])
+        self.amps_ua = rms_micro(amps2, scales.i_na[k], frames)
+        # Of a whole window over the time between its crossings, as watts_uw has it.
+        self.watts_uw = mean_uw(window.energy[k], span_q12)
+        self.vars_uw = _micro(window, k, window.reactive)
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
         self.power_factor_ppm = _power_factor_ppm(self)
         self._window = window
@@ -55,20 +66,20 @@ class Reading:
 
     @property
     def watts1_uw(self):
-        return toward_zero(raw_watts1(self._window, self._k), 10**12)
+        return _micro(self._window, self._k, self._window.active)
 
     @property
     def volts_thd_ppm(self):
         # The doctor asks too.
         if self._volts_thd == _NOT_MADE:
-            window, k = self._window, self._k
-            self._volts_thd = _thd_ppm(window, window.volts2[k], window.volts1[k])
+            window = self._window
+            self._volts_thd = _thd_ppm(window, self._volts2, window.volts1[self._k])
         return self._volts_thd
 
     @property
     def amps_thd_ppm(self):
-        window, k = self._window, self._k
-        return _thd_ppm(window, max(0, window.amps2[k] - window.noise2[k]), window.amps1[k])
+        window = self._window
+        return _thd_ppm(window, self._amps2, window.amps1[self._k])
 
 
 class Total:
@@ -95,7 +106,7 @@ def _power_factor_ppm(reading):
 def rms_micro(squares, nano, frames):
     """Rms in micro-units of `frames` frames' sum of squares (counts**2 / 256), `nano` a count."""
     # The root's whole 16000ths: those of the square, which has fewer digits.
-    return isqrt(squares * nano**2 // (frames * 256000000))
+    return isqrt(squares * (nano * nano) // (frames * 256000000))
 
 
 def watts_uw(window, k):
@@ -108,28 +119,39 @@ def watts_uw(window, k):
 
 def mean_uw(raw, ticks_q12):
     """Mean power of a raw energy (Q32, nV * nA * ticks) over ticks / 4096, microwatts."""
-    return toward_zero(raw, ticks_q12 * 10**12 << 20)
+    # By 2**20 * 10**12, of which 2**32 is left out of both.
+    if raw < 0:
+        return -((-raw >> 32) // (ticks_q12 * _TRILLION_ODD))
+    return (raw >> 32) // (ticks_q12 * _TRILLION_ODD)
 
 
-def vars_uw(window, k):
-    """Reactive power of the mains frequency of element k + 1 over a window, microvars; 0 where the
-    frequency was not known."""
-    return toward_zero(raw_vars(window, k), 10**12)
+def _micro(window, k, powers):
+    """As _raw, in micro-units: the same to the last digit, for what is left out of one quotient
+    and of the next is what one by both leaves out."""
+    points = window.points
+    if not points:
+        return 0
+    # By points * 2**17 and by 10**12, of which 2**29 is left out of both.
+    raw = powers[k] * window.scales.power_gain[k]
+    if raw < 0:
+        return -((-raw >> 29) // (points * _TRILLION_ODD))
+    return (raw >> 29) // (points * _TRILLION_ODD)
 
 
 def _thd_ppm(window, squares, squares1):
     """Of sums of squares of all and of the mains frequency (volts2 and volts1 of a Window), within
     250; 8000000 and more are told as that."""
     points = window.points
-    if not points or squares1 < points * _LEAST_SQUARE << 17:
+    if not points or squares1 >> _LEAST_BITS < points:
         return None
     # In counts**2 / 256, as `squares` are.  The 512 entries of the kernel's sine, each rounded,
     # are of a sine that is 35 millionths smaller.
-    all1 = (squares1 * window.frames) // (points << 9)
-    all1 += all1 * 71 // 1000000
-    harmonics = max(0, squares - all1)
+    all1 = squares1 * window.frames // (points << 9) * 1000071 // 1000000
+    if squares <= all1:
+        return 0
+    ratio_q24 = (squares - all1 << 24) // all1
     # In words, which are quick.
-    return isqrt_word(min((harmonics << 24) // all1, (1 << 30) - 1)) * 15625 >> 6
+    return isqrt_word(ratio_q24 if ratio_q24 < _MOST_Q24 else _MOST_Q24) * 15625 >> 6
 
 
 def raw_watts1(window, k):
@@ -139,7 +161,7 @@ def raw_watts1(window, k):
 
 
 def raw_vars(window, k):
-    """As vars_uw, in nV * nA.  Rounded: unlike watts they rest on a model of the wave anyhow."""
+    """Reactive power likewise.  Rounded: unlike watts they rest on a model of the wave anyhow."""
     return _raw(window, k, window.reactive)
 
 

@@ -7,7 +7,7 @@ monitor too, which take them from here.
 from micropython import const
 
 from threewire.metering.readings import Reading, Total
-from threewire.metering.registers import wh_text
+from threewire.metering.registers import wh_parts
 
 # Decimal strings, Wh, nine places; varh: of quadrants I to IV.
 ENERGIES = ("delivered_wh", "received_wh")
@@ -21,9 +21,9 @@ FUNDAMENTAL = ("fundamental_watts", "volts_thd_percent", "amps_thd_percent")
 # The others have three.
 PLACES = {"power_factor": 4, "volts_thd_percent": 2, "amps_thd_percent": 2}
 LEDS = ("kwh", "ten", "reverse")
-# Places of these texts in what is kept of a report, behind those of registers.NAMES.
+# Places in what is kept of a report, behind those of registers.NAMES.
 _OF_ESTIMATED = const(6)
-_OF_QUADRANTS = const(12)
+_OF_QUADRANTS = const(8)
 # Watts, or null before there has been an interval.
 DEMAND = ("watts", "least", "most", "peak")
 ESTIMATED = ("estimated_delivered_wh", "estimated_received_wh")
@@ -34,25 +34,26 @@ class Report:
     second.
 
     faults  Faults, or None; active: those there are, as text
-    texts   a dict that is kept from one report to the next: what has not changed since then is
-            not written anew, which takes a chip a millisecond each
+    kept    a dict that is kept from one report to the next: what has not changed since then is
+            not made anew, which takes a chip a millisecond each
 
     ticks, tick_hz   metered time
     reversed         of each element
     leds             name (LEDS) -> whether it is lit
-    lost_frames, faults, active, demand
+    lost_frames, faults, active, demand, kept
     """
 
-    def __init__(self, meter, faults=None, active=(), texts=None):
+    def __init__(self, meter, faults=None, active=(), kept=None):
         self._meter = meter
-        self._texts = {} if texts is None else texts
+        self.kept = kept = {} if kept is None else kept
         self._window = meter.second
         self._readings = [None, None]
         self.ticks = meter.ticks
         self.tick_hz = meter.tick_hz
         # Values, not copies: those take milliseconds of a chip.
-        self._registers = meter.registers.values()
-        self._estimated = meter.estimated.values()
+        self._values = meter.registers.snapshots()
+        estimated = meter.estimated
+        self._estimated = estimated.delivered.snapshot(), estimated.received.snapshot()
         self._quadrants = meter.reactive.values()
         self.reversed = [rule.reversed for rule in meter.rules]
         self.leds = dict(meter.indicators.lit)
@@ -62,25 +63,25 @@ class Report:
         self.active = active
 
     def wh(self, k):
-        """The register at place k of registers.NAMES, as a decimal string."""
-        return self._text(k, self._registers[k], self._meter.registers.raw_per_wh)
+        """(whole watt-hours, billionths of one) of the register at place k of registers.NAMES."""
+        return self._parts(k, self._values[k], self._meter.registers.raw_per_wh)
 
     def estimated_wh(self, k):
-        """Likewise what has been estimated of it."""
-        return self._text(_OF_ESTIMATED + k, self._estimated[k], self._meter.registers.raw_per_wh)
+        """Likewise what has been estimated of the total's, delivered and received (k: 0, 1)."""
+        return self._parts(_OF_ESTIMATED + k, self._estimated[k], self._meter.registers.raw_per_wh)
 
     def varh(self, which):
-        """Quadrants I to IV as decimal strings, of element 1, 2 (which: 0, 1) or the total."""
+        """Likewise quadrants I to IV of element 1, 2 (which: 0, 1) or the total."""
         unit = self._meter.reactive.raw_per_varh
         first = _OF_QUADRANTS + 4 * which
         return [
-            self._text(first + k, value, unit) for k, value in enumerate(self._quadrants[which])
+            self._parts(first + k, value, unit) for k, value in enumerate(self._quadrants[which])
         ]
 
-    def _text(self, place, value, unit):
-        known = self._texts.get(place)
+    def _parts(self, place, value, unit):
+        known = self.kept.get(place)
         if not known or known[0] != value:
-            self._texts[place] = known = value, wh_text(value, unit)
+            self.kept[place] = known = value, wh_parts(value, unit)
         return known[1]
 
     def reading(self, k):

@@ -4,11 +4,11 @@ Flow: report, console, captures -> SERIAL LINE -> port.  A line that has begun i
 another begins, whoever writes it; while a capture is under way there are no reports.
 """
 
-from threewire.operation.telemetry import pieces
+from threewire.operation.telemetry import written
 
 
 class SerialLine:
-    """port       is_ready(), write(text)
+    """port       most, is_ready(), write(text), write_bytes(data)
     console    Console, which writes to the same port
     captures   Captures, likewise
     """
@@ -18,6 +18,7 @@ class SerialLine:
         self._console = console
         self._captures = captures
         self._pieces = None  # of the line that is being written
+        self._rest = None  # of its piece that is
 
     @property
     def is_free(self):
@@ -26,7 +27,7 @@ class SerialLine:
 
     def offer(self, report):
         """Begins the report's line."""
-        self._pieces = pieces(report)
+        self._pieces = written(report)
 
     def step(self):
         """Writes a piece.  Returns whether there is more; None: the port does not take any now."""
@@ -41,17 +42,23 @@ class SerialLine:
             return more or capture.is_hurried
         if self._pieces is None or self._console.busy:
             return self._console.step() or self._pieces is not None
-        piece = next(self._pieces, None)
+        piece = self._rest or next(self._pieces, None)
         if piece is None:
             self._pieces = None
-            piece = "\n"
-        self._port.write(piece)
+            self._port.write("\n")
+            return True
+        most = self._port.most
+        self._rest = None
+        if len(piece) > most:
+            self._rest = piece[most:]
+            piece = piece[:most]
+        self._port.write_bytes(piece)
         return True
 
     def break_off(self):
         """Ends a line that a crash has left half written, and the capture that wrote it."""
         self._captures.drop()
-        self._pieces = None
+        self._pieces = self._rest = None
         try:
             self._port.write("\n")
         except Exception:

@@ -4,6 +4,11 @@ Flow: report -> TELEMETRY -> serial line, console.  Numbers are made from intege
 so that no port's float rounding shows.
 """
 
+from array import array
+
+import micropython
+from micropython import const
+
 from threewire.operation.faults import NAMES
 from threewire.operation.report import (
     DEMAND,
@@ -16,13 +21,52 @@ from threewire.operation.report import (
     VARH,
 )
 
-# On the chip str.format takes ten times as long as %, and putting strings together does too.
-_POWERS = '"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s' % POWERS
-_RMS = ',"%s":%%s,"%s":%%s,' % RMS
-_FUNDAMENTAL = ',"%s":%%s,"%s":%%s,"%s":%%s}' % FUNDAMENTAL
-_VARH = '"%s":["%%s","%%s","%%s","%%s"]' % VARH
-_LEDS = '"%s":%%s,"%s":%%s,"%s":%%s' % LEDS
+# On the chip a string takes a quarter of a millisecond, however it is made, for it is looked up
+# among all names that are known; bytes are not.  So a line is bytes, made of templates, in which a
+# character below a blank stands for the next number, with one place less than its code, or for a
+# point and the nine digits behind it.
+_NINE_DIGITS = const(10)
+_WH = "\1\x0a"
+_QUADRANTS = '"%s":["%%s","%%s","%%s","%%s"]' % VARH % ((_WH,) * 4)
+_POWERS = '"%s":\4,"%s":\4,"%s":\4,"%s":\5' % POWERS
 _DEMAND = ',"demand":{"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s}' % DEMAND
+
+
+def _energies(names):
+    return '"%s":"%s","%s":"%s"' % (names[0], _WH, names[1], _WH)
+
+
+def _template(text):
+    return (text + "\0").encode()
+
+
+_BEGIN = _template('{"t":\4,' + _energies(ENERGIES) + "," + _QUADRANTS + ',"elements":[')
+_ELEMENT = _template(",{" + _energies(ENERGIES) + "," + _QUADRANTS)
+_FIRST = memoryview(_ELEMENT)[1:]
+_READING = _template(',"%s":\4,"%s":\4,' % RMS + _POWERS + ',"reversed":\1')
+_FUNDAMENTAL = _template(',"%s":\4,"%s":\3,"%s":\3}' % FUNDAMENTAL)
+_TOTAL = _template("]," + _POWERS + ',"hertz":\4,"leds":{"%s":\1,"%s":\1,"%s":\1}' % LEDS)
+_FAULTS = _template(']},"faults":{"lost_frames":\1,' + _energies(ESTIMATED))
+
+# A number is two words: what is less than a billion, and billions with _NEGATIVE; or a text: where
+# in _line it begins, times 8, with its length, and _TEXT.
+_BILLION = const(1000000000)
+_NEGATIVE = const(1 << 28)
+_TEXT = const(2 << 28)
+_NULL = const(8 * 0 + 4)
+_TRUE = const(8 * 4 + 4)
+_FALSE = const(8 * 8 + 5)
+# The longest piece has six energies of up to 27 digits.  Behind the texts and a number's digits
+# there is the piece.
+_words = array("i", [0] * 26)
+_line = bytearray(b"nulltruefalse" + bytes(400))
+_DIGITS = const(48)  # end there
+_view = memoryview(_line)[_DIGITS:]
+
+# Places in what is kept of a report, for what seldom changes; Report's are below.
+_OF_DEMAND = const(32)
+_OF_DOCTOR = const(33)
+_OF_COUNTS = const(34)
 
 
 def decimal(value, places, drop=0):
@@ -34,8 +78,100 @@ def decimal(value, places, drop=0):
     return "%s%d.%0*d" % ("-" if value < 0 and size else "", whole, places, part)
 
 
-def _truth(flag):
-    return "true" if flag else "false"
+@micropython.viper
+def _fill(line: ptr8, template: ptr8, words: ptr32) -> int:
+    """Writes a template, which ends with 0, with the numbers in `words`; returns its length."""
+    to = _DIGITS
+    at = 0
+    k = 0
+    while True:
+        code = template[at]
+        at += 1
+        if code >= 32:
+            line[to] = code
+            to += 1
+            continue
+        if code == 0:
+            return to - _DIGITS
+        low = words[k]
+        high = words[k + 1]
+        k += 2
+        sign = high >> 28
+        first = end = _DIGITS
+        if sign > 1:
+            first = low >> 3
+            end = first + (low & 7)
+        else:
+            high &= _NEGATIVE - 1
+            n = 0
+            point = code - 1
+            if code == _NINE_DIGITS:
+                code = 9
+            while n < code or low or high:
+                if n == 9:
+                    low = high
+                    high = 0
+                rest = low // 10
+                first -= 1
+                line[first] = 48 + low - 10 * rest
+                low = rest
+                n += 1
+                if n == point:
+                    first -= 1
+                    line[first] = 46
+            if sign:
+                first -= 1
+                line[first] = 45
+        while first < end:
+            line[to] = line[first]
+            to += 1
+            first += 1
+
+
+def _put(k, value, unit):
+    """Makes value / unit, without its fraction, the number at words[k]: less than 10**17 either
+    way; None: null."""
+    high = 0
+    if value is None:
+        value = _NULL
+        high = _TEXT
+    else:
+        if value < 0:
+            value = -value
+            if value >= unit:
+                high = _NEGATIVE
+        value //= unit
+        if value >= _BILLION:
+            high += value // _BILLION
+            value %= _BILLION
+    _words[k] = value
+    _words[k + 1] = high
+
+
+def _put_truth(k, flag):
+    _words[k] = _TRUE if flag else _FALSE
+    _words[k + 1] = _TEXT
+
+
+def _put_wh(k, *energies):
+    """Makes energies (whole and billionths) the numbers from words[k] on."""
+    words = _words
+    for wh, part in energies:
+        _put(k, wh, 1)
+        words[k + 2] = part
+        words[k + 3] = 0
+        k += 4
+
+
+def _put_powers(k, of):
+    _put(k, of.watts_uw, 1000)
+    _put(k + 2, of.vars_uw, 1000)
+    _put(k + 4, of.va_uva, 1000)
+    _put(k + 6, of.power_factor_ppm, 100)
+
+
+def _filled(template):
+    return _view[: _fill(_line, template, _words)]
 
 
 def _quoted(text):
@@ -43,80 +179,83 @@ def _quoted(text):
     return '"%s"' % text
 
 
-def _quadrants(report, which):
-    return _VARH % tuple(report.varh(which))
-
-
-def _powers(reading):
-    return _POWERS % (
-        decimal(reading.watts_uw, 3, 3),
-        decimal(reading.vars_uw, 3, 3),
-        decimal(reading.va_uva, 3, 3),
-        decimal(reading.power_factor_ppm, 4, 2),
-    )
-
-
 def _watts(microwatts):
     return "null" if microwatts is None else decimal(microwatts, 3, 3)
 
 
-def _percent(ppm):
-    return "null" if ppm is None else decimal(ppm, 2, 2)
+def _finding(of):
+    return '{"verdict":%s,"alike":[%s],"checks":[%s],"text":%s}' % (
+        _quoted(of.verdict),
+        ",".join([_quoted(word) for word in of.alike]),
+        ",".join([str(check) for check in of.checks]),
+        _quoted(of.text),
+    )
 
 
 def pieces(report):
     """Yields a Report's object, a few milliseconds of a chip's work at a time, so that frames can
     be looked after in between; "t" is the metered time in seconds."""
-    yield '{"t":' + decimal(report.ticks * 1000 // report.tick_hz, 3)
-    yield ',"%s":"%s"' % (ENERGIES[0], report.wh(0))
-    yield ',"%s":"%s",' % (ENERGIES[1], report.wh(1))
-    yield _quadrants(report, 2) + ',"elements":['
+    for piece in written(report):
+        yield str(piece, "ascii")
+
+
+def written(report):
+    """The same as bytes, of which each is to be done with before the next is made, of this report
+    or another."""
+    kept = report.kept
+    _put(0, report.ticks * 1000 // report.tick_hz, 1)
+    _put_wh(2, report.wh(0), report.wh(1), *report.varh(2))
+    yield _filled(_BEGIN)
     for k in (0, 1):
-        yield '%s"%s":"%s",' % (",{" if k else "{", ENERGIES[0], report.wh(2 + 2 * k))
-        yield '"%s":"%s",' % (ENERGIES[1], report.wh(3 + 2 * k))
-        yield _quadrants(report, k)
+        _put_wh(0, report.wh(2 + 2 * k), report.wh(3 + 2 * k), *report.varh(k))
+        yield _filled(_ELEMENT if k else _FIRST)
         reading = report.reading(k)
-        yield _RMS % (decimal(reading.volts_uv, 3, 3), decimal(reading.amps_ua, 3, 3))
-        yield '%s,"reversed":%s' % (_powers(reading), _truth(report.reversed[k]))
-        yield _FUNDAMENTAL % (
-            decimal(reading.watts1_uw, 3, 3),
-            _percent(reading.volts_thd_ppm),
-            _percent(reading.amps_thd_ppm),
-        )
-    yield '],%s,"hertz":%s,"leds":{%s}' % (
-        _powers(report.total()),
-        decimal(report.hertz_mhz(), 3),
-        _LEDS % tuple([_truth(report.leds[name]) for name in LEDS]),
-    )
+        _put(0, reading.volts_uv, 1000)
+        _put(2, reading.amps_ua, 1000)
+        _put_powers(4, reading)
+        _put_truth(12, report.reversed[k])
+        yield _filled(_READING)
+        _put(0, reading.watts1_uw, 1000)
+        _put(2, reading.volts_thd_ppm, 100)
+        _put(4, reading.amps_thd_ppm, 100)
+        yield _filled(_FUNDAMENTAL)
+    _put_powers(0, report.total())
+    _put(8, report.hertz_mhz(), 1)
+    for k, name in enumerate(LEDS):
+        _put_truth(10 + 2 * k, report.leds[name])
+    yield _filled(_TOTAL)
     demand = report.demand
-    yield _DEMAND % (
-        _watts(demand.mean_uw),
-        _watts(demand.least_uw),
-        _watts(demand.most_uw),
-        _watts(demand.peak_uw),
-    )
+    what = (demand.mean_uw, demand.least_uw, demand.most_uw, demand.peak_uw)
+    known = kept.get(_OF_DEMAND)
+    if not known or known[0] != what:
+        text = _DEMAND % tuple([_watts(uw) for uw in what])
+        kept[_OF_DEMAND] = known = what, text.encode()
+    yield known[1]
     diagnosis = report.diagnosis()
-    yield ',"doctor":{"service":%s,"elements":[' % _quoted(diagnosis.service)
-    for k, e in enumerate(diagnosis.elements):
-        yield '%s{"verdict":%s,"alike":[%s],"checks":[%s],' % (
-            "," if k else "",
-            _quoted(e.verdict),
-            ",".join([_quoted(word) for word in e.alike]),
-            ",".join([str(check) for check in e.checks]),
-        )
-        yield '"text":%s}' % _quoted(e.text)
-    yield ']},"faults":{"lost_frames":%d,"%s":"%s",' % (
-        report.lost_frames,
-        ESTIMATED[0],
-        report.estimated_wh(0),
-    )
-    yield '"%s":"%s"' % (ESTIMATED[1], report.estimated_wh(1))
+    known = kept.get(_OF_DOCTOR)
+    if known and known[0] is diagnosis:
+        yield known[1]
+        yield known[2]
+    else:
+        start = (',"doctor":{"service":%s,"elements":[' % _quoted(diagnosis.service)).encode()
+        yield start
+        one = _finding(diagnosis.elements[0]).encode()
+        yield one
+        two = ("," + _finding(diagnosis.elements[1])).encode()
+        yield two
+        kept[_OF_DOCTOR] = diagnosis, start + one, two
+    _put(0, report.lost_frames, 1)
+    _put_wh(2, report.estimated_wh(0), report.estimated_wh(1))
+    yield _filled(_FAULTS)
     if report.faults:
-        counts = [
-            ',"%s":%d' % (name, count) for name, count in zip(NAMES, report.faults.counts) if count
-        ]
-        yield '%s,"active":[%s]' % (
-            "".join(counts),
-            ",".join([_quoted(text) for text in report.active]),
-        )
-    yield "}}"
+        counts = report.faults.counts
+        known = kept.get(_OF_COUNTS)
+        active = list(report.active)
+        if not known or known[0] != counts or known[1] != active:
+            text = "".join(
+                [',"%s":%d' % (name, count) for name, count in zip(NAMES, counts) if count]
+            ) + ',"active":[%s]}}' % ",".join([_quoted(text) for text in active])
+            kept[_OF_COUNTS] = known = list(counts), active, text.encode()
+        yield known[2]
+    else:
+        yield b"}}"

@@ -4,8 +4,9 @@ Expected numbers are Decimals made from those integers, never the text under tes
 """
 
 import json
+import random
 import subprocess
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -491,3 +492,159 @@ def test_keys_and_kinds_are_those_of_the_replay(tmp_path: Path, metered: Run) ->
     faults = said.pop("faults")
     assert faults.items() <= replayed["faults"].items()
     assert said.items() <= replayed.items()
+
+
+# ---- its digits, against Python's own
+
+ON_ENGINE = """\
+import sys
+sys.path[:0] = [{firmware!r}]
+from threewire.operation.telemetry import pieces
+
+class Of:
+    def __init__(self, **given):
+        for name in given:
+            setattr(self, name, given[name])
+
+def line(given):
+    ticks, hertz, lost, wh, numbers, ppm = given
+    readings = []
+    for k in (0, 6):
+        w, q, s, v, a, w1 = numbers[k:k + 6]
+        readings.append(Of(watts_uw=w, vars_uw=q, va_uva=s, volts_uv=v, amps_ua=a, watts1_uw=w1,
+            power_factor_ppm=ppm[k // 6], volts_thd_ppm=ppm[2], amps_thd_ppm=ppm[3]))
+    right = Of(verdict="right", alike=(), checks=(), text="it is.")
+    doctor = Of(service="a", elements=(right, right))
+    demand = Of(mean_uw=numbers[0], least_uw=None, most_uw=numbers[1], peak_uw=numbers[2])
+    return "".join(pieces(Of(
+        kept={{}}, ticks=ticks, tick_hz=1000, wh=lambda k: wh[k], estimated_wh=lambda k: wh[6 + k],
+        varh=lambda which: wh[4 * which:4 * which + 4], reading=lambda k: readings[k],
+        reversed=(True, False), total=lambda: readings[1], hertz_mhz=lambda: hertz,
+        leds={{"kwh": False, "ten": True, "reverse": False}}, demand=demand,
+        diagnosis=lambda: doctor, lost_frames=lost, faults=None, active=())))
+
+"""
+NUMBERS = st.one_of(
+    st.integers(-(10**17), 10**17),
+    st.integers(-3000, 3000),
+    st.builds(
+        lambda sign, power, near: sign * (power + near),
+        st.sampled_from([-1, 1]),
+        st.sampled_from([10**n for n in range(17)] + [2**n for n in range(20, 50)]),
+        st.integers(-1001, 1001),
+    ),
+)
+PARTS = st.sampled_from([0, 1, 9, 10, 10**8, 10**9 - 1]) | st.integers(0, 10**9 - 1)
+WHOLE = st.sampled_from([0, 9, 10**9 - 1, 10**9, 10**10, 2**40, 10**16]) | st.integers(0, 10**9)
+GIVEN = st.tuples(
+    st.integers(0, 10**14),
+    st.integers(0, 99_999),
+    st.integers(0, 2**56),
+    st.lists(st.tuples(WHOLE, PARTS), min_size=12, max_size=12),
+    st.lists(NUMBERS, min_size=12, max_size=12),
+    st.tuples(
+        st.integers(-(10**6), 10**6),
+        st.sampled_from([-99, -100, -101, 99, 10**6]),
+        st.none() | st.integers(0, 8_000_000),
+        st.none() | st.integers(0, 99),
+    ),
+)
+
+
+def written_by_python(given: Any) -> str:
+    """The line, its numbers as CPython formats Decimals."""
+    ticks, hertz, lost, wh, numbers, ppm = given
+
+    def digits(value: int | None, places: int, drop: int) -> str:
+        if value is None:
+            return "null"
+        size = abs(value) // 10**drop
+        said = f"{Decimal(size).scaleb(-places):f}"
+        return f"-{said}" if value < 0 and size else said
+
+    def micro(value: int | None) -> str:
+        return digits(value, 3, 3)
+
+    def energy(k: int) -> str:
+        return f'"{wh[k][0]}.{wh[k][1]:09d}"'
+
+    def quadrants(which: int) -> str:
+        return f'"varh":[{",".join(energy(4 * which + n) for n in range(4))}]'
+
+    def powers(k: int) -> str:
+        w, q, s = (micro(n) for n in numbers[6 * k : 6 * k + 3])
+        return f'"watts":{w},"var":{q},"va":{s},"power_factor":{digits(ppm[k], 4, 2)}'
+
+    def element(k: int) -> str:
+        of = numbers[6 * k : 6 * k + 6]
+        return (
+            f'{{"delivered_wh":{energy(2 + 2 * k)},"received_wh":{energy(3 + 2 * k)},'
+            f'{quadrants(k)},"volts":{micro(of[3])},"amps":{micro(of[4])},{powers(k)},'
+            f'"reversed":{"false" if k else "true"},"fundamental_watts":{micro(of[5])},'
+            f'"volts_thd_percent":{digits(ppm[2], 2, 2)},'
+            f'"amps_thd_percent":{digits(ppm[3], 2, 2)}}}'
+        )
+
+    right = '{"verdict":"right","alike":[],"checks":[],"text":"it is."}'
+    return (
+        f'{{"t":{digits(ticks, 3, 0)},"delivered_wh":{energy(0)},"received_wh":{energy(1)},'
+        f'{quadrants(2)},"elements":[{element(0)},{element(1)}],{powers(1)},'
+        f'"hertz":{digits(hertz, 3, 0)},"leds":{{"kwh":false,"ten":true,"reverse":false}},'
+        f'"demand":{{"watts":{micro(numbers[0])},"least":null,"most":{micro(numbers[1])},'
+        f'"peak":{micro(numbers[2])}}},"doctor":{{"service":"a","elements":[{right},{right}]}},'
+        f'"faults":{{"lost_frames":{lost},"estimated_delivered_wh":{energy(6)},'
+        f'"estimated_received_wh":{energy(7)}}}}}'
+    )
+
+
+_here: dict[str, Any] = {}
+exec(ON_ENGINE.format(firmware="."), _here)
+
+
+@given(GIVEN)
+def test_every_digit(given: Any) -> None:
+    with localcontext(prec=60):
+        assert _here["line"](given) == written_by_python(given)
+
+
+@pytest.mark.parametrize("engine", ["micropython", "i386", "armhf"])
+def test_every_digit_on_micropython(engine: str, tmp_path: Path) -> None:
+    rng = random.Random(5)
+
+    def number() -> int:
+        size = rng.choice([0, 1, 999, 1000, 2**31, 2**32, 10**12 - 1, 10**12, 10**17])
+        if rng.random() < 0.6:
+            size = rng.randrange(10 ** rng.randrange(1, 18))
+        return size * rng.choice([-1, 1])
+
+    cases = [
+        (
+            rng.randrange(10**14),
+            rng.randrange(10**5),
+            rng.randrange(2**56),
+            [
+                (abs(number()) // 10, rng.choice([0, 10**9 - 1, rng.randrange(10**9)]))
+                for _ in "x" * 12
+            ],
+            [number() for _ in "x" * 12],
+            (
+                rng.randrange(-(10**6), 10**6),
+                rng.randrange(-150, 150),
+                rng.choice([None, 7]),
+                8 * 10**6,
+            ),
+        )
+        for _ in range(40)
+    ]
+    script = tmp_path / "lines.py"
+    root = Path(__file__).resolve().parents[2]
+    script.write_text(
+        ON_ENGINE.format(firmware=str(root / "firmware"))
+        + f"for given in {cases!r}:\n    print(line(given))\n"
+    )
+    run = subprocess.run(
+        [*need_engine(engine), str(script)], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    with localcontext(prec=60):
+        assert run.stdout.splitlines() == [written_by_python(given) for given in cases]

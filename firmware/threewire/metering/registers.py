@@ -76,7 +76,7 @@ def wh_parts(value, raw_per_wh):
     """(whole watt-hours, billionths of one) of a register's value or snapshot, rounded down."""
     wh, residue = value
     if not isinstance(residue, int):
-        residue = wide.number(residue, 0)
+        residue = int.from_bytes(residue, "little")
     return wh, residue * 1000000000 // raw_per_wh
 
 
@@ -89,7 +89,8 @@ class WordRegister(Register):
         super().__init__(raw_per_wh)
 
     def snapshot(self):
-        return self.wh, self.words[self._at : self._at + wide.WORDS]
+        at = self._at
+        return self.wh, self.words[at : at + _OUT]
 
     @property
     def residue(self):
@@ -125,7 +126,9 @@ class Registers:
 
     def snapshots(self):
         """Snapshot of each as they stand, in the order of NAMES."""
-        return [register.snapshot() for _, register in self.named()]
+        one, two = self.elements
+        of = (self.delivered, self.received) + one + two
+        return [register.snapshot() for register in of]
 
     def values(self):
         """Value of each as they stand, in the order of NAMES."""

@@ -47,7 +47,7 @@ _TWO_FAULTS = const(5)
 _ANY_LINE = ((-1, 0), (-56, 97), (-56, -97))  # 97 / 56 is the root of 3 within 2e-5
 
 # What diagnose() judged last -> the Diagnosis that came of it.
-_known = {}
+_latest = {}
 
 # Larger parts of a phasor than this are cut by 16 bits.
 _FIRST = const((1 << 28) - 1)
@@ -189,28 +189,28 @@ def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts, bent=(False, False
 
     # All the rest follows from these, and most often they are what they were.
     what = (voltages, service, states[0], states[1], bends[0], bends[1], fits[0], fits[1])
-    diagnosis = _known.get(what)
+    diagnosis = _latest.get(what)
     if not diagnosis:
-        _known.clear()
-        _known[what] = diagnosis = _judged(states, bends, fits, voltages, service)
+        _latest.clear()
+        _latest[what] = diagnosis = _judge(states, bends, fits, voltages, service)
     return diagnosis
 
 
-def _judged(states, bends, fits, voltages, service):
+def _judge(state, bent, fits, voltages, service):
     """The Diagnosis of what is known of each element before it is judged, or else of what its
     angle fits."""
-    limit = _ONE_FAULT if states[0] or states[1] else _TWO_FAULTS
+    limit = _ONE_FAULT if state[0] or state[1] else _TWO_FAULTS
     likely, possible = _wirings(fits, voltages == _SHARED, limit)
     if not possible:
         # One whose angle fits nothing does not keep the other from being judged alone.
         for k in (0, 1):
             if not fits[k] & _LIKELY:
-                states[k] = "doubtful"
+                state[k] = "doubtful"
                 fits[k] = -1
         likely, possible = _wirings(fits, voltages == _SHARED, _ONE_FAULT)
     verdicts = []
     for k in (0, 1):
-        verdict, alike = states[k], ()
+        verdict, alike = state[k], ()
         if not verdict:
             seen = set([pair[k] for pair in possible])
             first = set([pair[k] for pair in likely])
@@ -221,7 +221,7 @@ def _judged(states, bends, fits, voltages, service):
         verdicts.append((verdict, alike))
     exports = verdicts[0][0] == verdicts[1][0] == "ct_reversed"
     found = [
-        Finding(k + 1, verdict, alike, bends[k] or voltages, "export" if exports else verdict)
+        Finding(k + 1, verdict, alike, bent[k] or voltages, "export" if exports else verdict)
         for k, (verdict, alike) in enumerate(verdicts)
     ]
     return Diagnosis(service, tuple(found))
@@ -312,12 +312,12 @@ def _scaled(phasor):
     while size > _FIRST:
         size >>= 16
         shift += 16
-    shift += _beyond(size)
+    shift += _shift(size)
     return re >> shift, im >> shift
 
 
 @micropython.viper
-def _beyond(size: int) -> int:
+def _shift(size: int) -> int:
     """How many bits beyond 12 there are in it."""
     shift = 0
     while size >> 12:

@@ -12,7 +12,7 @@ FOUR_PI2_Q32 = 169558512509
 TWO_PI_Q32 = 26986075409
 
 _WORD = const(1 << 30)
-_WORD2 = 1 << 60
+_WORD2 = const(1 << 60)
 
 
 def nearest(a, b):

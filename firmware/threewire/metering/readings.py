@@ -45,41 +45,42 @@ class Reading:
         # Sums of squares are in counts**2 / 256, sizes of a count in nano-units.
         frames = window.frames
         span_q12 = ticks_q12 = window.ticks << 12
-        self._volts2 = squares = window.volts2[k]
+        squares = volts2 = window.volts2[k]
         if window.whole:
             span_q12 = window.span_q12
             squares = squares * ticks_q12 // span_q12
         scales = window.scales
         self.volts_uv = rms_micro(squares, scales.v_nv[k], frames)
-        self._amps2 = amps2 = max(0, window.amps2[k] - window.noise2[k])
+        amps2 = max(0, window.amps2[k] - window.noise2[k])
         self.amps_ua = rms_micro(amps2, scales.i_na[k], frames)
         # Of a whole window over the time between its crossings, as watts_uw has it.
         self.watts_uw = mean_uw(window.energy[k], span_q12)
-        self.vars_uw = _micro(window, k, window.reactive)
+        self.vars_uw = _watts(window, k, window.reactive)
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
         self.power_factor_ppm = _power_factor_ppm(self)
         self._window = window
         self._k = k
+        self._squares = volts2, amps2
         self._volts_thd = _NOT_MADE
 
     # What a chip makes later than the rest, a few milliseconds at a time.
 
     @property
     def watts1_uw(self):
-        return _micro(self._window, self._k, self._window.active)
+        return _watts(self._window, self._k, self._window.active)
 
     @property
     def volts_thd_ppm(self):
         # The doctor asks too.
         if self._volts_thd == _NOT_MADE:
             window = self._window
-            self._volts_thd = _thd_ppm(window, self._volts2, window.volts1[self._k])
+            self._volts_thd = _thd_ppm(window, self._squares[0], window.volts1[self._k])
         return self._volts_thd
 
     @property
     def amps_thd_ppm(self):
         window = self._window
-        return _thd_ppm(window, self._amps2, window.amps1[self._k])
+        return _thd_ppm(window, self._squares[1], window.amps1[self._k])
 
 
 class Total:
@@ -125,7 +126,7 @@ def mean_uw(raw, ticks_q12):
     return (raw >> 32) // (ticks_q12 * _TRILLION_ODD)
 
 
-def _micro(window, k, powers):
+def _watts(window, k, powers):
     """As _raw, in micro-units: the same to the last digit, for what is left out of one quotient
     and of the next is what one by both leaves out."""
     points = window.points

@@ -124,12 +124,6 @@ class Registers:
         (in1, out1), (in2, out2) = self.elements
         return zip(NAMES, (self.delivered, self.received, in1, out1, in2, out2))
 
-    def snapshots(self):
-        """Snapshot of each as they stand, in the order of NAMES."""
-        one, two = self.elements
-        of = (self.delivered, self.received) + one + two
-        return [register.snapshot() for register in of]
-
     def values(self):
         """Value of each as they stand, in the order of NAMES."""
         return [register.value() for _, register in self.named()]

@@ -51,7 +51,7 @@ class Report:
         self.ticks = meter.ticks
         self.tick_hz = meter.tick_hz
         # Values, not copies: those take milliseconds of a chip.
-        self._values = meter.registers.snapshots()
+        self._registers = [of.snapshot() for _, of in meter.registers.named()]
         estimated = meter.estimated
         self._estimated = estimated.delivered.snapshot(), estimated.received.snapshot()
         self._quadrants = meter.reactive.values()
@@ -64,21 +64,21 @@ class Report:
 
     def wh(self, k):
         """(whole watt-hours, billionths of one) of the register at place k of registers.NAMES."""
-        return self._parts(k, self._values[k], self._meter.registers.raw_per_wh)
+        return self._part(k, self._registers[k], self._meter.registers.raw_per_wh)
 
     def estimated_wh(self, k):
         """Likewise what has been estimated of the total's, delivered and received (k: 0, 1)."""
-        return self._parts(_OF_ESTIMATED + k, self._estimated[k], self._meter.registers.raw_per_wh)
+        return self._part(_OF_ESTIMATED + k, self._estimated[k], self._meter.registers.raw_per_wh)
 
     def varh(self, which):
         """Likewise quadrants I to IV of element 1, 2 (which: 0, 1) or the total."""
         unit = self._meter.reactive.raw_per_varh
         first = _OF_QUADRANTS + 4 * which
         return [
-            self._parts(first + k, value, unit) for k, value in enumerate(self._quadrants[which])
+            self._part(first + k, value, unit) for k, value in enumerate(self._quadrants[which])
         ]
 
-    def _parts(self, place, value, unit):
+    def _part(self, place, value, unit):
         known = self.kept.get(place)
         if not known or known[0] != value:
             self.kept[place] = known = value, wh_parts(value, unit)

@@ -18,7 +18,7 @@ class SerialLine:
         self._console = console
         self._captures = captures
         self._pieces = None  # of the line that is being written
-        self._rest = None  # of its piece that is
+        self._tail = None  # of its piece that is
 
     @property
     def is_free(self):
@@ -42,15 +42,15 @@ class SerialLine:
             return more or capture.is_hurried
         if self._pieces is None or self._console.busy:
             return self._console.step() or self._pieces is not None
-        piece = self._rest or next(self._pieces, None)
+        piece = self._tail or next(self._pieces, None)
         if piece is None:
             self._pieces = None
             self._port.write("\n")
             return True
         most = self._port.most
-        self._rest = None
+        self._tail = None
         if len(piece) > most:
-            self._rest = piece[most:]
+            self._tail = piece[most:]
             piece = piece[:most]
         self._port.write_bytes(piece)
         return True
@@ -58,7 +58,7 @@ class SerialLine:
     def break_off(self):
         """Ends a line that a crash has left half written, and the capture that wrote it."""
         self._captures.drop()
-        self._pieces = self._rest = None
+        self._pieces = self._tail = None
         try:
             self._port.write("\n")
         except Exception:

@@ -26,30 +26,29 @@ from threewire.operation.report import (
 # character below a blank stands for the next number, with one place less than its code, or for a
 # point and the nine digits behind it.
 _NINE_DIGITS = const(10)
-_WH = "\1\x0a"
-_QUADRANTS = '"%s":["%%s","%%s","%%s","%%s"]' % VARH % ((_WH,) * 4)
+_WH = const("\1\x0a")
+_VARH = '"%s":["%s","%s","%s","%s"]' % (VARH, _WH, _WH, _WH, _WH)
 _POWERS = '"%s":\4,"%s":\4,"%s":\4,"%s":\5' % POWERS
 _DEMAND = ',"demand":{"%s":%%s,"%s":%%s,"%s":%%s,"%s":%%s}' % DEMAND
 
 
-def _energies(names):
-    return '"%s":"%s","%s":"%s"' % (names[0], _WH, names[1], _WH)
+def _registers(name):
+    return '"%s":"%s","%s":"%s"' % (name[0], _WH, name[1], _WH)
 
 
-def _template(text):
-    return (text + "\0").encode()
+def _text(text):
+    return text.encode() + b"\0"
 
 
-_BEGIN = _template('{"t":\4,' + _energies(ENERGIES) + "," + _QUADRANTS + ',"elements":[')
-_ELEMENT = _template(",{" + _energies(ENERGIES) + "," + _QUADRANTS)
-_FIRST = memoryview(_ELEMENT)[1:]
-_READING = _template(',"%s":\4,"%s":\4,' % RMS + _POWERS + ',"reversed":\1')
-_FUNDAMENTAL = _template(',"%s":\4,"%s":\3,"%s":\3}' % FUNDAMENTAL)
-_TOTAL = _template("]," + _POWERS + ',"hertz":\4,"leds":{"%s":\1,"%s":\1,"%s":\1}' % LEDS)
-_FAULTS = _template(']},"faults":{"lost_frames":\1,' + _energies(ESTIMATED))
+_HEADER = _text('{"t":\4,' + _registers(ENERGIES) + "," + _VARH + ',"elements":[')
+_TABLE = _text(",{" + _registers(ENERGIES) + "," + _VARH)
+_RMS = _text(',"%s":\4,"%s":\4,' % RMS + _POWERS + ',"reversed":\1')
+_FUNDAMENTAL = _text(',"%s":\4,"%s":\3,"%s":\3}' % FUNDAMENTAL)
+_LEDS = _text("]," + _POWERS + ',"hertz":\4,"leds":{"%s":\1,"%s":\1,"%s":\1}' % LEDS)
+_FAULTS = _text(']},"faults":{"lost_frames":\1,' + _registers(ESTIMATED))
 
 # A number is two words: what is less than a billion, and billions with _NEGATIVE; or a text: where
-# in _line it begins, times 8, with its length, and _TEXT.
+# in _buffer it begins, times 8, with its length, and _TEXT.
 _BILLION = const(1000000000)
 _NEGATIVE = const(1 << 28)
 _TEXT = const(2 << 28)
@@ -59,9 +58,9 @@ _FALSE = const(8 * 8 + 5)
 # The longest piece has six energies of up to 27 digits.  Behind the texts and a number's digits
 # there is the piece.
 _words = array("i", [0] * 26)
-_line = bytearray(b"nulltruefalse" + bytes(400))
+_buffer = bytearray(b"nulltruefalse" + bytes(400))
 _DIGITS = const(48)  # end there
-_view = memoryview(_line)[_DIGITS:]
+_view = memoryview(_buffer)[_DIGITS:]
 
 # Places in what is kept of a report, for what seldom changes; Report's are below.
 _OF_DEMAND = const(32)
@@ -128,7 +127,7 @@ def _fill(line: ptr8, template: ptr8, words: ptr32) -> int:
             first += 1
 
 
-def _put(k, value, unit):
+def _number(k, value, unit):
     """Makes value / unit, without its fraction, the number at words[k]: less than 10**17 either
     way; None: null."""
     high = 0
@@ -148,30 +147,30 @@ def _put(k, value, unit):
     _words[k + 1] = high
 
 
-def _put_truth(k, flag):
+def _truth(k, flag):
     _words[k] = _TRUE if flag else _FALSE
     _words[k + 1] = _TEXT
 
 
-def _put_wh(k, *energies):
+def _energy(k, *energies):
     """Makes energies (whole and billionths) the numbers from words[k] on."""
     words = _words
     for wh, part in energies:
-        _put(k, wh, 1)
+        _number(k, wh, 1)
         words[k + 2] = part
         words[k + 3] = 0
         k += 4
 
 
-def _put_powers(k, of):
-    _put(k, of.watts_uw, 1000)
-    _put(k + 2, of.vars_uw, 1000)
-    _put(k + 4, of.va_uva, 1000)
-    _put(k + 6, of.power_factor_ppm, 100)
+def _powers(k, reading):
+    _number(k, reading.watts_uw, 1000)
+    _number(k + 2, reading.vars_uw, 1000)
+    _number(k + 4, reading.va_uva, 1000)
+    _number(k + 6, reading.power_factor_ppm, 100)
 
 
-def _filled(template):
-    return _view[: _fill(_line, template, _words)]
+def _filled(text):
+    return _view[: _fill(_buffer, text, _words)]
 
 
 def _quoted(text):
@@ -183,12 +182,12 @@ def _watts(microwatts):
     return "null" if microwatts is None else decimal(microwatts, 3, 3)
 
 
-def _finding(of):
+def _says(found):
     return '{"verdict":%s,"alike":[%s],"checks":[%s],"text":%s}' % (
-        _quoted(of.verdict),
-        ",".join([_quoted(word) for word in of.alike]),
-        ",".join([str(check) for check in of.checks]),
-        _quoted(of.text),
+        _quoted(found.verdict),
+        ",".join([_quoted(word) for word in found.alike]),
+        ",".join([str(check) for check in found.checks]),
+        _quoted(found.text),
     )
 
 
@@ -196,34 +195,34 @@ def pieces(report):
     """Yields a Report's object, a few milliseconds of a chip's work at a time, so that frames can
     be looked after in between; "t" is the metered time in seconds."""
     for piece in written(report):
-        yield str(piece, "ascii")
+        yield bytes(piece).decode()
 
 
 def written(report):
     """The same as bytes, of which each is to be done with before the next is made, of this report
     or another."""
     kept = report.kept
-    _put(0, report.ticks * 1000 // report.tick_hz, 1)
-    _put_wh(2, report.wh(0), report.wh(1), *report.varh(2))
-    yield _filled(_BEGIN)
+    _number(0, report.ticks * 1000 // report.tick_hz, 1)
+    _energy(2, report.wh(0), report.wh(1), *report.varh(2))
+    yield _filled(_HEADER)
     for k in (0, 1):
-        _put_wh(0, report.wh(2 + 2 * k), report.wh(3 + 2 * k), *report.varh(k))
-        yield _filled(_ELEMENT if k else _FIRST)
+        _energy(0, report.wh(2 + 2 * k), report.wh(3 + 2 * k), *report.varh(k))
+        yield _filled(_TABLE if k else memoryview(_TABLE)[1:])
         reading = report.reading(k)
-        _put(0, reading.volts_uv, 1000)
-        _put(2, reading.amps_ua, 1000)
-        _put_powers(4, reading)
-        _put_truth(12, report.reversed[k])
-        yield _filled(_READING)
-        _put(0, reading.watts1_uw, 1000)
-        _put(2, reading.volts_thd_ppm, 100)
-        _put(4, reading.amps_thd_ppm, 100)
+        _number(0, reading.volts_uv, 1000)
+        _number(2, reading.amps_ua, 1000)
+        _powers(4, reading)
+        _truth(12, report.reversed[k])
+        yield _filled(_RMS)
+        _number(0, reading.watts1_uw, 1000)
+        _number(2, reading.volts_thd_ppm, 100)
+        _number(4, reading.amps_thd_ppm, 100)
         yield _filled(_FUNDAMENTAL)
-    _put_powers(0, report.total())
-    _put(8, report.hertz_mhz(), 1)
+    _powers(0, report.total())
+    _number(8, report.hertz_mhz(), 1)
     for k, name in enumerate(LEDS):
-        _put_truth(10 + 2 * k, report.leds[name])
-    yield _filled(_TOTAL)
+        _truth(10 + 2 * k, report.leds[name])
+    yield _filled(_LEDS)
     demand = report.demand
     what = (demand.mean_uw, demand.least_uw, demand.most_uw, demand.peak_uw)
     known = kept.get(_OF_DEMAND)
@@ -239,13 +238,13 @@ def written(report):
     else:
         start = (',"doctor":{"service":%s,"elements":[' % _quoted(diagnosis.service)).encode()
         yield start
-        one = _finding(diagnosis.elements[0]).encode()
+        one = _says(diagnosis.elements[0]).encode()
         yield one
-        two = ("," + _finding(diagnosis.elements[1])).encode()
+        two = ("," + _says(diagnosis.elements[1])).encode()
         yield two
         kept[_OF_DOCTOR] = diagnosis, start + one, two
-    _put(0, report.lost_frames, 1)
-    _put_wh(2, report.estimated_wh(0), report.estimated_wh(1))
+    _number(0, report.lost_frames, 1)
+    _energy(2, report.estimated_wh(0), report.estimated_wh(1))
     yield _filled(_FAULTS)
     if report.faults:
         counts = report.faults.counts

@@ -33,6 +33,8 @@ _NEEDS = {
     "threewire/chip/dma_sampler.py": ("adc_base", True),
     "threewire/metering/kernel_thumb.py": ("has_thumb", True),
     "threewire/metering/kernel_viper.py": ("has_thumb", False),
+    "threewire/metering/look_thumb.py": ("has_thumb", True),
+    "threewire/metering/look_viper.py": ("has_thumb", False),
     "threewire/metering/words_thumb.py": ("has_thumb", True),
     "threewire/metering/words_viper.py": ("has_thumb", False),
 }

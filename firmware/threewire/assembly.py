@@ -48,10 +48,12 @@ def on_board(board):
 
     if chip["has_thumb"]:
         from threewire.metering import kernel_thumb, words_thumb
+        from threewire.metering.look_thumb import look
 
         loops = kernel_thumb, words_thumb
     else:
         from threewire.metering import kernel_viper, words_viper
+        from threewire.metering.look_viper import look
 
         loops = kernel_viper, words_viper
     firmware = assemble(
@@ -62,6 +64,7 @@ def on_board(board):
         cause=cause(chip),
         sealed=is_sealed(board),
         loops=loops,
+        look=look,
         machine=machine,
         timer=chip["software_timer"],
         saves_a_day=chip["saves_a_day"],
@@ -104,6 +107,7 @@ def assemble(
     open_file,
     ticks_diff,
     collect,
+    look=None,
 ):
     """The Firmware of these parts.
 
@@ -120,6 +124,7 @@ def assemble(
     fs, open_file   the file system: os, and open
     ticks_diff      of MicroPython's time
     collect         collects garbage
+    look      as Sag has it
     """
     import json
 
@@ -161,7 +166,7 @@ def assemble(
         calibration = nominal(layout)
 
     faults = Faults()
-    sag = Sag(layout, calibration)
+    sag = Sag(layout, calibration, look)
     fault_finder = FaultFinder(faults, layout, sag.follow)
     meter = Meter(
         layout,

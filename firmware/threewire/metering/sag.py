@@ -8,7 +8,7 @@ from array import array
 import micropython
 from micropython import const
 
-from threewire.metering.line_voltage import KINDS, lines, look
+from threewire.metering.line_voltage import KINDS, lines
 
 # Lines that collapse within this time of each other are one event.
 _TOGETHER_MS = const(100)
@@ -18,14 +18,20 @@ _EVENT = const(5)
 
 
 class Sag:
-    """counts    KINDS -> of each line, how many voltage events of that kind are over
+    """look      where the chip has a twin of it: that of look_viper
+
+    counts    KINDS -> of each line, how many voltage events of that kind are over
     happened  there has been a collapse that nobody has asked `collapsed` about
 
     All of it is in RAM.  A line that is dead from the start on has an event from the start on; one
     goes on over lost frames, and while nothing is metered.
     """
 
-    def __init__(self, layout, calibration):
+    def __init__(self, layout, calibration, look=None):
+        if look is None:
+            # Boards with a twin of it do not carry this.
+            from threewire.metering.look_viper import look
+        self._look = look
         self._stride = layout.stride
         self._words, self._lines = lines(layout, calibration)
         self.counts = {kind: [0] * len(self._lines) for kind in KINDS}
@@ -40,7 +46,7 @@ class Sag:
         jitter."""
         pos = first * self._stride
         end = pos + frames * self._stride
-        while look(codes, pos, end, self._words):
+        while self._look(codes, pos, end, self._words):
             pos = end
             self._find()
 

@@ -1,0 +1,142 @@
+"""The loop over samples of the voltages in viper: for the host, and for chips that have no twin of
+it in assembler.
+
+Flow: sampler -> sag -> LOOK -> line_voltage.py, which tells of the words.  A board whose chip runs
+look_thumb.py does not carry this file.
+"""
+
+import micropython
+from micropython import const
+
+# Words and what is found, as in line_voltage.py: viper takes constants of this file only.
+_COLLAPSED = const(1)
+_CHANGED = const(2)
+_MORE = const(0)
+_FOUND = const(1)
+_NEXT = const(2)
+_STEP = const(3)
+_SIZE = const(4)
+_PERSIST = const(5)
+_RECOVER = const(6)
+_DOWN = const(7)
+_UP = const(8)
+_LEFT = const(9)
+_BINS = const(10)
+_SECONDS = const(11)
+_OFFSET = const(12)
+_SUM = const(13)
+_SQUARES = const(14)
+_DOWN_FOR = const(15)
+_NOT_UP_FOR = const(16)
+_UP_FOR = const(17)
+_COUNTS = const(18)
+_COLD = const(19)
+_CYCLE_Q6 = const(20)
+_WHOLE = const(21)
+_PART_Q6 = const(22)
+_MEAN = const(23)
+_LEAST = const(24)
+_MOST = const(25)
+_RING = const(26)
+_WORDS = const(42)
+_BEFORE = const(0x1000000)
+
+
+@micropython.viper
+def look(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
+    """Looks at a block, the frames at codes[pos:end], in codes; st: all lines' words.  Returns 0
+    when it is through.  Else lines have st[_FOUND], and the rest is to be looked at by another
+    call with the `end` as `pos`: a line stops where its mean is out of bounds.
+    """
+    result = 0
+    more = 1
+    while more:
+        found = 0
+        step = st[_STEP]
+        offset = st[_OFFSET]
+        total = st[_SUM]
+        squares = st[_SQUARES]
+        left = st[_LEFT]
+        at = pos - _BEFORE + st[_NEXT]
+        while at < end:
+            code = codes[at]
+            at += step
+            total += code
+            code -= offset
+            squares += code * code
+            left -= 1
+            if left:
+                continue
+            left = st[_SIZE]
+            bins = st[_BINS]
+            st[_RING + (bins & 15)] = squares
+            squares = 0
+            half = 0
+            n = bins - 3
+            bins += 1
+            while n < bins:
+                half += st[_RING + (n & 15)]
+                n += 1
+            persist = st[_PERSIST]
+            n = st[_NOT_UP_FOR]
+            if half >= st[_UP]:
+                n = 0
+            elif n < persist:
+                n += 1
+            st[_NOT_UP_FOR] = n
+            up_for = st[_UP_FOR]
+            if n >= persist:
+                up_for = 0
+            elif up_for < st[_RECOVER]:
+                up_for += 1
+            else:
+                st[_COUNTS] = 1
+            n = st[_DOWN_FOR]
+            if half >= st[_DOWN]:
+                n = 0
+            elif n < persist:
+                n += 1
+            st[_DOWN_FOR] = n
+            if n >= persist and st[_COUNTS]:
+                st[_COUNTS] = 0
+                up_for = 0
+                found = _COLLAPSED
+            st[_UP_FOR] = up_for
+            if bins == st[_RECOVER]:
+                # A second is near enough to whole cycles: what is left of one moves the mean by
+                # less than a hundredth of the peak.
+                n = bins * left
+                offset = (total + n // 2) // n
+                st[_OFFSET] = offset
+                total = 0
+                bins = 0
+                st[_SECONDS] = st[_SECONDS] + 1
+            st[_BINS] = bins
+            if bins & 3:
+                continue
+            if st[_COLD]:
+                st[_COLD] = st[_COLD] - 1
+                continue
+            # The whole bins of a cycle, and on either side of them a part of one.
+            bins -= 1
+            n = bins - st[_WHOLE]
+            mean = st[_RING + (bins & 15)] >> 6
+            mean += st[_RING + ((n - 1) & 15)] >> 6
+            mean *= st[_PART_Q6]
+            while n < bins:
+                mean += st[_RING + (n & 15)]
+                n += 1
+            mean //= st[_CYCLE_Q6]
+            st[_MEAN] = mean
+            if mean < st[_LEAST] or mean > st[_MOST]:
+                found |= _CHANGED
+                break
+        st[_FOUND] = found
+        st[_NEXT] = at - end + _BEFORE
+        st[_SUM] = total
+        st[_SQUARES] = squares
+        st[_LEFT] = left
+        result |= found
+        more = st[_MORE]
+        st = ptr32(uint(st) + 4 * _WORDS)
+    return result

@@ -73,17 +73,20 @@ class SerialPort:
     def feed_watchdog(self):
         self._watchdog.feed()
 
+    @micropython.native
     def read(self, most):
         """Up to `most` bytes of what has arrived."""
-        poll = self._poll
-        # Most often there is nothing.
-        if not poll.poll(0):
-            return b""
+        # Most often there is nothing, of which poll() would make a list.
+        for _ in self._poll.ipoll(0):
+            return self._read(most)
+        return b""
+
+    def _read(self, most):
         data = self._in.read(1)
         if most == 1:
             return data
         data = bytearray(data)
-        while len(data) < most and poll.poll(0):
+        while len(data) < most and self._poll.poll(0):
             data += self._in.read(1)
         return data
 

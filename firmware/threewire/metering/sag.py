@@ -44,9 +44,11 @@ class Sag:
     def feed(self, codes, frames, frame_ticks, first=0):
         """Takes a block as Accumulator.feed does; what frame_ticks adds to the layout's is
         jitter."""
-        pos = first * self._stride
-        end = pos + frames * self._stride
-        while self._look(codes, pos, end, self._words):
+        stride = self._stride
+        pos = first * stride
+        end = pos + frames * stride
+        words = self._words
+        while self._look(codes, pos, end, words):
             pos = end
             self._find()
 

@@ -46,6 +46,8 @@ class Console:
 
     busy      an answer has begun and not ended: nothing else may be written
     stop      Ctrl-C has asked for the prompt; nothing is taken any more
+    is_idle   no line has begun and there is silence: to take nothing would change nothing, and the
+              next byte is to be read singly
     """
 
     def __init__(self, commands, write, on_crash):
@@ -64,7 +66,7 @@ class Console:
         self._made = False  # the pieces are a line
         self._state = _SILENCE  # nothing has come before what comes first
         self._since_ms = None
-        self.busy = self.stop = False
+        self.busy = self.stop = self.is_idle = False
 
     @property
     def at_most(self):
@@ -90,10 +92,14 @@ class Console:
                 self._dropping = 0
                 if not self._waits:
                     self._size = 0
+            self.is_idle = self._state == _SILENCE and not (
+                self.stop or self._dropping or (self._size and not self._waits)
+            )
             return 0
         state = self._state
         self._state = _FLOW
         self._since_ms = None
+        self.is_idle = False
         size = len(data)
         k = 0
         if state == _SILENCE and data[:1] in b"\r\n":

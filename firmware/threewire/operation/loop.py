@@ -24,13 +24,17 @@ _COLLECTIONS = const(2)
 _LATEST_PART = const(10)
 # A gap is told of so long after what made it, at most: two blocks, or what a ring holds.
 _OWN_PART = const(4)
-# Looks between two comparisons of the clocks: a few a second.
+# Looks between two at whether a save is due, and between two comparisons of the clocks: a few a
+# second.
+_KEEP_CHORES = const(8)
 _COMPARE_CHORES = const(16)
 
 
 class Loop:
-    """Runs a meter, one round after the other, until it is `stopped`.
+    """Runs a meter, one round after the other.
 
+    stopped   the prompt has been asked for
+    pause_ms  how long to wait before the next round, where there is nothing more to do at once
     sampler       pump(intake) hands over the frames there are
     meter, sag, captures, keeper, faults, ledger, lifecycle, clock_check, console   as their
                   classes
@@ -77,29 +81,24 @@ class Loop:
         self._take_report = take_report
         self._serial_line = serial_line
         self._outlets = (serial_line,) + tuple(outlets)
+        # The serial line has nothing to do unless the loop has given it something; what others
+        # have is their own affair.
+        self._has_others = bool(outlets)
+        self._has_news = False
         self._gaps = 0  # that have come, since they were counted last
         self._stalls = 0  # and those behind writing to the flash,
         self._writes = 0  # of which there were so many:
         self._own = 0  # gaps until these ticks are its own
         self._fed = meter.ticks
         self._due = meter.ticks + meter.tick_hz
-        self._collected = meter.ticks
+        self._collection = meter.tick_hz // _COLLECTIONS
+        self._collect_at = meter.ticks + self._collection
         self._rounds = 0
+        self.stopped = console.stop
+        self.pause_ms = _PAUSE_MS
         self._is_busy = False  # an outlet has more to do, or waits
         # Each by itself: the crash of one does not silence the others.
         self._chores = (self._keep, self._listen, self._report, self._look_after, self._tidy)
-
-    @property
-    def stopped(self):
-        """The prompt has been asked for."""
-        return self._console.stop
-
-    @property
-    def pause_ms(self):
-        """How long to wait before the next round, where there is nothing more to do at once."""
-        if self._meter.is_edge_near:
-            return _EDGE_PAUSE_MS
-        return _BUSY_PAUSE_MS if self._is_busy or self._captures.on else _PAUSE_MS
 
     @micropython.native
     def feed(self, codes, frames, frame_ticks, first=0):
@@ -137,22 +136,54 @@ class Loop:
             self._rounds = 0
         else:
             self._rounds += 1
-            if self._rounds % _CHORE_ROUNDS and not self._is_busy:
-                return False
         meter = self._meter
-        if meter.ticks != self._fed:
-            self._fed = meter.ticks
-            self._port.feed_watchdog()
-        return self._beside()
+        more = False
+        if self._is_busy or not self._rounds % _CHORE_ROUNDS:
+            ticks = meter.ticks
+            if ticks != self._fed:
+                self._fed = ticks
+                self._port.feed_watchdog()
+            more = self._beside(ticks)
+        if meter.is_edge_near:
+            self.pause_ms = _EDGE_PAUSE_MS
+        elif self._is_busy or self._captures.on:
+            self.pause_ms = _BUSY_PAUSE_MS
+        else:
+            self.pause_ms = _PAUSE_MS
+        return more
 
-    def _beside(self):
+    @micropython.native
+    def _beside(self, ticks):
         """What there is to do beside metering, which survives its crashes."""
-        if not self._rounds % _CHORE_ROUNDS:
-            for chore in self._chores:
-                try:
-                    chore()
-                except Exception as problem:
-                    self._lifecycle.survived(problem)
+        rounds = self._rounds
+        if not rounds % _CHORE_ROUNDS:
+            keep, listen, report, look_after, tidy = self._chores
+            # A collapse has made `rounds` zero.
+            if not rounds % (_CHORE_ROUNDS * _KEEP_CHORES):
+                self._do(keep)
+            self._do(listen)
+            if ticks >= self._due:
+                self._do(report)
+            if not rounds % (_CHORE_ROUNDS * _COMPARE_CHORES):
+                self._do(look_after)
+            if ticks >= self._collect_at:
+                self._do(tidy)
+        if not (self._is_busy or self._has_news or self._captures.on or self._has_others):
+            self._look_at_writes()
+            return False
+        self._has_news = False
+        has_more = self._step_outlets()
+        self._look_at_writes()
+        return has_more
+
+    @micropython.native
+    def _do(self, chore):
+        try:
+            chore()
+        except Exception as problem:
+            self._lifecycle.survived(problem)
+
+    def _step_outlets(self):
         has_more = waits = False
         for outlet in self._outlets:
             try:
@@ -164,12 +195,16 @@ class Loop:
             except Exception as problem:
                 self._lifecycle.survived(problem)
                 outlet.break_off()
-        if self._ledger.writes != self._writes:
-            self._writes = self._ledger.writes
-            meter = self._meter
-            self._own = meter.ticks + meter.tick_hz // _OWN_PART
         self._is_busy = has_more or waits
         return has_more
+
+    @micropython.native
+    def _look_at_writes(self):
+        writes = self._ledger.writes
+        if writes != self._writes:
+            self._writes = writes
+            meter = self._meter
+            self._own = meter.ticks + meter.tick_hz // _OWN_PART
 
     def _keep(self):
         if self._sag.collapsed():
@@ -180,7 +215,7 @@ class Loop:
         meter = self._meter
         late = meter.ticks - self._due
         # To begin one takes as long as half a cycle: an edge that is near goes first.
-        if late < 0 or (meter.is_edge_near and late < meter.tick_hz // _LATEST_PART):
+        if meter.is_edge_near and late < meter.tick_hz // _LATEST_PART:
             return
         if not meter.second:
             return
@@ -190,6 +225,7 @@ class Loop:
         # One report, however many seconds a gap has taken.
         self._due += meter.tick_hz * (1 + (meter.ticks - self._due) // meter.tick_hz)
         report = self._take_report()
+        self._has_news = True
         for outlet in takers:
             try:
                 outlet.offer(report)
@@ -199,15 +235,25 @@ class Loop:
     def _tidy(self):
         meter = self._meter
         # An LED's edge is not to wait for it.
-        if (meter.ticks - self._collected) * _COLLECTIONS < meter.tick_hz or meter.is_edge_near:
-            return
-        self._collected = meter.ticks
-        self._collect()
+        if not meter.is_edge_near:
+            self._collect_at = meter.ticks + self._collection
+            self._collect()
 
+    @micropython.native
     def _listen(self):
         console = self._console
         port = self._port
-        data = port.read(console.at_most)
+        if console.is_idle:
+            data = port.read(1)
+            if not data:
+                return
+        else:
+            data = port.read(console.at_most)
+        self._hear(data)
+
+    def _hear(self, data):
+        console = self._console
+        port = self._port
         if data and self._captures.on:
             # Any typed byte ends a capture: whoever asked for it may be gone.
             self._captures.on.stop()
@@ -221,16 +267,16 @@ class Loop:
 
     def _take(self, data):
         console = self._console
+        self._has_news = True
         taken = console.take(data, self._port.now_ms())
         if console.stop:
             why = self._lifecycle.stays()
             if why:
                 console.stay(why)
+        self.stopped = console.stop
         return taken
 
     def _look_after(self):
-        if self._rounds % (_CHORE_ROUNDS * _COMPARE_CHORES):
-            return
         self._faults.count("overrun", self._gaps)
         self._faults.count("stall", self._stalls)
         self._gaps = self._stalls = 0

@@ -314,6 +314,7 @@ class Chip:
 
     BASE = 0x4004C000
     START = 0x20000000
+    DMA = 0x50000000
     _CS, _FCS = BASE, BASE + 8
     _READY, _EMPTY, _OVER = 1 << 8, 1 << 8, 1 << 11
 
@@ -322,10 +323,13 @@ class Chip:
         self._clocks = clocks
         self.over = False
         self.begun_us: int | None = None
+        self.channels: list[Any] = []
 
     def __getitem__(self, address: int) -> int:
         if address == self._CS:
             return self._READY
+        if address == self.DMA + 4:
+            return self.channels[0].write
         return self._EMPTY | (self._OVER if self.over else 0)
 
     def __setitem__(self, address: int, value: int) -> None:
@@ -338,6 +342,9 @@ class Chip:
         class Dma:
             channel = 0
             registers = memoryview(bytes(16))
+
+            def __init__(self) -> None:
+                chip.channels.append(self)
 
             def pack_ctrl(self, **given: Any) -> int:
                 return 0
@@ -372,7 +379,10 @@ def dma_sampler(start_us: int) -> Iterator[tuple[Any, Machine, Chip]]:
     rp2 = ModuleType("rp2")
     rp2.DMA = chip.dma()  # type: ignore[attr-defined]
     uctypes = ModuleType("uctypes")
-    uctypes.addressof = lambda of: Chip.START  # type: ignore[attr-defined]
+    # Registers, or the ring.
+    uctypes.addressof = lambda of: (  # type: ignore[attr-defined]
+        Chip.DMA if isinstance(of, memoryview) else Chip.START
+    )
     name = "threewire.chip.dma_sampler"
     with installed(machine, file), pytest.MonkeyPatch.context() as patch:
         sys.modules["machine"].mem32 = chip  # type: ignore[attr-defined]
@@ -383,7 +393,9 @@ def dma_sampler(start_us: int) -> Iterator[tuple[Any, Machine, Chip]]:
             import threewire.chip.dma_sampler as module
             from threewire.chip.chips import CHIPS
 
-            module.ptr32 = lambda address: [chip[address]]  # type: ignore[attr-defined]
+            module.ptr32 = (  # type: ignore[attr-defined]
+                lambda of: [chip[of]] if isinstance(of, int) else of
+            )
             yield module.DmaSampler(file, default_board(), CHIPS[file.CHIP]), machine, chip
         finally:
             sys.modules.pop(name, None)

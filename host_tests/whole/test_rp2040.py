@@ -214,7 +214,9 @@ def test_an_overrun_is_counted_and_its_energy_estimated(power_on: PowerOn) -> No
     assert 0.6 <= lost * FRAME_S < 0.65
     # Not a frame more or less than there were: the sampler's place in the ring says so.
     ring = boards.module(BOARD).SAMPLER["ring_frames"]
-    assert (result["frames"] + lost) % ring == int(live.execute("print(assembly.sampler._at)"))
+    assert (result["frames"] + lost) % ring == int(
+        live.execute("print(assembly.sampler._words[0])")
+    )
     converted = (len(live.codes) - first) // LAYOUT.stride
     assert 0 <= converted - result["frames"] - lost < 200
     estimated = float(result["estimated_delivered_wh"])

@@ -111,12 +111,12 @@ def metered(ms):
         time.sleep_ms(5)
 metered(300)
 before = meter.ticks
-since = sampler._seen_us
+since = sampler._words[1]
 # The DMA stands still, the ADC goes on: its FIFO holds four conversions.
 sampler._data.active(0)
 time.sleep_ms(40)
 sampler.pump(meter)
-print(meter.lost_frames - lost, meter.ticks - before, time.ticks_diff(sampler._seen_us, since))
+print(meter.lost_frames - lost, meter.ticks - before, time.ticks_diff(sampler._words[1], since))
 metered(1300)
 sampler.stop()
 one, two, hertz_mhz = meter.readings(meter.second)

@@ -34,12 +34,25 @@ _FCS_OVER = const(1 << 11)
 _FCS_THRESH_LSB = const(24)
 _DIV_INT_LSB = const(8)
 _FIRST_PIN = const(26)  # of ADC input 0
-_AL2_WRITE_ADDR_TRIG = const(11)  # word of a DMA channel's registers
+_WRITE_ADDR = const(4)  # byte of a DMA channel's registers
+_AL2_WRITE_ADDR_TRIG = const(11)  # word of them
 _TREQ_PERMANENT = const(0x3F)
 
 # Frames that the DMA may write while a backlog is worked off: a ring fuller than all but these is
 # given up as overrun.
 _MARGIN = const(256)
+_TICKS_MASK = const(0x3FFFFFFF)  # ticks_us wraps at 2**30
+
+# Words of the sampler.
+_AT = const(0)  # frame of the ring that is next
+_SEEN_US = const(1)  # ticks_us of the last look
+_CALM_US = const(2)  # in less the ring cannot have gone round
+_MOST = const(3)  # frames that may be new at once
+_FRAMES = const(4)  # of the ring
+_FRAME_BYTES = const(5)
+_START = const(6)  # addresses: of the ring...
+_DATA_AT = const(7)  # ...of where the data channel writes next, in its registers...
+_STATUS = const(8)  # ...and of FCS
 
 
 class DmaSampler:
@@ -91,8 +104,20 @@ class DmaSampler:
             chain_to=self._control.channel,
             irq_quiet=True,
         )
-        self._at = 0  # frame of the ring that is next
-        self._seen_us = 0
+        self._words = array(
+            "I",
+            [
+                0,
+                0,
+                (frames - frames // 2) * layout.frame_ticks // self._ticks_a_us,
+                max(0, frames - _MARGIN),
+                frames,
+                2 * layout.stride,
+                self._start,
+                addressof(self._data.registers) + _WRITE_ADDR,
+                self._base + _FCS,
+            ],
+        )
 
     def start(self):
         """Starts from the ADC's and the DMA's registers up, whatever they hold."""
@@ -117,8 +142,8 @@ class DmaSampler:
             ctrl=self._data_ctrl,
             trigger=True,
         )
-        self._at = 0
-        self._seen_us = ticks_us()
+        self._words[_AT] = 0
+        self._words[_SEEN_US] = ticks_us()
         mem32[base + _CS] = self._run
 
     def stop(self):
@@ -130,42 +155,75 @@ class DmaSampler:
         self._control.active(0)
 
     @micropython.viper
-    def _fifo_over(self) -> bool:
-        # Not by mem32: a word of 32 bits would be allocated.
-        fcs = ptr32(int(self._base) + _FCS)
-        return bool(fcs[0] & _FCS_OVER)
+    def _look(self) -> int:
+        """Takes note of what is new; returns how many frames.  -1: there is more to it, and
+        nothing has been taken note of."""
+        # Not by mem32 and the channel's attributes: these take longer than all else here, and a
+        # word of 32 bits would be allocated.
+        words = ptr32(self._words)
+        fcs = ptr32(words[_STATUS])
+        now = int(ticks_us())
+        data = ptr32(words[_DATA_AT])
+        at = (data[0] - words[_START]) // words[_FRAME_BYTES]
+        if at >= words[_FRAMES]:
+            at = 0  # caught between the ring's end and the control channel's write
+        fresh = at - words[_AT]
+        if fresh < 0:
+            fresh += words[_FRAMES]
+        if (
+            fcs[0] & _FCS_OVER
+            or (now - words[_SEEN_US] & _TICKS_MASK) >= words[_CALM_US]
+            or fresh > words[_MOST]
+        ):
+            return -1
+        words[_SEEN_US] = now
+        words[_AT] = at
+        return fresh
 
     @micropython.native
     def pump(self, meter):
         """Hands the frames that are new to the meter; returns how many."""
-        if self._fifo_over():
+        words = self._words
+        seen = words[_AT]
+        fresh = self._look()
+        if fresh < 0:
+            fresh = self._catch_up(meter)
+        if fresh:
+            at = words[_AT]
+            if at >= seen:
+                meter.feed(self._ring, fresh, self._frame_ticks, seen)
+            else:
+                meter.feed(self._ring, self._frames - seen, self._frame_ticks, seen)
+                meter.feed(self._ring, at, self._frame_ticks, 0)
+        return fresh
+
+    def _catch_up(self, meter):
+        """Takes note of what is new after a long time or a fault; returns how many frames.  0:
+        they are lost, and the meter has been told."""
+        words = self._words
+        before = words[_SEEN_US]
+        if mem32[self._base + _FCS] & _FCS_OVER:
             # The FIFO dropped conversions, so slots are no longer where they should be.
-            before = self._seen_us
             self.start()
-            lost = ticks_diff(self._seen_us, before) * self._ticks_a_us // self._frame_ticks
+            passed = ticks_diff(words[_SEEN_US], before)
+            lost = passed * self._ticks_a_us // self._frame_ticks
             meter.gap(lost, lost * self._frame_ticks)
             return 0
         now = ticks_us()
         ring = self._frames
-        at = (self._data.write - self._start) // (2 * self._stride)
+        at = (self._data.write - self._start) // words[_FRAME_BYTES]
         if at >= ring:
-            at = 0  # caught between the ring's end and the control channel's write
-        seen = self._at
-        fresh = at - seen
+            at = 0  # as above
+        fresh = at - words[_AT]
         if fresh < 0:
             fresh += ring
         # What the ring's position cannot tell is how often it went round: the time does.
-        passed = ticks_diff(now, self._seen_us) * self._ticks_a_us // self._frame_ticks
+        passed = ticks_diff(now, before) * self._ticks_a_us // self._frame_ticks
         laps = (passed - fresh + ring // 2) // ring
-        self._seen_us = now
-        self._at = at
+        words[_SEEN_US] = now
+        words[_AT] = at
         if laps > 0 or fresh > ring - _MARGIN:
             fresh += max(laps, 0) * ring
             meter.gap(fresh, fresh * self._frame_ticks)
             return 0
-        if at >= seen:
-            meter.feed(self._ring, fresh, self._frame_ticks, seen)
-        else:
-            meter.feed(self._ring, ring - seen, self._frame_ticks, seen)
-            meter.feed(self._ring, at, self._frame_ticks, 0)
         return fresh

@@ -168,15 +168,14 @@ class Loop:
                 self._do(look_after)
             if ticks >= self._collect_at:
                 self._do(tidy)
-        if not (self._is_busy or self._has_news or self._captures.on or self._has_others):
+        has_more = False
+        if self._is_busy or self._has_news or self._captures.on or self._has_others:
+            self._has_news = False
+            has_more = self._step_outlets()
+        if self._ledger.writes != self._writes:
             self._look_at_writes()
-            return False
-        self._has_news = False
-        has_more = self._step_outlets()
-        self._look_at_writes()
         return has_more
 
-    @micropython.native
     def _do(self, chore):
         try:
             chore()
@@ -198,13 +197,10 @@ class Loop:
         self._is_busy = has_more or waits
         return has_more
 
-    @micropython.native
     def _look_at_writes(self):
-        writes = self._ledger.writes
-        if writes != self._writes:
-            self._writes = writes
-            meter = self._meter
-            self._own = meter.ticks + meter.tick_hz // _OWN_PART
+        self._writes = self._ledger.writes
+        meter = self._meter
+        self._own = meter.ticks + meter.tick_hz // _OWN_PART
 
     def _keep(self):
         if self._sag.collapsed():
@@ -239,7 +235,6 @@ class Loop:
             self._collect_at = meter.ticks + self._collection
             self._collect()
 
-    @micropython.native
     def _listen(self):
         console = self._console
         port = self._port

@@ -10,7 +10,20 @@ import micropython
 
 from threewire.metering.layout import Layout
 
-_READER = "threewire.operation.constants_text"
+# What is imported again, by what is loaded when it is asked for and at the prompt; and the doctor,
+# whom the collector of garbage is to find early (see below).
+_KEPT = (
+    "metering",
+    "metering.doctor",
+    "metering.intmath",
+    "metering.kernel",
+    "metering.line_voltage",
+    "metering.readings",
+    "operation",
+    "operation.console",
+    "operation.report",
+    "operation.telemetry",
+)
 
 
 def on_board(board):
@@ -22,7 +35,6 @@ def on_board(board):
 
     import machine
 
-    import threewire
     from threewire.chip.chips import CHIPS
 
     micropython.alloc_emergency_exception_buf(100)
@@ -73,17 +85,16 @@ def on_board(board):
         ticks_diff=time.ticks_diff,
         collect=gc.collect,
     )
-    # What it has made holds on to these modules, but needs nothing that is in them.
     del sys.modules["board"]
-    del sys.modules["threewire.chip.chips"], threewire.chip.chips
-    del sys.modules["threewire.assembly"], threewire.assembly
-    if _READER in sys.modules:
-        del sys.modules[_READER], threewire.operation.constants_text
-    # Nor does anything import these again.  Where one object holds more than 64 others that are
-    # new to it, MicroPython's collector goes over the whole heap once more, for twice the time:
-    # sys.modules must not be one.
+    # What has been made holds on to what it needs of its modules; the others are garbage.  And
+    # MicroPython's collector goes over the whole heap once more, for twice the time or more, where
+    # over 64 objects wait for it: those beside what it looks at, and beside all that led it there.
+    # With all modules in sys.modules they do; with these 53 do at most.
     for name in list(sys.modules):
-        if name.startswith("threewire.storage."):
+        if name.startswith("threewire.") and name[10:] not in _KEPT:
+            package, _, module = name.rpartition(".")
+            if package in sys.modules:
+                delattr(sys.modules[package], module)
             del sys.modules[name]
     # Collect garbage early, so that the heap keeps one free block large enough for a capture's
     # second meter.

@@ -27,7 +27,7 @@ from host_tests.rigs.meter_runs import (
 from threewire.metering.accumulator import Accumulator
 from threewire.metering.calibration import Calibration, nominal
 from threewire.metering.layout import Layout
-from threewire.metering.window import NOISE2, Window
+from threewire.metering.window import _NOISE2, Window
 
 # 0.5 V and 0.5 A a count: half a second is enough for many edges of the 10 Wh LED.
 STRONG = Calibration((500_000_000, 500_000_000), (500_000_000, -500_000_000), (150_000, -90_000))
@@ -71,7 +71,7 @@ def random_codes(seed: int, frames: int) -> Codes:
 
 def sums_of(window: Window) -> dict[str, object]:
     """All of a window but the noise, which is estimated from one block of at least four frames."""
-    words = window.words[:NOISE2] + window.words[NOISE2 + 20 :]
+    words = window.words[:_NOISE2] + window.words[_NOISE2 + 20 :]
     return {**vars(window), "words": words, "scales": vars(window.scales)}
 
 

@@ -18,7 +18,7 @@ from threewire.metering import wide
 from threewire.metering.calibration import Calibration, nominal
 from threewire.metering.layout import Layout
 from threewire.metering.meter import Meter
-from threewire.metering.window import AMPS2, VOLTS2, Scales, Window
+from threewire.metering.window import _AMPS2, _VOLTS2, Scales, Window
 from threewire.operation.faults import NAMES, ClockCheck, FaultFinder, Faults
 from tools.common import boards
 from tools.front_end.waves import sine
@@ -406,8 +406,8 @@ def made_window(mhz: int, whole: bool, is_odd: bool, volts2: Sequence[int]) -> W
     window.is_odd = is_odd
     window.means = [(0, 0), (0, 0)]
     for k in (0, 1):
-        wide.put(window.words, VOLTS2 + 10 * k, volts2[k])
-        wide.put(window.words, AMPS2 + 10 * k, 12345)
+        wide.put(window.words, _VOLTS2 + 10 * k, volts2[k])
+        wide.put(window.words, _AMPS2 + 10 * k, 12345)
     return window
 
 
@@ -595,7 +595,7 @@ sys.path[:0] = [{firmware!r}, {boards!r}]
 from threewire.operation.faults import ClockCheck, Faults, FaultFinder
 from threewire.metering.layout import Layout
 from threewire.metering.wide import put
-from threewire.metering.window import AMPS2, VOLTS2, Scales, Window
+from threewire.metering.window import Scales, Window
 import {board} as board
 
 class Seen(Window):
@@ -615,11 +615,11 @@ w.means = [(16390, -3)] * 2
 def levels(at, one, two):
     put(w.words, at, one)
     put(w.words, at + 10, two)
-levels(VOLTS2, 2 * 10**12, 10**11)
-levels(AMPS2, 2000, 10**12)
+levels(20, 2 * 10**12, 10**11)
+levels(40, 2000, 10**12)
 watch.window(w)
 print(watch.active)
-levels(AMPS2, 2001, 0)
+levels(40, 2001, 0)
 w.hertz = 44999
 for n in range(4):
     watch.window(w)

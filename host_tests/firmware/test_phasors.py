@@ -204,11 +204,11 @@ words[words[kernel.PHASORS] + kernel.TURN] = {turn}
 codes = array("H", {codes})
 for begin, end in {parts}:
     kernel_viper.correlate(codes, begin, end, words)
-work = array("i", bytes(4 * window_words.WORK))
+work = array("i", bytes(4 * 45))
 phasors.take(work)
 print(list(work[:11]))
-work[window_words.OFFSETS : window_words.OFFSETS + 4] = array("i", (-1600, 37, 5, 0))
-work[window_words.N_Q12] = work[0] << 12
+work[11:15] = array("i", (-1600, 37, 5, 0))
+work[15] = work[0] << 12
 window_words.centre(work)
 powers = array("H", bytes(400))
 window_words.quotients(work, powers, bytes((1, 0, 0, 0, 1, 0, 1, 1, 3, 2, 0, 2, 3, 2, 1, 3, 255)))

@@ -27,7 +27,7 @@ from host_tests.rigs.meter_runs import (
 )
 from threewire.metering import wide
 from threewire.metering.reactive import Reactive, raw_per_varh
-from threewire.metering.window import ENERGY, REACTIVE, Scales, Window
+from threewire.metering.window import _ENERGY, _REACTIVE, Scales, Window
 from tools.front_end.looping import ArrayRecording, Source
 
 TICK_HZ = 64_000_000
@@ -256,10 +256,10 @@ def window(watts: Sequence[float], var: Sequence[float], ticks: int, points: int
     made.ticks = ticks
     made.points = points
     for k in (0, 1):
-        wide.put(made.words, ENERGY + 10 * k, round(watts[k] * 1e18) * ticks << 32)
+        wide.put(made.words, _ENERGY + 10 * k, round(watts[k] * 1e18) * ticks << 32)
         if points:
             value = round(var[k] * 1e18 / GAIN * 2**17 * points)
-            wide.put(made.words, REACTIVE + 10 * k, value)
+            wide.put(made.words, _REACTIVE + 10 * k, value)
     return made
 
 

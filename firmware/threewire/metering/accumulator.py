@@ -30,11 +30,10 @@ from threewire.metering.cycles import Cycles
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.metering.kernel import MID
-from threewire.metering.stretch import TOTAL, Stretch
+from threewire.metering.stretch import Stretch
 from threewire.metering.sums import Sums
 from threewire.metering.window import Scales, Window
-from threewire.metering.window_words import gained
-from threewire.metering.window_work import WindowWork, offsets_towards
+from threewire.metering.window_words import WindowWork, gained
 
 # Mains slower than this has no cycles: 25 ms without a crossing closes the stretch as it stands.
 _SLOWEST_HZ = const(40)
@@ -63,6 +62,8 @@ _QUIET_SECONDS = const(10)
 _MOST_KEPT = const(1000)
 # A recording of fewer cycles than this is too short for two that are alike.
 _SHORT_CYCLES = const(3)
+# Where a Stretch's words have the totals.
+_TOTAL = const(54)
 # A phase of a frame, squared, that is less tells small changes of the mains frequency no more.
 _TELLS_Q32 = const(1 << 15)
 
@@ -525,7 +526,7 @@ class Accumulator:
         work = self._work
         sums = self._sums
         phasors = sums.phasors
-        gained(w.words, self._stretch.words, TOTAL, self._window_began)
+        gained(w.words, self._stretch.words, _TOTAL, self._window_began)
         known = self._unbroken and phasors.is_known
         known = phasors.take(work.words) and known
         if self._unbroken and not sums.is_mains(work.words):
@@ -563,7 +564,9 @@ class Accumulator:
             for k, e in enumerate(self.elements):
                 its = means[2 * k : 2 * k + 2]
                 if its != e.offsets:
-                    e.offsets = offsets_towards(e.offsets, its, part)
+                    e.offsets = tuple(
+                        [a + nearest(mean - a, part) for a, mean in zip(e.offsets, its)]
+                    )
                     moved = True
         w.means = [one.means, two.means]
         self._broken = 0 if self._unbroken else self._broken + 1

@@ -23,6 +23,8 @@ from threewire.metering.window import Window, half_square
 
 # A voltage whose mean is further from mid-scale than 512 counts, in 1/16, is none: its pin floats.
 _FLOATS_Q4 = const(8192)
+# Of a window's words, as in window.py.
+_OWN = const(80)
 # Of what words_viper.book returns.
 _ONE_COUNTS = const(4)
 _TWO_COUNTS = const(8)
@@ -186,12 +188,12 @@ class Meter:
         energy = 0
         for k, gate in enumerate(self.gates):
             if gate.is_allowed:
-                energy += window.energy_of(k)
+                energy += window.number(wide.WORDS * k)
                 if self._unseen[k]:
                     energy += self._unseen[k]
                     self._unseen[k] = 0
             elif now < self.tick_hz:
-                self._unseen[k] += window.energy_of(k)
+                self._unseen[k] += window.number(wide.WORDS * k)
         self.demand.window(energy, window.ticks, now)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
@@ -218,7 +220,7 @@ class Meter:
                 rule = self.rules[k]
                 # Where nothing has come out nothing is reversed, nor becomes so.
                 if gate.is_allowed and (rule.reversed or signs >> k & 1):
-                    rule.judge(sum([w.energy_of(k) for w in self._recent]), ticks)
+                    rule.judge(sum([w.number(wide.WORDS * k) for w in self._recent]), ticks)
             self.indicators.show_reverse(self.rules, now)
         if self._on_window:
             self._on_window(window)
@@ -236,7 +238,7 @@ class Meter:
 
     def _has_voltage(self, window, k):
         least = self._least_square * window.frames
-        squares = window.own_squares[k]
+        squares = window.number(_OWN + wide.WORDS * k)
         floats = abs(window.own_means[k]) > _FLOATS_Q4
         return not floats and squares * window.scales.v_nv[k] ** 2 >= least
 

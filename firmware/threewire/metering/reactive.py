@@ -11,6 +11,7 @@ from micropython import const
 
 from threewire.metering.readings import raw_vars, raw_watts1
 from threewire.metering.registers import Register
+from threewire.metering.wide import WORDS
 
 # Watts under this part of the var, 0.45 degrees, have no direction.
 _CLEAR_PART = const(128)
@@ -46,14 +47,15 @@ class Reactive:
             if self._ticks > self._most:
                 self._ticks = self._most
             return
-        flows = [
-            (window.energy_of(k) // window.ticks >> 32, raw_vars(window, k), raw_watts1(window, k))
-            if is_allowed[k]
-            else (0, 0, 0)
-            for k in (0, 1)
-        ]
-        (watts, var, watts1), (watts2, var2, watts12) = flows
-        flows.append((watts + watts2, var + var2, watts1 + watts12))
+        flows = []
+        for k in (0, 1):
+            flow = 0, 0, 0
+            if is_allowed[k]:
+                watts = window.number(WORDS * k) // window.ticks >> 32
+                flow = watts, raw_vars(window, k), raw_watts1(window, k)
+            flows.append(flow)
+        one, two = flows
+        flows.append((one[0] + two[0], one[1] + two[1], one[2] + two[2]))
         self._latest = flows
         self.finish()
 

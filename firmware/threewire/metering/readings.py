@@ -7,6 +7,16 @@ every port publishes the same digits; only whoever shows them to people makes de
 from micropython import const
 
 from threewire.metering.intmath import isqrt, isqrt_word
+from threewire.metering.wide import WORDS
+
+# Of a window's words, as in window.py.
+_VOLTS2 = const(20)
+_AMPS2 = const(40)
+_NOISE2 = const(60)
+_ACTIVE = const(100)
+_REACTIVE = const(120)
+_VOLTS1 = const(140)
+_AMPS1 = const(160)
 
 # Below this angle between voltage and current (0.5 degree: sin in 1/1000) a load counts as neither
 # leading nor lagging.
@@ -45,17 +55,18 @@ class Reading:
         # Sums of squares are in counts**2 / 256, sizes of a count in nano-units.
         frames = window.frames
         span_q12 = ticks_q12 = window.ticks << 12
-        squares = volts2 = window.volts2[k]
+        squares = volts2 = window.number(_VOLTS2 + WORDS * k)
         if window.whole:
             span_q12 = window.span_q12
             squares = squares * ticks_q12 // span_q12
         scales = window.scales
         self.volts_uv = rms_micro(squares, scales.v_nv[k], frames)
-        amps2 = max(0, window.amps2[k] - window.noise2[k])
+        amps2 = window.number(_AMPS2 + WORDS * k) - window.number(_NOISE2 + WORDS * k)
+        amps2 = max(0, amps2)
         self.amps_ua = rms_micro(amps2, scales.i_na[k], frames)
         # Of a whole window over the time between its crossings, as watts_uw has it.
-        self.watts_uw = mean_uw(window.energy[k], span_q12)
-        self.vars_uw = _watts(window, k, window.reactive)
+        self.watts_uw = mean_uw(window.number(WORDS * k), span_q12)
+        self.vars_uw = _watts(window, _REACTIVE + WORDS * k, k)
         self.va_uva = self.volts_uv * self.amps_ua // 1000000
         self.power_factor_ppm = _power_factor_ppm(self)
         self._window = window
@@ -67,20 +78,20 @@ class Reading:
 
     @property
     def watts1_uw(self):
-        return _watts(self._window, self._k, self._window.active)
+        return _watts(self._window, _ACTIVE + WORDS * self._k, self._k)
 
     @property
     def volts_thd_ppm(self):
         # The doctor asks too.
         if self._volts_thd == _NOT_MADE:
-            window = self._window
-            self._volts_thd = _thd_ppm(window, self._squares[0], window.volts1[self._k])
+            volts1 = self._window.number(_VOLTS1 + WORDS * self._k)
+            self._volts_thd = _thd_ppm(self._window, self._squares[0], volts1)
         return self._volts_thd
 
     @property
     def amps_thd_ppm(self):
         window = self._window
-        return _thd_ppm(window, self._squares[1], window.amps1[self._k])
+        return _thd_ppm(window, self._squares[1], window.number(_AMPS1 + WORDS * self._k))
 
 
 class Total:
@@ -115,7 +126,8 @@ def watts_uw(window, k):
     # A window ends with a whole frame but its cycles end within one: over the time between
     # crossings, where the voltage is nothing, the mean does not depend on where the frames happen
     # to be.
-    return mean_uw(window.energy[k], window.span_q12 if window.whole else window.ticks << 12)
+    span_q12 = window.span_q12 if window.whole else window.ticks << 12
+    return mean_uw(window.number(WORDS * k), span_q12)
 
 
 def mean_uw(raw, ticks_q12):
@@ -126,14 +138,14 @@ def mean_uw(raw, ticks_q12):
     return (raw >> 32) // (ticks_q12 * _TRILLION_ODD)
 
 
-def _watts(window, k, powers):
+def _watts(window, at, k):
     """As _raw, in micro-units: the same to the last digit, for what is left out of one quotient
     and of the next is what one by both leaves out."""
     points = window.points
     if not points:
         return 0
     # By points * 2**17 and by 10**12, of which 2**29 is left out of both.
-    raw = powers[k] * window.scales.power_gain[k]
+    raw = window.number(at) * window.scales.power_gain[k]
     if raw < 0:
         return -((-raw >> 29) // (points * _TRILLION_ODD))
     return (raw >> 29) // (points * _TRILLION_ODD)
@@ -158,19 +170,19 @@ def _thd_ppm(window, squares, squares1):
 def raw_watts1(window, k):
     """Active power of the mains frequency of element k + 1 over a window, in nV * nA; 0 where the
     frequency was not known."""
-    return _raw(window, k, window.active)
+    return _raw(window, _ACTIVE + WORDS * k, k)
 
 
 def raw_vars(window, k):
     """Reactive power likewise.  Rounded: unlike watts they rest on a model of the wave anyhow."""
-    return _raw(window, k, window.reactive)
+    return _raw(window, _REACTIVE + WORDS * k, k)
 
 
-def _raw(window, k, powers):
+def _raw(window, at, k):
     """nV * nA of one of a window's powers by phasors."""
     if not window.points:
         return 0
-    return toward_zero(powers[k] * window.scales.power_gain[k], window.points << 17)
+    return toward_zero(window.number(at) * window.scales.power_gain[k], window.points << 17)
 
 
 def toward_zero(a, b):

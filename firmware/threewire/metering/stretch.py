@@ -18,7 +18,7 @@ from threewire.metering.kernel import PREV_X1
 STAGE = const(30)  # of Meter's booking
 ELAPSED = const(32)  # the stretch's ticks, a double
 _CARRIED = const(34)  # what the stretch got from segments that ended within it
-TOTAL = const(54)  # of all stretches, which goes round
+_TOTAL = const(54)  # of all stretches, which goes round
 # Raw units that a count**2 / 256 of Element.central's first and second is worth, of element 1 and
 # 2; each is followed by its negative.
 _WORTH = const(74)
@@ -81,7 +81,7 @@ class Stretch:
             self._reckon(self._st, self.words, self._sums, frames)
         else:
             # The kernel's sums are still those of the segment before.
-            self.words[: 2 * wide.WORDS] = self.words[_CARRIED:TOTAL]
+            self.words[: 2 * wide.WORDS] = self.words[_CARRIED:_TOTAL]
 
     @micropython.native
     def end(self, frames, ticks):
@@ -103,7 +103,7 @@ class Stretch:
         for at in (0, wide.WORDS):
             raw = wide.number(words, _CARRIED + at)
             wide.put(words, at, raw)
-            wide.put(words, TOTAL + at, wide.number(words, TOTAL + at) + raw)
+            wide.put(words, _TOTAL + at, wide.number(words, _TOTAL + at) + raw)
             wide.put(words, _CARRIED + at, 0)
 
     def carry(self, energies):
@@ -118,4 +118,4 @@ class Stretch:
 
     def totals(self):
         """[element 1's, element 2's] of all stretches that have ended, mod 2**160."""
-        return [wide.number(self.words, TOTAL + k * wide.WORDS) for k in (0, 1)]
+        return [wide.number(self.words, _TOTAL + k * wide.WORDS) for k in (0, 1)]

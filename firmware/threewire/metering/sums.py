@@ -1,6 +1,6 @@
 """Owns the kernel's state: tells it what to add and where to stop, and takes the sums out.
 
-Flow: sampler -> kernel -> SUMS -> accumulator.
+Flow: sampler -> kernel -> _SUMS -> accumulator.
 """
 
 import micropython
@@ -30,7 +30,6 @@ from threewire.metering.kernel import (
     XY2,
 )
 from threewire.metering.phasors import Phasors
-from threewire.metering.window_words import COS, FRAMES, POINTS, SIN, SQUARES, SUMS
 
 # An upward zero crossing counts once the voltage has been this far below zero, as a part of the
 # nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
@@ -40,6 +39,13 @@ _DUE_PART = const(4)
 # Where less than this part of the voltage's square is of the frequency that was found, that is not
 # its frequency.
 _MAINS_PART = const(2)
+# Of the work that is_mains takes, as in window_words.py.
+_POINTS = const(0)
+_COS = const(1)
+_SIN = const(6)
+_FRAMES = const(20)
+_SUMS = const(21)
+_SQUARES = const(25)
 # A code that there is not.
 _NEVER = const(0x7FFF)
 # Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is no
@@ -128,25 +134,25 @@ class Sums:
         """The reference voltage's phasor in what `phasors.take` gave: real where the window began
         at its upward crossing."""
         k = self._reference_input()
-        return j[SIN + 1 + k], j[COS + 1 + k]
+        return j[_SIN + 1 + k], j[_COS + 1 + k]
 
     def is_mains(self, j):
         """Whether the reference voltage is for the most part of the frequency whose phasors
         `phasors.take` gave, in the window that the work `j` (window_words) is of."""
         k = self._reference_input()
-        re = abs(j[SIN + 1 + k])
-        im = abs(j[COS + 1 + k])
-        n = j[FRAMES]
-        points = j[POINTS]
+        re = abs(j[_SIN + 1 + k])
+        im = abs(j[_COS + 1 + k])
+        n = j[_FRAMES]
+        points = j[_POINTS]
         if points:
             # Where it is so by more than what is left out here, which are small ints.
             square = ((re >> 16) ** 2 + (im >> 16) ** 2) // points
-            if square * 16 > (j[SQUARES + 2 * k] + 1) * points // n:
+            if square * 16 > (j[_SQUARES + 2 * k] + 1) * points // n:
                 return True
         # As Window's volts1, times points; and the squares about their own mean, times n.
         square = (re * re + im * im) * (_MAINS_PART * n * n)
-        squares = (j[SQUARES + 2 * k] << 12) + j[SQUARES + 2 * k + 1]
-        return square >= (squares * n - j[SUMS + k] ** 2) * (points * points) << 17
+        squares = (j[_SQUARES + 2 * k] << 12) + j[_SQUARES + 2 * k + 1]
+        return square >= (squares * n - j[_SUMS + k] ** 2) * (points * points) << 17
 
     def disconnect(self, codes, pos):
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""

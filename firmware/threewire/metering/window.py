@@ -17,16 +17,16 @@ _SHORT_PART = const(16)
 
 
 # Places of a window's numbers, element 1's and element 2's, in its words.
-ENERGY = const(0)
-VOLTS2 = const(20)
-AMPS2 = const(40)
-NOISE2 = const(60)
-OWN = const(80)
-ACTIVE = const(100)
-REACTIVE = const(120)
-VOLTS1 = const(140)
-AMPS1 = const(160)
-ACROSS = const(180)
+_ENERGY = const(0)
+_VOLTS2 = const(20)
+_AMPS2 = const(40)
+_NOISE2 = const(60)
+_OWN = const(80)
+_ACTIVE = const(100)
+_REACTIVE = const(120)
+_VOLTS1 = const(140)
+_AMPS1 = const(160)
+_ACROSS = const(180)
 _NUMBERS = const(20)
 _NOTHING = array("H", bytes(2 * _NUMBERS * WORDS))
 
@@ -67,8 +67,8 @@ class Window:
     energy            signed, raw units (accumulator), before the creep gate
     volts2, amps2     sums of squares about the mean (counts**2 / 256)
     own_means         means of the voltages' codes less mid-scale, in 1/16 count
-    own_squares       sums of squares about these, or about the offset where that is known
-                      (counts**2 / 256)
+                      at words[80] and words[90] are the sums of squares about these, or about the
+                      offset where that is known (counts**2 / 256)
     noise2            converter noise within amps2 (counts**2 / 256)
     points            frames behind what follows; 0 where the mains frequency was not known
     active, reactive  V * conj(I) of the mains frequency, reactive positive where the current lags,
@@ -95,58 +95,48 @@ class Window:
 
     @property
     def energy(self):
-        return self._pair(ENERGY)
+        return self._pair(_ENERGY)
 
-    def energy_of(self, k):
-        """That of element k + 1; likewise the others, for whoever needs one only."""
-        return number(self.words, ENERGY + WORDS * k)
-
-    def active_of(self, k):
-        return number(self.words, ACTIVE + WORDS * k)
-
-    def reactive_of(self, k):
-        return number(self.words, REACTIVE + WORDS * k)
+    def number(self, at):
+        """The number at words[at], for whoever needs one of a pair only."""
+        return number(self.words, at)
 
     def signs(self):
         """1 where the energy of element 1 is negative, and 2 where that of element 2 is."""
         words = self.words
-        return words[ENERGY + WORDS - 1] >> 15 | words[ENERGY + 2 * WORDS - 1] >> 14 & 2
+        return words[_ENERGY + WORDS - 1] >> 15 | words[_ENERGY + 2 * WORDS - 1] >> 14 & 2
 
     @property
     def volts2(self):
-        return self._pair(VOLTS2)
+        return self._pair(_VOLTS2)
 
     @property
     def amps2(self):
-        return self._pair(AMPS2)
+        return self._pair(_AMPS2)
 
     @property
     def noise2(self):
-        return self._pair(NOISE2)
-
-    @property
-    def own_squares(self):
-        return self._pair(OWN)
+        return self._pair(_NOISE2)
 
     @property
     def active(self):
-        return self._pair(ACTIVE)
+        return self._pair(_ACTIVE)
 
     @property
     def reactive(self):
-        return self._pair(REACTIVE)
+        return self._pair(_REACTIVE)
 
     @property
     def volts1(self):
-        return self._pair(VOLTS1)
+        return self._pair(_VOLTS1)
 
     @property
     def amps1(self):
-        return self._pair(AMPS1)
+        return self._pair(_AMPS1)
 
     @property
     def across(self):
-        return self._pair(ACROSS)
+        return self._pair(_ACROSS)
 
     def over_16_bits(self, at):
         """The number at words[at], 0 or more, over 2**16 and rounded down; 2**46 or more is told
@@ -156,16 +146,11 @@ class Window:
             return 0x3FFFFFFF
         return words[at + 1] | words[at + 2] << 16
 
-    def forget_phasors(self):
-        """The mains frequency was not known."""
-        self.points = 0
-        self.words[ACTIVE:] = _NOTHING[ACTIVE:]
-
     def deny(self):
         """The cycles in it are none of mains, whose frequency then is not known."""
         self.whole = False
-        self.cycles = self.span_q12 = 0
-        self.forget_phasors()
+        self.cycles = self.span_q12 = self.points = 0
+        self.words[_ACTIVE:] = _NOTHING[_ACTIVE:]
 
     @property
     def is_short(self):

@@ -1,36 +1,44 @@
-"""A window's arithmetic in viper, on words: its sums of squares about the offsets, and what its
-phasors make.
+"""What a window is made from, and making it: sums of squares about the offsets, and what phasors
+make, in words.
 
 Flow: kernel's sums, phasors -> accumulator -> WINDOW WORDS -> window.  Numbers are as in wide.py.
 As in kernel_viper.py no intermediate leaves 31 bits, or its sign is taken off, so that words of 32
 and of 64 bits give the same.
 """
 
+from array import array
+
 import micropython
 from micropython import const
 
+from threewire.metering.wide import WORDS, number, put, put_double
+
 # Words of 32 bits of what a window is made from, the *work*.  First what Phasors.take gives, of
 # x1, y1, x2 and y2 as the kernel has them:
-POINTS = const(0)
-COS = const(1)  # sum of the cosine, and of each input times it
-SIN = const(6)  # and of the sine
+_POINTS = const(0)
+_COS = const(1)  # sum of the cosine, and of each input times it
+_SIN = const(6)  # and of the sine
 # What the accumulator writes:
-OFFSETS = const(11)  # of the four, in 1/16 count
-N_Q12 = const(15)  # frames, as `quotients` takes them
-TURNS = const(16)  # cosine and sine, Q30, of the angle by which x is delayed, of each element
+_OFFSETS = const(11)  # of the four, in 1/16 count
+_N_Q12 = const(15)  # frames, as `quotients` takes them
+_TURNS = const(16)  # cosine and sine, Q30, of the angle by which x is delayed, of each element
 # What `gather` sums up of the window's segments: frames, codes less mid-scale of the four inputs,
 # and their squares, each as high word * 4096 + low word.
-FRAMES = const(20)
-SUMS = const(21)
-SQUARES = const(25)
-# What `moments` and `centre` make of it: means of the four, in 1/16 count, and their phasors about
+_FRAMES = const(20)
+_SUMS = const(21)
+_SQUARES = const(25)
+# What `mean` and `centre` make of it: means of the four, in 1/16 count, and their phasors about
 # the offsets.
-MEANS = const(33)
+_MEANS = const(33)
 _REAL = const(37)
 _IMAGINARY = const(41)
-WORK = const(45)
+_WORK = const(45)
 
 _DIGITS = const(10)
+# Of a window, as in window.py.
+_VOLTS2 = const(20)
+_NOISE2 = const(60)
+_OWN = const(80)
 # Of the kernel's state, as in kernel.py.
 _SX1 = const(13)
 _NEXT_SUMS = const(6)
@@ -73,37 +81,37 @@ def gained(to: ptr16, now: ptr16, at: int, was: ptr16):
 def gather(st: ptr32, j: ptr32, frames: int):
     """Adds what there is in the kernel's state, of so many frames, to the work `j`; the squares
     are taken out of it."""
-    j[FRAMES] = int(j[FRAMES]) + frames
+    j[_FRAMES] = int(j[_FRAMES]) + frames
     k = 0
     while k < 4:
         at = _SX1 + (k & 1)
         if k > 1:
             at += _NEXT_SUMS
-        j[SUMS + k] = int(j[SUMS + k]) + int(st[at])
+        j[_SUMS + k] = int(j[_SUMS + k]) + int(st[at])
         at = _XX1 + 2 * k
-        low = int(st[at + 1]) + int(j[SQUARES + 2 * k + 1])
-        j[SQUARES + 2 * k] = int(j[SQUARES + 2 * k]) + int(st[at]) + (low >> 12)
-        j[SQUARES + 2 * k + 1] = low & 0xFFF
+        low = int(st[at + 1]) + int(j[_SQUARES + 2 * k + 1])
+        j[_SQUARES + 2 * k] = int(j[_SQUARES + 2 * k]) + int(st[at]) + (low >> 12)
+        j[_SQUARES + 2 * k + 1] = low & 0xFFF
         st[at] = 0
         st[at + 1] = 0
         k += 1
 
 
 @micropython.viper
-def means(j: ptr32):
+def mean(j: ptr32):
     """Writes the means of the work's sums, rounded as intmath.nearest does it."""
     halves = ptr16(j)
-    n = j[FRAMES]
+    n = j[_FRAMES]
     k = 0
     while k < 4:
-        at = 2 * (SUMS + k)
+        at = 2 * (_SUMS + k)
         s = halves[at] | (((halves[at + 1] ^ 0x8000) - 0x8000) << 16)
         sign = 1
         if s < 0:
             sign = -1
             s = 0 - s
         whole = s // n
-        j[MEANS + k] = sign * (16 * whole + (32 * (s - whole * n) + n) // (2 * n))
+        j[_MEANS + k] = sign * (16 * whole + (32 * (s - whole * n) + n) // (2 * n))
         k += 1
 
 
@@ -112,10 +120,10 @@ def about_offsets(j: ptr32, w: ptr16, places: ptr8):
     """Writes the work's sums of squares about its offsets, of the four inputs, to w, each to the
     number of this place."""
     halves = ptr16(j)
-    n = j[FRAMES]
+    n = j[_FRAMES]
     k = 0
     while k < 4:
-        at = 2 * (OFFSETS + k)
+        at = 2 * (_OFFSETS + k)
         a = halves[at] | (((halves[at + 1] ^ 0x8000) - 0x8000) << 16)
         # As hi * 2**24 + lo, counts**2 / 256: n a a, by 12 bits of a a at a time.  Offsets are up
         # to 34432, frames 62500, sums of codes 1.4e8: nothing has more than 31 bits.
@@ -125,16 +133,16 @@ def about_offsets(j: ptr32, w: ptr16, places: ptr8):
         hi = (lo >> 24) + (t >> 12) + (p >> 24) * n
         lo = (lo & 0xFFFFFF) + ((t & 0xFFF) << 12)
         # - 32 a sum x, by 15 bits of the sum.
-        at = 2 * (SUMS + k)
+        at = 2 * (_SUMS + k)
         s = halves[at] | (((halves[at + 1] ^ 0x8000) - 0x8000) << 16)
         p = a * (s & 0x7FFF)
         t = a * (s >> 15)
         hi -= (p >> 19) + (t >> 4)
         lo -= ((p & 0x7FFFF) << 5) + ((t & 15) << 20)
         # + 256 sum x x
-        s = j[SQUARES + 2 * k]
+        s = j[_SQUARES + 2 * k]
         hi += s >> 4
-        lo += ((s & 15) << 20) + (j[SQUARES + 2 * k + 1] << 8)
+        lo += ((s & 15) << 20) + (j[_SQUARES + 2 * k + 1] << 8)
         hi += lo >> 24
         lo &= 0xFFFFFF
         at = _DIGITS * places[k]
@@ -157,11 +165,11 @@ def centre(j: ptr32):
     halves = ptr16(j)
     term = 0
     while term < 2:
-        at = 2 * (SIN if term else COS)
+        at = 2 * (_SIN if term else _COS)
         c = halves[at] | (((halves[at + 1] ^ 0x8000) - 0x8000) << 16)
         k = 0
         while k < 4:
-            at = 2 * (OFFSETS + k)
+            at = 2 * (_OFFSETS + k)
             a = halves[at] | (((halves[at + 1] ^ 0x8000) - 0x8000) << 16)
             b = c
             sign = 1
@@ -174,10 +182,10 @@ def centre(j: ptr32):
             # By 12 bits of the sum: 34432 * 4095 has 28.
             p = a * (b & 0xFFF) + 8
             b = (a * (b >> 12) << 8) + (p >> 4)
-            at = COS + 1 + k
+            at = _COS + 1 + k
             to = _REAL + k
             if term:
-                at = SIN + 1 + k
+                at = _SIN + 1 + k
                 to = _IMAGINARY + k
             j[to] = int(j[at]) - sign * b
             k += 1
@@ -194,7 +202,7 @@ def quotients(j: ptr32, w: ptr16, jobs: ptr8):
            number
     """
     halves = ptr16(j)
-    n = j[N_Q12]
+    n = j[_N_Q12]
     # So many bits at a time that a remainder with them has no more than 31.
     bits = 8
     while n >> (31 - bits):
@@ -321,7 +329,7 @@ def turn(j: ptr32, w: ptr16, element: int, signs: int):
             k += 1
         term = 0
         while term < 2:
-            at = 2 * (TURNS + 2 * element + (half ^ term))
+            at = 2 * (_TURNS + 2 * element + (half ^ term))
             f = halves[at] | (((halves[at + 1] ^ 0x8000) - 0x8000) << 16)
             negative = term & (half ^ 1)
             if f < 0:
@@ -378,3 +386,115 @@ def turn(j: ptr32, w: ptr16, element: int, signs: int):
             carry >>= 16
             k += 1
         half += 1
+
+
+class WindowWork:
+    """Of a meter with these two Elements.
+
+    words   array('i'), the work; Phasors.take writes to it
+    """
+
+    def __init__(self, elements):
+        self._elements = elements
+        self.words = array("i", bytes(4 * _WORK))
+        # Places of the squares of x1, y1, x2 and y2; the products of two phasors that an angle
+        # turns then, and those that none does.
+        squares = []
+        turned = []
+        others = []
+        volts = []
+        self._signs = []
+        for k, e in enumerate(elements):
+            x = 2 * k
+            y = x + 1
+            v, i = (y, x) if e.x_is_i else (x, y)
+            squares += (4 + k, 2 + k) if e.x_is_i else (2 + k, 4 + k)
+            turned += (y, x, 0, 10 + k, y, x, 1, 12 + k)
+            others += (v, v, 0, 14 + k, i, i, 0, 16 + k)
+            volts.append(v)
+            negative = e.power_gain < 0
+            # Where x is the voltage, y * conj(x) is I * conj(V).
+            self._signs.append(negative | (negative == e.x_is_i) << 1)
+        negative = 2 if elements[0].v_sign != elements[1].v_sign else 0
+        for part in (0, 1):
+            others += (volts[1], volts[0], part | negative, 18 + part)
+        self._squares = bytes(squares)
+        self._turned = bytes(turned + [255])
+        self._others = bytes(others + [255])
+
+    def restart(self):
+        """The sums begin anew."""
+        self.words[_FRAMES:_MEANS] = array("i", bytes(4 * (_MEANS - _FRAMES)))
+
+    def turn_by(self, k, turn):
+        """Takes the cosine and sine, Q30, of the angle by which the input x of element k + 1 is to
+        be delayed."""
+        at = _TURNS + 2 * k
+        self.words[at], self.words[at + 1] = turn
+
+    def add(self, st, frames):
+        """Adds a segment of so many frames: what there is in the kernel's state, whose squares are
+        taken out of it."""
+        gather(st, self.words, frames)
+
+    def add_sums(self, raw, squares):
+        """Adds a segment of which Sums.raw and Sums.take_squares are given."""
+        j = self.words
+        j[_FRAMES] += raw[0]
+        for k, at in enumerate((1, 2, 6, 7)):
+            j[_SUMS + k] += raw[at]
+            square = (j[_SQUARES + 2 * k] << 12) + j[_SQUARES + 2 * k + 1] + squares[k]
+            j[_SQUARES + 2 * k] = square >> 12
+            j[_SQUARES + 2 * k + 1] = square & 0xFFF
+
+    def sums(self):
+        """(frames, then the sums of x1, y1, x2 and y2)."""
+        return self.words[_FRAMES : _FRAMES + 5]
+
+    def means(self):
+        """Means of x1, y1, x2 and y2, in 1/16 count."""
+        mean(self.words)
+        return tuple(self.words[_MEANS : _MEANS + 4])
+
+    def fill(self, window, means, has_offsets, noise):
+        """Writes a window's sums of squares about the elements' offsets, and those of its voltages
+        about their own mean unless it has_offsets; and the noise (Sums.noise), if that is known.
+        """
+        j = self.words
+        w = window.words
+        own_means = []
+        own_offs = []
+        for k, e in enumerate(self._elements):
+            at = 2 * k
+            j[_OFFSETS + at], j[_OFFSETS + at + 1] = e.offsets
+            v = 1 if e.x_is_i else 0
+            own_means.append(means[at + v])
+            own_offs.append(means[at + v] - e.offsets[v])
+        window.frames = n = j[_FRAMES]
+        window.own_means = own_means
+        about_offsets(j, w, self._squares)
+        w[_OWN : _OWN + 2 * WORDS] = w[_VOLTS2 : _VOLTS2 + 2 * WORDS]
+        if not has_offsets:
+            for k, off in enumerate(own_offs):
+                put(w, _OWN + WORDS * k, number(w, _OWN + WORDS * k) - n * off * off)
+        if noise:
+            put_double(w, _NOISE2, n * noise[0])
+            put_double(w, _NOISE2 + WORDS, n * noise[1])
+
+    def fill_phasors(self, window, span_q12):
+        """Writes what its phasors make, about the same offsets; span_q12: 1/4096 of the frames
+        looked at, by the time between its crossings."""
+        j = self.words
+        w = window.words
+        window.points = points = j[_POINTS]
+        # A frame looked at beyond the last crossing adds to no sine that begins there: cycles
+        # have so many by their time.  While offsets were learnt not all had been looked at.
+        n_q12 = points << 12
+        if abs(span_q12 - n_q12) << 6 < n_q12:
+            n_q12 = span_q12 * span_q12 // n_q12
+        j[_N_Q12] = n_q12
+        centre(j)
+        quotients(j, w, self._turned)
+        for k, signs in enumerate(self._signs):
+            turn(j, w, k, signs)
+        quotients(j, w, self._others)

@@ -6,7 +6,7 @@ Flow: windows, clocks, store, restarts -> FAULTS -> telemetry, console, store.
 from micropython import const
 
 from threewire.metering.wide import WORDS
-from threewire.metering.window import AMPS2, VOLTS2, half_square
+from threewire.metering.window import half_square
 
 # In the order of the stored counts: a later firmware may only append.
 NAMES = (
@@ -35,6 +35,10 @@ _ODD_WINDOWS = const(3)
 # table of the converter's errors makes of its last codes.
 _RAILED_Q4 = const(16384)
 _PINNED_Q4 = const(32256)
+
+# Of a window's words, as in window.py.
+_VOLTS2 = const(20)
+_AMPS2 = const(40)
 
 # What follows the name of a fault of each element.
 _WHERE = ((" 1", " v1", " i1"), (" 2", " v2", " i2"))
@@ -121,11 +125,11 @@ class FaultFinder:
             ]
         for k, (v, i) in enumerate(window.means):
             number, v_name, i_name = _WHERE[k]
-            self._input(i_name, i, window, AMPS2 + WORDS * k)
+            self._input(i_name, i, window, _AMPS2 + WORDS * k)
             if k and self._derived:
                 continue
-            self._input(v_name, v, window, VOLTS2 + WORDS * k)
-            low = window.over_16_bits(VOLTS2 + WORDS * k) <= n * self._enough[k]
+            self._input(v_name, v, window, _VOLTS2 + WORDS * k)
+            low = window.over_16_bits(_VOLTS2 + WORDS * k) <= n * self._enough[k]
             if low:
                 low = window.volts2[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
             self._judge("no_voltage", number, low)

@@ -81,22 +81,17 @@ class Loop:
         self._take_report = take_report
         self._serial_line = serial_line
         self._outlets = (serial_line,) + tuple(outlets)
-        # The serial line has nothing to do unless the loop has given it something; what others
-        # have is their own affair.
-        self._has_others = bool(outlets)
-        self._has_news = False
         self._gaps = 0  # that have come, since they were counted last
         self._stalls = 0  # and those behind writing to the flash,
         self._writes = 0  # of which there were so many:
         self._own = 0  # gaps until these ticks are its own
         self._fed = meter.ticks
         self._due = meter.ticks + meter.tick_hz
-        self._collection = meter.tick_hz // _COLLECTIONS
-        self._collect_at = meter.ticks + self._collection
+        self._soonest = meter.ticks + meter.tick_hz // _COLLECTIONS  # of a collection
         self._rounds = 0
         self.stopped = console.stop
         self.pause_ms = _PAUSE_MS
-        self._is_busy = False  # an outlet has more to do, or waits
+        self._is_busy = False  # an outlet has more to do, or waits, or has been given something
         # Each by itself: the crash of one does not silence the others.
         self._chores = (self._keep, self._listen, self._report, self._look_after, self._tidy)
 
@@ -152,7 +147,6 @@ class Loop:
             self.pause_ms = _PAUSE_MS
         return more
 
-    @micropython.native
     def _beside(self, ticks):
         """What there is to do beside metering, which survives its crashes."""
         rounds = self._rounds
@@ -160,47 +154,42 @@ class Loop:
             keep, listen, report, look_after, tidy = self._chores
             # A collapse has made `rounds` zero.
             if not rounds % (_CHORE_ROUNDS * _KEEP_CHORES):
-                self._do(keep)
-            self._do(listen)
+                self._run(keep)
+            self._run(listen)
             if ticks >= self._due:
-                self._do(report)
+                self._run(report)
             if not rounds % (_CHORE_ROUNDS * _COMPARE_CHORES):
-                self._do(look_after)
-            if ticks >= self._collect_at:
-                self._do(tidy)
+                self._run(look_after)
+            if ticks >= self._soonest:
+                self._run(tidy)
         has_more = False
-        if self._is_busy or self._has_news or self._captures.on or self._has_others:
-            self._has_news = False
-            has_more = self._step_outlets()
+        outlets = self._outlets
+        # The serial line has nothing to do unless the loop has given it something; what others
+        # have is their own affair.
+        if self._is_busy or len(outlets) > 1 or self._captures.on:
+            waits = False
+            for outlet in outlets:
+                try:
+                    more = outlet.step()
+                    if more:
+                        has_more = True
+                    elif more is None:
+                        waits = True
+                except Exception as problem:
+                    self._lifecycle.survived(problem)
+                    outlet.break_off()
+            self._is_busy = has_more or waits
         if self._ledger.writes != self._writes:
-            self._look_at_writes()
+            self._writes = self._ledger.writes
+            meter = self._meter
+            self._own = meter.ticks + meter.tick_hz // _OWN_PART
         return has_more
 
-    def _do(self, chore):
+    def _run(self, chore):
         try:
             chore()
         except Exception as problem:
             self._lifecycle.survived(problem)
-
-    def _step_outlets(self):
-        has_more = waits = False
-        for outlet in self._outlets:
-            try:
-                more = outlet.step()
-                if more:
-                    has_more = True
-                elif more is None:
-                    waits = True
-            except Exception as problem:
-                self._lifecycle.survived(problem)
-                outlet.break_off()
-        self._is_busy = has_more or waits
-        return has_more
-
-    def _look_at_writes(self):
-        self._writes = self._ledger.writes
-        meter = self._meter
-        self._own = meter.ticks + meter.tick_hz // _OWN_PART
 
     def _keep(self):
         if self._sag.collapsed():
@@ -221,7 +210,7 @@ class Loop:
         # One report, however many seconds a gap has taken.
         self._due += meter.tick_hz * (1 + (meter.ticks - self._due) // meter.tick_hz)
         report = self._take_report()
-        self._has_news = True
+        self._is_busy = True
         for outlet in takers:
             try:
                 outlet.offer(report)
@@ -232,7 +221,7 @@ class Loop:
         meter = self._meter
         # An LED's edge is not to wait for it.
         if not meter.is_edge_near:
-            self._collect_at = meter.ticks + self._collection
+            self._soonest = meter.ticks + meter.tick_hz // _COLLECTIONS
             self._collect()
 
     def _listen(self):
@@ -244,11 +233,6 @@ class Loop:
                 return
         else:
             data = port.read(console.at_most)
-        self._hear(data)
-
-    def _hear(self, data):
-        console = self._console
-        port = self._port
         if data and self._captures.on:
             # Any typed byte ends a capture: whoever asked for it may be gone.
             self._captures.on.stop()
@@ -262,7 +246,7 @@ class Loop:
 
     def _take(self, data):
         console = self._console
-        self._has_news = True
+        self._is_busy = True
         taken = console.take(data, self._port.now_ms())
         if console.stop:
             why = self._lifecycle.stays()

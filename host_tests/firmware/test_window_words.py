@@ -95,9 +95,9 @@ def test_sums_means_and_squares_are_those_of_integers(seed: int) -> None:
         # All else is as it was, but the squares, which have been taken out.
         assert st[:25] == before[:25] and not any(st[25:33]) and st[33:] == before[33:]
     places = draw.sample(range(2, 10), 4)
-    for mean, squares in zip(both("mean"), both("about_offsets")):
+    for means, squares in zip(both("means"), both("about_offsets")):
         now, words = j[:], array("H", [0xABCD] * 200)
-        mean(now)
+        means(now)
         squares(now, words, bytes(places))
         for k in range(4):
             assert now[33 + k] == nearest(Fraction(16 * j[21 + k], j[20]))
@@ -180,7 +180,7 @@ jobs = {jobs!r}
 for j, first, second, a, b in jobs:
     j = array("i", j)
     w = array("H", bytes(400))
-    window_words.mean(j)
+    window_words.means(j)
     window_words.about_offsets(j, w, bytes((2, 4, 3, 5)))
     window_words.centre(j)
     window_words.quotients(j, w, first)
@@ -213,7 +213,7 @@ def test_words_of_64_and_32_bits_do_alike(engine: str, tmp_path: Path) -> None:
     found = [[int(text) for text in line.split()] for line in said.stdout.splitlines()]
     # Against what CPython makes of the source as it stands, which the tests above hold against
     # integers.
-    names = ("mean", "about_offsets", "centre", "quotients", "turn", "join", "gained", "gather")
+    names = ("means", "about_offsets", "centre", "quotients", "turn", "join", "gained", "gather")
     shown: list[list[int]] = []
     scope: dict[str, Any] = {"print": lambda *values: shown.append(list(values))}
     source = PROGRAM.format(path=str(ROOT / "firmware"), jobs=jobs)

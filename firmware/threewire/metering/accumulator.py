@@ -460,7 +460,7 @@ class Accumulator:
         for raw, squares, ticks, ending in waiting:
             self._ticks = ticks
             self._reweigh()
-            self._work.add_sums(raw, squares)
+            self._work.join(raw, squares)
             for k, e in enumerate(self.elements):
                 if e.rows:
                     place = 0 if e.x_is_i else 1
@@ -495,7 +495,7 @@ class Accumulator:
     def _reweigh(self):
         for k, e in enumerate(self.elements):
             e.weigh(self._angle, self._angle2, self._ticks, self._tick_hz)
-            self._work.turn_by(k, e.turn)
+            self._work.turn(k, e.turn)
         self._stretch.weigh(self.elements)
 
     # ---- windows
@@ -599,7 +599,7 @@ class Accumulator:
         if self._unbroken:
             self._loose = None
             return None
-        new = self._work.sums()
+        new = self._work.raw()
         old = self._loose
         self._loose = loose = [a + b for a, b in zip(old, new)] if old else new
         n = loose[0]

@@ -108,13 +108,13 @@ class Phasors:
         self._frame_q20 = frame_q20
         self._words[self._base + TURN] = (self.every << 36) // length
 
-    def take(self, to):
+    def take(self, work):
         """Writes frames, then the sums of 1, x1, y1, x2, y2 times the cosine, then the sine, to
-        to[:11], and begins anew with the next frame.  Returns whether there are any frames."""
+        work[:11], and begins anew with the next frame.  Returns whether there are any frames."""
         words = self._words
         self.is_known = self._is_new = True
         first = self._base + AHEAD
         last = self._base + SINE
-        to[:_TAKEN] = words[first + 2 : last]
+        work[:_TAKEN] = words[first + 2 : last]
         words[first:last] = _NOTHING
-        return to[0] > 0
+        return work[0] > 0

@@ -12,6 +12,7 @@ from threewire.metering.intmath import nearest
 from threewire.metering.kernel import (
     ARMED,
     BLIND,
+    FIRE,
     FRESH,
     MID,
     PREV_X1,
@@ -28,6 +29,7 @@ from threewire.metering.kernel import (
     XX2,
     XY1,
     XY2,
+    Z,
 )
 from threewire.metering.phasors import Phasors
 
@@ -126,20 +128,17 @@ class Sums:
             self._is_due = is_due
             self.bound_by(self.reference)
 
-    def _reference_input(self):
-        e = self._elements[self.reference]
-        return 2 * self.reference + (1 if e.x_is_i else 0)
-
-    def reference_phasor(self, j):
+    def reference_phasor(self, work):
         """The reference voltage's phasor in what `phasors.take` gave: real where the window began
         at its upward crossing."""
-        k = self._reference_input()
-        return j[_SIN + 1 + k], j[_COS + 1 + k]
+        k = 2 * self.reference + (1 if self._elements[self.reference].x_is_i else 0)
+        return work[_SIN + 1 + k], work[_COS + 1 + k]
 
-    def is_mains(self, j):
+    def is_mains(self, work):
         """Whether the reference voltage is for the most part of the frequency whose phasors
-        `phasors.take` gave, in the window that the work `j` (window_words) is of."""
-        k = self._reference_input()
+        `phasors.take` gave, in the window that `work` (window_words) is of."""
+        j = work
+        k = 2 * self.reference + (1 if self._elements[self.reference].x_is_i else 0)
         re = abs(j[_SIN + 1 + k])
         im = abs(j[_COS + 1 + k])
         n = j[_FRAMES]
@@ -173,14 +172,19 @@ class Sums:
         self._correlate(codes, pos, stop, st)
         return stop
 
+    @micropython.native
     def fraction(self, codes, pos):
         """How far the crossing that ended `add` at pos is behind the frame before: 0..4096."""
         st = self._st
         before = st[PREV_Z]
-        self._rise = rise = codes[pos + st[kernel.Z]] - before
+        self._rise = rise = codes[pos + st[Z]] - before
         # The threshold may have moved since the frame before: stay within the frame.
-        part = ((st[kernel.FIRE] - before) << 12) // rise if rise > 0 else 4096
-        return min(max(part, 0), 4096)
+        if rise <= 0:
+            return 4096
+        part = ((st[FIRE] - before) << 12) // rise
+        if part < 0:
+            return 0
+        return part if part < 4096 else 4096
 
     def fill(self, frames, second_q12, hertz):
         """A Fill that keeps so many frames; as Fill."""

@@ -14,8 +14,6 @@ from threewire.metering.window_words import join
 
 # Windows shorter than this part of a second, cut short by gaps, say little: too few codes.
 _SHORT_PART = const(16)
-
-
 # Places of a window's numbers, element 1's and element 2's, in its words.
 _ENERGY = const(0)
 _VOLTS2 = const(20)
@@ -55,8 +53,17 @@ class Scales:
 class Window:
     """Sums of one or more windows; index k of a pair is element k + 1.
 
-    words             array('H'), numbers as in wide: what the pairs below are made of, each time
-                      that they are asked for
+    words             array('H'), its numbers as in wide, those of element 1 and 2 each behind the
+                      other; of some there are pairs of ints, made each time that they are asked for
+        energy            signed, raw units (accumulator), before the creep gate
+        volts2, amps2     sums of squares about the mean (counts**2 / 256)
+        noise2            converter noise within amps2 (counts**2 / 256)
+        own               sums of squares of the voltages about own_means, or about the offset where
+                          that is known (counts**2 / 256)
+        active, reactive  V * conj(I) of the mains frequency, reactive positive where the current
+                          lags, in counts**2 * 2**17 times points
+        volts1, amps1     |V|**2 and |I|**2 of the mains frequency, likewise
+        across            (real, imaginary) of V2 * conj(V1) of the mains frequency, likewise
     ticks, frames     its length
     cycles, span_q12  mains cycles between the crossings that bound it, and the ticks * 4096 from
                       the first crossing to the last; both 0 where it was not bounded by crossings
@@ -64,17 +71,8 @@ class Window:
                       (span_q12 then is its length to a small part of a frame)
     is_odd            there is in it what came between crossings, or without one, and was no cycle
                       of mains: not counting what was lost, or filled in
-    energy            signed, raw units (accumulator), before the creep gate
-    volts2, amps2     sums of squares about the mean (counts**2 / 256)
     own_means         means of the voltages' codes less mid-scale, in 1/16 count
-                      at words[80] and words[90] are the sums of squares about these, or about the
-                      offset where that is known (counts**2 / 256)
-    noise2            converter noise within amps2 (counts**2 / 256)
-    points            frames behind what follows; 0 where the mains frequency was not known
-    active, reactive  V * conj(I) of the mains frequency, reactive positive where the current lags,
-                      in counts**2 * 2**17 times points
-    volts1, amps1     |V|**2 and |I|**2 of the mains frequency, likewise
-    across            (real, imaginary) of V2 * conj(V1) of the mains frequency, likewise
+    points            frames behind the phasors; 0 where the mains frequency was not known
     scales            Scales of the counts; None before there is anything in it
     means             (voltage's, current's) mean of the codes less mid-scale, in 1/16 count, as
                       they are known at its end
@@ -111,28 +109,12 @@ class Window:
         return self._pair(_VOLTS2)
 
     @property
-    def amps2(self):
-        return self._pair(_AMPS2)
-
-    @property
-    def noise2(self):
-        return self._pair(_NOISE2)
-
-    @property
     def active(self):
         return self._pair(_ACTIVE)
 
     @property
     def reactive(self):
         return self._pair(_REACTIVE)
-
-    @property
-    def volts1(self):
-        return self._pair(_VOLTS1)
-
-    @property
-    def amps1(self):
-        return self._pair(_AMPS1)
 
     @property
     def across(self):

@@ -27,7 +27,7 @@ _TURNS = const(16)  # cosine and sine, Q30, of the angle by which x is delayed, 
 _FRAMES = const(20)
 _SUMS = const(21)
 _SQUARES = const(25)
-# What `mean` and `centre` make of it: means of the four, in 1/16 count, and their phasors about
+# What `means` and `centre` make of it: means of the four, in 1/16 count, and their phasors about
 # the offsets.
 _MEANS = const(33)
 _REAL = const(37)
@@ -98,7 +98,7 @@ def gather(st: ptr32, j: ptr32, frames: int):
 
 
 @micropython.viper
-def mean(j: ptr32):
+def means(j: ptr32):
     """Writes the means of the work's sums, rounded as intmath.nearest does it."""
     halves = ptr16(j)
     n = j[_FRAMES]
@@ -403,7 +403,7 @@ class WindowWork:
         turned = []
         others = []
         volts = []
-        self._signs = []
+        signs = []
         for k, e in enumerate(elements):
             x = 2 * k
             y = x + 1
@@ -414,19 +414,17 @@ class WindowWork:
             volts.append(v)
             negative = e.power_gain < 0
             # Where x is the voltage, y * conj(x) is I * conj(V).
-            self._signs.append(negative | (negative == e.x_is_i) << 1)
+            signs.append(negative | (negative == e.x_is_i) << 1)
         negative = 2 if elements[0].v_sign != elements[1].v_sign else 0
         for part in (0, 1):
             others += (volts[1], volts[0], part | negative, 18 + part)
-        self._squares = bytes(squares)
-        self._turned = bytes(turned + [255])
-        self._others = bytes(others + [255])
+        self._jobs = signs, bytes(squares), bytes(turned + [255]), bytes(others + [255])
 
     def restart(self):
         """The sums begin anew."""
         self.words[_FRAMES:_MEANS] = array("i", bytes(4 * (_MEANS - _FRAMES)))
 
-    def turn_by(self, k, turn):
+    def turn(self, k, turn):
         """Takes the cosine and sine, Q30, of the angle by which the input x of element k + 1 is to
         be delayed."""
         at = _TURNS + 2 * k
@@ -437,7 +435,7 @@ class WindowWork:
         taken out of it."""
         gather(st, self.words, frames)
 
-    def add_sums(self, raw, squares):
+    def join(self, raw, squares):
         """Adds a segment of which Sums.raw and Sums.take_squares are given."""
         j = self.words
         j[_FRAMES] += raw[0]
@@ -447,18 +445,19 @@ class WindowWork:
             j[_SQUARES + 2 * k] = square >> 12
             j[_SQUARES + 2 * k + 1] = square & 0xFFF
 
-    def sums(self):
+    def raw(self):
         """(frames, then the sums of x1, y1, x2 and y2)."""
         return self.words[_FRAMES : _FRAMES + 5]
 
     def means(self):
         """Means of x1, y1, x2 and y2, in 1/16 count."""
-        mean(self.words)
+        means(self.words)
         return tuple(self.words[_MEANS : _MEANS + 4])
 
-    def fill(self, window, means, has_offsets, noise):
+    def fill(self, window, means, is_known, noise):
         """Writes a window's sums of squares about the elements' offsets, and those of its voltages
-        about their own mean unless it has_offsets; and the noise (Sums.noise), if that is known.
+        about their own mean, unless it is_known where zero is; and the noise (Sums.noise), if
+        there is one.
         """
         j = self.words
         w = window.words
@@ -472,9 +471,9 @@ class WindowWork:
             own_offs.append(means[at + v] - e.offsets[v])
         window.frames = n = j[_FRAMES]
         window.own_means = own_means
-        about_offsets(j, w, self._squares)
+        about_offsets(j, w, self._jobs[1])
         w[_OWN : _OWN + 2 * WORDS] = w[_VOLTS2 : _VOLTS2 + 2 * WORDS]
-        if not has_offsets:
+        if not is_known:
             for k, off in enumerate(own_offs):
                 put(w, _OWN + WORDS * k, number(w, _OWN + WORDS * k) - n * off * off)
         if noise:
@@ -494,7 +493,8 @@ class WindowWork:
             n_q12 = span_q12 * span_q12 // n_q12
         j[_N_Q12] = n_q12
         centre(j)
-        quotients(j, w, self._turned)
-        for k, signs in enumerate(self._signs):
-            turn(j, w, k, signs)
-        quotients(j, w, self._others)
+        signs, _, turned, others = self._jobs
+        quotients(j, w, turned)
+        turn(j, w, 0, signs[0])
+        turn(j, w, 1, signs[1])
+        quotients(j, w, others)

@@ -107,7 +107,7 @@ class FaultFinder:
         self._odd = 0  # windows in a row whose frequency was bad
         self._without = 0  # that had a voltage but no cycles, less those that had
         self._scales = None  # of the windows; what the next is made from
-        self._enough = (0, 0)
+        self._least = (0, 0)
 
     def window(self, window):
         """Judges a Window, unless it is too short for that."""
@@ -120,16 +120,25 @@ class FaultFinder:
         if window.scales is not self._scales:
             self._scales = window.scales
             # Squares of a frame that are enough for a voltage, over 2**16 and rounded up.
-            self._enough = [
+            self._least = [
                 (self._least_square // v_nv**2 >> 16) + 1 for v_nv in window.scales.v_nv
             ]
         for k, (v, i) in enumerate(window.means):
+            if not self.active and -_RAILED_Q4 <= i <= _RAILED_Q4:
+                # As most windows are: nothing is wrong, and nothing was.
+                varies = window.over_16_bits(_AMPS2 + WORDS * k)
+                if varies and k and self._derived:
+                    continue
+                squares = window.over_16_bits(_VOLTS2 + WORDS * k)
+                if varies and -_RAILED_Q4 <= v <= _RAILED_Q4 and squares > n * self._least[k]:
+                    lives = True
+                    continue
             number, v_name, i_name = _WHERE[k]
             self._input(i_name, i, window, _AMPS2 + WORDS * k)
             if k and self._derived:
                 continue
             self._input(v_name, v, window, _VOLTS2 + WORDS * k)
-            low = window.over_16_bits(_VOLTS2 + WORDS * k) <= n * self._enough[k]
+            low = window.over_16_bits(_VOLTS2 + WORDS * k) <= n * self._least[k]
             if low:
                 low = window.volts2[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
             self._judge("no_voltage", number, low)

@@ -17,9 +17,9 @@ _CHORE_ROUNDS = const(3)
 _PAUSE_MS = const(10)
 _BUSY_PAUSE_MS = const(5)
 _EDGE_PAUSE_MS = const(3)
-# Garbage is collected so many times a second: sooner than it collects itself, in the midst of a
-# window's work, which takes as long again (14 ms each on the emulated RP2040).
-_COLLECTIONS = const(2)
+# Garbage is collected so many times in two seconds: sooner than it collects itself, in the midst
+# of a window's work, which takes as long again (14 ms each on the emulated RP2040).
+_COLLECTIONS = const(3)
 # Part of a second that a report waits for an edge at most.
 _LATEST_PART = const(10)
 # A gap is told of so long after what made it, at most: two blocks, or what a ring holds.
@@ -221,7 +221,7 @@ class Loop:
         meter = self._meter
         # An LED's edge is not to wait for it.
         if not meter.is_edge_near:
-            self._soonest = meter.ticks + meter.tick_hz // _COLLECTIONS
+            self._soonest = meter.ticks + 2 * meter.tick_hz // _COLLECTIONS
             self._collect()
 
     def _listen(self):

@@ -53,13 +53,13 @@ class Scales:
 class Window:
     """Sums of one or more windows; index k of a pair is element k + 1.
 
-    words             array('H'), its numbers as in wide, those of element 1 and 2 each behind the
-                      other; of some there are pairs of ints, made each time that they are asked for
+    words             array('H'), its numbers as in wide, those of element 2 behind those of 1; of
+                      some there are pairs of ints, made each time that they are asked for
         energy            signed, raw units (accumulator), before the creep gate
         volts2, amps2     sums of squares about the mean (counts**2 / 256)
         noise2            converter noise within amps2 (counts**2 / 256)
-        own               sums of squares of the voltages about own_means, or about the offset where
-                          that is known (counts**2 / 256)
+        own               sums of squares of the voltages about own_means, or about the offset
+                          where that is known (counts**2 / 256)
         active, reactive  V * conj(I) of the mains frequency, reactive positive where the current
                           lags, in counts**2 * 2**17 times points
         volts1, amps1     |V|**2 and |I|**2 of the mains frequency, likewise

@@ -114,7 +114,7 @@ def test_a_phase_is_a_delay_and_a_rotation(name: str, hertz: int, ns: int) -> No
             element.weigh(isqrt(angle2 << 32), angle2, layout.frame_ticks, layout.tick_hz)
             turn = 2e-9 * math.pi * hertz * delay_ns
             assert abs(turn) < 0.3
-            cos, sin = element._turn
+            cos, sin = element.turn
             assert cos / 2**30 == pytest.approx(math.cos(turn), abs=2e-7)
             assert sin / 2**30 == pytest.approx(math.sin(turn), abs=2e-7)
             if rows is None:

@@ -5,8 +5,6 @@ Flow: layout, calibration -> ELEMENT -> accumulator, readings.
 
 from array import array
 
-import micropython
-
 from threewire.metering.intmath import isqrt_word, nearest, shift_weight_q24, sin_q30
 from threewire.metering.wide import WORDS, multiply, put
 
@@ -140,7 +138,6 @@ class Element:
         self._delays += n * square * delay_ns
         self._squares += n * square
 
-    @micropython.native
     def central(self, n, sum_x, sum_y, s0, step, slip):
         """(S0, S1 - S0) about the offsets, in counts**2 / 256, from n frames' raw sums: of x, y,
         x[n] y[n], (x[n-1] - x[n]) y[n] and x[n-1] - x[n]."""
@@ -150,12 +147,10 @@ class Element:
             (step << 8) - (b * slip << 4),
         )
 
-    @micropython.native
     def energy(self, same, step):
         """Raw energy of what `central` gave."""
         return (self._w01 * same + self._w1 * step) * self._gain
 
-    @micropython.native
     def put_worth(self, words, at):
         """Writes what 1 of either that `central` gives is worth, in raw units, to words[at], as in
         wide; its negative is behind each."""

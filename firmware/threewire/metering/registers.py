@@ -128,7 +128,6 @@ class Registers:
         """Value of each as they stand, in the order of NAMES."""
         return [register.value() for _, register in self.named()]
 
-    @micropython.native
     def add(self, raw1, raw2):
         """Adds one mains cycle: the signed energies of element 1 and element 2.
 
@@ -149,7 +148,6 @@ class Registers:
         self.delivered.add(raw)
         self.received.add(raw)
 
-    @micropython.native
     def book(self, net):
         """Adds to the total what both elements have taken together."""
         if net > 0:

@@ -201,7 +201,6 @@ class Sums:
         self._before_x1 = st[PREV_X1]
         self._before_x2 = st[PREV_X2]
 
-    @micropython.native
     def raw(self):
         """[frames, then for each element the sums that Element.central takes]; the same list each
         time."""

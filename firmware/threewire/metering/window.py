@@ -6,6 +6,7 @@ longer ones, so a second, a demand period and a whole run are read by the same c
 
 from array import array
 
+import micropython
 from micropython import const
 
 from threewire.metering.intmath import nearest
@@ -145,15 +146,18 @@ class Window:
             return 0
         return nearest(self.cycles * self.scales.tick_hz * 1000 << 12, self.span_q12)
 
+    @micropython.native
     def add(self, other):
         self.scales = other.scales
         self.means = other.means
         self.whole = other.whole and (self.whole or not self.ticks)
         frames = max(1, self.frames + other.frames)
-        self.own_means = [
-            (mine * self.frames + mean * other.frames) // frames
-            for mine, mean in zip(self.own_means, other.own_means)
-        ]
+        one, two = self.own_means
+        its_one, its_two = other.own_means
+        self.own_means = (
+            (one * self.frames + its_one * other.frames) // frames,
+            (two * self.frames + its_two * other.frames) // frames,
+        )
         join(self.words, other.words, _NUMBERS)
         self.ticks += other.ticks
         self.frames += other.frames

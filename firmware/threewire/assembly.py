@@ -93,8 +93,9 @@ def on_board(board):
     for name in list(sys.modules):
         if name.startswith("threewire.") and name[10:] not in _KEPT:
             package, _, module = name.rpartition(".")
-            if package in sys.modules:
-                delattr(sys.modules[package], module)
+            package = sys.modules.get(package)
+            if hasattr(package, module):
+                delattr(package, module)
             del sys.modules[name]
     # Collect garbage early, so that the heap keeps one free block large enough for a capture's
     # second meter.

@@ -35,6 +35,8 @@ _NEEDS = {
     "threewire/metering/kernel_viper.py": ("has_thumb", False),
     "threewire/metering/look_thumb.py": ("has_thumb", True),
     "threewire/metering/look_viper.py": ("has_thumb", False),
+    "threewire/metering/window_thumb.py": ("has_thumb", True),
+    "threewire/metering/window_viper.py": ("has_thumb", False),
     "threewire/metering/words_thumb.py": ("has_thumb", True),
     "threewire/metering/words_viper.py": ("has_thumb", False),
 }

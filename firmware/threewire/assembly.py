@@ -59,15 +59,15 @@ def on_board(board):
     from threewire.chip.serial_port import SerialPort, cause, is_sealed
 
     if chip["has_thumb"]:
-        from threewire.metering import kernel_thumb, words_thumb
+        from threewire.metering import kernel_thumb, window_thumb, words_thumb
         from threewire.metering.look_thumb import look
 
-        loops = kernel_thumb, words_thumb
+        loops = kernel_thumb, words_thumb, window_thumb
     else:
-        from threewire.metering import kernel_viper, words_viper
+        from threewire.metering import kernel_viper, window_viper, words_viper
         from threewire.metering.look_viper import look
 
-        loops = kernel_viper, words_viper
+        loops = kernel_viper, words_viper, window_viper
     firmware = assemble(
         layout=layout,
         sampler=sampler,
@@ -129,7 +129,7 @@ def assemble(
     port      as SerialPort
     cause     why the board has started, of restarts.CAUSES
     sealed    False where operators may change registers and constants
-    loops     the kernel's and the words', two modules
+    loops     the kernel's, the words' and the window's, three modules
     machine   reset(), Timer, unique_id()
     timer     number of the machine.Timer that blinks
     saves_a_day  as in CHIPS

@@ -194,7 +194,7 @@ _ON_ENGINE = """\
 import sys
 from array import array
 sys.path.insert(0, {firmware!r})
-from threewire.metering import kernel, kernel_viper, wide, window_words
+from threewire.metering import kernel, kernel_viper, wide, window_viper
 from threewire.metering.phasors import Phasors
 words = kernel.state({table})
 words[kernel.STRIDE] = 4
@@ -209,9 +209,9 @@ phasors.take(work)
 print(list(work[:11]))
 work[11:15] = array("i", (-1600, 37, 5, 0))
 work[15] = work[0] << 12
-window_words.centre(work)
+window_viper.central(work)
 powers = array("H", bytes(400))
-window_words.quotients(work, powers, bytes((1, 0, 0, 0, 1, 0, 1, 1, 3, 2, 0, 2, 3, 2, 1, 3, 255)))
+window_viper.quotients(work, powers, bytes((1, 0, 0, 0, 1, 0, 1, 1, 3, 2, 0, 2, 3, 2, 1, 3, 255)))
 print([wide.number(powers, at) for at in (0, 10, 20, 30)])
 print(list(words))
 """

@@ -1,5 +1,5 @@
-"""A window's arithmetic in words against big integers, on CPython and in viper on words of 64 and
-of 32 bits."""
+"""A window's arithmetic in words against big integers: on CPython, in viper on words of 64 and of
+32 bits, and in assembler on the emulated RP2040."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from array import array
 from fractions import Fraction
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from host_tests.conftest import need_engine
-from threewire.metering import window_words
+from host_tests.firmware.test_words_thumb import at_the_prompt
+from threewire.metering import window_viper, window_words
 from tools.common.boards import ROOT
 
 # What a window is made from at most: frames, an offset in 1/16 count, a code less mid-scale.
@@ -33,14 +35,18 @@ def put(words: array, at: int, value: int) -> None:
     words[at : at + 10] = array("H", value.to_bytes(20, "little", signed=True))
 
 
-def raw(name: str) -> Any:
-    """The function as viper has it, not what is quicker under CPython."""
-    of = getattr(window_words, name)
-    return getattr(of, "__wrapped__", of)
+ALL_CHIPS = ("join", "gained", "means")
+TWINS = ("add", "squares", "central", "quotients", "turn")
 
 
 def both(name: str) -> tuple[Any, Any]:
-    return getattr(window_words, name), raw(name)
+    """The function: as it is under CPython, where there may be a quicker one, and in viper."""
+    of = getattr(window_words if name in ALL_CHIPS else window_viper, name)
+    return of, raw(of)
+
+
+def raw(of: Any) -> Any:
+    return getattr(of, "__wrapped__", of)
 
 
 def within(draw: Random, most: int) -> int:
@@ -82,10 +88,10 @@ def nearest(value: Fraction) -> int:
 def test_sums_means_and_squares_are_those_of_integers(seed: int) -> None:
     draw = Random(seed)
     j = work(draw)
-    for gather in both("gather"):
+    for add in both("add"):
         st = array("i", [draw.randint(0, 4095) for _ in range(36)])
         before, now = st[:], j[:]
-        gather(st, now, 77)
+        add(st, now, 77)
         assert now[20] == j[20] + 77
         for k, (at, square) in enumerate(zip((13, 14, 19, 20), (25, 27, 29, 31))):
             assert now[21 + k] == j[21 + k] + before[at]
@@ -95,7 +101,7 @@ def test_sums_means_and_squares_are_those_of_integers(seed: int) -> None:
         # All else is as it was, but the squares, which have been taken out.
         assert st[:25] == before[:25] and not any(st[25:33]) and st[33:] == before[33:]
     places = draw.sample(range(2, 10), 4)
-    for means, squares in zip(both("means"), both("about_offsets")):
+    for means, squares in zip(both("means"), both("squares")):
         now, words = j[:], array("H", [0xABCD] * 200)
         means(now)
         squares(now, words, bytes(places))
@@ -115,7 +121,7 @@ def test_phasors_are_those_of_integers(seed: int) -> None:
         for k in range(4):
             # So that it stays within 31 bits about the offset.
             j[at + 1 + k] = within(draw, 2**31 - 1 - MOST_OFFSET * 2500)
-    raw("centre")(j)
+    window_viper.central(j)
     phasors = []
     for k in range(4):
         parts = []
@@ -170,54 +176,97 @@ def test_numbers_are_joined_and_gained(seed: int) -> None:
         assert was == a[50:70] and not any(words[20:])
 
 
+# What is printed of each work is the sum of all that is left behind.  Numbers that are turned have
+# less than 64 bits, as phasors' products do.
 PROGRAM = """
-import sys
-sys.path.insert(0, {path!r})
 from array import array
 from binascii import crc32
-from threewire.metering import window_words
-jobs = {jobs!r}
-for j, first, second, a, b in jobs:
-    j = array("i", j)
-    w = array("H", bytes(400))
-    window_words.means(j)
-    window_words.about_offsets(j, w, bytes((2, 4, 3, 5)))
-    window_words.centre(j)
-    window_words.quotients(j, w, first)
-    window_words.turn(j, w, 0, 1)
-    window_words.turn(j, w, 1, 2)
-    window_words.quotients(j, w, second)
-    total = array("H", a)
-    window_words.join(total, w, 20)
-    window_words.gained(w, total, 40, array("H", b))
-    st = array("i", j[:36])
-    for k in range(26, 33, 2):
-        st[k] &= 4095
-    window_words.gather(st, j, 5)
-    print(crc32(bytes(w)), crc32(bytes(total)), crc32(bytes(j)), crc32(bytes(st)))
+from threewire.metering import wide
+
+def check(words, of, works, first, second):
+    for work in works:
+        j = array("i", work)
+        w = array("H", bytes(400))
+        total = array("H", [word >> 7 & 0xFFFF for word in work[:40] * 5])
+        was = array("H", [word & 0xFFFF for word in work[:20]])
+        words.means(j)
+        of.squares(j, w, bytes((2, 4, 3, 5)))
+        of.central(j)
+        of.quotients(j, w, first)
+        for k in (0, 1):
+            if all(wide.number(w, 100 + 10 * k + at) >> 63 in (0, -1) for at in (0, 20)):
+                of.turn(j, w, k, sum(work) + k & 3)
+        of.quotients(j, w, second)
+        words.join(total, w, 20)
+        words.gained(w, total, 40, was)
+        st = array("i", j[:36])
+        for k in range(26, 33, 2):
+            st[k] &= 4095
+        of.add(st, j, 5)
+        print(*[crc32(bytes(left)) for left in (w, total, was, j, st)])
 """
+ON_ENGINE = """
+import sys
+sys.path.insert(0, {path!r})
+{program}
+from threewire.metering import window_viper, window_words
+check(window_words, window_viper, {works!r}, {first!r}, {second!r})
+"""
+
+
+def works(count: int) -> list[list[int]]:
+    """Every other one as wide as phasors can be, every third with the fewest or the most frames
+    that there are quotients over."""
+    draw = Random(5)
+    drawn = []
+    for case in range(count):
+        j = work(draw)
+        if case % 2:
+            for at in (1, 6):
+                for k in range(4):
+                    j[at + 1 + k] = within(draw, 2**31 - 1 - MOST_OFFSET * 2500)
+        if case % 3 == 0:
+            j[15] = draw.choice((1, 2**30 - 1))
+        drawn.append(list(j))
+    return drawn
+
+
+def in_python(works: list[list[int]]) -> list[str]:
+    """What CPython makes of the source as it stands, which the tests above hold against
+    integers."""
+    shown: list[str] = []
+    scope: dict[str, Any] = {"print": lambda *sums: shown.append(" ".join(map(str, sums)))}
+    exec(PROGRAM, scope)
+    words = SimpleNamespace(**{name: raw(getattr(window_words, name)) for name in ALL_CHIPS})
+    of = SimpleNamespace(**{name: raw(getattr(window_viper, name)) for name in TWINS})
+    scope["check"](words, of, works, FIRST, SECOND)
+    return shown
 
 
 @pytest.mark.parametrize("engine", ["micropython", "i386", "armhf"])
 def test_words_of_64_and_32_bits_do_alike(engine: str, tmp_path: Path) -> None:
     command = need_engine(engine, "4m")
-    draw = Random(5)
-    jobs = []
-    for _ in range(60):
-        j = work(draw)
-        jobs.append((list(j), FIRST, SECOND, draw.randbytes(400), draw.randbytes(40)))
+    drawn = works(60)
     program = tmp_path / "program.py"
-    program.write_text(PROGRAM.format(path=str(ROOT / "firmware"), jobs=jobs))
+    path = str(ROOT / "firmware")
+    program.write_text(
+        ON_ENGINE.format(path=path, program=PROGRAM, works=drawn, first=FIRST, second=SECOND)
+    )
     said = subprocess.run([*command, str(program)], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
-    found = [[int(text) for text in line.split()] for line in said.stdout.splitlines()]
-    # Against what CPython makes of the source as it stands, which the tests above hold against
-    # integers.
-    names = ("means", "about_offsets", "centre", "quotients", "turn", "join", "gained", "gather")
-    shown: list[list[int]] = []
-    scope: dict[str, Any] = {"print": lambda *values: shown.append(list(values))}
-    source = PROGRAM.format(path=str(ROOT / "firmware"), jobs=jobs)
-    for name in names:
-        source = source.replace(f"window_words.{name}(", f"raw({name!r})(")
-    exec(source, scope | {"raw": raw})
-    assert len(found) == 60 and found == shown
+    assert said.stdout.splitlines() == in_python(drawn)
+
+
+@pytest.mark.rp2040
+def test_assembler_does_as_viper(uf2: Path) -> None:
+    drawn = works(90)
+    said = []
+    with at_the_prompt(uf2) as board:
+        board.run(1.0)
+        board.execute(
+            PROGRAM + "from threewire.metering import window_thumb, window_words\n", 60.0
+        )
+        for at in range(0, len(drawn), 15):
+            job = f"check(window_words, window_thumb, {drawn[at : at + 15]}, {FIRST}, {SECOND})"
+            said += board.execute(job, 300.0).splitlines()
+    assert said == in_python(drawn)

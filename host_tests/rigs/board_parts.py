@@ -15,7 +15,7 @@ from typing import Any
 from host_tests.rigs.machine import UNIQUE_ID
 from host_tests.rigs.meter_runs import Codes, flat
 from threewire.assembly import assemble
-from threewire.metering import kernel_viper, words_viper
+from threewire.metering import kernel_viper, window_viper, words_viper
 from threewire.metering.layout import Layout
 from threewire.operation.firmware import Firmware
 
@@ -118,7 +118,7 @@ def assembled(
         port=port,
         cause="power",
         sealed=sealed,
-        loops=(kernel_viper, words_viper),
+        loops=(kernel_viper, words_viper, window_viper),
         collect=lambda: None,
         machine=SimpleNamespace(unique_id=lambda: bytes.fromhex(board_id)),
         timer=-1,

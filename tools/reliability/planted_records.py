@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from threewire.assembly import assemble
-from threewire.metering import kernel_viper, words_viper
+from threewire.metering import kernel_viper, window_viper, words_viper
 from threewire.operation.faults import NAMES
 from threewire.operation.firmware import Firmware
 from threewire.operation.lifecycle import LOGS
@@ -298,7 +298,7 @@ def started(flash: Flash) -> Firmware:
         cause="power",
         sealed=False,
         saves_a_day=12_000,
-        loops=(kernel_viper, words_viper),
+        loops=(kernel_viper, words_viper, window_viper),
         machine=SimpleNamespace(unique_id=lambda: b"\x12\x34"),
         timer=-1,
         fs=flash,

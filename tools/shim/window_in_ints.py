@@ -1,4 +1,4 @@
-"""Under CPython, the arithmetic of window_words.py in Python's own integers.
+"""Under CPython, the arithmetic of window_words.py and window_viper.py in Python's own integers.
 
 Flow: micropython.viper -> WINDOW_IN_INTS.  Each takes and leaves the same words as the function of
 its name there, but for those that are only for the while of a call.
@@ -18,7 +18,7 @@ def gained(to, now, at, was):
     was[:20] = now[at : at + 20]
 
 
-def about_offsets(j, w, places):
+def squares(j, w, places):
     n = j[20]
     for k in range(4):
         a = j[11 + k]
@@ -46,4 +46,4 @@ def turn(j, w, element, signs):
     _put(w, 120 + 10 * element, -im if signs & 2 else im)
 
 
-TWINS = {of.__name__: of for of in (join, gained, about_offsets, quotients, turn)}
+TWINS = {of.__name__: of for of in (join, gained, squares, quotients, turn)}

@@ -82,7 +82,7 @@ class Accumulator:
                  Stretch.words, which it may change; where that returns true also
                  `half(energies, ticks)`, what half of the next cycle has brought; and
                  `window(Window)` after each tenth or twelfth
-    loops        kernel_viper and words_viper, or twins of them for the chip
+    loops        kernel_viper, words_viper and window_viper, or twins of them for the chip
     like         Accumulator with the same layout and calibration, whose tables are taken over
 
     A *stretch* is a mains cycle, or what there is of one.  A *segment* is a run of frames of one
@@ -97,8 +97,8 @@ class Accumulator:
         self._stride = layout.stride
         self._most = max(2, layout.tick_hz // (layout.frame_ticks * _SLOWEST_HZ))
         self.elements = (Element(layout, calibration, 0), Element(layout, calibration, 1))
-        self._work = WindowWork(self.elements)
-        kernel, arithmetic = loops
+        kernel, arithmetic, of_windows = loops
+        self._work = WindowWork(self.elements, of_windows)
         self._sums = Sums(
             layout, self.elements, calibration.adc, kernel, like._sums if like else None
         )

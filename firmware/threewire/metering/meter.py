@@ -38,8 +38,8 @@ class Meter:
     layout, calibration  what is measured, and with which constants; the latter is kept
     on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh",
                          "ten", "reverse"); ticks since the first frame
-    loops                where the chip has faster twins of them: those of kernel_viper and
-                         words_viper
+    loops                where the chip has faster twins of them: those of kernel_viper,
+                         words_viper and window_viper
     like                 a Meter with the same layout and calibration, to be made quickly
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
@@ -57,9 +57,9 @@ class Meter:
         self._on_window = on_window
         if loops is None:
             # Boards with twins of them do not carry these.
-            from threewire.metering import kernel_viper, words_viper
+            from threewire.metering import kernel_viper, window_viper, words_viper
 
-            loops = kernel_viper, words_viper
+            loops = kernel_viper, words_viper, window_viper
         self._accumulator = Accumulator(
             layout, calibration, self, loops, like._accumulator if like else None
         )

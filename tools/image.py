@@ -4,6 +4,7 @@ Flow: firmware/ and boards/BOARD.py -> mpy-cross -> IMAGE -> the board's flash, 
 board's.  `python -m tools.image --help` tells the options.
 """
 
+import ast
 import sys
 
 if __name__ == "__main__" and not __package__:  # python tools/image.py
@@ -40,6 +41,11 @@ _NEEDS = {
     "threewire/metering/words_thumb.py": ("has_thumb", True),
     "threewire/metering/words_viper.py": ("has_thumb", False),
 }
+
+
+# Of a board file, and of a chip's row, for the host alone.
+_HOSTS_NAMES = ("FILE_SYSTEM", "MICROPYTHON")
+_HOSTS_FACTS = ("mpy_arch", "mpy_arch_number")
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,24 @@ def compile_module(source: Path, shown: str, arch: str, out: Path) -> bytes:
     return out.read_bytes()
 
 
+def _for_the_board(path: Path, chip: str) -> str:
+    """A module's source without the data that only the host reads, whose names a chip would keep
+    in memory for ever: of a board file, and of the other chips."""
+    source = path.read_text(encoding="utf-8")
+    if path.parent != boards.BOARDS and path.name != "chips.py":
+        return source
+    tree = ast.parse(source)
+    for node in list(tree.body):
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            continue
+        if node.targets[0].id in _HOSTS_NAMES:
+            tree.body.remove(node)
+        elif node.targets[0].id == "CHIPS":
+            row = {k: v for k, v in CHIPS[chip].items() if k not in _HOSTS_FACTS}
+            node.value = ast.parse(repr({chip: row}), mode="eval").body
+    return ast.unparse(tree)
+
+
 def contents(board: str) -> dict[str, bytes]:
     """Path on the board -> bytes, sorted. Raises InputError for an unknown board."""
     module = boards.module(board)
@@ -100,7 +124,9 @@ def contents(board: str) -> dict[str, bytes]:
         for name, path in sources.items():
             # Tracebacks name the module alone: the name lies in the chip's memory.
             mpy = Path(scratch) / "module.mpy"
-            compiled = compile_module(path, path.name, chip["mpy_arch"], mpy)
+            source = Path(scratch) / "module.py"
+            source.write_text(_for_the_board(path, module.CHIP), encoding="utf-8")
+            compiled = compile_module(source, path.name, chip["mpy_arch"], mpy)
             files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled
     return dict(sorted(files.items()))
 

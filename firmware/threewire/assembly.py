@@ -15,6 +15,7 @@ from threewire.metering.layout import Layout
 _KEPT = (
     "metering",
     "metering.doctor",
+    "metering.fill",
     "metering.intmath",
     "metering.kernel",
     "metering.line_voltage",

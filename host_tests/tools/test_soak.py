@@ -132,9 +132,9 @@ program.main()
         # Every third line is late.
         (
             "import threewire.operation.serial_line as m\n"
-            "pieces = m.pieces\n"
-            "m.pieces = lambda *given: iter(()) if given[0].ticks // 48000000 % 3 == 0 "
-            "else pieces(*given)",
+            "written = m.written\n"
+            "m.written = lambda *given: iter(()) if given[0].ticks // 48000000 % 3 == 0 "
+            "else written(*given)",
             "lines",
         ),
         # The LED is that of 10 Wh more than there are, half of the time.
@@ -159,7 +159,7 @@ program.main()
             "tick = m.Keeper.tick\n"
             "def crash(self):\n"
             "    tick(self)\n"
-            "    if self._meter.ticks % 480000000 < 480000:\n"
+            "    if self._meter.ticks % 480000000 < 14400000:\n"
             "        raise ValueError\n"
             "m.Keeper.tick = crash",
             "faults",

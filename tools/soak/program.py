@@ -403,7 +403,7 @@ def install(world, cause):
     modules["threewire.chip.serial_port"] = port_for(world, cause)
     modules["threewire.chip.dma_sampler"] = Modules(DmaSampler=world.sampler)
     # The assembler of Thumb compiles on no PC.
-    for name in ("kernel", "look", "words"):
+    for name in ("kernel", "look", "window", "words"):
         viper = name + "_viper"
         metering = __import__("threewire.metering." + viper).metering
         modules["threewire.metering." + name + "_thumb"] = getattr(metering, viper)

@@ -77,7 +77,7 @@ class Sums:
         ]
         if like:
             st = kernel.renewed(like._st)
-            self._tables_of = like._st  # which has to be there as long as this
+            self.like = like._st  # which has to be there as long as this
         else:
             st = kernel.state(entries(adc) if adc else None)
         self._st = self.words = st

@@ -195,7 +195,7 @@ def pieces(report):
     """Yields a Report's object, a few milliseconds of a chip's work at a time, so that frames can
     be looked after in between; "t" is the metered time in seconds."""
     for piece in written(report):
-        yield bytes(piece).decode()
+        yield str(piece, "utf8")
 
 
 def written(report):

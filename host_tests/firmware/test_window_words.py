@@ -35,13 +35,12 @@ def put(words: array, at: int, value: int) -> None:
     words[at : at + 10] = array("H", value.to_bytes(20, "little", signed=True))
 
 
-ALL_CHIPS = ("join", "gained", "means")
-TWINS = ("add", "squares", "central", "quotients", "turn")
+TWINS = ("gained", "add", "means", "squares", "central", "quotients", "turn")
 
 
 def both(name: str) -> tuple[Any, Any]:
     """The function: as it is under CPython, where there may be a quicker one, and in viper."""
-    of = getattr(window_words if name in ALL_CHIPS else window_viper, name)
+    of = getattr(window_words if name == "join" else window_viper, name)
     return of, raw(of)
 
 
@@ -189,7 +188,7 @@ def check(words, of, works, first, second):
         w = array("H", bytes(400))
         total = array("H", [word >> 7 & 0xFFFF for word in work[:40] * 5])
         was = array("H", [word & 0xFFFF for word in work[:20]])
-        words.means(j)
+        of.means(j)
         of.squares(j, w, bytes((2, 4, 3, 5)))
         of.central(j)
         of.quotients(j, w, first)
@@ -198,7 +197,7 @@ def check(words, of, works, first, second):
                 of.turn(j, w, k, sum(work) + k & 3)
         of.quotients(j, w, second)
         words.join(total, w, 20)
-        words.gained(w, total, 40, was)
+        of.gained(w, total, 40, was)
         st = array("i", j[:36])
         for k in range(26, 33, 2):
             st[k] &= 4095
@@ -237,7 +236,7 @@ def in_python(works: list[list[int]]) -> list[str]:
     shown: list[str] = []
     scope: dict[str, Any] = {"print": lambda *sums: shown.append(" ".join(map(str, sums)))}
     exec(PROGRAM, scope)
-    words = SimpleNamespace(**{name: raw(getattr(window_words, name)) for name in ALL_CHIPS})
+    words = SimpleNamespace(join=raw(window_words.join))
     of = SimpleNamespace(**{name: raw(getattr(window_viper, name)) for name in TWINS})
     scope["check"](words, of, works, FIRST, SECOND)
     return shown

@@ -33,7 +33,7 @@ from threewire.metering.kernel import MID
 from threewire.metering.stretch import Stretch
 from threewire.metering.sums import Sums
 from threewire.metering.window import Scales, Window
-from threewire.metering.window_words import WindowWork, gained
+from threewire.metering.window_words import WindowWork
 
 # Mains slower than this has no cycles: 25 ms without a crossing closes the stretch as it stands.
 _SLOWEST_HZ = const(40)
@@ -526,7 +526,7 @@ class Accumulator:
         work = self._work
         sums = self._sums
         phasors = sums.phasors
-        gained(w.words, self._stretch.words, _TOTAL, self._window_began)
+        work.arithmetic.gained(w.words, self._stretch.words, _TOTAL, self._window_began)
         known = self._unbroken and phasors.is_known
         known = phasors.take(work.words) and known
         if self._unbroken and not sums.is_mains(work.words):

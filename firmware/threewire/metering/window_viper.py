@@ -19,6 +19,7 @@ _TURNS = const(16)
 _FRAMES = const(20)
 _SUMS = const(21)
 _SQUARES = const(25)
+_MEANS = const(33)
 _REAL = const(37)
 _IMAGINARY = const(41)
 
@@ -27,6 +28,23 @@ _DIGITS = const(10)
 _SX1 = const(13)
 _NEXT_SUMS = const(6)
 _XX1 = const(25)
+
+
+@micropython.viper
+def gained(to: ptr16, now: ptr16, at: int, was: ptr16):
+    """Writes the two numbers at now[at], at an even place, less those at was[0] to to[0], and
+    takes the former for the latter."""
+    k = 0
+    while k < 2 * _DIGITS:
+        carry = 0
+        end = k + _DIGITS
+        while k < end:
+            digit = now[at + k]
+            carry += digit - was[k]
+            was[k] = digit
+            to[k] = carry & 0xFFFF
+            carry >>= 16
+            k += 1
 
 
 @micropython.viper
@@ -46,6 +64,24 @@ def add(st: ptr32, j: ptr32, frames: int):
         j[_SQUARES + 2 * k + 1] = low & 0xFFF
         st[at] = 0
         st[at + 1] = 0
+        k += 1
+
+
+@micropython.viper
+def means(j: ptr32):
+    """Writes the means of the work's sums, rounded as intmath.nearest does it."""
+    halves = ptr16(j)
+    n = j[_FRAMES]
+    k = 0
+    while k < 4:
+        at = 2 * (_SUMS + k)
+        s = halves[at] | (((halves[at + 1] ^ 0x8000) - 0x8000) << 16)
+        sign = 1
+        if s < 0:
+            sign = -1
+            s = 0 - s
+        whole = s // n
+        j[_MEANS + k] = sign * (16 * whole + (32 * (s - whole * n) + n) // (2 * n))
         k += 1
 
 

@@ -2,9 +2,8 @@
 make, in words.
 
 Flow: kernel's sums, phasors -> accumulator -> WINDOW WORDS -> window.  Numbers are as in wide.py.
-What takes long is in window_viper.py or, in assembler, window_thumb.py; what is here is in viper,
-for all chips.  As in kernel_viper.py no intermediate leaves 31 bits, or its sign is taken off, so
-that words of 32 and of 64 bits give the same.
+The arithmetic is in window_viper.py or, in assembler, window_thumb.py, but for `join`, which all
+chips have.
 """
 
 from array import array
@@ -57,41 +56,6 @@ def join(to: ptr16, words: ptr16, count: int):
             k += 1
 
 
-@micropython.viper
-def gained(to: ptr16, now: ptr16, at: int, was: ptr16):
-    """Writes the two numbers at now[at] less those at was[0] to to[0], and takes the former for
-    the latter."""
-    k = 0
-    while k < 2 * _DIGITS:
-        carry = 0
-        end = k + _DIGITS
-        while k < end:
-            digit = now[at + k]
-            carry += digit - was[k]
-            was[k] = digit
-            to[k] = carry & 0xFFFF
-            carry >>= 16
-            k += 1
-
-
-@micropython.viper
-def means(j: ptr32):
-    """Writes the means of the work's sums, rounded as intmath.nearest does it."""
-    halves = ptr16(j)
-    n = j[_FRAMES]
-    k = 0
-    while k < 4:
-        at = 2 * (_SUMS + k)
-        s = halves[at] | (((halves[at + 1] ^ 0x8000) - 0x8000) << 16)
-        sign = 1
-        if s < 0:
-            sign = -1
-            s = 0 - s
-        whole = s // n
-        j[_MEANS + k] = sign * (16 * whole + (32 * (s - whole * n) + n) // (2 * n))
-        k += 1
-
-
 class WindowWork:
     """Of a meter with these two Elements.
 
@@ -101,7 +65,7 @@ class WindowWork:
 
     def __init__(self, elements, arithmetic):
         self._elements = elements
-        self._reckon = arithmetic
+        self.arithmetic = arithmetic
         self.words = array("i", bytes(4 * _WORK))
         # Places of the squares of x1, y1, x2 and y2; the products of two phasors that an angle
         # turns then, and those that none does.
@@ -139,7 +103,7 @@ class WindowWork:
     def add(self, st, frames):
         """Adds a segment of so many frames: what there is in the kernel's state, whose squares are
         taken out of it."""
-        self._reckon.add(st, self.words, frames)
+        self.arithmetic.add(st, self.words, frames)
 
     def join(self, raw, squares):
         """Adds a segment of which Sums.raw and Sums.take_squares are given."""
@@ -157,7 +121,7 @@ class WindowWork:
 
     def means(self):
         """Means of x1, y1, x2 and y2, in 1/16 count."""
-        means(self.words)
+        self.arithmetic.means(self.words)
         return tuple(self.words[_MEANS : _MEANS + 4])
 
     def fill(self, window, means, is_known, noise):
@@ -177,7 +141,7 @@ class WindowWork:
             own_offs.append(means[at + v] - e.offsets[v])
         window.frames = n = j[_FRAMES]
         window.own_means = own_means
-        self._reckon.squares(j, w, self._pairs[1])
+        self.arithmetic.squares(j, w, self._pairs[1])
         w[_OWN : _OWN + 2 * WORDS] = w[_VOLTS2 : _VOLTS2 + 2 * WORDS]
         if not is_known:
             for k, off in enumerate(own_offs):
@@ -198,7 +162,7 @@ class WindowWork:
         if abs(span_q12 - n_q12) << 6 < n_q12:
             n_q12 = span_q12 * span_q12 // n_q12
         j[_N_Q12] = n_q12
-        reckon = self._reckon
+        reckon = self.arithmetic
         reckon.central(j)
         signs, _, turned, others = self._pairs
         reckon.quotients(j, w, turned)

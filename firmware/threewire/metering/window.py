@@ -81,13 +81,14 @@ class Window:
 
     # Of one with nothing in it: what an instance has of its own takes a chip time and memory.
     means = None
-    ticks = frames = cycles = span_q12 = points = 0
+    frames = cycles = span_q12 = points = 0
     whole = is_odd = False
     own_means = (0, 0)
 
     def __init__(self, scales=None):
         self.scales = scales
         self.words = _NOTHING[:]
+        self.ticks = 0  # there from the start, so that no cycle has to make room for it
 
     def _pair(self, at):
         return number(self.words, at), number(self.words, at + WORDS)

@@ -1,5 +1,6 @@
 """Outlets of the report: each gets what it can take, and none disturbs another or metering."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from host_tests.rigs.meter_runs import convert, default_board, split_phase
 from threewire.operation.faults import NAMES
 from threewire.operation.loop import Loop
 from threewire.operation.report import Report
+from threewire.operation.telemetry import pieces
 
 LAYOUT = default_board()
 BLOCK = LAYOUT.tick_hz // LAYOUT.frame_ticks // 50
@@ -153,3 +155,56 @@ def test_one_that_crashes_is_counted_and_disturbs_none(tmp_path: Path) -> None:
     assert rig.lines == len(other.reports) == len(broken.reports) == 4
     assert rig.parts.meter.ticks >= 4.4 * LAYOUT.tick_hz
     assert rig.parts.meter.lost_frames == 0
+
+
+def test_an_answer_behind_a_capture_waits_for_nobody(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.run(1.3)
+    rig.port.typed += b"capture 0.02\nevents\n"
+    # Before the next report is made, which would look after it as well.
+    rig.run(0.6)
+    said = rig.port.said
+    captured = said.index(b'{"captured"')
+    assert b'{"reply":"events"' in said[captured:]
+
+
+class Slow(Outlet):
+    """Makes a piece of the report's line in every third step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        self._pieces: Any = None
+        self._steps = 0
+
+    @property
+    def is_free(self) -> bool:
+        return self._pieces is None
+
+    def offer(self, report: Report) -> None:
+        self._pieces = pieces(report)
+
+    def step(self) -> bool | None:
+        self._steps += 1
+        if self._steps % 3 or self._pieces is None:
+            return None
+        piece = next(self._pieces, None)
+        if piece is None:
+            self._pieces = None
+            piece = "\n"
+        self.text += piece
+        return True
+
+
+def test_two_lines_that_are_made_at_once_are_both_whole(tmp_path: Path) -> None:
+    slow = Slow()
+    rig = Rig(tmp_path, slow)
+    # What a UART takes at a time, less than a piece has.
+    rig.port.most = 128
+    for _, register in rig.parts.meter.registers.named():
+        register.wh = 123456
+    rig.run(4.5)
+    lines = rig.port.said.decode().splitlines()
+    assert len(lines) == 4
+    for line in lines + slow.text.splitlines()[:3]:
+        assert json.loads(line)["delivered_wh"].startswith("1234")

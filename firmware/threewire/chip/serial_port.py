@@ -28,7 +28,7 @@ _CTRL_C = const(3)
 _FIFO = const(128)
 _PER_MS = const(11)
 # Over USB: a capture's line.
-_MOST = const(4300)
+_MOST = const(2300)
 
 
 class SerialPort:

@@ -588,9 +588,8 @@ class Accumulator:
             self._reweigh()
         if moved:
             self._stretch.zero(self.elements)
-            # A crossing is timed by where zero is taken to be: so is the next window's first one.
-            fraction += self._sums.bound_by(self._sums.reference)
-        self._new_window(fraction)
+        # A crossing is timed by where zero is taken to be: so is the next window's first one.
+        self._new_window(fraction + sums.bound_by(sums.reference))
         self._sink.window(w)
 
     def _mean_of_loose(self):

@@ -19,11 +19,11 @@ from micropython import const
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _HEAD = b'{"codes":"'
-# The most that the codes of a line take: half a second at 1 kHz, 50 ms at 10 kHz.
-_LONGEST = const(4000)
+# The most that the codes of a line take: a quarter of a second at 1 kHz, 25 ms at 10 kHz.
+_LONGEST = const(2000)
 _PER_CODE = const(2)
 # Where there are more lines in a second than this, it is not enough to look for them now and then.
-_HURRIED = const(25)
+_HURRIED = const(50)
 # What follows on the codes: spans at most, and the characters of all of it.
 _SPANS = const(8)
 _TAIL = const(240)

@@ -45,6 +45,7 @@ class Console:
     on_crash  called with what a command or `write` has raised; the answer then tells it too
 
     busy      an answer has begun and not ended: nothing else may be written
+    working   there is an answer under way
     stop      Ctrl-C has asked for the prompt; nothing is taken any more
     is_idle   no line has begun and there is silence: to take nothing would change nothing, and the
               next byte is to be read singly
@@ -60,7 +61,7 @@ class Console:
         self._dropping = 0  # _TOO_LONG or _REFUSED: so is the line that is arriving
         self._refused = False  # whether lines were, after the one that waits
         self._due = False  # or before it: that answer is due first
-        self._working = False  # there is an answer under way:
+        self.working = False
         self._answer = None  # the generator
         self._pieces = []
         self._made = False  # the pieces are a line
@@ -124,14 +125,14 @@ class Console:
                 if self._size:
                     self._waits = self._dropping or _WHOLE
                 self._dropping = 0
-                if not self._working:
+                if not self.working:
                     self._next()
         return size
 
     def stay(self, error):
         """The Ctrl-C is not to stop after all: says why, unless an answer is under way."""
         self.stop = False
-        if not self._working:
+        if not self.working:
             self._pieces = ['{"reply":"Ctrl-C"']
             self._fail(error)
 
@@ -169,7 +170,7 @@ class Console:
 
     def step(self):
         """Does the next piece of an answer's work; returns whether there is more."""
-        if not self._working:
+        if not self.working:
             return False
         pieces = self._pieces
         try:
@@ -197,9 +198,9 @@ class Console:
         except Exception as problem:
             self._crashed(problem)
         if not (self._made or self._answer):
-            self._working = False
+            self.working = False
             self._next()
-        return self._working
+        return self.working
 
     def _next(self):
         """Begins with the next answer, if there is one, in the order in which the lines came."""
@@ -220,7 +221,7 @@ class Console:
                         raise UnicodeError
                     else:
                         self._answer = self._commands(str(line, "utf-8"))
-                        self._working = True
+                        self.working = True
                         return
                 except UnicodeError:
                     error = "no text: " + shown(bytes(line[:_ECHO]))
@@ -234,7 +235,7 @@ class Console:
         head = self._pieces[0] if self._pieces else '{"reply":""'
         self._pieces = [head, ',"error":' + dumps(error) + "}\n"]
         self._answer = None
-        self._made = self._working = True
+        self._made = self.working = True
 
     def _crashed(self, problem):
         try:
@@ -249,7 +250,7 @@ class Console:
             # Not even the memory to say so.
             self._pieces.clear()
             self._pieces.append('{"reply":"","error":"it crashed"}\n')
-            self._made = self._working = True
+            self._made = self.working = True
         self._answer = None
         try:
             self._on_crash(problem)

@@ -164,9 +164,9 @@ class Loop:
                 self._run(tidy)
         has_more = False
         outlets = self._outlets
-        # The serial line has nothing to do unless the loop has given it something; what others
-        # have is their own affair.
-        if self._is_busy or len(outlets) > 1 or self._captures.on:
+        # The serial line has nothing to do unless the loop has given it something, or an answer
+        # waits behind what it had; what others have is their own affair.
+        if self._is_busy or self._console.working or len(outlets) > 1 or self._captures.on:
             waits = False
             for outlet in outlets:
                 try:

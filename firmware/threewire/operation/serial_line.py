@@ -50,7 +50,8 @@ class SerialLine:
         most = self._port.most
         self._tail = None
         if len(piece) > most:
-            self._tail = piece[most:]
+            # Another outlet's report is made in the same place.
+            self._tail = bytes(piece[most:])
             piece = piece[:most]
         self._port.write_bytes(piece)
         return True

@@ -134,8 +134,8 @@ def test_any_blocks_are_base64_of_their_codes(
     assert text.ticks == fed.ticks == ticks[:taken]
     # Lines as long as they may be, but for spans; none without a frame.
     longest = max(len(line) for line in port.said.split(b"\n"))
-    assert longest <= 10 + 4000 + 240
-    per_line = 4000 // (2 * stride)
+    assert longest <= 10 + 2000 + 240
+    per_line = 2000 // (2 * stride)
     assert max(text.lengths, default=0) <= per_line
     assert len(text.lengths) <= taken / per_line + len(cuts) / 8 + 1
 
@@ -178,29 +178,29 @@ def test_a_reader_that_does_not_keep_up_breaks_it_off() -> None:
     capture = Capture(layout, lambda: fed, 9000, port)
     codes = random_codes(2000, 4)
     port.ready = False
-    capture.feed(flat(codes[:600]), 600, 4800)
+    capture.feed(flat(codes[:300]), 300, 4800)
     assert not capture.done
-    capture.feed(flat(codes[600:1700]), 1100, 4800)
+    capture.feed(flat(codes[300:1150]), 850, 4800)
     assert capture.done and not port.said
     capture.feed(flat(codes), 2000, 4800)
     capture.gap(5, 5 * 4800)
     port.ready = True
     text, last = drained(capture, port)
-    assert text.codes == fed.codes == codes[:1000].reshape(-1).tolist()
-    assert (last["captured"], last["lost"]) == (1000, 700)
+    assert text.codes == fed.codes == codes[:500].reshape(-1).tolist()
+    assert (last["captured"], last["lost"]) == (500, 650)
 
 
-LOOKS = (600, 900, 1100, 1400, 1600, 1900, 2100, 2400, 2600, 2900)
+LOOKS = (300, 450, 550, 700, 800, 950, 1050, 1200, 1300, 1450)
 
 
 def test_a_reader_that_is_ready_again_gets_all() -> None:
     layout, port = board(), Port()
-    capture = Capture(layout, lambda: Fed(4), 3000, port)
-    codes = random_codes(3000, 4)
+    capture = Capture(layout, lambda: Fed(4), 1500, port)
+    codes = random_codes(1500, 4)
     # Every line ends in a block for which the port is ready: what is left of the line before is
     # then written at once.
     at = 0
-    for to, port.ready in [(400, False), *((at, at % 500 == 100) for at in LOOKS), (3000, True)]:
+    for to, port.ready in [(200, False), *((at, at % 250 == 50) for at in LOOKS), (1500, True)]:
         capture.feed(flat(codes[at:to]), to - at, 4800)
         at = to
     text, last = drained(capture, port)
@@ -211,7 +211,7 @@ def test_a_reader_that_is_ready_again_gets_all() -> None:
     ("period_us", "hurried"), [(8, True), (78, True), (80, False), (100, False), (1000, False)]
 )
 def test_lines_that_come_often_are_hurried(period_us: int, hurried: bool) -> None:
-    """500 frames a line: more than 25 lines a second at more than 12.5 kHz."""
+    """250 frames a line: more than 50 lines a second at more than 12.5 kHz."""
     layout = board(period_us=period_us)
     assert Capture(layout, lambda: Fed(4), 10_000, Port()).is_hurried == hurried
 

@@ -334,7 +334,7 @@ def test_a_cable_that_spoils_a_line(
     assert says in line and "nothing is kept" in line
     if says == SPOILT:
         # 500 frames a line; of those spoilt but not missed the fourth, else the next.
-        assert f"frame {2000 if what == 'repeated' else 1500} " in line
+        assert f"frame {1000 if what == 'repeated' else 750} " in line
 
 
 def test_frames_that_the_board_loses(

@@ -333,7 +333,7 @@ def test_a_cable_that_spoils_a_line(
         line = failed(capsys, board.url, out, "--timeout", "1")
     assert says in line and "nothing is kept" in line
     if says == SPOILT:
-        # 500 frames a line; of those spoilt but not missed the fourth, else the next.
+        # 250 frames a line; of those spoilt but not missed the fourth, else the next.
         assert f"frame {1000 if what == 'repeated' else 750} " in line
 
 

@@ -137,21 +137,20 @@ class Sums:
     def is_mains(self, work):
         """Whether the reference voltage is for the most part of the frequency whose phasors
         `phasors.take` gave, in the window that `work` (window_words) is of."""
-        j = work
         k = 2 * self.reference + (1 if self._elements[self.reference].x_is_i else 0)
-        re = abs(j[_SIN + 1 + k])
-        im = abs(j[_COS + 1 + k])
-        n = j[_FRAMES]
-        points = j[_POINTS]
+        re = abs(work[_SIN + 1 + k])
+        im = abs(work[_COS + 1 + k])
+        n = work[_FRAMES]
+        points = work[_POINTS]
         if points:
             # Where it is so by more than what is left out here, which are small ints.
             square = ((re >> 16) ** 2 + (im >> 16) ** 2) // points
-            if square * 16 > (j[_SQUARES + 2 * k] + 1) * points // n:
+            if square * 16 > (work[_SQUARES + 2 * k] + 1) * points // n:
                 return True
         # As Window's volts1, times points; and the squares about their own mean, times n.
         square = (re * re + im * im) * (_MAINS_PART * n * n)
-        squares = (j[_SQUARES + 2 * k] << 12) + j[_SQUARES + 2 * k + 1]
-        return square >= (squares * n - j[_SUMS + k] ** 2) * (points * points) << 17
+        squares = (work[_SQUARES + 2 * k] << 12) + work[_SQUARES + 2 * k + 1]
+        return square >= (squares * n - work[_SUMS + k] ** 2) * (points * points) << 17
 
     def disconnect(self, codes, pos):
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""

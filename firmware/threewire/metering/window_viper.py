@@ -164,8 +164,8 @@ def central(j: ptr32):
 
 @micropython.viper
 def quotients(j: ptr32, w: ptr16, jobs: ptr8):
-    """Writes products of two phasors of the work, over its frames, to w: phasors.product, and
-    phasors.square.
+    """Writes products Y * conj(X) of two phasors of the work, over its frames, to w, rounded down:
+    counts**2 * 2**17 times these, whose rms phasors' product it is.
 
     jobs   four bytes for each, and a 255 behind the last: the inputs y and x; 0 for the real part
            of Y * conj(X), 1 for the imaginary one, and 2 more for its negative; the place of the

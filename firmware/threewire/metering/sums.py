@@ -105,7 +105,9 @@ class Sums:
             st[kernel.Z] = e.v_slot
             st[kernel.ARMED] = st[kernel.BLIND] = 0
             self._rise = 0
-        zero = MID + nearest(e.offsets[1 if e.x_is_i else 0], 16)
+        place = 1 if e.x_is_i else 0
+        self._input = 2 * reference + place  # of x1, y1, x2 and y2
+        zero = MID + nearest(e.offsets[place], 16)
         moved = zero - self._zero
         self._zero = zero
         depth = self._arm_depth[reference]
@@ -131,13 +133,13 @@ class Sums:
     def reference_phasor(self, work):
         """The reference voltage's phasor in what `phasors.take` gave: real where the window began
         at its upward crossing."""
-        k = 2 * self.reference + (1 if self._elements[self.reference].x_is_i else 0)
+        k = self._input
         return work[_SIN + 1 + k], work[_COS + 1 + k]
 
     def is_mains(self, work):
         """Whether the reference voltage is for the most part of the frequency whose phasors
         `phasors.take` gave, in the window that `work` (window_words) is of."""
-        k = 2 * self.reference + (1 if self._elements[self.reference].x_is_i else 0)
+        k = self._input
         re = abs(work[_SIN + 1 + k])
         im = abs(work[_COS + 1 + k])
         n = work[_FRAMES]

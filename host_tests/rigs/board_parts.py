@@ -15,7 +15,7 @@ from typing import Any
 from host_tests.rigs.machine import UNIQUE_ID
 from host_tests.rigs.meter_runs import Codes, flat
 from threewire.assembly import assemble
-from threewire.metering import kernel_viper, window_viper, words_viper
+from threewire.metering import kernel_viper, reactive_viper, window_viper, words_viper
 from threewire.metering.layout import Layout
 from threewire.operation.firmware import Firmware
 
@@ -26,6 +26,8 @@ LOST_TICKS = 4800
 class Sampler:
     """Hands over one of `waiting` each time: (codes, ticks of a frame), or frames that were lost;
     when there is nothing left, what `refill` gives."""
+
+    pause_ms = 20
 
     def __init__(self, refill: Callable[[], tuple[Codes, int] | int | None]) -> None:
         self.waiting: deque[tuple[Codes, int] | int] = deque()
@@ -118,7 +120,7 @@ def assembled(
         port=port,
         cause="power",
         sealed=sealed,
-        loops=(kernel_viper, words_viper, window_viper),
+        loops=(kernel_viper, words_viper, window_viper, reactive_viper),
         collect=lambda: None,
         machine=SimpleNamespace(unique_id=lambda: bytes.fromhex(board_id)),
         timer=-1,

@@ -57,7 +57,7 @@ from array import array
 sys.path[:0] = [{firmware!r}, {boards!r}]
 import {board} as board
 from threewire.assembly import assemble
-from threewire.metering import kernel_viper, window_viper, words_viper
+from threewire.metering import kernel_viper, reactive_viper, window_viper, words_viper
 from threewire.metering.layout import Layout
 from threewire.operation.lifecycle import LOGS
 
@@ -70,6 +70,8 @@ codes = array("H", {codes})
 layout = Layout(board)
 
 class Sampler:
+    pause_ms = 20
+
     def pump(self, intake):
         intake.feed(codes, len(codes) // layout.stride, layout.frame_ticks, 0)
 
@@ -81,7 +83,7 @@ def started():
             write_bytes=lambda data: None, now_ms=lambda: 0, feed_watchdog=lambda: None,
         ),
         cause="power", sealed=False, saves_a_day=12000, timer=-1, fs=os,
-        loops=(kernel_viper, words_viper, window_viper),
+        loops=(kernel_viper, words_viper, window_viper, reactive_viper),
         open_file=open,
         machine=Of(unique_id=lambda: b"12"), ticks_diff=lambda end, start: end - start,
         collect=lambda: None,

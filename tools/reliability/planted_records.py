@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from threewire.assembly import assemble
-from threewire.metering import kernel_viper, window_viper, words_viper
+from threewire.metering import kernel_viper, reactive_viper, window_viper, words_viper
 from threewire.operation.faults import NAMES
 from threewire.operation.firmware import Firmware
 from threewire.operation.lifecycle import LOGS
@@ -274,6 +274,8 @@ CODES = _codes()
 
 
 class _Sampler:
+    pause_ms = 20
+
     def pump(self, intake: Any) -> None:
         frames = len(CODES) // LAYOUT.stride
         intake.feed(CODES, frames, LAYOUT.frame_ticks, 0)
@@ -298,7 +300,7 @@ def started(flash: Flash) -> Firmware:
         cause="power",
         sealed=False,
         saves_a_day=12_000,
-        loops=(kernel_viper, words_viper, window_viper),
+        loops=(kernel_viper, words_viper, window_viper, reactive_viper),
         machine=SimpleNamespace(unique_id=lambda: b"\x12\x34"),
         timer=-1,
         fs=flash,

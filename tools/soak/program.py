@@ -296,6 +296,8 @@ def sampler_for(world, loads):
     pieces, and a gap where the ring has been overrun."""
 
     class DmaSampler:
+        pause_ms = 20
+
         def __init__(self, board, layout, chip):
             self._ticks = layout.frame_ticks
             self._ring = board.SAMPLER["ring_frames"]
@@ -403,7 +405,7 @@ def install(world, cause):
     modules["threewire.chip.serial_port"] = port_for(world, cause)
     modules["threewire.chip.dma_sampler"] = Modules(DmaSampler=world.sampler)
     # The assembler of Thumb compiles on no PC.
-    for name in ("kernel", "look", "window", "words"):
+    for name in ("kernel", "look", "reactive", "window", "words"):
         viper = name + "_viper"
         metering = __import__("threewire.metering." + viper).metering
         modules["threewire.metering." + name + "_thumb"] = getattr(metering, viper)

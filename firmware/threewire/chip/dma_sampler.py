@@ -41,6 +41,8 @@ _TREQ_PERMANENT = const(0x3F)
 # Frames that the DMA may write while a backlog is worked off: a ring fuller than all but these is
 # given up as overrun.
 _MARGIN = const(256)
+# Part of what the ring holds beside that for which it may be left alone.
+_PAUSE_PART = const(10)
 _TICKS_MASK = const(0x3FFFFFFF)  # ticks_us wraps at 2**30
 
 # Words of the sampler.
@@ -63,6 +65,8 @@ class DmaSampler:
     to the meter as a gap.
 
     chip  its row of CHIPS
+
+    pause_ms   from one `pump` to the next there should be no more
     """
 
     def __init__(self, board, layout, chip):
@@ -104,13 +108,15 @@ class DmaSampler:
             chain_to=self._control.channel,
             irq_quiet=True,
         )
+        usable = max(0, frames - _MARGIN)
+        self.pause_ms = usable * layout.frame_ticks // (_PAUSE_PART * layout.tick_hz // 1000)
         self._words = array(
             "I",
             [
                 0,
                 0,
                 (frames - frames // 2) * layout.frame_ticks // self._ticks_a_us,
-                max(0, frames - _MARGIN),
+                usable,
                 frames,
                 2 * layout.stride,
                 self._start,

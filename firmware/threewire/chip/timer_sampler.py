@@ -17,6 +17,8 @@ from machine import ADC, Pin, Timer
 from micropython import const
 
 _BLOCKS = const(16)  # in the ring, an eighth of a second at 4 kHz; a power of two
+# Part of what it holds for which it may be left alone.
+_PAUSE_PART = const(10)
 _TICKS_MASK = const(0x3FFFFFFF)  # ticks_us wraps at 2**30
 _TICKS_HALF = const(0x20000000)
 
@@ -54,6 +56,8 @@ class TimerSampler:
     A tick that is served more than half a period late is left out: its samples would lie about
     when they were taken.  Such frames, those the ring had no room for, and those whose tick was
     lost are a gap, which the meter is told of right behind the last frame before it.
+
+    pause_ms   from one `pump` to the next there should be no more
     """
 
     def __init__(self, board, layout):
@@ -79,6 +83,7 @@ class TimerSampler:
         words[_FRAMES] = words[_LEFT] = self._frames
         words[_SIZE] = size
         words[_FOUR] = 1 if layout.stride == 4 else 0
+        self.pause_ms = self._frames * self._period_us * _BLOCKS // (_PAUSE_PART * 1000)
         self._owed = 0  # time that has passed and was not handed over, in ticks of the layout
         self._timer = Timer(sampler["timer"])
         # Only ports that have hard interrupts know the word.

@@ -9,12 +9,12 @@ on.
 import micropython
 from micropython import const
 
-# Rounds of some 10 ms between two looks at what else there is to do; an LED is never waited for.
-_CHORE_ROUNDS = const(3)
+# Rounds of some 20 ms between two looks at what else there is to do; an LED is never waited for.
+_CHORE_ROUNDS = const(2)
 # Looking for new frames has its price, however few there are.  An LED's edge follows by as much,
-# so less is waited for one that is near; and what waits for the port, or a capture, is seen to
-# sooner.
-_PAUSE_MS = const(10)
+# so less is waited for one that is near; and what waits for the port, a capture, or a voltage that
+# may be collapsing, is seen to sooner.
+_PAUSE_MS = const(20)
 _BUSY_PAUSE_MS = const(5)
 _EDGE_PAUSE_MS = const(3)
 # Garbage is collected so many times in two seconds: sooner than it collects itself, in the midst
@@ -26,8 +26,8 @@ _LATEST_PART = const(10)
 _OWN_PART = const(4)
 # Looks between two at whether a save is due, and between two comparisons of the clocks: a few a
 # second.
-_KEEP_CHORES = const(8)
-_COMPARE_CHORES = const(16)
+_KEEP_CHORES = const(5)
+_COMPARE_CHORES = const(10)
 
 
 class Loop:
@@ -35,7 +35,8 @@ class Loop:
 
     stopped   the prompt has been asked for
     pause_ms  how long to wait before the next round, where there is nothing more to do at once
-    sampler       pump(intake) hands over the frames there are
+    sampler       pump(intake) hands over the frames there are; pause_ms: from one to the next
+                  there should be no more
     meter, sag, captures, keeper, faults, ledger, lifecycle, clock_check, console   as their
                   classes
     port          read(most) -> bytes that have arrived, perhaps none; now_ms(); feed_watchdog()
@@ -90,7 +91,7 @@ class Loop:
         self._soonest = meter.ticks + meter.tick_hz // _COLLECTIONS  # of a collection
         self._rounds = 0
         self.stopped = console.stop
-        self.pause_ms = _PAUSE_MS
+        self._pause_ms = self.pause_ms = min(_PAUSE_MS, sampler.pause_ms)
         self._is_busy = False  # an outlet has more to do, or waits, or has been given something
         # Each by itself: the crash of one does not silence the others.
         self._chores = (self._keep, self._listen, self._report, self._look_after, self._tidy)
@@ -141,10 +142,10 @@ class Loop:
             more = self._beside(ticks)
         if meter.is_edge_near:
             self.pause_ms = _EDGE_PAUSE_MS
-        elif self._is_busy or self._captures.on:
-            self.pause_ms = _BUSY_PAUSE_MS
+        elif self._is_busy or self._captures.on or self._sag.is_near:
+            self.pause_ms = min(_BUSY_PAUSE_MS, self._pause_ms)
         else:
-            self.pause_ms = _PAUSE_MS
+            self.pause_ms = self._pause_ms
         return more
 
     def _beside(self, ticks):

@@ -36,6 +36,8 @@ _NEEDS = {
     "threewire/metering/kernel_viper.py": ("has_thumb", False),
     "threewire/metering/look_thumb.py": ("has_thumb", True),
     "threewire/metering/look_viper.py": ("has_thumb", False),
+    "threewire/metering/reactive_thumb.py": ("has_thumb", True),
+    "threewire/metering/reactive_viper.py": ("has_thumb", False),
     "threewire/metering/window_thumb.py": ("has_thumb", True),
     "threewire/metering/window_viper.py": ("has_thumb", False),
     "threewire/metering/words_thumb.py": ("has_thumb", True),

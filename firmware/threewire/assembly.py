@@ -39,9 +39,9 @@ def on_board(board):
     from threewire.chip.chips import CHIPS
 
     micropython.alloc_emergency_exception_buf(100)
-    # Often while modules are loaded, so that what stays lies close together: with a collection
-    # each 105 kB the longest free piece was 3.5 kB of 63, with one each 40 kB it is 27 (emulated
-    # RP2040, a converter's table).
+    # Often, so that what stays lies close together, and a capture's second meter finds room behind
+    # it: with a collection each 105 kB while modules are loaded the longest free piece was 3.5 kB
+    # of 63, with one each 40 kB it is 27 (emulated RP2040, a converter's table).
     gc.threshold(40000)
     layout = Layout(board)
     chip = CHIPS[board.CHIP]
@@ -60,15 +60,15 @@ def on_board(board):
     from threewire.chip.serial_port import SerialPort, cause, is_sealed
 
     if chip["has_thumb"]:
-        from threewire.metering import kernel_thumb, window_thumb, words_thumb
+        from threewire.metering import kernel_thumb, reactive_thumb, window_thumb, words_thumb
         from threewire.metering.look_thumb import look
 
-        loops = kernel_thumb, words_thumb, window_thumb
+        loops = kernel_thumb, words_thumb, window_thumb, reactive_thumb
     else:
-        from threewire.metering import kernel_viper, window_viper, words_viper
+        from threewire.metering import kernel_viper, reactive_viper, window_viper, words_viper
         from threewire.metering.look_viper import look
 
-        loops = kernel_viper, words_viper, window_viper
+        loops = kernel_viper, words_viper, window_viper, reactive_viper
     firmware = assemble(
         layout=layout,
         sampler=sampler,
@@ -98,8 +98,7 @@ def on_board(board):
             if hasattr(package, module):
                 delattr(package, module)
             del sys.modules[name]
-    # Collect garbage early, so that the heap keeps one free block large enough for a capture's
-    # second meter.
+    # Seldom enough that the loop's own come first.
     gc.threshold(50000)
     globals().clear()
     return firmware
@@ -125,12 +124,12 @@ def assemble(
     """The Firmware of these parts.
 
     layout    Layout of the board
-    sampler   start(), stop(), pump(intake)
+    sampler   as DmaSampler
     leds      show(name, lit), blink(lit), blink_on(timer)
     port      as SerialPort
     cause     why the board has started, of restarts.CAUSES
     sealed    False where operators may change registers and constants
-    loops     the kernel's, the words' and the window's, three modules
+    loops     the kernel's, the words', the window's and the reactive energy's, four modules
     machine   reset(), Timer, unique_id()
     timer     number of the machine.Timer that blinks
     saves_a_day  as in CHIPS

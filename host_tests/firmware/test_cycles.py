@@ -4,12 +4,23 @@ Expected energies are float64 sums of the waves; the codes are those of an ideal
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
-from host_tests.rigs.meter_runs import Run, convert, default_board
-from threewire.metering.cycles import Cycles, turn_q12
+from host_tests.rigs.meter_runs import (
+    Codes,
+    Run,
+    blocks,
+    board,
+    convert,
+    default_board,
+    flat,
+    split_phase,
+)
+from threewire.metering import accumulator
+from threewire.metering.cycles import Cycles, goes_on, turn_q12
 from tools.front_end.waves import Floats, Wave
 
 HZ = 60
@@ -197,3 +208,73 @@ def test_a_dip_in_every_other_cycle_from_the_first_on(at_deg: float) -> None:
     run.meter.finish()
     for delivered, received in run.meter.registers.elements:
         assert float(delivered.text()) - float(received.text()) == pytest.approx(true, rel=2e-3)
+
+
+def mains(draw: np.random.Generator) -> Codes:
+    """Six seconds of mains that is no steady sine: it drifts, and what happens to it on the way is
+    drawn."""
+    seconds = 6
+    layout = board()
+    t = np.arange(0, seconds, 1 / 40_000)
+    hertz = np.full(t.size, draw.choice([45.2, 50.0, 59.3, 60.0, 64.6]))
+    hertz += np.where(t > draw.uniform(1, 5), draw.choice([0, 0.02, 1.5, 6]), 0)
+    hertz += draw.choice([0, 0.3]) * np.sin(2 * np.pi * draw.uniform(0.1, 4) * t)
+    angle = 2 * np.pi * np.cumsum(hertz) / 40_000 + draw.uniform(0, 6)
+    volts = 170 * np.sin(angle)
+    notch = draw.choice([0.0, 0.0, 0.02, 0.2])
+    volts[(angle + draw.uniform(0, 6)) % (2 * np.pi) < notch] *= -0.3
+    for at in draw.uniform(0.5, seconds, draw.integers(0, 4)):
+        volts[(t > at) & (t < at + draw.choice([0.004, 0.03, 0.5]))] *= draw.choice([0, 0.4, -1])
+    volts += draw.choice([0, 0, 5, 25]) * np.sin(2 * np.pi * draw.uniform(3, 700) * t)
+    amps = draw.uniform(1, 80) * np.sin(angle - draw.uniform(0, 6))
+
+    def wave(values: Floats) -> Wave:
+        return lambda at: np.interp(at, t, values)
+
+    waves = {"v1": wave(volts), "i1": wave(amps), "v2": wave(-volts), "i2": wave(-0.4 * amps)}
+    return convert(waves, seconds, layout, noise=float(draw.choice([0, 0.5, 8])))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_run_of_cycles_is_as_each_by_itself(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(seed)
+    codes = mains(draw)
+    cuts = np.sort(draw.choice(len(codes), draw.integers(5, 900), replace=False)).tolist()
+    gaps = set(draw.choice(len(cuts), draw.integers(0, 5)).tolist())
+    jitter = set(draw.choice(len(cuts), draw.choice([0, 0, 3])).tolist())
+
+    def metered(goes_on: Any) -> list[Any]:
+        monkeypatch.setattr(accumulator, "goes_on", goes_on)
+        of = Run()
+        begun = of.meter.ticks
+        ticks = []
+        for k, block in enumerate(blocks(codes, cuts)):
+            of.meter.feed(flat(block), len(block), of.layout.frame_ticks + (k in jitter))
+            if k in gaps:
+                lost = int(codes.sum() % 700)
+                of.meter.gap(lost, lost * of.layout.frame_ticks)
+            ticks.append(of.meter.ticks - begun)
+        of.finish()
+        told = [
+            (window.words, window.ticks, window.frames, window.cycles, window.span_q12)
+            + (window.whole, window.is_odd, window.points, window.own_means, window.means)
+            for window in of.windows
+        ]
+        varh = [register.value() for four in of.meter.reactive.quadrants for register in four]
+        return [told, ticks, of.registers, of.edges, varh]
+
+    assert metered(goes_on) == metered(lambda *_: -1)
+
+
+def test_most_cycles_of_steady_mains_are_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    took: list[bool] = []
+
+    def counted(*given: Any) -> int:
+        fraction = goes_on(*given)
+        took.append(fraction >= 0)
+        return fraction
+
+    monkeypatch.setattr(accumulator, "goes_on", counted)
+    Run().feed(convert(split_phase((40, 15), 20, 60), 5))
+    # But for the last of each window, and the first.
+    assert sum(took) >= 10 / 12 * len(took) - 15

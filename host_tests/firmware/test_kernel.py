@@ -68,15 +68,15 @@ def new_state(
     words[kernel.Z] = y1
     words[kernel.ARM], words[kernel.FIRE] = arm, fire
     words[kernel.PREV_X1] = first[x1]
-    words[kernel.PREV_X2] = first[x2]
-    words[kernel.PREV_Z] = first[y1]
+    words[kernel._PREV_X2] = first[x2]
+    words[kernel._PREV_Z] = first[y1]
     return words
 
 
 def sums_of(words: array) -> dict[str, int]:
-    single = {name: words[getattr(kernel, name)] for name in SINGLES}
+    single = {name: words[getattr(kernel, f"_{name}")] for name in SINGLES}
     pair = {
-        name: words[getattr(kernel, name)] * 4096 + words[getattr(kernel, name) + 1]
+        name: words[getattr(kernel, f"_{name}")] * 4096 + words[getattr(kernel, f"_{name}") + 1]
         for name in PAIRS
     }
     return single | pair
@@ -128,8 +128,8 @@ def test_sums_are_of_the_corrected_codes(stride: int, order: tuple[int, ...], na
     assert sums_of(words) == expected(straight, order, straight[0])
     # Carried over to the next call: what was summed, but the code as it is for the crossings.
     assert words[kernel.PREV_X1] == straight[-1, order[0]]
-    assert words[kernel.PREV_X2] == straight[-1, order[2]]
-    assert words[kernel.PREV_Z] == codes[-1, order[1]]
+    assert words[kernel._PREV_X2] == straight[-1, order[2]]
+    assert words[kernel._PREV_Z] == codes[-1, order[1]]
     assert words[kernel.WORDS :] == behind
 
 
@@ -258,7 +258,7 @@ def test_full_scale_fits_for_the_longest_window(pattern: str, is_widest: bool) -
     scan_all(codes, words, [])
     assert sums_of(words) == expected(straight, (0, 1, 2, 3), straight[0])
     # Far from the 30 bits and sign of a chip's small integer, too.
-    largest = max(abs(word) for word in words[kernel.SX1 : kernel.TABLE])
+    largest = max(abs(word) for word in words[kernel._SX1 : kernel.TABLE])
     assert largest < 2 ** (28 if is_widest else 27)
 
 
@@ -266,14 +266,14 @@ def test_a_block_of_the_widest_codes_fits_a_word() -> None:
     # Within a block sums are in registers, where the shim sees no overflow: the low word that
     # they begin with, and 256 products of the widest code.
     furthest = max(MOST - MID, MID)
-    assert (1 << kernel.LOW_BITS) - 1 + kernel.FOLD * furthest**2 < 2**31
+    assert (1 << kernel._LOW_BITS) - 1 + kernel._FOLD * furthest**2 < 2**31
 
 
 def test_the_shim_would_notice_an_overflow() -> None:
     codes = full_scale("high", 300)
     words = new_state(4, (0, 1, 2, 3), codes[0])
     words[kernel.FRESH] = 0
-    words[kernel.XY1] = 2**31 - 10
+    words[kernel._XY1] = 2**31 - 10
     with pytest.raises(OverflowError):
         scan_all(codes, words, [])
 
@@ -286,12 +286,12 @@ sys.path.insert(0, {firmware!r})
 from threewire.metering import kernel, kernel_viper
 block = array("H", {block})
 words = kernel.state({table})
-for name, value in {settings}:
-    words[getattr(kernel, name)] = value
+for word, value in {settings}:
+    words[word] = value
 for _ in range({times}):
     if kernel_viper.scan(block, 0, len(block), words) != len(block):
         print("stopped")
-print(list(words)[kernel.SX1:kernel.TABLE])
+print(list(words)[{sums}])
 print(kernel.third_differences(block, 1, 60 << 4 | 4, bytearray(65)))
 """
 
@@ -323,15 +323,16 @@ def test_engines_hold_full_scale_too(
     order = (3, 0, 1, 2)
     settings = [(name, order[k]) for k, name in enumerate(("X1", "Y1", "X2", "Y2"))]
     settings += [("Z", 0), ("STRIDE", 4), ("ARM", -1), ("FIRE", 4096)]
-    settings += [("PREV_X1", int(straight[0, 3])), ("PREV_X2", int(straight[0, 1]))]
+    settings += [("PREV_X1", int(straight[0, 3])), ("_PREV_X2", int(straight[0, 1]))]
     script = tmp_path / "scan.py"
     script.write_text(
         _ON_ENGINE.format(
             firmware=str(ROOT / "firmware"),
             block=codes.ravel().tolist(),
             table=table,
-            settings=settings,
+            settings=[(getattr(kernel, name), value) for name, value in settings],
             times=LONGEST_WINDOW // 2500,
+            sums=f"{kernel._SX1}:{kernel.TABLE}",
         )
     )
     done = subprocess.run(
@@ -340,7 +341,7 @@ def test_engines_hold_full_scale_too(
     printed, third = done.stdout.splitlines()
     words = new_state(4, order, straight[0])
     sums = array("i", [int(word) for word in printed[1:-1].split(",")])
-    words[kernel.SX1 : kernel.TABLE] = sums
+    words[kernel._SX1 : kernel.TABLE] = sums
     repeated = np.tile(straight, (LONGEST_WINDOW // 2500, 1))
     assert sums_of(words) == expected(repeated, order, straight[0])
     # The noise of the converter is of the codes as they are.
@@ -362,7 +363,7 @@ def test_third_differences_are_numpys(seed: int, count: int, spread: int) -> Non
 def test_vipers_own_constants_are_the_kernels() -> None:
     source = (ROOT / "firmware" / "threewire" / "metering" / "kernel_viper.py").read_text()
     found = dict(re.findall(r"^_(\w+) = const\((\d+)\)$", source, re.MULTILINE))
-    assert int(found.pop("LOW")) == (1 << kernel.LOW_BITS) - 1
+    assert int(found.pop("LOW")) == (1 << kernel._LOW_BITS) - 1
     assert len(found) == 39
     for name, value in found.items():
         known = getattr(kernel, name, None)

@@ -188,9 +188,9 @@ class Play:
         state[kernel.Z] = z
         state[kernel.STRIDE] = stride
         state[kernel.ARM], state[kernel.FIRE] = thresholds
-        state[kernel.PREV_X1], state[kernel.PREV_X2] = 4095, 17
+        state[kernel.PREV_X1], state[kernel._PREV_X2] = 4095, 17
         # What a new cycle must clear, and the squares it must not.
-        for k in range(kernel.SX1, kernel.TABLE):
+        for k in range(kernel._SX1, kernel.TABLE):
             state[k] = 1000 + k
         for name, word in words.items():
             state[getattr(kernel, name)] = word
@@ -255,6 +255,12 @@ def random_cuts(rng: np.random.Generator, frames: int, count: int) -> list[int]:
 # ---- without the chip
 
 
+def place(name: str) -> int:
+    """Of a word of the kernel's state, whether other modules have it by name or not."""
+    known = vars(kernel)
+    return known[name if name in known else f"_{name}"]
+
+
 def test_byte_offsets_are_the_kernels_words() -> None:
     found = {}
     for node in ast.parse(SOURCE.read_text()).body:
@@ -262,21 +268,18 @@ def test_byte_offsets_are_the_kernels_words() -> None:
             assert isinstance(node.targets[0], ast.Name)
             found[node.targets[0].id[1:]] = ast.literal_eval(node.value.args[0])
     step = found.pop("E")
-    assert 1 << found.pop("FOLD_BITS") == kernel.FOLD
+    assert 1 << found.pop("FOLD_BITS") == kernel._FOLD
     assert 1 << found.pop("MID_BITS") == kernel.MID
-    assert found.pop("LOW_BITS") == 32 - found.pop("DROP_HIGH") == kernel.LOW_BITS
+    assert found.pop("LOW_BITS") == 32 - found.pop("DROP_HIGH") == kernel._LOW_BITS
     for name, offset in found.items():
         low = name.endswith("_LOW")
         word = name.removesuffix("_LOW")
-        known = getattr(kernel, word, None)
-        if known is None:
-            known = getattr(kernel, f"_{word}")
-        assert offset == 4 * (known + low), name
+        assert offset == 4 * (place(word) + low), name
     for name, part in (
         *(("X", 1), ("Y", 1), ("PREV_X", 0.5)),
         *(("SX", 3), ("SY", 3), ("XY", 3), ("PY", 3), ("XX", 2), ("YY", 2)),
     ):
-        between = getattr(kernel, name + "2") - getattr(kernel, name + "1")
+        between = place(name + "2") - place(name + "1")
         assert 4 * between == part * step, name
 
 
@@ -323,7 +326,7 @@ def test_full_scale_over_several_blocks(chip: Chip, pattern: str) -> None:
     play = Play()
     play.add(codes)
     play.add(codes[:, :3], order=(2, 1, 0, 1))
-    fold = kernel.FOLD
+    fold = kernel._FOLD
     play.add(codes, [fold - 1, 2 * fold - 1, 3 * fold, 3 * fold + 1, 3 * fold + 1])
     play.check(chip)
 
@@ -341,7 +344,7 @@ def test_frames_that_are_not_looked_at(chip: Chip, stride: int) -> None:
                 (0, 1, 2, stride - 1),
                 thresholds=(MID - 300, MID),
                 BLIND=blind * stride,
-                ARMED=armed,
+                _ARMED=armed,
             )
     log = play.check(chip)
     assert len(set(log[:, 1 + kernel.BLIND])) > 10
@@ -357,7 +360,7 @@ def test_cycles_of_a_service(chip: Chip, stride: int) -> None:
         order = (0, 1, 2, 3 if stride == 4 else 1)
         play.add(codes, random_cuts(rng, 500, 8), order, thresholds=(MID - 300, MID))
         play.add(codes, [], order, thresholds=(MID - 300, MID))
-        play.add(codes, range(40, 500, 40), order, thresholds=(MID - 300, MID), ARMED=1)
+        play.add(codes, range(40, 500, 40), order, thresholds=(MID - 300, MID), _ARMED=1)
     log = play.check(chip)
     frames = np.diff(log[:, 0]) // stride
     whole = sum(159 <= n <= 201 for n in frames)  # cycles scanned in one call
@@ -372,7 +375,7 @@ def test_codes_at_the_thresholds(chip: Chip) -> None:
         codes = random_codes(rng, 60)
         codes[:, 1] = rng.integers(min(arm, fire) - 1, max(arm, fire) + 2, 60)
         for armed in (0, 1):
-            play.add(codes, random_cuts(rng, 60, 3), thresholds=(arm, fire), ARMED=armed)
+            play.add(codes, random_cuts(rng, 60, 3), thresholds=(arm, fire), _ARMED=armed)
     play.check(chip)
 
 
@@ -383,7 +386,7 @@ def test_no_frames_and_one(chip: Chip) -> None:
     for fresh, armed, frames in itertools.product((0, 1), (0, 1, 2), (1, 2)):
         # Also an end in front of the start, and a crossing at the first frame.
         cuts = [0, -1, 0, 1, 1, frames]
-        play.add(codes[:frames], cuts, thresholds=(100, 3000), ARMED=armed, FRESH=fresh)
+        play.add(codes[:frames], cuts, thresholds=(100, 3000), _ARMED=armed, FRESH=fresh)
     play.check(chip)
 
 
@@ -393,7 +396,7 @@ def test_sums_run_on_past_negative_and_big_words(chip: Chip) -> None:
     codes = np.zeros((1000, 4), np.uint16)
     codes[:, 1] = 4095
     play = Play()
-    play.add(codes, range(100, 1000, 100), FRESH=0, XX1=64_000_000, XY1=-64_000_000)
+    play.add(codes, range(100, 1000, 100), FRESH=0, _XX1=64_000_000, _XY1=-64_000_000)
     play.check(chip)
 
 
@@ -435,9 +438,9 @@ def test_corrected_codes_in_any_slots(chip: Chip, name: str) -> None:
 @pytest.mark.parametrize("pattern", ["low", "high", "opposite", "random"])
 def test_the_widest_corrected_codes_over_several_blocks(chip: Chip, pattern: str) -> None:
     play = Play(table=TABLES["widest"])
-    codes = full_scale(pattern, 3 * kernel.FOLD + 20)
+    codes = full_scale(pattern, 3 * kernel._FOLD + 20)
     play.add(codes[:, :3], order=(2, 1, 0, 1))
-    fold = kernel.FOLD
+    fold = kernel._FOLD
     play.add(codes, [fold - 1, 2 * fold - 1, 3 * fold, 3 * fold + 1, 3 * fold + 1])
     play.check(chip)
 
@@ -451,13 +454,13 @@ def test_cycles_of_a_service_with_and_without_a_table_in_turn(chip: Chip) -> Non
         for period in (83, 40.5):
             codes = sines(rng, 200, 4, period)
             play.add(codes, random_cuts(rng, 200, 5), thresholds=(MID - 300, MID))
-            play.add(codes, [], thresholds=(MID - 300, MID), ARMED=1)
+            play.add(codes, [], thresholds=(MID - 300, MID), _ARMED=1)
         found.append(play.check(chip))
     with_table, without, again = found
     np.testing.assert_array_equal(with_table, again)
     # The same crossings, but not the same sums.
     np.testing.assert_array_equal(with_table[:, 0], without[:, 0])
-    assert (with_table[:, 1 + kernel.YY1] != without[:, 1 + kernel.YY1]).any()
+    assert (with_table[:, 1 + kernel._YY1] != without[:, 1 + kernel._YY1]).any()
 
 
 # Fills r8 to r11, calls the function whose address, arguments and results r0 points at, and
@@ -555,7 +558,7 @@ def test_frames_are_correlated_as_by_the_reference(chip: Chip, is_corrected: boo
         here[at + kernel.TURN] = turn
         # What there is goes on.
         here[at + 4 : at + kernel.SINE] = array("i", range(7, 18))
-        sine = list(here[at + kernel.SINE : at + kernel.SINE + kernel.ENTRIES])
+        sine = list(here[at + kernel.SINE : at + kernel.SINE + kernel._ENTRIES])
         begins = list(here[at : at + kernel.SINE])
         bounds = [cut * stride for cut in cuts]
         chip.run(
@@ -572,7 +575,7 @@ def test_frames_are_correlated_as_by_the_reference(chip: Chip, is_corrected: boo
         for line, (begin, end) in zip(found.splitlines(), itertools.pairwise(bounds), strict=True):
             kernel_viper.correlate(array("H", codes), begin, end, here)
             cases.append(ast.literal_eval(line) == list(here[at : at + kernel.SINE]))
-        assert here[at + kernel.AHEAD + 2] > 7  # frames looked at
+        assert here[at + kernel._AHEAD + 2] > 7  # frames looked at
         phasors.take([0] * 11)
     assert len(cases) > 12 and all(cases)
 

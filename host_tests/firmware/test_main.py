@@ -119,8 +119,8 @@ class Program:
         self.stand_ins: list[DmaStandIn] = []
         with installed(machine, self.board), pytest.MonkeyPatch.context() as patch:
             # CPython assembles no Thumb; twins in Python do the same (test_kernel_thumb,
-            # test_look_thumb, test_window_words, test_words_thumb).
-            for name in ("kernel", "look", "window", "words"):
+            # test_look_thumb, test_reactive_thumb, test_window_words, test_words_thumb).
+            for name in ("kernel", "look", "reactive", "window", "words"):
                 twin = importlib.import_module(f"threewire.metering.{name}_viper")
                 patch.setitem(sys.modules, f"threewire.metering.{name}_thumb", twin)
             if kind == "dma":

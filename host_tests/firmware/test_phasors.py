@@ -43,7 +43,7 @@ HARMONICS = {3: 0.2, 5: 0.1, 7: 0.05}
 def numpys_sine() -> np.ndarray:
     """512 times the sine of a turn and a quarter in 512 steps a turn."""
     steps = np.arange(ENTRIES * 5 // 4)
-    return np.rint(kernel.SCALE * np.sin(2 * np.pi * steps / ENTRIES)).astype(np.int64)
+    return np.rint(kernel._SCALE * np.sin(2 * np.pi * steps / ENTRIES)).astype(np.int64)
 
 
 def new_state(

@@ -25,7 +25,7 @@ from host_tests.rigs.meter_runs import (
     on_engine,
     split_phase,
 )
-from threewire.metering import wide
+from threewire.metering import reactive_viper, wide
 from threewire.metering.reactive import Reactive, raw_per_varh
 from threewire.metering.window import _ENERGY, _REACTIVE, Scales, Window
 from tools.front_end.looping import ArrayRecording, Source
@@ -284,7 +284,7 @@ windows = st.lists(
 def test_quadrants_are_those_of_the_signs_and_of_the_last_watts_that_told(
     rows: list[tuple[int, int, int, int, int, bool]],
 ) -> None:
-    of = Reactive(STARTING_MW, TICK_HZ)
+    of = Reactive(STARTING_MW, TICK_HZ, reactive_viper)
     expected = [[Fraction(0)] * 4 for _ in range(3)]
     waiting = 0
     delivers = [True] * 3
@@ -316,13 +316,13 @@ def test_quadrants_are_those_of_the_signs_and_of_the_last_watts_that_told(
 @pytest.mark.parametrize("sign", [1, -1])
 def test_half_the_starting_power_is_the_least_that_counts(sign: int) -> None:
     for var, counts in ((LEAST_VAR - 0.01, False), (LEAST_VAR + 0.01, True)):
-        of = Reactive(STARTING_MW, TICK_HZ)
+        of = Reactive(STARTING_MW, TICK_HZ, reactive_viper)
         of.add(window((100, -100), (sign * var, sign * var), TICK_HZ))
         assert [any(registers) for registers in totals(of)[:2]] == [counts, counts]
 
 
 def test_values_stand_still() -> None:
-    of = Reactive(STARTING_MW, TICK_HZ)
+    of = Reactive(STARTING_MW, TICK_HZ, reactive_viper)
     of.add(window((100, 100), (500, -500), TICK_HZ))
     before = totals(of)
     kept: Any = of.values()
@@ -333,7 +333,7 @@ def test_values_stand_still() -> None:
 
 
 def test_after_a_century_at_full_load_a_window_still_counts_in_full() -> None:
-    of = Reactive(STARTING_MW, TICK_HZ)
+    of = Reactive(STARTING_MW, TICK_HZ, reactive_viper)
     century_s = 100 * 365 * 86400
     for registers in of.quadrants:
         registers[0].add(raw_per_varh(TICK_HZ) * 20_000 * century_s // 3600)

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import BOARD, NANO_WH, Run, convert, split_phase
+from threewire.metering import reactive_viper
 from threewire.metering.meter import Meter
+from threewire.metering.reactive import Reactive
 from threewire.metering.registers import Register, Registers
 from threewire.operation.report import Report
 from threewire.operation.telemetry import decimal, pieces
@@ -75,9 +77,11 @@ def registers_like(*values: tuple[int, int]) -> Registers:
 
 def reactive_like(*wh: int) -> Any:
     """Quadrants I to IV of element 1, element 2 and the total with so many varh each."""
-    made = [[register(wh[4 * k + n]) for n in range(4)] for k in range(3)]
-    values = [[of.value() for of in registers] for registers in made]
-    return SimpleNamespace(values=lambda: values, raw_per_varh=10**18)
+    made = Reactive(24000, TICK_HZ, reactive_viper)
+    for k, quadrants in enumerate(made.quadrants):
+        for n, of in enumerate(quadrants):
+            of.wh = wh[4 * k + n]
+    return made
 
 
 def finding(verdict: str, alike: tuple[str, ...] = (), checks: tuple[int, ...] = ()) -> Any:

@@ -97,7 +97,7 @@ def test_a_number_times_an_int(value: int, factor: int) -> None:
 LOCKED = """
 import math, micropython
 import board
-from threewire.metering import kernel_thumb, window_thumb, words_thumb
+from threewire.metering import kernel_thumb, reactive_thumb, window_thumb, words_thumb
 from threewire.metering.calibration import nominal
 from threewire.metering.layout import Layout
 from threewire.metering.meter import Meter
@@ -117,8 +117,8 @@ def load(amps1, amps2):
 
 def locked(amps1, amps2, least):
     load(amps1, amps2)
-    meter = Meter(layout, nominal(layout), loops=(kernel_thumb, words_thumb, window_thumb),
-                  on_window=lambda window: ended.append(0))
+    loops = kernel_thumb, words_thumb, window_thumb, reactive_thumb
+    meter = Meter(layout, nominal(layout), loops=loops, on_window=lambda window: ended.append(0))
     for k in range(120):
         meter.feed(codes, 100, layout.frame_ticks, k % 5 * 100)
     frames = 0

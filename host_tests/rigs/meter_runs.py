@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from host_tests.conftest import need_engine
-from threewire.metering import kernel_viper, window_viper, words_viper
+from threewire.metering import kernel_viper, reactive_viper, window_viper, words_viper
 from threewire.metering.calibration import Calibration, nominal
 from threewire.metering.layout import Layout
 from threewire.metering.meter import Meter
@@ -128,7 +128,7 @@ def blocks(codes: Codes, cuts: Iterable[int] | None = None) -> Iterator[Codes]:
 
 
 # What chips without twins in assembler have.
-LOOPS = kernel_viper, words_viper, window_viper
+LOOPS = kernel_viper, words_viper, window_viper, reactive_viper
 
 
 class Sink:

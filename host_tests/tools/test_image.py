@@ -48,7 +48,7 @@ def test_main_is_source_and_the_rest_is_compiled(feather: dict[str, bytes]) -> N
     assert feather["main.py"] == (FIRMWARE / "main.py").read_bytes()
     others = {name for name in feather if name != "main.py"}
     # Neither what its chip has in assembler, nor files without a word.
-    vipers = [f"{name}_viper.py" for name in ("kernel", "look", "window", "words")]
+    vipers = [f"{name}_viper.py" for name in ("kernel", "look", "reactive", "window", "words")]
     carried = [
         path.relative_to(FIRMWARE).with_suffix(".mpy").as_posix()
         for path in (FIRMWARE / "threewire").rglob("*.py")

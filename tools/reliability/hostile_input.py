@@ -20,7 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from threewire.metering import calibration, reactive, registers
+from threewire.metering import calibration, reactive, reactive_viper, registers
 from threewire.metering.accumulator import raw_per_wh
 from threewire.metering.sag import Sag
 from threewire.operation import commands, console, faults, voltage_events
@@ -59,7 +59,7 @@ class StandIn:
         for k, register in enumerate(self.registers.values()):
             register.wh = 100 * (k + 1)
             register.residue = _UNIT // 2**k - 1
-        quadrants = reactive.Reactive(LAYOUT.starting_mw, LAYOUT.tick_hz)
+        quadrants = reactive.Reactive(LAYOUT.starting_mw, LAYOUT.tick_hz, reactive_viper)
         for k, register in enumerate(itertools.chain(*quadrants.quadrants)):
             register.wh = 11 * (k + 1)
         for k, register in enumerate(itertools.chain(*quadrants.fundamental)):

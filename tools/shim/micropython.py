@@ -51,6 +51,7 @@ def const(value):
 # Modules of the firmware -> what does the same as their functions more quickly here.
 _IN_INTS = {
     "threewire.metering.words_viper": "words_in_ints",
+    "threewire.metering.reactive_viper": "reactive_in_ints",
     "threewire.metering.window_viper": "window_in_ints",
     "threewire.metering.window_words": "window_in_ints",
 }

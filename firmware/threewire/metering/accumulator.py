@@ -16,8 +16,8 @@ frames, are both linear in the sums, so neither costs anything per sample:
 x is the input that has to be delayed: the current where its samples run ahead of the voltage's (as
 a CT makes them), else the voltage.  f may exceed 1: the weights then extrapolate.
 
-What runs every cycle is compiled to native code: 1.25 times the speed of the whole meter in
-bytecode (the PC's MicroPython, 8 kHz).
+What runs every block and every cycle of a run (cycles.py) is compiled to native code, which takes
+more memory than bytecode; a window's first cycle and its last are not.
 """
 
 from array import array
@@ -26,7 +26,7 @@ import micropython
 from micropython import const
 
 from threewire.metering import wide
-from threewire.metering.cycles import Cycles
+from threewire.metering.cycles import Cycles, goes_on
 from threewire.metering.element import Element
 from threewire.metering.intmath import frame_angle2_q32, isqrt, nearest
 from threewire.metering.kernel import MID
@@ -62,6 +62,10 @@ _QUIET_SECONDS = const(10)
 _MOST_KEPT = const(1000)
 # A recording of fewer cycles than this is too short for two that are alike.
 _SHORT_CYCLES = const(3)
+# Of the kernel's state, as in kernel.py: whether there is a run of cycles, and where in its frame
+# the one that goes on has begun.
+_BEGUN = const(37)
+_LENGTH = const(38)
 # Where a Stretch's words have the totals.
 _TOTAL = const(54)
 # A phase of a frame, squared, that is less tells small changes of the mains frequency no more.
@@ -82,7 +86,7 @@ class Accumulator:
                  Stretch.words, which it may change; where that returns true also
                  `half(energies, ticks)`, what half of the next cycle has brought; and
                  `window(Window)` after each tenth or twelfth
-    loops        kernel_viper, words_viper and window_viper, or twins of them for the chip
+    loops        as Meter takes them
     like         Accumulator with the same layout and calibration, whose tables are taken over
 
     A *stretch* is a mains cycle, or what there is of one.  A *segment* is a run of frames of one
@@ -97,7 +101,7 @@ class Accumulator:
         self._stride = layout.stride
         self._most = max(2, layout.tick_hz // (layout.frame_ticks * _SLOWEST_HZ))
         self.elements = (Element(layout, calibration, 0), Element(layout, calibration, 1))
-        kernel, arithmetic, of_windows = loops
+        kernel, arithmetic, of_windows, _ = loops
         self._work = WindowWork(self.elements, of_windows)
         self._sums = Sums(
             layout, self.elements, calibration.adc, kernel, like._sums if like else None
@@ -151,11 +155,13 @@ class Accumulator:
             self._stretch.restart()
         if frame_ticks != self._ticks:
             # Those there are keep the length they had.
+            self._end_run()
             self._end_segment()
-            self._ticks = frame_ticks
-            self._reweigh()
+            self._weigh_for(frame_ticks)
         if self._noise is None and frames > 3:
-            self._noise = sums.noise(codes, pos, frames)
+            self._noise = [0, 0]
+            for k in (0, 1):
+                self._noise[k] = sums.noise(k, codes, pos, frames)
             self._wants_noise = True
         sure = pos
         if self._fill:
@@ -171,17 +177,22 @@ class Accumulator:
         most = self._most
         while pos < total:
             limit = self._half or most
-            end = pos + (limit - self._n) * stride
+            n = self._n
+            end = pos + (limit - n) * stride
             if end > total:
                 end = total
             start = pos
             pos = sums.add(codes, pos, end)
-            self._n += (pos - start) // stride
+            self._n = n = n + (pos - start) // stride
             if pos < end:
-                self._close(True, sums.fraction(codes, pos), pos >= sure)
+                fraction = goes_on(sums.words, codes, pos, n)
+                if fraction >= 0:
+                    self._go_on(n, fraction)
+                else:
+                    self._close(True, sums.fraction(codes, pos), pos >= sure)
                 if self._wants_noise and not self._filled:
                     self._look_at_noise(codes, pos, (total - pos) // stride)
-            elif self._n >= limit:
+            elif n >= limit:
                 if self._half:
                     self._half = 0
                     self._gain()
@@ -197,10 +208,11 @@ class Accumulator:
         if frames < _NOISE_FRAMES:
             return
         self._wants_noise = False
-        self._noise = [
-            (old * (_NOISE_PART - 1) + new + _NOISE_PART // 2) // _NOISE_PART
-            for old, new in zip(self._noise, self._sums.noise(codes, pos, _NOISE_FRAMES))
-        ]
+        # In place: on a small heap what is allocated costs more than the arithmetic.
+        noise = self._noise
+        for k in (0, 1):
+            new = self._sums.noise(k, codes, pos, _NOISE_FRAMES)
+            noise[k] = (noise[k] * (_NOISE_PART - 1) + new + _NOISE_PART // 2) // _NOISE_PART
 
     def _keep(self, codes, pos, frames):
         """Keeps frames for the next gap, until there has been none for a while.  Returns how many
@@ -215,6 +227,7 @@ class Accumulator:
     def fill(self, frames, frame_ticks):
         """Takes frames in place of so many that were lost, if that can be.  Returns the energies
         that were estimated so; None where a gap has to be left."""
+        self._end_run()
         if not self._started or self._most > _MOST_KEPT or frame_ticks != self._ticks:
             return None
         fill = self._fill
@@ -258,6 +271,7 @@ class Accumulator:
 
     def interrupt(self):
         """Ends the stretch, and the window with it: the next frame does not follow on the last."""
+        self._end_run()
         if self._n:
             self._close(False, 0, False)
         if self._window.ticks:
@@ -274,11 +288,35 @@ class Accumulator:
                 self._end_window(0)
 
     @micropython.native
+    def _go_on(self, n, fraction):
+        """As _close, at a crossing that `goes_on` has taken."""
+        self._n = 0
+        self._quiet = False
+        self._last_fraction = fraction
+        self._stretches += 1
+        frames = self._sums.frames
+        stretch = self._stretch
+        ticks = (frames - stretch.frames) * self._ticks + self._carried
+        self._carried = 0
+        if self._varying:
+            self._adapt(True)
+        stretch.end(frames, ticks)
+        self._window.ticks += ticks
+        self._half = n >> 1 if self._sink.cycle(stretch.words, ticks) else 0
+
+    def _end_run(self):
+        """Cycles are not taken by `goes_on` any more, until _close begins another run."""
+        st = self._sums.words
+        if st[_LENGTH]:
+            self._begun = st[_BEGUN]
+            self._cycles.end_run(st)
+
     def _close(self, crossed, fraction, is_seen):
         """Ends the stretch: at a crossing, `fraction`/4096 of a frame after the frame before it,
         or because it is too long for a cycle or the last.  Of what is filled in no crossing is
         seen.
         """
+        self._end_run()
         n = self._n
         length = 0
         whole = False
@@ -318,6 +356,12 @@ class Accumulator:
             cycles = self._cycles
             self._sums.look_after(cycles.blind, cycles.is_found)
             self._sums.phasors.follow(fraction, length if whole else 0)
+            # But for the last of a window, which has more to it, and those with more than a cycle
+            # has mostly.
+            left = self._target - self._stretches - 1
+            if left > 0 and whole and is_seen and self._unbroken and self._learnt:
+                if not self._fill:
+                    cycles.begin_run(self._sums.words, fraction, left)
         else:
             self._sums.look_after(0, False)
 
@@ -332,7 +376,6 @@ class Accumulator:
         if before[3]:
             waiting[k] = before[:3] + ((True,) + before[3][1:],)
 
-    @micropython.native
     def _settle(self, whole, crossed, fraction):
         """One stretch with known offsets.  Returns what the sink says to it."""
         sums = self._sums
@@ -343,7 +386,6 @@ class Accumulator:
         self._stretch.end(sums.frames, ticks)
         return self._hand_on(ticks, whole, crossed, fraction)
 
-    @micropython.native
     def _hand_on(self, ticks, whole, crossed, fraction):
         w = self._window
         if self._unbroken:
@@ -367,7 +409,6 @@ class Accumulator:
 
     # ---- segments
 
-    @micropython.native
     def _gain(self):
         """Brings the stretch's energies up to the frames so far."""
         sums = self._sums
@@ -458,8 +499,7 @@ class Accumulator:
         stretch.zero(self.elements)
         so_far = (0, 0)
         for raw, squares, ticks, ending in waiting:
-            self._ticks = ticks
-            self._reweigh()
+            self._weigh_for(ticks)
             self._work.join(raw, squares)
             for k, e in enumerate(self.elements):
                 if e.rows:
@@ -478,8 +518,7 @@ class Accumulator:
                 self._hand_on(ticks, *ending)
                 so_far = (0, 0)
         self._begun_seen = is_seen
-        self._ticks = now
-        self._reweigh()
+        self._weigh_for(now)
         later = self._sums.bound_by(self._sums.reference)
         self._fraction += later
         self._last_fraction += later
@@ -491,6 +530,13 @@ class Accumulator:
         self._angle2 = angle2
         self._angle = isqrt(angle2 << 32)
         self._reweigh()
+
+    def _weigh_for(self, frame_ticks):
+        """Frames have this length now."""
+        # Weights take a chip milliseconds.
+        if frame_ticks != self._ticks:
+            self._ticks = frame_ticks
+            self._reweigh()
 
     def _reweigh(self):
         for k, e in enumerate(self.elements):
@@ -562,11 +608,11 @@ class Accumulator:
         if self._unbroken:
             part = _OFFSET_PART if self._settled else 1
             for k, e in enumerate(self.elements):
-                its = means[2 * k : 2 * k + 2]
-                if its != e.offsets:
-                    e.offsets = tuple(
-                        [a + nearest(mean - a, part) for a, mean in zip(e.offsets, its)]
-                    )
+                x, y = e.offsets
+                x += nearest(means[2 * k] - x, part)
+                y += nearest(means[2 * k + 1] - y, part)
+                if (x, y) != e.offsets:
+                    e.offsets = x, y
                     moved = True
         w.means = [one.means, two.means]
         self._broken = 0 if self._unbroken else self._broken + 1

@@ -4,6 +4,10 @@ Flow: accumulator's stretches -> CYCLES -> accumulator.  A notch or dip through 
 two cycles in a row have been alike, a crossing is looked for only about when the next is due;
 until then no earlier than 13 ms after the last.  Mains has 45 to 65 Hz: a length beyond that is
 none, nor is one that creeps there.  Lengths are in 1/4096 frame.
+
+While one cycle is like the other they are a *run*: `goes_on` sees to all of a crossing that is
+due, on the kernel's words.  Cycles' own steps see to the first, to those that end a window, and to
+whatever is not as it was.
 """
 
 import micropython
@@ -32,6 +36,68 @@ _OFF_TURN = const(128)
 _TURN = const(4096)
 # Where a cycle has few frames, the next crossing may be so many of them early or late.
 _FEWEST = const(2)
+# Words of the kernel's state, as in kernel.py; of those for `correlate`, behind them; and how far
+# the sine may be off, as in phasors.py.
+_Z = const(4)
+_STRIDE = const(5)
+_FIRE = const(7)
+_PREV_Z = const(12)
+_PHASORS = const(34)
+_BLIND = const(35)
+_RUN = const(36)
+_BEGUN = const(37)
+_LENGTH = const(38)
+_WITHIN = const(39)
+_SHORTEST = const(40)
+_LONGEST = const(41)
+_FRAME_Q20 = const(42)
+_RISE = const(43)
+_AHEAD = const(2)
+_PHASE = const(3)
+_OFF = const(1024)
+# Beyond, a frame's phase times what is left to the next that is looked at has over 31 bits.
+_MOST_FRAME_Q20 = const(1 << 17)
+
+
+@micropython.viper
+def goes_on(st: ptr32, codes: ptr16, pos: int, n: int) -> int:
+    """Takes the crossing in front of codes[pos], which has ended a stretch of n frames, where that
+    was another cycle of the run that the kernel's words `st` tell of: its length is followed, and
+    the next crossing is looked for about when it is due.  Returns how far (1/4096 frame) it is
+    behind the frame before; -1: it is no such cycle, and nothing has been taken note of."""
+    if not st[_RUN]:
+        return -1
+    before = int(st[_PREV_Z])
+    rise = int(codes[pos + int(st[_Z])]) - before
+    if rise <= 0:
+        return -1
+    fraction = ((int(st[_FIRE]) - before) << 12) // rise
+    if fraction < 0:
+        fraction = 0
+    elif fraction > 4096:
+        fraction = 4096
+    length = int(st[_LENGTH])
+    within = int(st[_WITHIN])
+    off = (n << 12) + fraction - int(st[_BEGUN]) - length
+    if off > within or 0 - off > within:
+        return -1
+    length += off >> 2
+    if length < int(st[_SHORTEST]) or length > int(st[_LONGEST]):
+        return -1
+    # As Phasors.follow, where the sine is in step.
+    stride = int(st[_STRIDE])
+    base = int(st[_PHASORS])
+    due = ((int(st[base + _AHEAD]) // stride + 1) << 12) - fraction
+    due = due * int(st[_FRAME_Q20]) >> 12
+    off = (((int(st[base + _PHASE]) >> 4) - due + 0x80000) & 0xFFFFF) - 0x80000
+    if off > _OFF or 0 - off > _OFF:
+        return -1
+    st[_RUN] = int(st[_RUN]) - 1
+    st[_RISE] = rise
+    st[_LENGTH] = length
+    st[_BEGUN] = fraction
+    st[_BLIND] = ((length - within) >> 12) * stride
+    return fraction
 
 
 def turn_q12(re, im):
@@ -80,12 +146,28 @@ class Cycles:
         if not self._is_proven:
             self.length = 0
 
+    def begin_run(self, st, begun, count):
+        """A run of up to `count` cycles begins, if it may: the first has begun `begun`/4096 frame
+        behind the frame before."""
+        if self.is_found and not self._shift and st[_FRAME_Q20] < _MOST_FRAME_Q20:
+            st[_RUN] = count
+            st[_BEGUN] = begun
+            st[_LENGTH] = self.length
+            st[_WITHIN] = self._within
+            st[_SHORTEST] = self._shortest
+            st[_LONGEST] = self._longest
+
+    def end_run(self, st):
+        """Takes over what the run has come to, which ends with this."""
+        self.length = st[_LENGTH]
+        self.blind = (self.length - self._within) >> 12
+        st[_RUN] = st[_LENGTH] = 0
+
     def deny(self):
         """What was found is no mains."""
         self._is_proven = False
         self.lose()
 
-    @micropython.native
     def is_cycle(self, length, is_seen=True):
         """Whether a stretch from one crossing to the next was a cycle; None: perhaps, for it has
         the length of one, but none before it has shown that.

@@ -22,52 +22,61 @@ STRIDE = const(5)  # codes in a frame
 ARM = const(6)  # a crossing counts only after a code at or below this one...
 FIRE = const(7)  # ...and is the first code at or above this one
 # Carried from call to call:
-ARMED = const(8)
+_ARMED = const(8)
 FRESH = const(9)  # 1: start the sums of a new cycle
 PREV_X1 = const(10)  # codes of the frame before
-PREV_X2 = const(11)
-PREV_Z = const(12)
+_PREV_X2 = const(11)
+_PREV_Z = const(12)
 # Sums over the stretch since FRESH was set: of the codes less mid-scale,
 # and of products, each as high word * 4096 + low word (0..4095).
-SX1 = const(13)
-SY1 = const(14)
-XY1 = const(15)  # same frame, x[n] * y[n]
-PY1 = const(17)  # neighbouring frame, x[n-1] * y[n]
-SX2 = const(19)
-SY2 = const(20)
-XY2 = const(21)
-PY2 = const(23)
+_SX1 = const(13)
+_SY1 = const(14)
+_XY1 = const(15)  # same frame, x[n] * y[n]
+_PY1 = const(17)  # neighbouring frame, x[n-1] * y[n]
+_SX2 = const(19)
+_SY2 = const(20)
+_XY2 = const(21)
+_PY2 = const(23)
 # Sums of squares, which run on over cycles until they are cleared:
-XX1 = const(25)
-YY1 = const(27)
-XX2 = const(29)
-YY2 = const(31)
+_XX1 = const(25)
+_YY1 = const(27)
+_XX2 = const(29)
+_YY2 = const(31)
 # Where the table of corrected codes begins, in bytes from the first word, in front of which it is
 # where it is another state's; 0: there is none.
 TABLE = const(33)
 PHASORS = const(34)  # where the words of phasors.py begin
 # So many of the next codes, a multiple of the stride, are not looked at for a crossing.
 BLIND = const(35)
-WORDS = const(36)
+# Of a run of cycles, one like the other (cycles.py):
+_RUN = const(36)  # how many more of it there may be
+_BEGUN = const(37)  # where in its frame, in 1/4096, the cycle that goes on has begun
+_LENGTH = const(38)  # of a cycle, in 1/4096 frame; 0 outside a run
+_WITHIN = const(39)  # by how much the next may differ
+_SHORTEST = const(40)  # what may be a cycle
+_LONGEST = const(41)
+_FRAME_Q20 = const(42)  # phase of a frame, 2**-20 turn
+_RISE = const(43)  # of the voltage in the frame of the latest crossing, in counts
+WORDS = const(44)
 # Words for `correlate`, from st[PHASORS] on.  The phase is 24 bits of a turn; there are 512 words
 # of a turn, 512 times the cosine in the high half and 512 times the sine in the low one.
 STEP = const(0)  # codes from one frame looked at to the next
 TURN = const(1)  # phase from one to the next
-AHEAD = const(2)  # codes from here to the next frame to look at
-PHASE = const(3)  # of that
+_AHEAD = const(2)  # codes from here to the next frame to look at
+_PHASE = const(3)  # of that
 _COUNT = const(4)  # frames looked at
 _COS = const(5)  # sums of the cosine, and of x1, y1, x2, y2 less mid-scale times it
 _SIN = const(10)  # and of the sine
 SINE = const(15)
-ENTRIES = const(512)
+_ENTRIES = const(512)
 # A window has at most 0.3 s * 8000 Hz frames, over which a sine's size is 2 / pi in the mean:
 # 2400 * 512 * 2152 * 2 / pi = 1.7e9 < 2**31.
-SCALE = const(512)
+_SCALE = const(512)
 
 MID = const(2048)  # mid-scale of 12 bits
 # Frames between foldings; a corrected code is 0..4200: 256 * (4200 - 2048)**2 + 4095 < 2**31.
-FOLD = const(256)
-LOW_BITS = const(12)
+_FOLD = const(256)
+_LOW_BITS = const(12)
 _LOW = const(4095)
 # The widest high word: squares over a window.  A window is under 0.5 s, a frame at least 8 us (the
 # ADC's limit): 62500 * 2152**2 / 2**12 = 7.1e7 < 2**31.
@@ -76,7 +85,7 @@ _LOW = const(4095)
 def state(corrected=None):
     """A cleared state: array of WORDS int32, FRESH set; behind them those of `correlate`, and the
     4096 corrected codes that the iterable gives, if there is one, as 16-bit halves of words."""
-    size = WORDS + SINE + ENTRIES
+    size = WORDS + SINE + _ENTRIES
     words = array("i", bytes(4 * (size + 2048 if corrected else size)))
     words[FRESH] = 1
     words[PHASORS] = WORDS
@@ -105,7 +114,7 @@ def renewed(other):
     made of it has to keep hold of that one."""
     table = other[TABLE]
     if table and _is_word_wide():
-        words = other[: WORDS + SINE + ENTRIES]
+        words = other[: WORDS + SINE + _ENTRIES]
         table += _address(other) - _address(words)
     else:
         # Where addresses are wider there is room for another.

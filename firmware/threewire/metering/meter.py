@@ -39,7 +39,7 @@ class Meter:
     on_edge              called as on_edge(name, lit, ticks) when an indicator changes ("kwh",
                          "ten", "reverse"); ticks since the first frame
     loops                where the chip has faster twins of them: those of kernel_viper,
-                         words_viper and window_viper
+                         words_viper, window_viper and reactive_viper
     like                 a Meter with the same layout and calibration, to be made quickly
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
@@ -57,9 +57,14 @@ class Meter:
         self._on_window = on_window
         if loops is None:
             # Boards with twins of them do not carry these.
-            from threewire.metering import kernel_viper, window_viper, words_viper
+            from threewire.metering import (
+                kernel_viper,
+                reactive_viper,
+                window_viper,
+                words_viper,
+            )
 
-            loops = kernel_viper, words_viper, window_viper
+            loops = kernel_viper, words_viper, window_viper, reactive_viper
         self._accumulator = Accumulator(
             layout, calibration, self, loops, like._accumulator if like else None
         )
@@ -89,7 +94,7 @@ class Meter:
             layout.tick_hz,
         )
         self._flow_words = tuple([of.words for of in [g.flow for g in self.gates] + [self._net]])
-        self.reactive = Reactive(layout.starting_mw, layout.tick_hz)
+        self.reactive = Reactive(layout.starting_mw, layout.tick_hz, loops[3])
         self.demand = Demand(layout.tick_hz)
         self._nominal_volts = layout.nominal_volts
         self._least_square = half_square(layout.nominal_volts)

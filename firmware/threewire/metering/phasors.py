@@ -9,21 +9,15 @@ frame.  The sine follows the mains by the cycle: each begins where it does.
 
 from array import array
 
-import micropython
 from micropython import const
 
 from threewire.metering.intmath import TWO_PI_Q32, nearest
-from threewire.metering.kernel import (
-    AHEAD,
-    ENTRIES,
-    PHASE,
-    PHASORS,
-    SINE,
-    STEP,
-    STRIDE,
-    TURN,
-)
+from threewire.metering.kernel import PHASORS, SINE, STEP, STRIDE, TURN
 
+# Of the kernel's state, as in kernel.py.
+_PHASE = const(3)
+_AHEAD = const(2)
+_ENTRIES = const(512)
 # Sine and twice the cosine of 1/512 turn.
 _STEP_SIN_Q36 = 843293690
 _TWICE_COS_Q36 = 137428604572
@@ -37,9 +31,11 @@ _OFF = const(1024)
 # Where a cycle differs from what it was taken for by more than this part, 3 %, its phasor is not
 # known.
 _KNOWN_PART = const(32)
+# Of the kernel's state, as in kernel.py: phase of a frame.
+_FRAME_Q20 = const(42)
 # What is taken: the words of two sums of six, but for one count.
 _TAKEN = const(11)
-_NOTHING = array("i", bytes(4 * (SINE - AHEAD)))
+_NOTHING = array("i", bytes(4 * (SINE - _AHEAD)))
 
 
 def _write_sine(words, at):
@@ -49,7 +45,7 @@ def _write_sine(words, at):
     each, and in Q36 rounds to the same counts.
     """
     before, sine = -_STEP_SIN_Q36, 0
-    quarter = ENTRIES // 4
+    quarter = _ENTRIES // 4
     counts = []
     for _ in range(quarter + 1):
         counts.append((sine + _HALF_COUNT_Q36) >> _COUNT_SHIFT)
@@ -76,26 +72,24 @@ class Phasors:
         self._words = words
         self.every = max(1, rate_hz // _RATE_HZ)
         words[base + STEP] = self.every * words[STRIDE]
-        self._frame_q20 = 0  # phase of a frame, 2**-20 turn
         self._is_new = True  # nothing has been looked at yet
         self.is_known = True
 
     def tune(self, angle_q32):
         """Sets the phase that a frame spans (radians, Q32)."""
         self._words[self._base + TURN] = nearest((angle_q32 * self.every) << 24, TWO_PI_Q32)
-        self._frame_q20 = nearest(angle_q32 << 20, TWO_PI_Q32)
+        self._words[_FRAME_Q20] = nearest(angle_q32 << 20, TWO_PI_Q32)
 
-    @micropython.native
     def follow(self, fraction, length):
         """A cycle begins `fraction`/4096 of a frame behind the frame before; the one before it had
         `length`/4096 frames, 0 if that was no cycle."""
         words = self._words
         base = self._base
-        frames_q12 = ((words[base + AHEAD] // words[STRIDE] + 1) << 12) - fraction
-        due_q20 = frames_q12 * self._frame_q20 >> 12
-        off = ((words[base + PHASE] >> 4) - due_q20 + 0x80000 & 0xFFFFF) - 0x80000
+        frames_q12 = ((words[base + _AHEAD] // words[STRIDE] + 1) << 12) - fraction
+        due_q20 = frames_q12 * words[_FRAME_Q20] >> 12
+        off = ((words[base + _PHASE] >> 4) - due_q20 + 0x80000 & 0xFFFFF) - 0x80000
         if self._is_new or off < -_OFF or off > _OFF:
-            words[base + PHASE] = (due_q20 & 0xFFFFF) << 4
+            words[base + _PHASE] = (due_q20 & 0xFFFFF) << 4
             if length and not self._is_new:
                 self._retune(length)
             self._is_new = False
@@ -103,17 +97,18 @@ class Phasors:
     def _retune(self, length):
         """Takes a cycle's length, 1/4096 frame, for the next one's."""
         frame_q20 = (1 << 32) // length
-        if abs(frame_q20 - self._frame_q20) * _KNOWN_PART > frame_q20:
+        words = self._words
+        if abs(frame_q20 - words[_FRAME_Q20]) * _KNOWN_PART > frame_q20:
             self.is_known = False
-        self._frame_q20 = frame_q20
-        self._words[self._base + TURN] = (self.every << 36) // length
+        words[_FRAME_Q20] = frame_q20
+        words[self._base + TURN] = (self.every << 36) // length
 
     def take(self, work):
         """Writes frames, then the sums of 1, x1, y1, x2, y2 times the cosine, then the sine, to
         work[:11], and begins anew with the next frame.  Returns whether there are any frames."""
         words = self._words
         self.is_known = self._is_new = True
-        first = self._base + AHEAD
+        first = self._base + _AHEAD
         last = self._base + SINE
         work[:_TAKEN] = words[first + 2 : last]
         words[first:last] = _NOTHING

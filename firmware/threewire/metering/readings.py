@@ -139,8 +139,8 @@ def mean_uw(raw, ticks_q12):
 
 
 def _watts(window, at, k):
-    """As _raw, in micro-units: the same to the last digit, for what is left out of one quotient
-    and of the next is what one by both leaves out."""
+    """Microwatts of one of a window's powers by phasors, rounded toward zero; 0 where the
+    frequency was not known.  Unlike watts they rest on a model of the wave anyhow."""
     points = window.points
     if not points:
         return 0
@@ -165,26 +165,3 @@ def _thd_ppm(window, squares, squares1):
     ratio_q24 = (squares - all1 << 24) // all1
     # In words, which are quick.
     return isqrt_word(ratio_q24 if ratio_q24 < _MOST_Q24 else _MOST_Q24) * 15625 >> 6
-
-
-def raw_watts1(window, k):
-    """Active power of the mains frequency of element k + 1 over a window, in nV * nA; 0 where the
-    frequency was not known."""
-    return _raw(window, _ACTIVE + WORDS * k, k)
-
-
-def raw_vars(window, k):
-    """Reactive power likewise.  Rounded: unlike watts they rest on a model of the wave anyhow."""
-    return _raw(window, _REACTIVE + WORDS * k, k)
-
-
-def _raw(window, at, k):
-    """nV * nA of one of a window's powers by phasors."""
-    if not window.points:
-        return 0
-    return toward_zero(window.number(at) * window.scales.power_gain[k], window.points << 17)
-
-
-def toward_zero(a, b):
-    """a / b for b > 0, without its fraction."""
-    return a // b if a >= 0 else -(-a // b)

@@ -73,7 +73,6 @@ class Stretch:
             sums[_BEFORE_X + k] = self._st[PREV_X1 + k]
         self.frames = 0
 
-    @micropython.native
     def gain(self, frames):
         """Brings the energies up to the segment's `frames` frames, which are in the kernel's sums
         so far."""

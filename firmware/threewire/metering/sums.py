@@ -9,30 +9,23 @@ from micropython import const
 from threewire.metering import kernel
 from threewire.metering.adc_table import entries
 from threewire.metering.intmath import nearest
-from threewire.metering.kernel import (
-    ARMED,
-    BLIND,
-    FIRE,
-    FRESH,
-    MID,
-    PREV_X1,
-    PREV_X2,
-    PREV_Z,
-    PY1,
-    PY2,
-    SX1,
-    SX2,
-    SY1,
-    SY2,
-    TABLE,
-    XX1,
-    XX2,
-    XY1,
-    XY2,
-    Z,
-)
+from threewire.metering.kernel import BLIND, FIRE, FRESH, MID, PREV_X1, TABLE, Z
 from threewire.metering.phasors import Phasors
 
+# Of the kernel's state, as in kernel.py.
+_ARMED = const(8)
+_SX1 = const(13)
+_SY1 = const(14)
+_XY1 = const(15)
+_PY1 = const(17)
+_SX2 = const(19)
+_SY2 = const(20)
+_XY2 = const(21)
+_PY2 = const(23)
+_XX1 = const(25)
+_XX2 = const(29)
+_PREV_X2 = const(11)
+_PREV_Z = const(12)
 # An upward zero crossing counts once the voltage has been this far below zero, as a part of the
 # nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
 _ARM_PART = const(4)
@@ -48,6 +41,9 @@ _SIN = const(6)
 _FRAMES = const(20)
 _SUMS = const(21)
 _SQUARES = const(25)
+# Of the kernel's state, as in kernel.py: how far the voltage has risen in the frame of the latest
+# crossing, in counts.
+_RISE = const(43)
 # A code that there is not.
 _NEVER = const(0x7FFF)
 # Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is no
@@ -90,7 +86,6 @@ class Sums:
         self._raw = [0] * 11
         self._bins = bytearray(65)  # for `noise`
         self._is_due = False
-        self._rise = 0  # in the frame of the latest crossing, in counts
         self._zero = 0  # code at which the reference is nothing
         self.bound_by(0)
         self.restart()
@@ -103,8 +98,7 @@ class Sums:
         e = self._elements[reference]
         if st[kernel.Z] != e.v_slot:
             st[kernel.Z] = e.v_slot
-            st[kernel.ARMED] = st[kernel.BLIND] = 0
-            self._rise = 0
+            st[_ARMED] = st[kernel.BLIND] = st[_RISE] = 0
         place = 1 if e.x_is_i else 0
         self._input = 2 * reference + place  # of x1, y1, x2 and y2
         zero = MID + nearest(e.offsets[place], 16)
@@ -118,9 +112,8 @@ class Sums:
             zero = _NEVER
         st[kernel.FIRE] = zero
         st[kernel.ARM] = arm
-        return (moved << 12) // self._rise if self._rise > 0 else 0
+        return (moved << 12) // st[_RISE] if st[_RISE] > 0 else 0
 
-    @micropython.native
     def look_after(self, frames, is_due):
         """The next crossing is looked for after so many frames more.  Where it is due then, less
         depth is asked for: only noise must be told from it."""
@@ -158,9 +151,9 @@ class Sums:
         """The frame at codes[pos] follows on no other: the one before is taken to be like it."""
         st = self._st
         self._before_x1 = st[PREV_X1] = kernel.table_entry(st, codes[pos + st[kernel.X1]])
-        self._before_x2 = st[PREV_X2] = kernel.table_entry(st, codes[pos + st[kernel.X2]])
-        st[PREV_Z] = codes[pos + st[kernel.Z]]
-        st[ARMED] = 0
+        self._before_x2 = st[_PREV_X2] = kernel.table_entry(st, codes[pos + st[kernel.X2]])
+        st[_PREV_Z] = codes[pos + st[kernel.Z]]
+        st[_ARMED] = 0
         self.look_after(0, False)
 
     @micropython.native
@@ -173,12 +166,11 @@ class Sums:
         self._correlate(codes, pos, stop, st)
         return stop
 
-    @micropython.native
     def fraction(self, codes, pos):
         """How far the crossing that ended `add` at pos is behind the frame before: 0..4096."""
         st = self._st
-        before = st[PREV_Z]
-        self._rise = rise = codes[pos + st[Z]] - before
+        before = st[_PREV_Z]
+        st[_RISE] = rise = codes[pos + st[Z]] - before
         # The threshold may have moved since the frame before: stay within the frame.
         if rise <= 0:
             return 4096
@@ -200,7 +192,7 @@ class Sums:
         st[FRESH] = 1
         self.frames = 0
         self._before_x1 = st[PREV_X1]
-        self._before_x2 = st[PREV_X2]
+        self._before_x2 = st[_PREV_X2]
 
     def raw(self):
         """[frames, then for each element the sums that Element.central takes]; the same list each
@@ -210,16 +202,16 @@ class Sums:
         # than the arithmetic.
         raw = self._raw
         raw[0] = self.frames
-        raw[1] = st[SX1]
-        raw[2] = st[SY1]
-        raw[3] = s = (st[XY1] << 12) + st[XY1 + 1]
-        raw[4] = (st[PY1] << 12) + st[PY1 + 1] - s
+        raw[1] = st[_SX1]
+        raw[2] = st[_SY1]
+        raw[3] = s = (st[_XY1] << 12) + st[_XY1 + 1]
+        raw[4] = (st[_PY1] << 12) + st[_PY1 + 1] - s
         raw[5] = self._before_x1 - st[PREV_X1]
-        raw[6] = st[SX2]
-        raw[7] = st[SY2]
-        raw[8] = s = (st[XY2] << 12) + st[XY2 + 1]
-        raw[9] = (st[PY2] << 12) + st[PY2 + 1] - s
-        raw[10] = self._before_x2 - st[PREV_X2]
+        raw[6] = st[_SX2]
+        raw[7] = st[_SY2]
+        raw[8] = s = (st[_XY2] << 12) + st[_XY2 + 1]
+        raw[9] = (st[_PY2] << 12) + st[_PY2 + 1] - s
+        raw[10] = self._before_x2 - st[_PREV_X2]
         return raw
 
     @micropython.native
@@ -228,33 +220,29 @@ class Sums:
         st = self._st
         at = 0 if element.x_is_i else 1
         if element is not self._elements[0]:
-            return st[SX2 + at], (st[XX2 + 2 * at] << 12) + st[XX2 + 1 + 2 * at]
-        return st[SX1 + at], (st[XX1 + 2 * at] << 12) + st[XX1 + 1 + 2 * at]
+            return st[_SX2 + at], (st[_XX2 + 2 * at] << 12) + st[_XX2 + 1 + 2 * at]
+        return st[_SX1 + at], (st[_XX1 + 2 * at] << 12) + st[_XX1 + 1 + 2 * at]
 
     def squares(self):
         """[sum x**2, sum y**2] of element 1, then of element 2."""
         st = self._st
-        return [(st[k] << 12) + st[k + 1] for k in range(XX1, TABLE, 2)]
+        return [(st[k] << 12) + st[k + 1] for k in range(_XX1, TABLE, 2)]
 
     def take_squares(self):
         """Takes out `squares`."""
         st = self._st
         squares = self.squares()
-        for k in range(XX1, TABLE):
+        for k in range(_XX1, TABLE):
             st[k] = 0
         return squares
 
-    def noise(self, codes, pos, frames):
-        """Variance (counts**2, Q8) of the converter's noise in each element's current, from up to
+    def noise(self, k, codes, pos, frames):
+        """Variance (counts**2, Q8) of the converter's noise in element k + 1's current, from up to
         32 of these frames.  A mains wave's third differences are tiny, those of white noise have
         20 times its variance, 19 without those that are taken for a load's edges.
         """
-        m = min(frames, _NOISE_FRAMES) - 3
-        noise = []
-        for e in self._elements:
-            found = kernel.third_differences(
-                codes, pos + e.i_slot, m << 4 | self._stride, self._bins
-            )
-            total, count = found >> 6, max(1, found & 63)
-            noise.append(min(_NOISE_LIMIT_Q8, (total << 8) // (19 * count)))
-        return noise
+        count = min(frames, _NOISE_FRAMES) - 3
+        slot = self._elements[k].i_slot
+        total = kernel.third_differences(codes, pos + slot, count << 4 | self._stride, self._bins)
+        count = max(1, total & 63)
+        return min(_NOISE_LIMIT_Q8, (total >> 6 << 8) // (19 * count))

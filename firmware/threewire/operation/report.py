@@ -6,6 +6,7 @@ monitor too, which take them from here.
 
 from micropython import const
 
+from threewire.metering.reactive import quadrants_of
 from threewire.metering.readings import Reading, Total
 from threewire.metering.registers import wh_parts
 
@@ -54,7 +55,7 @@ class Report:
         self._registers = [of.snapshot() for _, of in meter.registers.named()]
         estimated = meter.estimated
         self._estimated = estimated.delivered.snapshot(), estimated.received.snapshot()
-        self._quadrants = meter.reactive.values()
+        self._quadrants = meter.reactive.snapshot()
         self.reversed = [rule.reversed for rule in meter.rules]
         self.leds = dict(meter.indicators.lit)
         self.lost_frames = meter.lost_frames
@@ -75,7 +76,8 @@ class Report:
         unit = self._meter.reactive.raw_per_varh
         first = _OF_QUADRANTS + 4 * which
         return [
-            self._part(first + k, value, unit) for k, value in enumerate(self._quadrants[which])
+            self._part(first + k, value, unit)
+            for k, value in enumerate(quadrants_of(self._quadrants, which))
         ]
 
     def _part(self, place, value, unit):

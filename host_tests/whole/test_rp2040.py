@@ -246,7 +246,7 @@ def test_interrupts_that_are_blocked_by_a_program(
     live.interrupt()
     live.execute(_BLOCKER.format(us=round(seconds * 1e6)))
     live.type("run()\r\n")
-    live.run(0.3 + seconds)
+    live.run(1.0 + seconds)
     result = stop_and_read(live)
     assert (result["lost_frames"] > 0) == loses
     if loses:

@@ -158,7 +158,7 @@ def test_memory_does_not_fall_over_a_minute_of_metering():
     spoken = source.replace(
         "assembly.start()\n",
         "import gc\n"
-        "from threewire.operation.serial_line import SerialLine\n"
+        "SerialLine = type(assembly.new_loop()._serial_line)\n"
         "offer = SerialLine.offer\n"
         "def spoken(self, report):\n"
         "    if report.ticks // report.tick_hz % 20 == 2:\n"

@@ -48,6 +48,7 @@ for k in range(N):
 ticks = assembly.layout.frame_ticks
 assembly.captures.drop()
 meter.pause()
+filling = assembly.fill_holes()  # as while it meters by itself
 windows = []
 window = meter.window
 def count(of):

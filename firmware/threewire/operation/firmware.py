@@ -25,27 +25,6 @@ _ROOM_BLOCKS = const(64)
 _MOST_HOLES = const(1000)
 
 
-@micropython.native
-def _fill_holes(collect):
-    """Fills the holes between what stays in the heap; as long as what this returns is there,
-    nothing is allocated among that."""
-    collect()
-    filling = None
-    at = in_a_row = count = 0
-    # One block each, until they come one behind the other: there the room begins.
-    while in_a_row < _ROOM_BLOCKS:
-        if count == _MOST_HOLES:
-            return None  # a Python whose heap is another
-        count += 1
-        filling = (filling,)
-        in_a_row = in_a_row + 1 if id(filling) - at == _BLOCK else 0
-        at = id(filling)
-    while in_a_row:
-        in_a_row -= 1
-        filling = filling[0]
-    return filling
-
-
 class Firmware:
     """Its parts, as threewire/assembly.py makes them."""
 
@@ -124,6 +103,26 @@ class Firmware:
             outlets=(),
         )
 
+    @micropython.native
+    def fill_holes(self):
+        """Fills the holes between what stays in the heap; as long as what this returns is there,
+        nothing is allocated among that."""
+        self.collect()
+        filling = None
+        at = in_a_row = count = 0
+        # One block each, until they come one behind the other: there the room begins.
+        while in_a_row < _ROOM_BLOCKS:
+            if count == _MOST_HOLES:
+                return None  # a Python whose heap is another
+            count += 1
+            filling = (filling,)
+            in_a_row = in_a_row + 1 if id(filling) - at == _BLOCK else 0
+            at = id(filling)
+        while in_a_row:
+            in_a_row -= 1
+            filling = filling[0]
+        return filling
+
     def run(self):
         """Meters until the prompt is asked for.  A crash in metering restarts the board."""
         port = self.port
@@ -134,7 +133,7 @@ class Firmware:
             lifecycle.begin()
             self.captures.drop()
             self.meter.pause()
-            filling = _fill_holes(self.collect)
+            filling = self.fill_holes()
             self.sampler.start()
             while not loop.stopped and not lifecycle.restart_wanted:
                 if not loop.run_round():

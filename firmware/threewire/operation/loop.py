@@ -9,12 +9,12 @@ on.
 import micropython
 from micropython import const
 
-# Rounds of some 10 ms between two looks at what else there is to do; an LED is never waited for.
+# Rounds of some 7 ms between two looks at what else there is to do; an LED is never waited for.
 _CHORE_ROUNDS = const(3)
 # Looking for new frames has its price, however few there are.  An LED's edge follows by as much,
 # so less is waited for one that is near; and what waits for the port, a capture, or a voltage that
 # may be collapsing, is seen to sooner.
-_PAUSE_MS = const(10)
+_PAUSE_MS = const(7)
 _BUSY_PAUSE_MS = const(5)
 _EDGE_PAUSE_MS = const(3)
 # Garbage is collected so many times in two seconds: sooner than it collects itself, in the midst

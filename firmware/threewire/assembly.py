@@ -39,9 +39,9 @@ def on_board(board):
     from threewire.chip.chips import CHIPS
 
     micropython.alloc_emergency_exception_buf(100)
-    # Often, so that what stays lies close together, and a capture's second meter finds room behind
-    # it: with a collection each 105 kB while modules are loaded the longest free piece was 3.5 kB
-    # of 63, with one each 40 kB it is 27 (emulated RP2040, a converter's table).
+    # Often while modules are loaded, so that what stays lies close together: with a collection
+    # each 105 kB the longest free piece was 3.5 kB of 63, with one each 40 kB it is 27 (emulated
+    # RP2040, a converter's table).
     gc.threshold(40000)
     layout = Layout(board)
     chip = CHIPS[board.CHIP]

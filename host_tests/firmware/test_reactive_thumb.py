@@ -5,25 +5,21 @@ import subprocess
 from array import array
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from host_tests.conftest import need_engine
+from host_tests.firmware.test_window_words import number, put, raw
 from host_tests.firmware.test_words_thumb import at_the_prompt
 from threewire.metering import reactive_viper
 from tools.common.boards import ROOT
 
 UNIT = 3600 * 10**18 * 64_000_000
 LEAST = 12 * 10**18
-
-
-def number(words: array, at: int) -> int:
-    return int.from_bytes(words[at : at + 10].tobytes(), "little", signed=True)
-
-
-def put(words: array, at: int, value: int) -> None:
-    words[at : at + 10] = array("H", value.to_bytes(20, "little", signed=True))
+# The functions as they are written, which CPython too can run.
+AS_WRITTEN = SimpleNamespace(flows=raw(reactive_viper.flows), book=raw(reactive_viper.book))
 
 
 def put_double(words: array, at: int, value: int) -> None:
@@ -88,7 +84,7 @@ def flowed(f: array, w: array, allowed: int) -> list[list[int]]:
 
 @pytest.mark.parametrize("seed", range(300))
 def test_flows_and_registers_are_those_of_integers(seed: int) -> None:
-    for of in (reactive_viper, raw):
+    for of in (reactive_viper, AS_WRITTEN):
         f, w, allowed = drawn(Random(seed))
         flows = flowed(f, w, allowed)
         of.flows(f, w, allowed)
@@ -111,13 +107,6 @@ def test_flows_and_registers_are_those_of_integers(seed: int) -> None:
         assert [f[152 + k] * UNIT + number(f, 170 + 10 * k) for k in range(18)] == energies
         assert all(0 <= number(f, 170 + 10 * k) < UNIT for k in range(18))
         assert [found >> k & 1 for k in range(18)] == [f[152 + k] > whole[k] for k in range(18)]
-
-
-class raw:
-    """The functions as they are written, which CPython too can run."""
-
-    flows = staticmethod(vars(reactive_viper.flows)["__wrapped__"])
-    book = staticmethod(vars(reactive_viper.book)["__wrapped__"])
 
 
 # What is printed is the sum of all that is left behind.
@@ -177,7 +166,7 @@ def in_python(jobs: list[tuple[array, array, int]]) -> list[str]:
     shown: list[str] = []
     scope: dict[str, Any] = {"print": lambda *sums: shown.append(" ".join(map(str, sums)))}
     exec(PROGRAM, scope)
-    scope["check"](raw, as_text(jobs))
+    scope["check"](AS_WRITTEN, as_text(jobs))
     return shown
 
 

@@ -62,8 +62,8 @@ _QUIET_SECONDS = const(10)
 _MOST_KEPT = const(1000)
 # A recording of fewer cycles than this is too short for two that are alike.
 _SHORT_CYCLES = const(3)
-# Of the kernel's state, as in kernel.py: whether there is a run of cycles, and where in its frame
-# the one that goes on has begun.
+# Of the kernel's state, as in kernel.py: where in its frame a run's cycle that goes on has begun,
+# and what tells that there is a run.
 _BEGUN = const(37)
 _LENGTH = const(38)
 # Where a Stretch's words have the totals.
@@ -356,12 +356,11 @@ class Accumulator:
             cycles = self._cycles
             self._sums.look_after(cycles.blind, cycles.is_found)
             self._sums.phasors.follow(fraction, length if whole else 0)
-            # But for the last of a window, which has more to it, and those with more than a cycle
-            # has mostly.
+            # Without the window's last cycle, which has more to it, and while nothing is unusual.
             left = self._target - self._stretches - 1
-            if left > 0 and whole and is_seen and self._unbroken and self._learnt:
-                if not self._fill:
-                    cycles.begin_run(self._sums.words, fraction, left)
+            is_usual = self._unbroken and self._learnt and not self._fill
+            if left > 0 and whole and is_seen and is_usual:
+                cycles.begin_run(self._sums.words, fraction, left)
         else:
             self._sums.look_after(0, False)
 
@@ -452,7 +451,7 @@ class Accumulator:
                 self._stretch.carry(self._stretch.energies())
             self._work.add(sums.words, sums.frames)
         else:
-            self._waiting.append((list(sums.raw()), sums.take_squares(), self._ticks, ending))
+            self._waiting.append((sums.raw(), sums.take_squares(), self._ticks, ending))
         for e in self.elements:
             e.total_before = e.squares_before = 0
         sums.restart()

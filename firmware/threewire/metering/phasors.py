@@ -15,8 +15,9 @@ from threewire.metering.intmath import TWO_PI_Q32, nearest
 from threewire.metering.kernel import PHASORS, SINE, STEP, STRIDE, TURN
 
 # Of the kernel's state, as in kernel.py.
-_PHASE = const(3)
+_FRAME_Q20 = const(42)
 _AHEAD = const(2)
+_PHASE = const(3)
 _ENTRIES = const(512)
 # Sine and twice the cosine of 1/512 turn.
 _STEP_SIN_Q36 = 843293690
@@ -31,8 +32,6 @@ _OFF = const(1024)
 # Where a cycle differs from what it was taken for by more than this part, 3 %, its phasor is not
 # known.
 _KNOWN_PART = const(32)
-# Of the kernel's state, as in kernel.py: phase of a frame.
-_FRAME_Q20 = const(42)
 # What is taken: the words of two sums of six, but for one count.
 _TAKEN = const(11)
 _NOTHING = array("i", bytes(4 * (SINE - _AHEAD)))

@@ -15,17 +15,14 @@ from threewire.metering.phasors import Phasors
 # Of the kernel's state, as in kernel.py.
 _ARMED = const(8)
 _SX1 = const(13)
-_SY1 = const(14)
 _XY1 = const(15)
 _PY1 = const(17)
 _SX2 = const(19)
-_SY2 = const(20)
-_XY2 = const(21)
-_PY2 = const(23)
 _XX1 = const(25)
 _XX2 = const(29)
 _PREV_X2 = const(11)
 _PREV_Z = const(12)
+_RISE = const(43)
 # An upward zero crossing counts once the voltage has been this far below zero, as a part of the
 # nominal voltage: 30 V, far above noise and notches, far below any voltage that is worth metering.
 _ARM_PART = const(4)
@@ -41,9 +38,6 @@ _SIN = const(6)
 _FRAMES = const(20)
 _SUMS = const(21)
 _SQUARES = const(25)
-# Of the kernel's state, as in kernel.py: how far the voltage has risen in the frame of the latest
-# crossing, in counts.
-_RISE = const(43)
 # A code that there is not.
 _NEVER = const(0x7FFF)
 # Frames looked at for noise, and the most noise taken out (2 counts rms): beyond that it is no
@@ -83,7 +77,6 @@ class Sums:
         st[kernel.X2] = elements[1].x_slot
         st[kernel.Y2] = elements[1].y_slot
         self.phasors = Phasors(st, layout.tick_hz // layout.frame_ticks)
-        self._raw = [0] * 11
         self._bins = bytearray(65)  # for `noise`
         self._is_due = False
         self._zero = 0  # code at which the reference is nothing
@@ -195,23 +188,16 @@ class Sums:
         self._before_x2 = st[_PREV_X2]
 
     def raw(self):
-        """[frames, then for each element the sums that Element.central takes]; the same list each
-        time."""
+        """[frames, then for each element the sums that Element.central takes]."""
         st = self._st
-        # Into a list that is kept: on a small heap an allocation of several blocks costs more
-        # than the arithmetic.
-        raw = self._raw
-        raw[0] = self.frames
-        raw[1] = st[_SX1]
-        raw[2] = st[_SY1]
-        raw[3] = s = (st[_XY1] << 12) + st[_XY1 + 1]
-        raw[4] = (st[_PY1] << 12) + st[_PY1 + 1] - s
-        raw[5] = self._before_x1 - st[PREV_X1]
-        raw[6] = st[_SX2]
-        raw[7] = st[_SY2]
-        raw[8] = s = (st[_XY2] << 12) + st[_XY2 + 1]
-        raw[9] = (st[_PY2] << 12) + st[_PY2 + 1] - s
-        raw[10] = self._before_x2 - st[_PREV_X2]
+        raw = [self.frames]
+        for at, before_x, prev_x in (
+            (_SX1, self._before_x1, PREV_X1),
+            (_SX2, self._before_x2, _PREV_X2),
+        ):
+            # Behind the sums of x and y those of x[n] y[n] and of x[n-1] y[n].
+            s0, s1 = [(st[at + k] << 12) + st[at + k + 1] for k in (_XY1 - _SX1, _PY1 - _SX1)]
+            raw += (st[at], st[at + 1], s0, s1 - s0, before_x - st[prev_x])
         return raw
 
     @micropython.native

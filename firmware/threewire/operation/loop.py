@@ -12,8 +12,8 @@ from micropython import const
 # Rounds of some 7 ms between two looks at what else there is to do; an LED is never waited for.
 _CHORE_ROUNDS = const(3)
 # Looking for new frames has its price, however few there are.  An LED's edge follows by as much,
-# so less is waited for one that is near; and what waits for the port, a capture, or a voltage that
-# may be collapsing, is seen to sooner.
+# so less is waited for one that is near; and what waits for the port, or a capture, is seen to
+# sooner.
 _PAUSE_MS = const(7)
 _BUSY_PAUSE_MS = const(5)
 _EDGE_PAUSE_MS = const(3)
@@ -91,7 +91,7 @@ class Loop:
         self._soonest = meter.ticks + meter.tick_hz // _COLLECTIONS  # of a collection
         self._rounds = 0
         self.stopped = console.stop
-        self._pause_ms = self.pause_ms = min(_PAUSE_MS, sampler.pause_ms)
+        self.pause_ms = _PAUSE_MS
         self._is_busy = False  # an outlet has more to do, or waits, or has been given something
         # Each by itself: the crash of one does not silence the others.
         self._chores = (self._keep, self._listen, self._report, self._look_after, self._tidy)
@@ -140,12 +140,12 @@ class Loop:
                 self._fed = ticks
                 self._port.feed_watchdog()
             more = self._beside(ticks)
+        pause_ms = _PAUSE_MS
         if meter.is_edge_near:
-            self.pause_ms = _EDGE_PAUSE_MS
-        elif self._is_busy or self._captures.on or self._sag.is_near:
-            self.pause_ms = min(_BUSY_PAUSE_MS, self._pause_ms)
-        else:
-            self.pause_ms = self._pause_ms
+            pause_ms = _EDGE_PAUSE_MS
+        elif self._is_busy or self._captures.on:
+            pause_ms = _BUSY_PAUSE_MS
+        self.pause_ms = min(pause_ms, self._sampler.pause_ms)
         return more
 
     def _beside(self, ticks):

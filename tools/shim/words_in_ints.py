@@ -111,7 +111,7 @@ def sum_up(e, which):
 
 def reaches(e, at, w):
     energy = _number(e, at)
-    return int(energy >= 0 and _number(w, 0) + energy >= _number(w, 20))
+    return int(energy >= 0 and _number(w, 0) + 2 * energy >= _number(w, 20))
 
 
 TWINS = {of.__name__: of for of in (reckon, take, sum_up, reaches)}

@@ -46,7 +46,7 @@ class Meter:
     registers Registers; reactive: Reactive, registers of varh; demand: Demand
     ticks     time metered so far
     indicators  Indicators: what the LEDs show
-    is_edge_near  whether another cycle like the last may take the green LEDs to their next edge
+    is_edge_near  two more cycles like the last may take the green LEDs to their next edge
     lost_frames  frames that gaps have swallowed
     estimated    Registers of the energy estimated for them, which `registers` includes
     """
@@ -115,7 +115,7 @@ class Meter:
     @micropython.native
     def cycle(self, e, ticks):
         """Registers the energies in `e`, which end up as what counts of them.  Returns whether
-        another cycle like it may take the LEDs to an edge."""
+        two more like it may take the LEDs to an edge."""
         self._since += ticks
         one, two = self.gates
         e[STAGE] = 0

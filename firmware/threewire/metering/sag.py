@@ -12,6 +12,10 @@ from threewire.metering.line_voltage import KINDS, lines
 
 # Lines that collapse within this time of each other are one event.
 _TOGETHER_MS = const(100)
+# Words of a line, as in line_voltage.py.
+_PERSIST = const(5)
+_DOWN_FOR = const(15)
+_WORDS = const(42)
 # Events that are kept, of so many words each.
 _KEPT = const(8)
 _EVENT = const(5)
@@ -22,6 +26,7 @@ class Sag:
 
     counts    KINDS -> of each line, how many voltage events of that kind are over
     happened  there has been a collapse that nobody has asked `collapsed` about
+    is_near   a voltage is low, and may be about to have collapsed
 
     All of it is in RAM.  A line that is dead from the start on has an event from the start on; one
     goes on over lost frames, and while nothing is metered.
@@ -38,7 +43,7 @@ class Sag:
         self._kept = array("q", bytes(8 * _KEPT * _EVENT))
         self._ended = 0  # events
         self._collapsed_ms = -_TOGETHER_MS
-        self.happened = False
+        self.happened = self.is_near = False
 
     @micropython.native
     def feed(self, codes, frames, frame_ticks, first=0):
@@ -51,6 +56,14 @@ class Sag:
         while self._look(codes, pos, end, words):
             pos = end
             self._find()
+        near = False
+        at = _DOWN_FOR
+        for _ in self._lines:
+            low_for = words[at]
+            if low_for and low_for < words[at + _PERSIST - _DOWN_FOR]:
+                near = True
+            at += _WORDS
+        self.is_near = near
 
     def _find(self):
         for k, line in enumerate(self._lines):

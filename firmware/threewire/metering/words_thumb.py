@@ -396,7 +396,7 @@ def book(r0, r1, r2, r3):
     mov(r1, r8)
     ldrh(r4, [r1, _STAGE])
     orr(r4, r0)
-    # Would another like it take the register to its next watt-hour?
+    # Would two more like it take the register to its next watt-hour?
     ldr(r0, [r6, 16])
     cmp(r0, 0)
     blt(FAR)
@@ -422,6 +422,10 @@ def book(r0, r1, r2, r3):
     ldr(r1, [r6, 16])
     adc(r0, r1)
     str(r0, [r3, 16])
+    mov(r0, r6)
+    mov(r1, r3)
+    bl(SUM)
+    mov(r3, r1)
     ldr(r0, [r3, 0])
     ldr(r1, [r7, 40])
     sub(r0, r0, r1)

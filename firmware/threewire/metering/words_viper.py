@@ -171,7 +171,7 @@ def book(e, one, two, net):
     4, 8     it counts: its gate is open
     16, 32   its registers have come to a whole watt-hour
     64       those of the net have
-    128      another net like it would take the delivered register to its next watt-hour
+    128      two more nets like it would take the delivered register to its next watt-hour
 
     or -1: the first element that is not done is for ints.  With that noted in e[_STAGE], which
     else begins at 0, this is to be called again."""
@@ -373,14 +373,14 @@ def sum_up(e: ptr16, which: int):
 
 @micropython.viper
 def reaches(e: ptr16, at: int, w: ptr16) -> int:
-    """Whether the energy at e[at], 0 or more, would take the delivered register to its next whole
-    watt-hour."""
+    """Whether twice the energy at e[at], 0 or more, would take the delivered register to its
+    next whole watt-hour."""
     if e[at + _DIGITS - 1] >> 15:
         return 0
     carry = 0
     k = 0
     while k < _DIGITS:
-        carry += w[_IN + k] + e[at + k]
+        carry += w[_IN + k] + (e[at + k] << 1)
         w[_SUM + k] = carry & 0xFFFF
         carry >>= 16
         k += 1

@@ -9,12 +9,12 @@ on.
 import micropython
 from micropython import const
 
-# Rounds of some 7 ms between two looks at what else there is to do; an LED is never waited for.
-_CHORE_ROUNDS = const(3)
+# Rounds of some 20 ms between two looks at what else there is to do; an LED is never waited for.
+_CHORE_ROUNDS = const(2)
 # Looking for new frames has its price, however few there are.  An LED's edge follows by as much,
-# so less is waited for one that is near; and what waits for the port, or a capture, is seen to
-# sooner.
-_PAUSE_MS = const(7)
+# so less is waited for one that is near; and what waits for the port, a capture, or a voltage that
+# may be collapsing, is seen to sooner.
+_PAUSE_MS = const(20)
 _BUSY_PAUSE_MS = const(5)
 _EDGE_PAUSE_MS = const(3)
 # Garbage is collected so many times in two seconds: sooner than it collects itself, in the midst
@@ -26,8 +26,8 @@ _LATEST_PART = const(10)
 _OWN_PART = const(4)
 # Looks between two at whether a save is due, and between two comparisons of the clocks: a few a
 # second.
-_KEEP_CHORES = const(8)
-_COMPARE_CHORES = const(16)
+_KEEP_CHORES = const(5)
+_COMPARE_CHORES = const(10)
 
 
 class Loop:
@@ -143,7 +143,7 @@ class Loop:
         pause_ms = _PAUSE_MS
         if meter.is_edge_near:
             pause_ms = _EDGE_PAUSE_MS
-        elif self._is_busy or self._captures.on:
+        elif self._is_busy or self._captures.on or self._sag.is_near:
             pause_ms = _BUSY_PAUSE_MS
         self.pause_ms = min(pause_ms, self._sampler.pause_ms)
         return more

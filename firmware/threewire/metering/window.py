@@ -72,7 +72,9 @@ class Window:
                       (span_q12 then is its length to a small part of a frame)
     is_odd            there is in it what came between crossings, or without one, and was no cycle
                       of mains: not counting what was lost, or filled in
-    own_means         means of the voltages' codes less mid-scale, in 1/16 count
+    own_means         means of its codes less mid-scale, in 1/16 count: of the voltages, then of
+                      the currents; where windows have been added, of the voltages
+    own_offs          how far each is from the mean that the squares are about; not added
     points            frames behind the phasors; 0 where the mains frequency was not known
     scales            Scales of the counts; None before there is anything in it
     means             (voltage's, current's) mean of the codes less mid-scale, in 1/16 count, as
@@ -83,7 +85,7 @@ class Window:
     means = None
     frames = cycles = span_q12 = points = 0
     whole = is_odd = False
-    own_means = (0, 0)
+    own_means = own_offs = (0, 0, 0, 0)
 
     def __init__(self, scales=None):
         self.scales = scales
@@ -153,8 +155,8 @@ class Window:
         self.means = other.means
         self.whole = other.whole and (self.whole or not self.ticks)
         frames = max(1, self.frames + other.frames)
-        one, two = self.own_means
-        its_one, its_two = other.own_means
+        one, two = self.own_means[:2]
+        its_one, its_two = other.own_means[:2]
         self.own_means = (
             (one * self.frames + its_one * other.frames) // frames,
             (two * self.frames + its_two * other.frames) // frames,

@@ -131,20 +131,24 @@ class WindowWork:
         """
         j = self.words
         w = window.words
-        own_means = []
-        own_offs = []
+        own_means = [0, 0, 0, 0]
+        own_offs = [0, 0, 0, 0]
         for k, e in enumerate(self._elements):
-            at = 2 * k
-            j[_OFFSETS + at], j[_OFFSETS + at + 1] = e.offsets
             v = 1 if e.x_is_i else 0
-            own_means.append(means[at + v])
-            own_offs.append(means[at + v] - e.offsets[v])
+            for at, place in ((v, k), (1 - v, k + 2)):
+                offset = e.offsets[at]
+                at += 2 * k
+                j[_OFFSETS + at] = offset
+                own_means[place] = means[at]
+                own_offs[place] = means[at] - offset
         window.frames = n = j[_FRAMES]
         window.own_means = own_means
+        window.own_offs = own_offs
         self.arithmetic.squares(j, w, self._pairs[1])
         w[_OWN : _OWN + 2 * WORDS] = w[_VOLTS2 : _VOLTS2 + 2 * WORDS]
         if not is_known:
-            for k, off in enumerate(own_offs):
+            for k in (0, 1):
+                off = own_offs[k]
                 put(w, _OWN + WORDS * k, number(w, _OWN + WORDS * k) - n * off * off)
         if noise:
             put_double(w, _NOISE2, n * noise[0])

@@ -126,7 +126,8 @@ class FaultFinder:
         for k, (v, i) in enumerate(window.means):
             if not self.active and -_RAILED_Q4 <= i <= _RAILED_Q4:
                 # As most windows are: nothing is wrong, and nothing was.
-                varies = window.over_16_bits(_AMPS2 + WORDS * k)
+                off = window.own_offs[k + 2]
+                varies = -1 <= off <= 1 and window.over_16_bits(_AMPS2 + WORDS * k)
                 if varies and k and self._derived:
                     continue
                 squares = window.over_16_bits(_VOLTS2 + WORDS * k)
@@ -134,10 +135,10 @@ class FaultFinder:
                     lives = True
                     continue
             number, v_name, i_name = _WHERE[k]
-            self._input(i_name, i, window, _AMPS2 + WORDS * k)
+            self._input(i_name, i, window, k + 2, _AMPS2 + WORDS * k)
             if k and self._derived:
                 continue
-            self._input(v_name, v, window, _VOLTS2 + WORDS * k)
+            self._input(v_name, v, window, k, _VOLTS2 + WORDS * k)
             low = window.over_16_bits(_VOLTS2 + WORDS * k) <= n * self._least[k]
             if low:
                 low = window.volts2[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
@@ -159,16 +160,13 @@ class FaultFinder:
         least = 1 if "bad_frequency" in self.active else _ODD_WINDOWS
         self._judge("bad_frequency", "", self._odd >= _ODD_WINDOWS or self._without >= least)
 
-    def _input(self, where, offset, window, at):
-        size = abs(offset)
-        self._judge("railed", where, size > _RAILED_Q4)
-        # The offset of a constant input ends up at most one step from it, 1/256 in squares.  At an
-        # end of the scale a converter shows no noise either.
-        constant = False
-        if not window.over_16_bits(at):
-            squares = window.words[at]
-            constant = squares == 0 or squares == window.frames
-        self._judge("stuck", where, constant and size < _PINNED_Q4)
+    def _input(self, where, offset, window, which, at):
+        self._judge("railed", where, abs(offset) > _RAILED_Q4)
+        # All that a constant input's squares have is how far it is from what they are about.  At
+        # an end of the scale a converter shows no noise either.
+        off = window.own_offs[which]
+        constant = window.number(at) == window.frames * off * off
+        self._judge("stuck", where, constant and abs(window.own_means[which]) < _PINNED_Q4)
 
     def _judge(self, name, where, there):
         if not there and not self.active:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from host_tests.rigs.board_parts import Port, Sampler, assembled
@@ -61,6 +62,7 @@ class Rig:
 
     def __init__(self, folder: Path, *outlets: Outlet) -> None:
         self._at = 0
+        self.collection_ms = 0
         self.port = Port()
         self.sampler = Sampler(self._refill)
         self.parts = assembled(folder, LAYOUT, self.sampler, self.port)
@@ -77,11 +79,14 @@ class Rig:
             clock_check=loop._clock_check,
             console=loop._console,
             port=self.port,
-            collect=lambda: None,
+            collect=self._collect,
             take_report=loop._take_report,
             serial_line=loop._serial_line,
             outlets=outlets,
         )
+
+    def _collect(self) -> None:
+        self.port.now += self.collection_ms
 
     def _refill(self) -> Any:
         codes = SECOND[self._at : self._at + BLOCK]
@@ -118,6 +123,41 @@ def test_each_outlet_gets_a_report_a_second(tmp_path: Path) -> None:
         assert whole + billionths / 1e9 == pytest.approx(
             120 * 42 * report.ticks / LAYOUT.tick_hz / 3600, rel=2e-2
         )
+
+
+def test_a_report_tells_of_the_loop_itself(tmp_path: Path) -> None:
+    told = []
+
+    class Told(Outlet):
+        def offer(self, report: Report) -> None:
+            super().offer(report)
+            told.append(list(report.effort))
+
+    rig = Rig(tmp_path, Told(1))
+    slept = since = most = 0
+    expected = []
+    while len(told) < 4:
+        now = rig.port.now
+        # A collection takes longer once; the longest is told of from then on.
+        rig.collection_ms = 23 if len(told) == 2 else 18
+        held = len(told) == 1 and not most
+        if held:
+            # 60 ms of frames at once.
+            rig.sampler.waiting.append((np.tile(SECOND[:BLOCK], (3, 1)), LAYOUT.frame_ticks))
+        most = max(most, 60 if held else 20)
+        reports = len(told)
+        more = rig.loop.run_round()
+        if len(told) > reports:
+            late = rig.parts.meter.ticks - len(told) * LAYOUT.tick_hz
+            expected.append(((now - since - slept) * 1000 // (now - since), most, late))
+            since, slept, most = now, 0, 0
+        slept += 0 if more else rig.loop.pause_ms
+        rig.port.now = 1000 * rig.sampler.ticks // LAYOUT.tick_hz
+    for (busy, ring, late, save, collection), (is_busy, waited, ticks) in zip(told, expected):
+        assert busy == pytest.approx(is_busy, abs=1)
+        assert ring == waited and save == 0
+        assert late == ticks * 1000 // LAYOUT.tick_hz
+    assert [of[-1] for of in told][::3] == [18, 23]
 
 
 def test_one_that_is_stuck_silences_no_other(tmp_path: Path) -> None:

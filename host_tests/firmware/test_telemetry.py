@@ -525,7 +525,8 @@ def line(given):
         varh=lambda which: wh[4 * which:4 * which + 4], reading=lambda k: readings[k],
         reversed=(True, False), total=lambda: readings[1], hertz_mhz=lambda: hertz,
         leds={{"kwh": False, "ten": True, "reverse": False}}, demand=demand,
-        diagnosis=lambda: doctor, lost_frames=lost, faults=None, active=())))
+        diagnosis=lambda: doctor, lost_frames=lost, faults=None, active=(),
+        effort=(hertz % 1001, lost % 700, hertz, lost % 100000, 0))))
 
 """
 NUMBERS = st.one_of(
@@ -596,6 +597,8 @@ def written_by_python(given: Any) -> str:
         f'"hertz":{digits(hertz, 3, 0)},"leds":{{"kwh":false,"ten":true,"reverse":false}},'
         f'"demand":{{"watts":{micro(numbers[0])},"least":null,"most":{micro(numbers[1])},'
         f'"peak":{micro(numbers[2])}}},"doctor":{{"service":"a","elements":[{right},{right}]}},'
+        f'"effort":{{"busy_percent":{digits(hertz % 1001, 1, 0)},"ring_ms":{lost % 700},'
+        f'"line_late_ms":{hertz},"save_ms":{lost % 100000},"collection_ms":0}},'
         f'"faults":{{"lost_frames":{lost},"estimated_delivered_wh":{energy(6)},'
         f'"estimated_received_wh":{energy(7)}}}}}'
     )

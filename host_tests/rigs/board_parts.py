@@ -34,7 +34,7 @@ class Sampler:
         self.ticks = 0
         self._refill = refill
 
-    def pump(self, intake: Any) -> None:
+    def pump(self, intake: Any) -> int:
         given = self.waiting.popleft() if self.waiting else self._refill()
         if isinstance(given, int):
             self.ticks += given * LOST_TICKS
@@ -45,6 +45,8 @@ class Sampler:
             before = array("H", [1234] * codes.shape[1])
             self.ticks += len(codes) * ticks
             intake.feed(before + flat(codes), len(codes), ticks, 1)
+            return len(codes)
+        return 0
 
 
 class Port:
@@ -56,6 +58,8 @@ class Port:
 
     def __init__(self, most: int = 1024) -> None:
         self.most = most
+        self.holds = 64
+        self.pause_ms = 1000
         self.ready = True
         self.said = bytearray()
         self.typed = bytearray()

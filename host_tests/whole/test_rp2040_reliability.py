@@ -513,7 +513,7 @@ def test_hangs_and_crashes_restart_it_and_five_in_a_row_are_enough(provoked: Pow
         board.run_until(lambda: len(board.resets) == 5, 6.0, "three more resets", 0.01)
         kept = stored(board.file_system)
         runs = len(board.starts)
-        board.run(3.0)
+        board.run(4.0)  # a start of more than a second, then some blinks
         assert len(board.resets) == 5 and len(board.starts) == runs
         check_safe_mode(board, kept)
         counts = ask(board, "faults")["counts"]

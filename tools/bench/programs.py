@@ -98,9 +98,9 @@ loop = assembly.new_loop()
 serial_line = loop._serial_line
 take_report, offer, step = loop._take_report, serial_line.offer, serial_line.step
 lines = []
-def timed_report():
+def timed_report(effort):
     at = time.ticks_us()
-    report = take_report()
+    report = take_report(effort)
     lines.append(time.ticks_diff(time.ticks_us(), at))
     return report
 def timed_offer(report):

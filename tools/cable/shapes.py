@@ -79,6 +79,16 @@ class Demand(Struct, frozen=True):
     peak: Reading | None
 
 
+class Effort(Struct, frozen=True):
+    """What the board's loop tells of itself: of the second before, and since the start."""
+
+    busy_percent: Annotated[float, Meta(ge=0, le=100)]
+    ring_ms: Count
+    line_late_ms: Count
+    save_ms: Count
+    collection_ms: Count
+
+
 class Known(Struct, frozen=True):
     """What a report's `faults` has beside the counts: energies estimated for lost frames, and the
     faults that there are now."""
@@ -93,6 +103,7 @@ class Telemetry(Powers, frozen=True):
     """A report, once a second.
 
     t       seconds metered since the board's start
+    effort  None of a firmware that does not tell it yet
     faults  the fields of Known, and each fault that has happened with its count
     """
 
@@ -103,6 +114,7 @@ class Telemetry(Powers, frozen=True):
     demand: Demand
     doctor: Doctor
     faults: Annotated[dict[Word, Count | Energy | Words], Meta(max_length=64)]
+    effort: Effort | None = None
 
     def __post_init__(self) -> None:
         _ = self.known

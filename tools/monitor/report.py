@@ -9,7 +9,7 @@ from typing import Any
 
 from threewire.operation.report import DEMAND, ESTIMATED, LEDS
 from tools.cable import shapes
-from tools.cable.shapes import Telemetry
+from tools.cable.shapes import Effort, Telemetry
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Report:
     service   "split phase", "208Y/120" or "unknown"
     counts    fault -> how often, those that have happened
     active    faults there are now
+    effort    what the board's loop tells of itself; None where it does not
     """
 
     t: float
@@ -67,6 +68,7 @@ class Report:
     estimated_received_wh: str
     counts: Mapping[str, int]
     active: tuple[str, ...]
+    effort: Effort | None = None
 
 
 def from_line(line: Telemetry) -> Report:
@@ -85,6 +87,7 @@ def from_line(line: Telemetry) -> Report:
         **{name: getattr(known, name) for name in ESTIMATED},
         counts=line.counts,
         active=tuple(known.active),
+        effort=line.effort,
     )
 
 

@@ -70,6 +70,7 @@ def _body(report: Report, width: int, height: int, is_short: bool, is_brief: boo
     text_width = WIDTH if is_wide else width
     rows = table(report, with_varh=not is_short)
     texts = [] if is_brief else _demand(report, text_width)
+    texts += [] if is_short else _effort(report, text_width)
     texts += _faults(report, text_width)
     if is_short:
         texts = _varh(report, text_width) + texts
@@ -166,6 +167,17 @@ def _demand(report: Report, width: int) -> list[Text]:
     )
     said = f"{watts} W in the last 15 min ({least} to {most}), peak {peak} W"
     return _section("Demand", textwrap.wrap(said, width - _HEAD - 1), width)
+
+
+def _effort(report: Report, width: int) -> list[Text]:
+    effort = report.effort
+    if effort is None:
+        return []
+    said = (
+        f"busy {effort.busy_percent:.1f} %, ring {effort.ring_ms} ms, line {effort.line_late_ms} ms "
+        f"late; longest save {effort.save_ms} ms, collection {effort.collection_ms} ms"
+    )
+    return _section("Board", textwrap.wrap(said, width - _HEAD - 1), width)
 
 
 def _faults(report: Report, width: int) -> list[Text]:

@@ -289,6 +289,8 @@ def started(flash: Flash) -> Firmware:
         write_bytes=lambda data: None,
         is_ready=lambda: True,
         most=64,
+        holds=64,
+        pause_ms=20,
         now_ms=lambda: 0,
         feed_watchdog=lambda: None,
     )

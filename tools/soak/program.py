@@ -380,6 +380,8 @@ def port_for(world, cause):
             sys.stdout.write(text)
 
         most = 1024
+        holds = 64
+        pause_ms = 1000
 
         def is_ready(self):
             return True

@@ -37,6 +37,8 @@ _FIRST_PIN = const(26)  # of ADC input 0
 _WRITE_ADDR = const(4)  # byte of a DMA channel's registers
 _AL2_WRITE_ADDR_TRIG = const(11)  # word of them
 _TREQ_PERMANENT = const(0x3F)
+# A channel that is stopped has done with what it had begun within a few clocks.
+_STOP_TRIES = const(8)
 
 # Frames that the DMA may write while a backlog is worked off: a ring fuller than all but these is
 # given up as overrun.
@@ -157,8 +159,18 @@ class DmaSampler:
         mem32[base + _CS] = _CS_EN
         while not mem32[base + _CS] & _CS_READY:
             pass
-        self._data.active(0)
-        self._control.active(0)
+        # An RP2350 takes a channel's abort for its end, and starts the one that it is chained to
+        # (datasheet, erratum E5): first neither has leave to run, nor a channel behind it, nor the
+        # ADC's requests.
+        mem32[base + _FCS] = 0
+        for channel in (self._data, self._control):
+            channel.config(ctrl=channel.pack_ctrl(enable=False))
+        for _ in range(_STOP_TRIES):
+            self._data.active(0)
+            self._control.active(0)
+            if not (self._data.active() or self._control.active()):
+                return
+        raise OSError("the DMA does not stop")
 
     @micropython.viper
     def _look(self) -> int:

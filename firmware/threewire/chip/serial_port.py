@@ -24,11 +24,19 @@ _ENABLE = 1 << 30
 _SCRATCH4 = const(0x1C)
 _ENABLED = const(0x6AB73121)
 _CTRL_C = const(3)
+# A millisecond apart: a cycle of 50 Hz and more.
+_SEAL_LOOKS = const(25)
 # A UART's FIFO, and what it sends in a millisecond at 115200 baud.
 _FIFO = const(128)
 _PER_MS = const(11)
-# Over USB: a capture's line.
-_MOST = const(2300)
+# MicroPython keeps 260 bytes for us of what has come over an ESP32's UART, 23 ms of it, and drops
+# the rest without a word: to be taken until there is nothing left, two looks to a chore.
+_UART_HOLDS = const(320)
+_UART_PAUSE_MS = const(5)
+# What USB's has room for, of which POLLOUT tells one byte: what is longer may wait for the host.
+_USB_FIFO = const(256)
+_USB_HOLDS = const(64)
+_USB_PAUSE_MS = const(1000)
 
 
 class SerialPort:
@@ -36,13 +44,19 @@ class SerialPort:
 
     chip  its row of CHIPS
 
-    most  bytes to write at a time
+    most      bytes to write at a time
+    holds     bytes to be read from it at a look
+    pause_ms  from one look to the next there should be no more
     """
 
     def __init__(self, chip):
         self._watchdog_ctrl = chip["watchdog_ctrl"]
         self._is_usb = chip["is_usb"]
-        self.most = _MOST if self._is_usb else _FIFO
+        if self._is_usb:
+            # Its host waits.
+            self.most, self.holds, self.pause_ms = _USB_FIFO, _USB_HOLDS, _USB_PAUSE_MS
+        else:
+            self.most, self.holds, self.pause_ms = _FIFO, _UART_HOLDS, _UART_PAUSE_MS
         self._out = select.poll()
         self._out.register(sys.stdout, select.POLLOUT)
         self._ready_ms = time.ticks_ms()
@@ -123,5 +137,12 @@ def cause(chip):
 
 
 def is_sealed(board):
-    """Whether the seal's pin is not at ground."""
-    return bool(Pin(board.SEAL, Pin.IN, Pin.PULL_UP).value())
+    """Whether the seal's pin is not at ground all the while that it is looked at: what a wire that
+    hangs from it picks up opens no seal."""
+    pin = Pin(board.SEAL, Pin.IN, Pin.PULL_UP)
+    for _ in range(_SEAL_LOOKS):
+        # Its pull-up charges a long wire first.
+        time.sleep_ms(1)
+        if pin.value():
+            return True
+    return False

@@ -44,7 +44,7 @@ class Meter:
     on_window            called as on_window(window) after each window (10 or 12 mains cycles)
 
     registers Registers; reactive: Reactive, registers of varh; demand: Demand
-    ticks     time metered so far
+    ticks     time metered so far; a second has tick_hz of them, a frame frame_ticks
     indicators  Indicators: what the LEDs show
     is_edge_near  two more cycles like the last may take the green LEDs to their next edge
     lost_frames  frames that gaps have swallowed
@@ -53,6 +53,7 @@ class Meter:
 
     def __init__(self, layout, calibration, on_edge=None, on_window=None, loops=None, like=None):
         self.tick_hz = layout.tick_hz
+        self.frame_ticks = layout.frame_ticks
         self.calibration = calibration
         self._on_window = on_window
         if loops is None:

@@ -151,6 +151,9 @@ class Capture:
             self._end_line()
         if self._out:
             self._write_some()
+            # As much as is taken at once.
+            while self._out and self._port.is_ready():
+                self._write_some()
             return self.done or bool(self._out)
         if self.done and not self.over:
             if self._last is None:

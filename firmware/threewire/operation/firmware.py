@@ -97,7 +97,9 @@ class Firmware:
             console=console,
             port=self.port,
             collect=self.collect,
-            take_report=lambda: Report(meter, self.faults, self.fault_finder.active, texts),
+            take_report=lambda effort: Report(
+                meter, self.faults, self.fault_finder.active, texts, effort
+            ),
             serial_line=SerialLine(self.port, console, self.captures),
             # Another outlet is another line here.
             outlets=(),

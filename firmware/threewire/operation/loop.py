@@ -6,6 +6,8 @@ pumps in pieces of a few milliseconds; when a part of it crashes that is counted
 on.
 """
 
+from array import array
+
 import micropython
 from micropython import const
 
@@ -28,6 +30,17 @@ _OWN_PART = const(4)
 # second.
 _KEEP_CHORES = const(5)
 _COMPARE_CHORES = const(10)
+_MS_MASK = const(0x3FFFFFFF)  # now_ms counts modulo 2**30
+
+# What is told of the loop itself, of the second before a report: thousandths of the time for which
+# it was busy, milliseconds of frames that waited for it at most, and those that the report is
+# late; and since the start, milliseconds of the longest save and of the longest collection.
+_BUSY = const(0)
+_RING = const(1)
+_LATE = const(2)
+_SAVE = const(3)
+_COLLECTION = const(4)
+_EFFORT = const(5)
 
 
 class Loop:
@@ -35,13 +48,15 @@ class Loop:
 
     stopped   the prompt has been asked for
     pause_ms  how long to wait before the next round, where there is nothing more to do at once
-    sampler       pump(intake) hands over the frames there are; pause_ms: from one to the next
-                  there should be no more
+    sampler       pump(intake) hands over the frames there are, and returns how many; pause_ms:
+                  from one to the next there should be no more
     meter, sag, captures, keeper, faults, ledger, lifecycle, clock_check, console   as their
                   classes
-    port          read(most) -> bytes that have arrived, perhaps none; now_ms(); feed_watchdog()
+    port          read(most) -> bytes that have arrived, perhaps none; now_ms(); feed_watchdog();
+                  pause_ms, as the sampler's; holds: bytes to be taken from it at a look
     collect       collects garbage
-    take_report   called once a second for the report that is offered to the outlets
+    take_report   called once a second for the report that is offered to the outlets, with what
+                  there is to be told of the loop, as `_BUSY` to `_COLLECTION` have it
     serial_line   SerialLine, the outlet that answers and captures share
     outlets       the others.  Each has is_free, whether it takes a report; offer(report); step()
                   -> whether there is more, None while it can do nothing; break_off() after a crash
@@ -92,6 +107,11 @@ class Loop:
         self._rounds = 0
         self.stopped = console.stop
         self.pause_ms = _PAUSE_MS
+        self._least_ms = min(sampler.pause_ms, port.pause_ms)
+        self._slept_ms = 0
+        self._since_ms = port.now_ms()  # that and the most are counted
+        self._most = 0  # frames handed over at a time
+        self._effort = array("i", [0] * _EFFORT)
         self._is_busy = False  # an outlet has more to do, or waits, or has been given something
         # Each by itself: the crash of one does not silence the others.
         self._chores = (self._keep, self._listen, self._report, self._look_after, self._tidy)
@@ -126,7 +146,9 @@ class Loop:
     @micropython.native
     def run_round(self):
         """One round; returns whether there is more to do at once.  Raises what metering raises."""
-        self._sampler.pump(self)
+        frames = self._sampler.pump(self)
+        if frames and frames > self._most:
+            self._most = frames
         if self._sag.happened:
             # The last save is not to wait for its turn.
             self._rounds = 0
@@ -145,7 +167,11 @@ class Loop:
             pause_ms = _EDGE_PAUSE_MS
         elif self._is_busy or self._captures.on or self._sag.is_near:
             pause_ms = _BUSY_PAUSE_MS
-        self.pause_ms = min(pause_ms, self._sampler.pause_ms)
+        if pause_ms > self._least_ms:
+            pause_ms = self._least_ms
+        self.pause_ms = pause_ms
+        if not more:
+            self._slept_ms += pause_ms
         return more
 
     def _beside(self, ticks):
@@ -193,9 +219,12 @@ class Loop:
             self._lifecycle.survived(problem)
 
     def _keep(self):
+        begun = self._port.now_ms()
         if self._sag.collapsed():
             self._keeper.gasp()
         self._keeper.tick()
+        if self._ledger.writes != self._writes:
+            self._note_longest(_SAVE, begun)
 
     def _report(self):
         meter = self._meter
@@ -210,7 +239,7 @@ class Loop:
             return
         # One report, however many seconds a gap has taken.
         self._due += meter.tick_hz * (1 + (meter.ticks - self._due) // meter.tick_hz)
-        report = self._take_report()
+        report = self._take_report(self._efforts(late))
         self._is_busy = True
         for outlet in takers:
             try:
@@ -223,7 +252,27 @@ class Loop:
         # An LED's edge is not to wait for it.
         if not meter.is_edge_near:
             self._soonest = meter.ticks + 2 * meter.tick_hz // _COLLECTIONS
+            begun = self._port.now_ms()
             self._collect()
+            self._note_longest(_COLLECTION, begun)
+
+    def _note_longest(self, what, begun_ms):
+        took = (self._port.now_ms() - begun_ms) & _MS_MASK
+        if took > self._effort[what]:
+            self._effort[what] = took
+
+    def _efforts(self, late):
+        """What there is to be told of the loop with a report that is so many ticks late."""
+        effort = self._effort
+        meter = self._meter
+        now = self._port.now_ms()
+        passed = (now - self._since_ms) & _MS_MASK
+        effort[_BUSY] = max(0, passed - self._slept_ms) * 1000 // max(1, passed)
+        effort[_RING] = self._most * meter.frame_ticks * 1000 // meter.tick_hz
+        effort[_LATE] = late * 1000 // meter.tick_hz
+        self._slept_ms = self._most = 0
+        self._since_ms = now
+        return effort
 
     def _listen(self):
         console = self._console
@@ -239,11 +288,11 @@ class Loop:
             self._captures.on.stop()
         self._take(data)
         # At the beginning of input bytes come singly, for the sake of what follows a Ctrl-C.
-        while data and not console.stop:
+        taken = 0
+        while data and taken < port.holds and not console.stop:
             data = port.read(console.at_most)
             if data:
-                if self._take(data) > 1:
-                    return
+                taken += self._take(data)
 
     def _take(self, data):
         console = self._console

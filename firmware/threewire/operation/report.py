@@ -27,6 +27,8 @@ _OF_ESTIMATED = const(6)
 _OF_QUADRANTS = const(8)
 # Watts, or null before there has been an interval.
 DEMAND = ("watts", "least", "most", "peak")
+# Of what the loop tells of itself; the first has one place, the others none.
+EFFORT = ("busy_percent", "ring_ms", "line_late_ms", "save_ms", "collection_ms")
 ESTIMATED = ("estimated_delivered_wh", "estimated_received_wh")
 
 
@@ -35,16 +37,17 @@ class Report:
     second.
 
     faults  Faults, or None; active: those there are, as text
+    effort  what the loop tells of itself (Loop), or None
     kept    a dict that is kept from one report to the next: what has not changed since then is
             not made anew, which takes a chip a millisecond each
 
     ticks, tick_hz   metered time
     reversed         of each element
     leds             name (LEDS) -> whether it is lit
-    lost_frames, faults, active, demand, kept
+    lost_frames, faults, active, demand, effort, kept
     """
 
-    def __init__(self, meter, faults=None, active=(), kept=None):
+    def __init__(self, meter, faults=None, active=(), kept=None, effort=None):
         self._meter = meter
         self.kept = kept = {} if kept is None else kept
         self._window = meter.second
@@ -62,6 +65,7 @@ class Report:
         self.demand = meter.demand
         self.faults = faults
         self.active = active
+        self.effort = effort
 
     def wh(self, k):
         """(whole watt-hours, billionths of one) of the register at place k of registers.NAMES."""

@@ -12,6 +12,7 @@ from micropython import const
 from threewire.operation.faults import NAMES
 from threewire.operation.report import (
     DEMAND,
+    EFFORT,
     ENERGIES,
     ESTIMATED,
     FUNDAMENTAL,
@@ -45,7 +46,8 @@ _TABLE = _text(",{" + _registers(ENERGIES) + "," + _VARH)
 _RMS = _text(',"%s":\4,"%s":\4,' % RMS + _POWERS + ',"reversed":\1')
 _FUNDAMENTAL = _text(',"%s":\4,"%s":\3,"%s":\3}' % FUNDAMENTAL)
 _LEDS = _text("]," + _POWERS + ',"hertz":\4,"leds":{"%s":\1,"%s":\1,"%s":\1}' % LEDS)
-_FAULTS = _text(']},"faults":{"lost_frames":\1,' + _registers(ESTIMATED))
+_EFFORT = _text(',"effort":{"%s":\2,"%s":\1,"%s":\1,"%s":\1,"%s":\1}' % EFFORT)
+_FAULTS = _text(',"faults":{"lost_frames":\1,' + _registers(ESTIMATED))
 
 # A number is two words: what is less than a billion, and billions with _NEGATIVE; or a text: where
 # in _buffer it begins, times 8, with its length, and _TEXT.
@@ -240,9 +242,13 @@ def written(report):
         yield start
         one = _says(diagnosis.elements[0]).encode()
         yield one
-        two = ("," + _says(diagnosis.elements[1])).encode()
+        two = (",%s]}" % _says(diagnosis.elements[1])).encode()
         yield two
         kept[_OF_DOCTOR] = diagnosis, start + one, two
+    if report.effort:
+        for k, value in enumerate(report.effort):
+            _number(2 * k, value, 1)
+        yield _filled(_EFFORT)
     _number(0, report.lost_frames, 1)
     _energy(2, report.estimated_wh(0), report.estimated_wh(1))
     yield _filled(_FAULTS)

@@ -54,10 +54,12 @@ def crash(store: Any, kind: str, minutes: int = 0) -> bool:
     """As `start`, of a run that follows a crash of this kind, as a chip tells it."""
     if kind == "exception":
         assert Restarts(store).about_to_restart("exception")
-    return start(store, "watchdog", minutes)
+    return start(store, "panic" if kind == "panic" else "watchdog", minutes)
 
 
-@pytest.mark.parametrize("kinds", [["watchdog"], ["exception"], ["watchdog", "exception"]])
+@pytest.mark.parametrize(
+    "kinds", [["watchdog"], ["exception"], ["watchdog", "exception"], ["panic"]]
+)
 def test_the_fifth_in_a_row_is_safe_mode(kinds: list[str]) -> None:
     store = Memory()
     assert start(store, "power") is False
@@ -237,7 +239,7 @@ def test_any_files(
     restarts = Restarts(file_store(folder))
     assert len(restarts.problems) == bool(one) + bool(two)
     assert restarts.begin(cause) is False
-    crashes = cause in ("watchdog", "exception")
+    crashes = cause in ("watchdog", "exception", "panic")
     assert restarts.streak == crashes
     told = [crash(file_store(folder), "watchdog") for _ in range(5)]
     assert told == [False] * (4 - crashes) + [True] * (1 + crashes)

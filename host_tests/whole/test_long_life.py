@@ -349,10 +349,12 @@ class Chip:
             def pack_ctrl(self, **given: Any) -> int:
                 return 0
 
-            def active(self, value: int) -> None:
-                pass
+            def active(self, value: int | None = None) -> int:
+                return 0
 
-            def config(self, write: Any, count: int, trigger: bool = False, **given: Any) -> None:
+            def config(
+                self, write: Any = None, count: int = 0, trigger: bool = False, **given: Any
+            ) -> None:
                 if trigger:
                     self._ring, self._count, self._done = write, count, 0
                     chip.begun_us = chip._machine.now

@@ -143,6 +143,43 @@ def test_a_fifo_that_overflows_is_a_gap_and_sampling_starts_anew(by_dma: PowerOn
     assert hertz_mhz == pytest.approx(1000 * bench.HERTZ, abs=50)
 
 
+# A ring of three frames at the ADC's limit: one channel gives way to the other each 24 us.
+STOPPING = """
+import random, time
+from machine import mem32
+from uctypes import addressof
+import board
+from threewire.metering.layout import Layout
+from threewire.chip.chips import CHIPS
+from threewire.chip.dma_sampler import DmaSampler
+board.SAMPLER = dict(board.SAMPLER, clocks=96, ring_frames=3)
+s = DmaSampler(board, Layout(board), CHIPS[board.CHIP])
+at = [addressof(channel.registers) for channel in (s._data, s._control)]
+random.seed(7)
+busy = moved = ran = 0
+for n in range(1000):
+    s.start()
+    before = mem32[at[0] + 4]
+    time.sleep_us(random.getrandbits(9))
+    ran += mem32[at[0] + 4] != before
+    s.stop()
+    wrote = mem32[at[0] + 4], mem32[at[1] + 4]
+    # BUSY is bit 24 of CTRL, at 12.
+    busy += (mem32[at[0] + 12] >> 24 | mem32[at[1] + 12] >> 24) & 1
+    time.sleep_us(30)
+    moved += wrote != (mem32[at[0] + 4], mem32[at[1] + 4])
+print(ran > 500, busy, moved)
+"""
+
+
+@pytest.mark.slow
+def test_a_thousand_stops_leave_both_channels_idle(by_dma: PowerOn) -> None:
+    with by_dma(bench.load()) as board:
+        board.wait_reports(1, 20.0)
+        board.interrupt()
+        assert board.execute(STOPPING, 30.0).split() == ["True", "0", "0"]
+
+
 @pytest.mark.slow
 def test_the_adc_at_its_limit_is_metered_without_a_gap():
     (figure,) = bench.gapless("here")

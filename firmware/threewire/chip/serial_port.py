@@ -24,6 +24,8 @@ _ENABLE = 1 << 30
 _SCRATCH4 = const(0x1C)
 _ENABLED = const(0x6AB73121)
 _CTRL_C = const(3)
+# In an ESP32's memory of the RTC.
+_RUNS = b"threewire"
 # A millisecond apart: a cycle of 50 Hz and more.
 _SEAL_LOOKS = const(25)
 # A UART's FIFO, and what it sends in a millisecond at 115200 baud.
@@ -127,8 +129,17 @@ class SerialPort:
 def cause(chip):
     """Why the board has started, as restarts.CAUSES has it: a pin's reset counts as power, and so
     does one that was asked for, which the RP2040 and RP2350 do by their watchdog: by
-    machine.reset(), or the boot ROM's after a UF2 has been copied."""
+    machine.reset(), or the boot ROM's after a UF2 has been copied.
+
+    An ESP32 tells a panic as it tells its own reset, of which there is a note (Restarts), and as
+    some releases tell a power-on: but nothing in the RTC's memory outlives that."""
     control = chip["watchdog_ctrl"]
+    if not control:
+        memory = machine.RTC().memory
+        has_run = memory() == _RUNS
+        memory(_RUNS)
+        if has_run and machine.reset_cause() == machine.HARD_RESET:
+            return "panic"
     if machine.reset_cause() != machine.WDT_RESET or (
         control and mem32[control + _SCRATCH4] != _ENABLED
     ):

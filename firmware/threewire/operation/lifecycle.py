@@ -48,6 +48,9 @@ class Lifecycle:
         if self._restarts.cause == "watchdog":
             self._faults.count("watchdog")
             self.note("restart by the watchdog")
+        elif self._restarts.cause == "panic":
+            self._faults.count("exception")
+            self.note("restart by a panic")
         self._faults.count("bad_record", len(problems))
         for what, found in (("bad record", problems), ("constants set aside", set_aside)):
             for problem in found:

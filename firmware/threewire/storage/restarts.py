@@ -8,8 +8,10 @@ out of it.
 
 from micropython import const
 
-# The first of them is never noted: it stands for no note.
-CAUSES = ("power", "watchdog", "exception", "command")
+# The first of them is never noted: it stands for no note.  A panic is a crash of MicroPython
+# itself, of which only the chip can tell.
+CAUSES = ("power", "watchdog", "exception", "command", "panic")
+_NOTED = const(4)
 _SAFE_MODE = const(5)
 _MOST = const(0x7FFFFFFF)
 
@@ -37,12 +39,12 @@ class Restarts:
         cause  one of CAUSES as the chip tells it.  A note comes first: to the chip a reset by the
                program may look like any other.
         """
-        if 0 < self._note < len(CAUSES):
+        if 0 < self._note < _NOTED:
             cause = CAUSES[self._note]
         self.cause = cause
         is_new = self._note or self.streak
         self._note = 0
-        if cause in ("watchdog", "exception"):
+        if cause in ("watchdog", "exception", "panic"):
             is_new = True
             self.streak = min(self.streak + 1, _MOST)
             if cause == "watchdog":

@@ -15,6 +15,7 @@ TAKES_image := BOARD FLASH
 TAKES_flash := BOARD PORT TIMEOUT
 TAKES_monitor := PORT TIMEOUT CSV PLOT
 TAKES_capture := PORT TIMEOUT SECONDS OUT
+TAKES_selftest := PORT TIMEOUT OPTIONS
 TAKES_calibrate := PORT TIMEOUT OPTIONS
 TAKEN := $(foreach goal,$(MAKECMDGOALS),$(TAKES_$(goal)))
 NAMES := $(foreach word,$(MAKEOVERRIDES),$(firstword $(subst =, ,$(word))))
@@ -26,7 +27,7 @@ $(foreach name,$(TAKEN),$(if $(filter command,$(origin $(name))),$(if $($(name))
 option = $(if $(call given,$(2)),$(1) '$(subst ','\'',$(call given,$(2)))')
 
 .PHONY: help setup lock engines demo test test-all test-board accuracy reliability golden bench image \
-	flash monitor capture calibrate drawings lint clean distclean
+	flash monitor selftest capture calibrate drawings lint clean distclean
 
 # Two at once would install into one .venv.
 .NOTPARALLEL:
@@ -131,6 +132,10 @@ monitor: $(READY)-board ## watch a board: [PORT=…] [CSV=…] [PLOT=…]
 	@trap : INT; \
 	$(PY) -m tools.monitor $(AT) $(call option,--csv,CSV) $(call option,--plot,PLOT) || \
 		{ status=$$?; [ $$status -eq 130 ] || exit $$status; }
+
+selftest: $(READY)-board ## let a board prove itself, no instrument needed: [PORT=…] [OPTIONS="--no-load"]
+	@$(PY) -m tools.engines --get micropython || true
+	@$(PY) -m tools.selftest $(AT) $(call given,OPTIONS)
 
 capture: $(READY)-board ## get raw codes off a board, and replay them: [SECONDS=…] [PORT=…] [OUT=…]
 	@$(PY) -m tools.engines --get micropython || true

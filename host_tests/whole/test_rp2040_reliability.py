@@ -58,7 +58,7 @@ def at(name):
 """
 # Module, a line of it, what goes before that.
 CHANGES = (
-    ("operation/loop", "        self._sampler.pump(self)\n", ("hang", "metering")),
+    ("operation/loop", "        frames = self._sampler.pump(self)\n", ("hang", "metering")),
     ("operation/telemetry", "    demand = report.demand\n", ("telemetry",)),
     ("storage/keeper", "        is_due = self._policy.due(", ("storage",)),
     ("operation/console", "        if self.stop or not data:\n", ("console",)),

@@ -11,7 +11,7 @@ from tools.common.errors import PortError
 
 # Of what a board says to one thing: its list of files takes 10 kB. mpremote puts it together byte
 # by byte, in time that goes with the square.
-_MOST = 1 << 16
+MOST = 1 << 16
 
 
 class Bounds:
@@ -28,7 +28,7 @@ class Bounds:
         self._port = port
         self._read, self._write = line.read, line.write
         self.extend(seconds)
-        self._left = _MOST
+        self._most = self._left = MOST
         line.read, line.write = self.read, self.write
 
     def extend(self, seconds: float) -> None:
@@ -36,9 +36,9 @@ class Bounds:
         self._seconds = seconds
         self._end = time.monotonic() + seconds
 
-    def begin(self) -> None:
+    def begin(self, most: int = MOST) -> None:
         """Another exchange: a board may say as much again."""
-        self._left = _MOST
+        self._most = self._left = most
 
     def read(self, size: int = 1) -> bytes:
         self._check_time()
@@ -46,8 +46,8 @@ class Bounds:
         self._left -= len(data)
         if self._left < 0:
             raise PortError(
-                f"{self._port}: the board does not stop talking: more than {_MOST} bytes came "
-                "where a short answer was due; press its reset button and try again"
+                f"{self._port}: the board does not stop talking: more than {self._most} bytes "
+                "came where a short answer was due; press its reset button and try again"
             )
         return data
 

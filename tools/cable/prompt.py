@@ -13,7 +13,7 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -22,7 +22,7 @@ from mpremote.transport import TransportError, TransportExecError
 
 from tools.cable import door
 from tools.cable import port as board_port
-from tools.cable.bounds import Bounds
+from tools.cable.bounds import MOST, Bounds
 from tools.cable.door import Answer, Misfit
 from tools.cable.shapes import Probed
 from tools.common.command import say
@@ -43,6 +43,10 @@ _LOOK_S = 0.01
 _MOST = 8192
 # Of what a board says, in a message: what is not JSON, and the last line of a traceback.
 _EXCERPT, _LAST = 60, 200
+# What ends a program's output, and then what it has raised; the prompt follows.
+_END, _ENDS, _RAW_PROMPT = b"\x04", 2, b">"
+# Ctrl-A, which the raw prompt answers with itself.
+_RAW_REPL = b"\x01"
 # Ctrl-B and Ctrl-D, and how long they may take to write.
 _FRIENDLY_PROMPT, _SOFT_RESET = b"\x02", b"\x04"
 _LEAVE_S = 1.0
@@ -304,6 +308,46 @@ class Prompt(contextlib.ExitStack):
                 raise TransportExecError(out, error.decode(errors="replace"))
             return out.decode(errors="replace")
 
+    def stream(self, code: str, take: Callable[[bytes], None], most: int = MOST) -> str:
+        """Runs code and hands over what it prints as it comes; returns all of it.
+
+        take  may `send`, and may take its time: nobody reads meanwhile
+        most  bytes that it may print
+        """
+        with self._failures():
+            self._bounds.begin(most)
+            self._transport.exec_raw_no_follow(code)
+            line: Any = self._transport.serial
+            said = bytearray()
+            told = 0
+            ends = 0
+            while not (ends == _ENDS and said.endswith(_RAW_PROMPT)):
+                data = line.read(1)
+                if not data:
+                    raise TransportError("it went silent")
+                if line.in_waiting:
+                    data += line.read(line.in_waiting)
+                said += data
+                ends = said.count(_END)
+                if not ends:
+                    take(bytes(said[told:]))
+                    told = len(said)
+            # mpremote wants to see the prompt before each program.
+            line.write(_RAW_REPL)
+            out, error, _ = said.split(_END)
+            if error:
+                raise TransportExecError(bytes(out), error.decode(errors="replace"))
+            return out.decode(errors="replace")
+
+    def send(self, data: bytes) -> None:
+        """Types something to the program that streams."""
+        self._transport.serial.write(data)
+
+    def start_and_leave(self, code: str) -> None:
+        """Starts a program that does not come back; the connection ends here."""
+        with self._failures():
+            self._transport.exec_raw_no_follow(code)
+
     def look(self) -> Found:
         """What there is on the board."""
         said = self.run(_PROBE)
@@ -361,8 +405,7 @@ class Prompt(contextlib.ExitStack):
     def reset(self) -> None:
         """Starts the board anew: the connection ends here."""
         self.run(_NOTE)
-        with self._failures():
-            self._transport.exec_raw_no_follow(_RESET)
+        self.start_and_leave(_RESET)
 
     def abandon(self) -> None:
         """The same wherever the exchange with the board stands, as far as it can be done."""

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from rp2040py.boards import BOARDS, BoardSpec, resolve_firmware
@@ -35,6 +36,11 @@ CLOCK_HZ = 125_000_000  # of the core, as MicroPython 1.26.1 sets a Pico's
 
 _CACHE = Path.home() / ".cache" / "threewire"
 _PINS = 30
+# ADC input 0 is on this pin, and a pull-up there works against what an input's bias network and
+# filter are for it: 5 kOhm (RP2040 datasheet, 5.5.3.4: 50 to 80 kOhm).
+_ADC_PIN = 26
+_FULL = 4095
+_SOURCE_OHM, _PULL_OHM = 5e3, 65e3
 # Conversions further apart than this belong to different runs of the sampler.
 _PAUSE_NS = 1e6
 _INTERRUPT = b"\x03"
@@ -281,6 +287,7 @@ class EmulatedBoard(contextlib.ExitStack):
         adc, clock = power.mcu.adc, power.clock
         values, codes = adc.channel_values, self.codes
         convert = adc._default_on_adc_read
+        pads = [*power.mcu.gpio, *[SimpleNamespace(pullup_enabled=False)] * 8]
         last = -_PAUSE_NS
 
         def on_adc_read(channel: int) -> None:
@@ -293,6 +300,8 @@ class EmulatedBoard(contextlib.ExitStack):
             if code is None:
                 self._open_conversion = channel
                 return
+            if pads[_ADC_PIN + channel].pullup_enabled:
+                code += round((_FULL - code) * _SOURCE_OHM / (_SOURCE_OHM + _PULL_OHM))
             codes.append(code)
             values[channel] = code
             convert(channel)

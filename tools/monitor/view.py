@@ -174,8 +174,9 @@ def _effort(report: Report, width: int) -> list[Text]:
     if effort is None:
         return []
     said = (
-        f"busy {effort.busy_percent:.1f} %, ring {effort.ring_ms} ms, line {effort.line_late_ms} ms "
-        f"late; longest save {effort.save_ms} ms, collection {effort.collection_ms} ms"
+        f"busy {effort.busy_percent:.1f} %, ring {effort.ring_ms} ms, line "
+        f"{effort.line_late_ms} ms late; longest save {effort.save_ms} ms, "
+        f"collection {effort.collection_ms} ms"
     )
     return _section("Board", textwrap.wrap(said, width - _HEAD - 1), width)
 

@@ -12,6 +12,7 @@ given = $(if $(filter command,$(origin $(1))),$($(1)))
 TAKES_setup := GROUP
 TAKES_lock := UPGRADE
 TAKES_image := BOARD FLASH
+TAKES_uf2 := BOARD MICROPYTHON OUT
 TAKES_flash := BOARD PORT TIMEOUT
 TAKES_monitor := PORT TIMEOUT CSV PLOT
 TAKES_capture := PORT TIMEOUT SECONDS OUT
@@ -27,7 +28,7 @@ $(foreach name,$(TAKEN),$(if $(filter command,$(origin $(name))),$(if $($(name))
 option = $(if $(call given,$(2)),$(1) '$(subst ','\'',$(call given,$(2)))')
 
 .PHONY: help setup lock engines demo test test-all test-board accuracy reliability golden bench image \
-	flash monitor selftest capture calibrate drawings lint clean distclean
+	uf2 flash monitor selftest capture calibrate drawings lint clean distclean
 
 # Two at once would install into one .venv.
 .NOTPARALLEL:
@@ -122,6 +123,11 @@ AT = $(call option,--port,PORT) $(call option,--timeout,TIMEOUT)
 # A Pico's flash is the one that is emulated: make image FLASH=pico
 image: $(READY)-board ## build a board's file system into build/: [BOARD=…] [FLASH=…]
 	@$(PY) -m tools.image $(call option,--board,BOARD) $(call option,--flash,FLASH)
+
+# The official MicroPython of the very board, as it is downloaded.
+uf2: $(READY)-board ## join MicroPython and the firmware, for a fresh board: BOARD=… MICROPYTHON=FILE.uf2 [OUT=…]
+	@$(PY) -m tools.uf2 $(call option,--board,BOARD) $(call option,--micropython,MICROPYTHON) \
+		$(call option,--out,OUT)
 
 # The board file must be meant: without BOARD=… it is that which the board was flashed with.
 flash: $(READY)-board ## put the firmware on a board: BOARD=… [PORT=…]

@@ -29,8 +29,6 @@ from tools.common.options import Parser
 from tools.monitor.report import Report, from_line
 from tools.monitor.screen import plain_line
 
-# From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
-LEAST = (1, 26)
 _BLOCK = 4096
 # Blocks that littlefs needs for itself when files come and go.
 _SPARE_BLOCKS = 4
@@ -65,8 +63,8 @@ def check(found: Found, board: str) -> None:
             f"the board is a {found.machine!r}, board file {board} is for {module.CHIP}: another "
             f"BOARD=, of {', '.join(boards.names())}"
         )
-    if found.version < LEAST:
-        least = ".".join(map(str, LEAST))
+    if found.version < image.LEAST:
+        least = ".".join(map(str, image.LEAST))
         raise InputError(
             f"the board has MicroPython {told}, {least} is the least: get one at {page}"
         )

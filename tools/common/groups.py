@@ -21,7 +21,7 @@ GROUPS = {
     "demo": ("demo", "replay", "house", "soak", "engines", "drawings"),
     "board": (
         *("flash", "monitor", "capture", "calibrate", "solve", "linearity"),
-        *("image", "power_cuts"),
+        *("image", "uf2", "power_cuts"),
     ),
     "emulator": ("emulate", "bench"),
     "accuracy": ("accuracy",),

@@ -19,6 +19,7 @@ COMMANDS = {
     "linearity": "find the converter's wide codes and bow in a captured sine",
     "emulate": "run an emulated board, for trying the tools on",
     "image": "build a board's flash image",
+    "uf2": "join MicroPython and a board's files, to drag onto a fresh board",
     "accuracy": "hold the meter's errors against the gates",
     "reliability": "cut power, soak, reset, flood: what was tried and lost",
     "soak": "a day of the whole firmware in simulated time",

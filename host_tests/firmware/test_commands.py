@@ -48,6 +48,7 @@ ALL = {
     "traceback",
     "save",
     "capture",
+    "quiet",
     "restart",
 }
 CHANGING = (
@@ -539,12 +540,25 @@ def test_presets_that_are_refused(given: str, says: str) -> None:
     assert refused(StandIn(), "preset " + given).startswith(says)
 
 
+@pytest.mark.parametrize("seconds", [0, 1, 600])
+def test_quiet(seconds: int) -> None:
+    operator = StandIn(sealed=True)
+    assert ask(operator, f"quiet {seconds}") == {"reply": "quiet", "seconds": seconds}
+    assert operator.done == [("quiet", seconds)]
+
+
+@pytest.mark.parametrize("seconds", ["601", "-1", "1.5", "1e2", "0600", "٣", "on", "9" * 900])
+def test_no_such_quiet(seconds: str) -> None:
+    assert refused(StandIn(), f"quiet {seconds}") == "SECONDS must be whole, 0 to 600"
+
+
 # ---- what is no command
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_what_is_given_is_what_the_command_takes(name: str) -> None:
-    usage = {"calibrate": " {JSON}", "preset": " NAME WH", "capture": " SECONDS"}.get(name, "")
+    seconds = dict.fromkeys(("capture", "quiet"), " SECONDS")
+    usage = {"calibrate": " {JSON}", "preset": " NAME WH", **seconds}.get(name, "")
     error = refused(StandIn(), name if usage else name + " now")
     assert error == f"it is: {name}{usage}"
     # Blanks at the end are nothing.
@@ -582,7 +596,8 @@ def test_any_text_behind_a_command(name: str, text: str, sealed: bool) -> None:
     terminal.send(f"{name}{text}\n".encode(errors="surrogatepass"))
     (answer,) = terminal.answers
     assert terminal.crashes == []
-    assert not sealed or all(done in ("save", "restart") for done in operator.done)
+    allowed = ("save", "restart", "quiet")
+    assert not sealed or all({done, done[0]} & {*allowed} for done in operator.done)
     assert "error" in answer or answer["reply"] == name
 
 
@@ -677,7 +692,7 @@ def test_on_the_real_operator_every_change_is_kept_and_logged_once(
 
 
 def test_on_the_real_operator_every_command_is_answered(board: Any) -> None:
-    for name in sorted(ALL - {"calibrate", "preset", "readings", "capture"}):
+    for name in sorted(ALL - {"calibrate", "preset", "readings", "capture", "quiet"}):
         answer = ask(board.operator, name)
         assert answer["reply"] == name and "error" not in answer
     assert board.lifecycle.restart_wanted
@@ -745,6 +760,8 @@ class StandIn:
         return {{"seconds": seconds}}
     def begin_capture(self):
         sys.stderr.write('["capture"]\\n')
+    def quiet(self, seconds):
+        sys.stderr.write('["quiet", %d]\\n' % seconds)
     def restart(self):
         sys.stderr.write('["restart"]\\n')
 
@@ -764,8 +781,9 @@ for text in {texts}:
 @pytest.mark.parametrize("engine", ["micropython", "i386", "armhf"])
 def test_on_micropython(engine: str, tmp_path: Path) -> None:
     """Every command is answered, and every constant that is refused, as on CPython."""
-    texts = sorted(ALL - {"calibrate", "preset", "restart", "capture"}) + [
+    texts = sorted(ALL - {"calibrate", "preset", "restart", "capture", "quiet"}) + [
         "capture 2.5",
+        "quiet 600",
         'calibrate {"i1_na": 151000000}',
         "preset received 1099511627776",
         "preset received 5",
@@ -776,6 +794,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
         'calibrate {"v1_nv":110000000,"v1_nv":111000000}',
         *["calibrate " + given for given, _ in BROKEN],
         "capture x",
+        "quiet 601",
     ]
     script = tmp_path / "commands.py"
     script.write_text(
@@ -826,6 +845,7 @@ def test_on_micropython(engine: str, tmp_path: Path) -> None:
         ["lock", False, True],
         ["lock", True, False],
         ["capture"],
+        ["quiet", 600],
         ["calibrate", GAINS, {"i1_na": 151000000}],
         ["preset received", "0.000000000", 2**40],
         ["restart"],

@@ -208,6 +208,32 @@ def test_an_answer_behind_a_capture_waits_for_nobody(tmp_path: Path) -> None:
     assert b'{"reply":"events"' in said[captured:]
 
 
+def test_quiet_leaves_out_the_serial_lines_reports_alone(tmp_path: Path) -> None:
+    other = Outlet(1)
+    rig = Rig(tmp_path, other)
+    rig.run(1.5)
+    rig.port.typed += b"quiet 3\nseal\n"
+    rig.run(3)
+    assert b'{"reply":"quiet","seconds": 3}' in rig.port.said
+    assert b'{"reply":"seal"' in rig.port.said
+    assert (rig.lines, len(other.reports)) == (1, 4)
+    # It ends by itself,
+    rig.run(2)
+    assert (rig.lines, len(other.reports)) == (3, 6)
+    # and before that when it is asked to, or where the line begins anew.
+    rig.port.typed += b"quiet 600\n"
+    rig.run(2)
+    assert rig.lines == 3
+    rig.port.typed += b"quiet 0\n"
+    rig.run(2)
+    assert rig.lines == 5
+    rig.port.typed += b"quiet 600\n"
+    rig.run(1)
+    rig.parts.new_loop()
+    rig.run(1)
+    assert rig.lines == 6
+
+
 class Slow(Outlet):
     """Makes a piece of the report's line in every third step."""
 

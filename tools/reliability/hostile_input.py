@@ -113,6 +113,9 @@ class StandIn:
     def begin_capture(self) -> None:
         self.done.append("begin_capture")
 
+    def quiet(self, seconds: int) -> None:
+        self.done.append(("quiet", seconds))
+
     def voltage_events(self) -> Iterator[str]:
         return voltage_events.pieces(self.sag)
 

@@ -18,6 +18,7 @@ from threewire.storage.ledger import KINDS
 
 _WRITES = const(1)
 _CHANGES = const(2)
+_MOST_QUIET = const(600)
 
 
 class Commands:
@@ -189,6 +190,15 @@ def _traceback(operator, given):
     return {"traceback": operator.traceback()}
 
 
+def _quiet(operator, given):
+    # As in a preset.  Whoever has asked for it may be gone: it ends by itself.
+    if not (len(given) < 4 and given.encode().isdigit() and int(given) <= _MOST_QUIET):
+        raise ValueError("SECONDS must be whole, 0 to 600")
+    seconds = int(given)
+    operator.quiet(seconds)
+    return {"seconds": seconds}
+
+
 def _save(operator, given):
     if not operator.save():
         raise ValueError("it failed; see faults")
@@ -226,6 +236,7 @@ _TABLE = (
     ("log", "", False, _log, "entries, changes, visits to the prompt"),
     ("traceback", "", False, _traceback, "of the last crash"),
     ("capture", " SECONDS", False, _capture, "raw codes, then their energy"),
+    ("quiet", " SECONDS", False, _quiet, "no telemetry for so long; 0 ends that"),
     ("save", "", _WRITES, _save, "saves the registers"),
     ("restart", "", _WRITES, _restart, "restarts the board"),
 )

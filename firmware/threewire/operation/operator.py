@@ -111,6 +111,10 @@ class Operator:
         """The capture that is ready gets what is metered from now on."""
         self._captures.begin()
 
+    def quiet(self, seconds):
+        """The serial line leaves out so many reports, one a second, from now on."""
+        self._captures.quiet = seconds
+
     def preset(self, name, wh):
         """Raises a register (of registers.NAMES).  Raises ValueError."""
         self.keeper.preset(name, wh)

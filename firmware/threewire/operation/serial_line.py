@@ -1,7 +1,8 @@
 """The serial line: the outlet that writes a report a second, between answers and captures.
 
 Flow: report, console, captures -> SERIAL LINE -> port.  A line that has begun is ended before
-another begins, whoever writes it; while a capture is under way there are no reports.
+another begins, whoever writes it; while a capture is under way there are no reports, nor while an
+operator has asked for quiet.
 """
 
 from threewire.operation.telemetry import written
@@ -10,13 +11,15 @@ from threewire.operation.telemetry import written
 class SerialLine:
     """port       most, is_ready(), write(text), write_bytes(data)
     console    Console, which writes to the same port
-    captures   Captures, likewise
+    captures   Captures, likewise; its `quiet` is how many reports are left out, by the operator's
+               word, who has the captures as well
     """
 
     def __init__(self, port, console, captures):
         self._port = port
         self._console = console
         self._captures = captures
+        captures.quiet = 0
         self._pieces = None  # of the line that is being written
         self._tail = None  # of its piece that is
 
@@ -27,7 +30,10 @@ class SerialLine:
 
     def offer(self, report):
         """Begins the report's line."""
-        self._pieces = written(report)
+        if self._captures.quiet:
+            self._captures.quiet -= 1
+        else:
+            self._pieces = written(report)
 
     def step(self):
         """Writes a piece.  Returns whether there is more; None: the port does not take any now."""

@@ -15,6 +15,7 @@ TAKES_image := BOARD FLASH
 TAKES_uf2 := BOARD MICROPYTHON OUT
 TAKES_flash := BOARD PORT TIMEOUT
 TAKES_monitor := PORT TIMEOUT CSV PLOT
+TAKES_console := PORT TIMEOUT
 TAKES_capture := PORT TIMEOUT SECONDS OUT
 TAKES_selftest := PORT TIMEOUT OPTIONS
 TAKES_calibrate := PORT TIMEOUT OPTIONS
@@ -28,7 +29,7 @@ $(foreach name,$(TAKEN),$(if $(filter command,$(origin $(name))),$(if $($(name))
 option = $(if $(call given,$(2)),$(1) '$(subst ','\'',$(call given,$(2)))')
 
 .PHONY: help setup lock engines demo test test-all test-board accuracy reliability golden bench image \
-	uf2 flash monitor selftest capture calibrate drawings lint clean distclean
+	uf2 flash monitor console selftest capture calibrate drawings lint clean distclean
 
 # Two at once would install into one .venv.
 .NOTPARALLEL:
@@ -138,6 +139,10 @@ monitor: $(READY)-board ## watch a board: [PORT=…] [CSV=…] [PLOT=…]
 	@trap : INT; \
 	$(PY) -m tools.monitor $(AT) $(call option,--csv,CSV) $(call option,--plot,PLOT) || \
 		{ status=$$?; [ $$status -eq 130 ] || exit $$status; }
+
+console: $(READY)-board ## type commands to a board: [PORT=…]
+	@trap : INT; \
+	$(PY) -m tools.console $(AT) || { status=$$?; [ $$status -eq 130 ] || exit $$status; }
 
 selftest: $(READY)-board ## let a board prove itself, no instrument needed: [PORT=…] [OPTIONS="--no-load"]
 	@$(PY) -m tools.engines --get micropython || true

@@ -13,15 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from host_tests.rigs.console_server import ConsoleServer
+from host_tests.rigs.screen import Screen
 from host_tests.rigs.started_board import PowerOn, StartedBoards
 from host_tests.rigs.telemetry_lines import telemetry
 from tools.cable import port as board_port
@@ -225,83 +225,10 @@ def test_a_polite_kill_draws_the_plot(server: ConsoleServer, tmp_path: Path) -> 
 # ---- in a terminal
 
 
-class Screen:
-    """The monitor, or another `program`, in a terminal of its own."""
-
-    def __init__(
-        self, columns: int, rows: int, *arguments: str, program: Sequence[str] = ()
-    ) -> None:
-        import fcntl
-        import pty
-        import struct
-        import termios
-
-        self._termios = termios
-        self._master, self._slave = pty.openpty()
-        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self.before = termios.tcgetattr(self._slave)
-        self.process = subprocess.Popen(
-            program or command(*arguments),
-            cwd=ROOT,
-            stdin=self._slave,
-            stdout=self._slave,
-            stderr=self._slave,
-            env={**os.environ, "TERM": "xterm-256color"},
-            start_new_session=True,
-            # So that Ctrl-C is a signal.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
-        self._text = ""
-        self._seen = 0
-        # A terminal takes what comes, whether or not anybody looks at it.
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        try:
-            while data := os.read(self._master, 65536):
-                self._text += data.decode(errors="replace")
-        except OSError:
-            pass  # closed at the other end
-
-    @property
-    def modes(self) -> list[Any]:
-        return self._termios.tcgetattr(self._slave)
-
-    def read_until(self, text: str, seconds: float = 20.0) -> str:
-        """All that has been shown since the text before came, up to this one; no colours."""
-        end = time.monotonic() + seconds
-        while True:
-            found = re.sub(r"\x1b\[[0-9;]*m", "", self._text)[self._seen :]
-            if text in found:
-                size = found.index(text) + len(text)
-                self._seen += size
-                return found[:size]
-            assert time.monotonic() < end, found[-4000:]
-            time.sleep(0.02)
-
-    def read_last(self) -> str:
-        """What has been shown since, of a program that has ended."""
-        os.write(self._slave, b"<end>")
-        return self.read_until("<end>")
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def hang_up(self) -> None:
-        os.close(self._slave)
-        os.close(self._master)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.hang_up()
-
-
 @posix
 @pytest.mark.parametrize("key", ["q", "Q", "\x03"])
 def test_in_a_terminal_the_view_is_drawn_and_given_back(server: ConsoleServer, key: str) -> None:
-    screen = Screen(80, 24, "--port", server.url)
+    screen = Screen(80, 24, command("--port", server.url))
     try:
         first = screen.read_until("No report of the meter yet")
         assert "\x1b[?1049h" in first and "\x1b[?25l" in first  # the other screen, no cursor
@@ -332,7 +259,7 @@ def test_in_a_terminal_the_view_is_drawn_and_given_back(server: ConsoleServer, k
 @pytest.mark.parametrize("key", ["q", "\x03"])
 def test_of_a_good_end_make_says_nothing(server: ConsoleServer, key: str) -> None:
     make = ("make", "--old-file=.venv/ready-board", f"PY={sys.executable}", "monitor")
-    screen = Screen(80, 24, program=(*make, f"PORT={server.url}"))
+    screen = Screen(80, 24, [*make, f"PORT={server.url}"])
     try:
         screen.read_until("No report of the meter yet")
         server.wait_client(1, 20)
@@ -366,7 +293,7 @@ def test_a_failure_of_it_is_one_of_make(tmp_path: Path) -> None:
 def test_a_terminal_that_is_gone_ends_it(server: ConsoleServer, tmp_path: Path) -> None:
     """As when its window is closed; the plot is drawn nevertheless."""
     plot = tmp_path / "a.png"
-    screen = Screen(80, 24, "--port", server.url, "--plot", str(plot))
+    screen = Screen(80, 24, command("--port", server.url, "--plot", str(plot)))
     try:
         screen.read_until("No report of the meter yet")
         server.wait_client(1)

@@ -561,6 +561,84 @@ def test_the_drawings_show_the_same(path, shown):
         assert number in said
 
 
+# --- The parts ----------------------------------------------------------------------------------
+
+
+def parts_listed() -> list[tuple[str, str, str, str]]:
+    """Circuit, part, value and rating, example: a row each."""
+    section = README[README.index("\n## Parts\n") :]
+    rows: list[tuple[str, str, str, str]] = []
+    for line in section[section.index("|---|") :].split("\n\n")[0].splitlines()[1:]:
+        circuit, part, value, example = (cell.strip() for cell in line.strip("|").split("|"))
+        rows.append((circuit or rows[-1][0], part, value, example))
+    return rows
+
+
+def ohms_of(text: str) -> float:
+    found = re.match(r"([\d.]+) (k?)Ω", text)
+    assert found, text
+    return float(found[1]) * (1000 if found[2] else 1)
+
+
+def test_the_parts_are_those_of_the_drawings():
+    listed = {(circuit, part): value for circuit, part, value, _ in parts_listed()}
+    for where, ohm in {
+        ("bias", "R1, R2"): values.BIAS_OHM,
+        ("each input", "Rg with a CT"): values.CT_GUARD_OHM,
+        ("CT of 100 mA", "RB"): values.CT_100MA.burden_ohm,
+        ("5 A CT", "RB"): values.CT_5A.burden_ohm,
+        ("amplified", "Rf"): values.FEEDBACK_OHM,
+        ("amplified", "Rs"): values.GAIN_OHM,
+        ("transformer", "RH"): values.HIGH_OHM,
+        ("transformer", "RL"): values.LOW_OHM,
+        ("transformer", "Rg"): values.TRANSFORMER.guard_ohm,
+        ("ZMPT101B", "RS1, RS2"): values.ZMPT_SERIES_OHM,
+        ("ZMPT101B", "RB"): values.ZMPT_BURDEN_OHM,
+        ("ZMPT101B", "Rg"): values.ZMPT.guard_ohm,
+        ("LEDs", "in series with each"): values.LED_OHM,
+    }.items():
+        assert ohms_of(listed[where]) == ohm, where
+    assert listed["each input", "C"].startswith(f"{values.FILTER_F * 1e9:g} nF")
+    assert listed["bias", "C1"].startswith(f"{values.BIAS_F * 1e6:g} µF")
+    assert listed["buffered bias", "at its supply"].startswith(f"{values.BYPASS_F * 1e9:g} nF")
+    assert listed["each tap", "RV"].startswith(f"{values.VARISTOR_VOLTS:g} V AC")
+    assert listed["LEDs", "1000 Wh, 10 Wh"].endswith(f"{values.GREEN_V} V")
+    assert listed["LEDs", "reverse"].endswith(f"{values.RED_V} V")
+    # Twice what each has to bear.
+    assert values.CT_100MA.burden_w(200) < 0.5 / 2 and "0.5 W" in listed["CT of 100 mA", "RB"]
+    assert values.CT_5A.burden_w(200) < 0.25 / 2 and "0.25 W" in listed["5 A CT", "RB"]
+    assert values.zmpt_series_w(138) < 0.5 / 4 and "0.5 W" in listed["ZMPT101B", "RS1, RS2"]
+    assert values.VARISTOR_VOLTS > 138 and values.LEAD_VA < 2.5
+
+
+def test_the_numbers_of_parts_say_the_values_beside_them():
+    """By their makers' codes: three digits and a power of ten, of which 9 is -1; R and K as the
+    point; two digits and a power of ten, in pF."""
+    seen = 0
+    for _, _, value, example in parts_listed():
+        for digits, power in re.findall(r"MBB02070C(\d{3})(\d)FCT00", example):
+            exponent = -1 if power == "9" else int(power)
+            assert ohms_of(value) == pytest.approx(int(digits) * 10.0**exponent)
+            seen += 1
+        for whole, mark, part in re.findall(r"CMF\d\d(\d+)([RK])(\d+)FH", example):
+            assert ohms_of(value) == float(f"{whole}.{part}") * (1000 if mark == "K" else 1)
+            seen += 1
+        for digits, power in re.findall(r"KEMET C\d+C(\d\d)(\d)", example):
+            nanofarad = int(digits) * 10 ** int(power) / 1000
+            assert value.startswith(f"{nanofarad:g} nF")
+            seen += 1
+    assert seen == 14
+
+
+def test_the_varistor_and_the_buffered_bias_have_their_values():
+    for path in ("boards/voltage_transformer.svg", "boards/voltage_zmpt101b.svg"):
+        said = [t.text for t in texts(path)]
+        assert "RV" in said and "150 V AC" in said and said.index("F") < said.index("RV")
+    said = [t.text for t in texts("boards/input.svg")]
+    assert said.count("10 kΩ") == 4 and said.count("10 µF") == 2
+    assert "MCP6001, 3V3 and 100 nF" in said
+
+
 # --- The page ---------------------------------------------------------------------------------
 
 

@@ -149,7 +149,7 @@ def ct_333mv() -> Drawing:
     out = top + 17
     drawing.line((174, top), (320, top))
     amplifier(drawing, 320, out)
-    drawing.text(344, top - 22, "half of an MCP6002", 12.5)
+    drawing.text(344, top - 22, "U1  half of an MCP6002", 12.5)
     drawing.line((320, out + 17), (300, out + 17), (300, out + 52))
     drawing.line((377.8, out), (520, out))
     dot(drawing, 410, out)

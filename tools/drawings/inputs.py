@@ -118,24 +118,26 @@ def _plain_bias(drawing: Drawing, x: float, y: float) -> None:
 def _buffered_bias(drawing: Drawing, x: float, y: float) -> None:
     drawing.text(x + 20, y - 26, "buffered", 14, bold=True)
     left = x + 20
-    resistor_down(drawing, left, y, y + 73, "", "")
+    resistor_down(drawing, left, y, y + 73, "R1", ohm(values.BIAS_OHM), anchor="end")
     supply(drawing, left, y)
     dot(drawing, left, y + 73)
-    resistor_down(drawing, left, y + 73, y + 190, "", "")
-    ground(drawing, left, y + 190)
+    end = y + 225
+    resistor_down(drawing, left, y + 73, end, "R2", ohm(values.BIAS_OHM), anchor="end")
+    ground(drawing, left, end)
     drawing.line((left, y + 73), (left + 64, y + 73))
-    capacitor_down(drawing, left + 36, y + 73, y + 190, "", "")
+    capacitor_down(drawing, left + 36, y + 73, end, "C1", farad(values.BIAS_F))
     dot(drawing, left + 36, y + 73)
-    ground(drawing, left + 36, y + 190)
+    ground(drawing, left + 36, end)
     top = y + 90
     amplifier(drawing, left + 64, top)
     tip = left + 64 + 58
     drawing.line((tip, top), (tip + 18, top))
-    drawing.line((tip + 6, top), (tip + 6, top + 48), (left + 54, top + 48), (left + 54, top + 17))
+    drawing.line((tip + 6, top), (tip + 6, top + 40), (left + 54, top + 40), (left + 54, top + 17))
     drawing.line((left + 54, top + 17), (left + 64, top + 17))
     dot(drawing, tip + 6, top)
     bias(drawing, tip + 18, top)
-    drawing.text(left + 66, top - 40, "MCP6001", 12.5)
+    drawing.text(left + 66, top - 56, "U1", 12.5, bold=True)
+    drawing.text(left + 66, top - 40, f"MCP6001, 3V3 and {farad(values.BYPASS_F)}", 12.5)
 
 
 def _returns(drawing: Drawing, y: float) -> None:

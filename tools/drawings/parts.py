@@ -194,6 +194,8 @@ def clamp_ma(surge_v: float, ohm: float) -> float:
 
 # What a pin has to get of a volt of mains.
 EXACT_VOLTS_OUT = COUNT_V / VOLTS_A_COUNT
+# Across each tap, behind its fuse: what it bears for ever, more than 138 V with room.
+VARISTOR_VOLTS = 150.0
 # A transformer that gives 11.0 V with nothing on it at 120 V (a "9 V" one), and its divider.
 TRANSFORMER_OPEN_V = 11.0
 LOW_OHM = 1000.0
@@ -226,6 +228,8 @@ def zmpt_series_w(volts: float) -> float:
 
 BIAS_OHM = 10_000.0
 BIAS_F = 10e-6
+# At the supply of the amplifier that buffers it.
+BYPASS_F = 100e-9
 
 
 def bias_share() -> float:

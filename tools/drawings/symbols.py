@@ -82,6 +82,14 @@ def tvs_down(drawing: Drawing, x: float, y0: float, y1: float, name: str, value:
     _label(drawing, x - 18, middle - 4, name, value, "end")
 
 
+def varistor_down(drawing: Drawing, x: float, y0: float, y1: float, name: str, value: str) -> None:
+    middle = (y0 + y1) / 2
+    drawing.line((x, y0), (x, y1))
+    drawing.rect(x - 8, middle - 22, 16, 44, "#ffffff", INK, line=1.5)
+    drawing.line((x - 19, middle + 20), (x - 12, middle + 20), (x + 14, middle - 20))
+    _label(drawing, x - 23, middle - 4, name, value, "end")
+
+
 def ground(drawing: Drawing, x: float, y: float) -> None:
     for k, half in enumerate((11, 7, 3)):
         drawing.line((x - half, y + 4 * k), (x + half, y + 4 * k), line=2)

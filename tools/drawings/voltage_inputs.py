@@ -14,19 +14,26 @@ from tools.drawings.symbols import (
     resistor_down,
     terminal,
     transformer,
+    varistor_down,
 )
 
 _WIDTH = 980.0
 _TOP, _BOTTOM = 210.0, 330.0
+_VARISTOR = 170.0
 
 
 def _mains(drawing: Drawing, description: str, end: float) -> None:
-    """Line 1 with its fuse and neutral, as wires that end at `end`."""
+    """Line 1 with its fuse, and neutral, with a varistor between them, as wires that end at
+    `end`."""
     drawing.text(40, 66, description, 14, GREY)
     terminal(drawing, 60, _TOP, "L1", "end")
     terminal(drawing, 60, _BOTTOM, "N", "end")
     fuse(drawing, 64, 164, _TOP, "F", "0.5 to 2 A, fast")
     drawing.line((164, _TOP), (end, _TOP))
+    drawing.line((64, _BOTTOM), (end, _BOTTOM))
+    for y in (_TOP, _BOTTOM):
+        dot(drawing, _VARISTOR, y)
+    varistor_down(drawing, _VARISTOR, _TOP, _BOTTOM, "RV", f"{values.VARISTOR_VOLTS:g} V AC")
     drawing.text(60, (_TOP + _BOTTOM) / 2 + 5, "120 V", 14, RED, anchor="middle", bold=True)
 
 
@@ -36,14 +43,13 @@ def voltage_transformer() -> Drawing:
         _WIDTH,
         536,
         "Line voltage by a transformer and a divider",
-        "Line 1 through a fuse to a safety transformer; its secondary over a divider of 11.5 "
-        "kilohm and 1 kilohm on the bias to the filter and the pin.",
+        "Line 1 through a fuse, with a varistor behind it, to a safety transformer; its secondary "
+        "over a divider of 11.5 kilohm and 1 kilohm on the bias to the filter and the pin.",
     )
     drawing.text(40, 42, "Line voltage by a transformer and a divider", 20, bold=True)
     _mains(
         drawing, "a plug-in AC to AC supply, or a small safety transformer in a closed box", 238
     )
-    drawing.line((64, _BOTTOM), (238, _BOTTOM))
     for x in (238, 282):
         drawing.line((x, _TOP), (x, _TOP + 16))
         drawing.line((x, _BOTTOM), (x, _BOTTOM - 16))
@@ -92,8 +98,9 @@ def voltage_zmpt101b() -> Drawing:
         _WIDTH,
         536,
         "Line voltage by a ZMPT101B",
-        "Line 1 and neutral, each through a resistor of 56 kilohm, to the primary of a current-"
-        "type transformer 2 mA to 2 mA; 820 ohms across its secondary.",
+        "Line 1 behind its fuse and varistor, and neutral, each through a resistor of 56 kilohm, "
+        "to the primary of a current-type transformer 2 mA to 2 mA; 820 ohms across its "
+        "secondary.",
     )
     drawing.text(40, 42, "Line voltage by a ZMPT101B", 20, bold=True)
     _mains(
@@ -102,7 +109,6 @@ def voltage_zmpt101b() -> Drawing:
         184,
     )
     resistor(drawing, 184, 284, _TOP, "RS1", ohm(values.ZMPT_SERIES_OHM))
-    drawing.line((64, _BOTTOM), (184, _BOTTOM))
     resistor(drawing, 184, 284, _BOTTOM, "RS2", ohm(values.ZMPT_SERIES_OHM), below=True)
     drawing.line((284, _TOP), (334, _TOP), (334, _TOP + 16))
     drawing.line((284, _BOTTOM), (334, _BOTTOM), (334, _BOTTOM - 16))

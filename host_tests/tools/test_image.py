@@ -86,6 +86,24 @@ def test_the_command_writes_and_lists(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
+    ("board", "writer", "has_a_disk"),
+    [("pico", "picotool load", True), ("esp32_devkitc", "esptool write-flash", False)],
+)
+def test_the_command_says_what_to_do_with_it(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    board: str,
+    writer: str,
+    has_a_disk: bool,
+) -> None:
+    assert image.main(["--board", board, "--out", str(tmp_path / "f.littlefs")]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"{writer} writes it on a fresh board")
+    assert f"tools.flash --board {board}`" in last
+    assert (f"tools.uf2 --board {board} --micropython FILE.uf2`" in last) == has_a_disk
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--board", "feather"], "feather_rp2040"),

@@ -34,6 +34,8 @@ def make(*given: str, **environment: str) -> tuple[int, str, str]:
         # A file's name may have what a shell would run.
         (["capture", "OUT=a`b\"c'd.npz"], "--out 'a`b\"c'\\''d.npz'"),
         (["image", "FLASH=pico"], "tools.image  --flash 'pico'"),
+        (["uf2", "BOARD=pico", "MICROPYTHON=a b.uf2"], "--board 'pico' --micropython 'a b.uf2'"),
+        (["console", "PORT=COM3"], "tools.console --port 'COM3'"),
         (["setup", "PYTHON=python3"], ".venv is ready"),
     ],
 )

@@ -177,13 +177,24 @@ def assemble(
     if calibration is None:
         calibration = nominal(layout)
 
+    def new_meter(of=None, on_edge=None):
+        if of:
+            return Meter(of, nominal(of), on_edge=on_edge, loops=loops)
+        return Meter(layout, calibration, loops=loops, like=meter)
+
+    def show_own():
+        for name, lit in meter.indicators.lit.items():
+            leds.show(name, lit)
+
+    captures = Captures(layout, new_meter, port, leds, show_own)
     faults = Faults()
     sag = Sag(layout, calibration, look)
     fault_finder = FaultFinder(faults, layout, sag.follow)
     meter = Meter(
         layout,
         calibration,
-        on_edge=lambda name, lit, ticks: leds.show(name, lit),
+        # The lamps of a demonstration are its own.
+        on_edge=lambda name, lit, ticks: captures.demo or leds.show(name, lit),
         on_window=fault_finder.window,
         loops=loops,
     )
@@ -192,7 +203,6 @@ def assemble(
     )
     problems += restarts.problems + keeper.restore()
     logs = {name: EventLog(fs, open_file, "log", json, name) for name in LOGS}
-    captures = Captures(layout, lambda: Meter(layout, calibration, loops=loops, like=meter), port)
     lifecycle = Lifecycle(
         meter=meter,
         keeper=keeper,
@@ -219,8 +229,7 @@ def assemble(
         lifecycle=lifecycle,
     )
     lifecycle.note_start(problems, constants.set_aside)
-    for name, lit in meter.indicators.lit.items():
-        leds.show(name, lit)
+    show_own()
     return Firmware(
         layout=layout,
         sampler=sampler,

@@ -153,7 +153,7 @@ def test_a_report_tells_of_the_loop_itself(tmp_path: Path) -> None:
             since, slept, most = now, 0, 0
         slept += 0 if more else rig.loop.pause_ms
         rig.port.now = 1000 * rig.sampler.ticks // LAYOUT.tick_hz
-    for (busy, ring, late, save, collection), (is_busy, waited, ticks) in zip(told, expected):
+    for (busy, ring, late, save, _), (is_busy, waited, ticks) in zip(told, expected):
         assert busy == pytest.approx(is_busy, abs=1)
         assert ring == waited and save == 0
         assert late == ticks * 1000 // LAYOUT.tick_hz

@@ -114,13 +114,14 @@ def assembled(
     port: Any,
     sealed: bool = True,
     board_id: str = UNIQUE_ID.hex(),
+    show: Callable[[str, bool], None] = lambda name, lit: None,
 ) -> Firmware:
-    """The firmware's own assembly of its parts, on files in a folder, without LEDs."""
+    """The firmware's own assembly of its parts, on files in a folder; show: as Leds.show."""
     files = InFolder(folder)
     return assemble(
         layout=layout,
         sampler=sampler,
-        leds=SimpleNamespace(show=lambda name, lit: None),
+        leds=SimpleNamespace(show=show),
         port=port,
         cause="power",
         sealed=sealed,

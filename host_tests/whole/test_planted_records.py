@@ -79,8 +79,8 @@ def started():
     return assemble(
         layout=layout, sampler=Sampler(), leds=Of(show=lambda name, lit: None),
         port=Of(
-            read=lambda most: b"", write=lambda text: None, is_ready=lambda: True, most=64, holds=64,
-            pause_ms=20,
+            read=lambda most: b"", write=lambda text: None, is_ready=lambda: True, most=64,
+            holds=64, pause_ms=20,
             write_bytes=lambda data: None, now_ms=lambda: 0, feed_watchdog=lambda: None,
         ),
         cause="power", sealed=False, saves_a_day=12000, timer=-1, fs=os,

@@ -215,5 +215,6 @@ def test_memory_does_not_fall_over_a_minute_of_metering():
     reports = [line for line in lines if "t" in line]
     assert len(free) >= 4 and len(reports) >= 60
     assert reports[-1]["faults"]["lost_frames"] == 0
-    # A register's integers grow by a digit now and then.
-    assert free[0] - free[-1] < 200
+    # Integers of 30 registers grow by a digit now and then, a block of 16 bytes each; of a block a
+    # line 960 bytes would be gone.
+    assert free[0] - free[-1] < 600

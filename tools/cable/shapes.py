@@ -89,6 +89,15 @@ class Effort(Struct, frozen=True):
     collection_ms: Count
 
 
+class Demo(Struct, frozen=True):
+    """A demonstration is on: the board's lamps are its, not the meter's."""
+
+    left_s: Count
+    delivered_wh: Energy
+    received_wh: Energy
+    leds: Leds
+
+
 class Known(Struct, frozen=True):
     """What a report's `faults` has beside the counts: energies estimated for lost frames, and the
     faults that there are now."""
@@ -104,6 +113,7 @@ class Telemetry(Powers, frozen=True):
 
     t       seconds metered since the board's start
     effort  None of a firmware that does not tell it yet
+    demo    None but while there is one
     faults  the fields of Known, and each fault that has happened with its count
     """
 
@@ -115,6 +125,7 @@ class Telemetry(Powers, frozen=True):
     doctor: Doctor
     faults: Annotated[dict[Word, Count | Energy | Words], Meta(max_length=64)]
     effort: Effort | None = None
+    demo: Demo | None = None
 
     def __post_init__(self) -> None:
         _ = self.known

@@ -434,14 +434,21 @@ class EmulatedBoard(contextlib.ExitStack):
         self.end_conversion()
         self._wait_said(_PROMPT, start, seconds)
 
-    def execute(self, code: str, seconds: float = 5.0) -> str:
+    def execute(
+        self, code: str, seconds: float = 5.0, take: Callable[[bytes], None] | None = None
+    ) -> str:
         """Runs code at the prompt, over the raw REPL; returns what it printed. Raises BoardError
-        with its traceback, or after `seconds`."""
+        with its traceback, or after `seconds`.
+
+        take  is given what it prints as it comes, and may type
+        """
         start = len(self._said)
         self._send(_RAW_REPL)
         start = self._wait_said(_RAW_BANNER, start, seconds)
         self._send(code.encode() + _GO)
         start = self._wait_said(b"OK", start, seconds)
+        if take:
+            self._hand_on(take, start, seconds)
         end = self._wait_said(_GO, start, seconds)
         out = self._said[start : end - 1].decode()
         start = end
@@ -453,6 +460,21 @@ class EmulatedBoard(contextlib.ExitStack):
         if error:
             raise BoardError(error.strip())
         return out.replace("\r\n", "\n")
+
+    def _hand_on(self, take: Callable[[bytes], None], start: int, seconds: float) -> None:
+        told = start
+
+        def ends() -> bool:
+            nonlocal told
+            end = self._said.find(_GO, told)
+            upto = end if end >= 0 else len(self._said)
+            data = bytes(self._said[told:upto])
+            told = upto
+            if data:
+                take(data)
+            return end >= 0
+
+        self.run_until(ends, seconds, "end of a program", _LOOK_S)
 
     def result(self) -> dict[str, Any]:
         """After `interrupt`: finishes main's meter and gets what program.py's result holds,

@@ -315,11 +315,12 @@ print("{}")
 
 # The watchdog is armed, or no longer fed, and the program stays away.
 HANG = """
+import time
 from machine import WDT
 timer = assembly.port._timer
 if timer:
     timer.deinit()
 dog = WDT(timeout={ms})
 while True:
-    pass
+    time.sleep_ms(1000)
 """

@@ -55,6 +55,8 @@ class Capture:
     is_hurried  `step` is wanted in every round
     """
 
+    writes = True
+
     def __init__(self, layout, new_meter, frames, port):
         self._stride = layout.stride
         self._port = port

@@ -1,4 +1,5 @@
-"""A capture's whole life: made ready, begun; the loop feeds it, the serial line writes it.
+"""A capture's whole life: made ready, begun; the loop feeds it, the serial line writes it.  And a
+demonstration's, which takes its place and is not written.
 
 Flow: operator's command -> CAPTURES -> loop, serial line.
 """
@@ -7,25 +8,41 @@ import sys
 
 from threewire import operation
 
-_CODE = "threewire.operation.capture"
+_CODES = ("capture", "demo")
 
 
 class Captures:
-    """At most one capture at a time.
+    """At most one capture, or demonstration, at a time.
 
     layout      of the board
+    new_meter   called for a Meter that has metered nothing yet: one like the board's own; or with
+                a Layout and an on_edge, for a meter of that
     port        as Capture's
+    show_own    called when the lamps are the board's own again
 
-    new_meter   called for a Meter that has metered nothing yet
-    on          the Capture that is under way, or None
+    on          the Capture that is under way, or the Demo, or None
     """
 
-    def __init__(self, layout, new_meter, port):
+    def __init__(self, layout, new_meter, port, leds, show_own):
         self._layout = layout
         self.new_meter = new_meter
         self._port = port
+        self._leds = leds
+        self._show_own = show_own
         self._next = None
         self.on = None
+
+    @property
+    def demo(self):
+        """The Demo that is under way, or None."""
+        on = self.on
+        return on if on and not on.writes else None
+
+    @property
+    def written(self):
+        """The Capture that is under way, or None."""
+        on = self.on
+        return on if on and on.writes else None
 
     def prepare(self, seconds):
         """Makes the next capture ready, of "SECONDS" or "SECONDS.PART"; returns its frames.
@@ -51,6 +68,28 @@ class Captures:
             raise ValueError("no memory for a second meter; restart, then try again")
         return frames
 
+    def prepare_demo(self):
+        """Loads its code; returns what begins a demonstration and returns its seconds.  That
+        raises ValueError where there is no memory for it, or something else is under way."""
+        try:
+            from threewire.operation.demo import Demo
+        except MemoryError:
+            Demo = None
+
+        def begin():
+            if self.on:
+                raise ValueError("a capture or a demo is under way")
+            try:
+                if not Demo:
+                    raise MemoryError
+                self.on = Demo(self._layout, self.new_meter, self._leds)
+            except MemoryError:
+                self.drop()
+                raise ValueError("no memory for a second meter; restart, then try again")
+            return self.on.left_s
+
+        return begin
+
     def begin(self):
         """The capture that is ready gets what is metered from now on."""
         self.on = self._next
@@ -58,6 +97,11 @@ class Captures:
 
     def drop(self):
         """There is none any more, neither under way nor ready, and their code goes too."""
+        was_demo = self.demo
         self.on = self._next = None
-        if _CODE in sys.modules:
-            del sys.modules[_CODE], operation.capture
+        if was_demo:
+            self._show_own()
+        for name in _CODES:
+            if hasattr(operation, name):
+                delattr(operation, name)
+                del sys.modules["threewire.operation." + name]

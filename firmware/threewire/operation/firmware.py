@@ -98,7 +98,12 @@ class Firmware:
             port=self.port,
             collect=self.collect,
             take_report=lambda effort: Report(
-                meter, self.faults, self.fault_finder.active, texts, effort
+                meter,
+                self.faults,
+                self.fault_finder.active,
+                texts,
+                effort,
+                self.captures.demo,
             ),
             serial_line=SerialLine(self.port, console, self.captures),
             # Another outlet is another line here.
@@ -149,6 +154,7 @@ class Firmware:
                 self.machine.reset()
         finally:
             self.sampler.stop()
+        self.captures.drop()
         lifecycle.end("prompt" if loop.stopped else "restart")
         if not loop.stopped:
             self.machine.reset()

@@ -127,7 +127,10 @@ class Loop:
 
     def _capture(self, codes, frames, frame_ticks, first):
         try:
-            self._captures.on.feed(codes, frames, frame_ticks, first)
+            on = self._captures.on
+            on.feed(codes, frames, frame_ticks, first)
+            if on.over and not on.writes:
+                self._captures.drop()
         except Exception as problem:
             self._lifecycle.survived(problem)
             self._serial_line.break_off()
@@ -163,9 +166,10 @@ class Loop:
                 self._port.feed_watchdog()
             more = self._beside(ticks)
         pause_ms = _PAUSE_MS
+        captures = self._captures
         if meter.is_edge_near:
             pause_ms = _EDGE_PAUSE_MS
-        elif self._is_busy or self._captures.on or self._sag.is_near:
+        elif self._is_busy or self._sag.is_near or captures.on and captures.written:
             pause_ms = _BUSY_PAUSE_MS
         if pause_ms > self._least_ms:
             pause_ms = self._least_ms
@@ -193,7 +197,13 @@ class Loop:
         outlets = self._outlets
         # The serial line has nothing to do unless the loop has given it something, or an answer
         # waits behind what it had; what others have is their own affair.
-        if self._is_busy or self._console.working or len(outlets) > 1 or self._captures.on:
+        captures = self._captures
+        if (
+            self._is_busy
+            or self._console.working
+            or len(outlets) > 1
+            or (captures.on and captures.written)
+        ):
             waits = False
             for outlet in outlets:
                 try:
@@ -284,7 +294,7 @@ class Loop:
         else:
             data = port.read(console.at_most)
         if data and self._captures.on:
-            # Any typed byte ends a capture: whoever asked for it may be gone.
+            # Any typed byte ends a capture, whoever asked for it may be gone; and a demo.
             self._captures.on.stop()
         self._take(data)
         # At the beginning of input bytes come singly, for the sake of what follows a Ctrl-C.

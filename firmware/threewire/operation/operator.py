@@ -115,6 +115,10 @@ class Operator:
         """The serial line leaves out so many reports, one a second, from now on."""
         self._captures.quiet = seconds
 
+    def demo(self):
+        """As Captures.prepare_demo."""
+        return self._captures.prepare_demo()
+
     def preset(self, name, wh):
         """Raises a register (of registers.NAMES).  Raises ValueError."""
         self.keeper.preset(name, wh)

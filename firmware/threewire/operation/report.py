@@ -29,6 +29,8 @@ _OF_QUADRANTS = const(8)
 DEMAND = ("watts", "least", "most", "peak")
 # Of what the loop tells of itself; the first has one place, the others none.
 EFFORT = ("busy_percent", "ring_ms", "line_late_ms", "save_ms", "collection_ms")
+# Of a demonstration: seconds that are left, its energies, and the lamps, which are its.
+LEFT = "left_s"
 ESTIMATED = ("estimated_delivered_wh", "estimated_received_wh")
 
 
@@ -38,16 +40,17 @@ class Report:
 
     faults  Faults, or None; active: those there are, as text
     effort  what the loop tells of itself (Loop), or None
+    demo    Demo, whose the lamps are, or None
     kept    a dict that is kept from one report to the next: what has not changed since then is
             not made anew, which takes a chip a millisecond each
 
     ticks, tick_hz   metered time
     reversed         of each element
     leds             name (LEDS) -> whether it is lit
-    lost_frames, faults, active, demand, effort, kept
+    lost_frames, faults, active, demand, effort, demo, kept
     """
 
-    def __init__(self, meter, faults=None, active=(), kept=None, effort=None):
+    def __init__(self, meter, faults=None, active=(), kept=None, effort=None, demo=None):
         self._meter = meter
         self.kept = kept = {} if kept is None else kept
         self._window = meter.second
@@ -66,6 +69,7 @@ class Report:
         self.faults = faults
         self.active = active
         self.effort = effort
+        self.demo = demo
 
     def wh(self, k):
         """(whole watt-hours, billionths of one) of the register at place k of registers.NAMES."""

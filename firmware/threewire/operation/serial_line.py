@@ -26,7 +26,7 @@ class SerialLine:
     @property
     def is_free(self):
         """Whether it takes a report now."""
-        return self._pieces is None and not self._captures.on
+        return self._pieces is None and not self._captures.written
 
     def offer(self, report):
         """Begins the report's line."""
@@ -40,7 +40,7 @@ class SerialLine:
         if not self._port.is_ready():
             # A write would wait until frames are lost.  What there is to say waits instead.
             return None
-        capture = self._captures.on
+        capture = self._captures.written
         if capture:
             more = capture.step()
             if capture.over:

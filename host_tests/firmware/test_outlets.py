@@ -131,6 +131,7 @@ def test_a_report_tells_of_the_loop_itself(tmp_path: Path) -> None:
     class Told(Outlet):
         def offer(self, report: Report) -> None:
             super().offer(report)
+            assert report.effort is not None
             told.append(list(report.effort))
 
     rig = Rig(tmp_path, Told(1))

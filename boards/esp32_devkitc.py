@@ -2,8 +2,9 @@
 
 NAME = "esp32_devkitc"
 CHIP = "esp32"
-# MicroPython's name of its build for this board.
+# MicroPython's name of its build for this board, and what the build calls the board.
 MICROPYTHON = "ESP32_GENERIC"
+MACHINE = "Generic ESP32 module"
 
 # Inputs in the order of conversion, with their pins, all of ADC1: ADC2 and Wi-Fi exclude each
 # other.

@@ -2,8 +2,9 @@
 
 NAME = "feather_rp2040"
 CHIP = "rp2040"
-# MicroPython's name of its build for this board.
+# MicroPython's name of its build for this board, and what the build calls the board.
 MICROPYTHON = "ADAFRUIT_FEATHER_RP2040"
+MACHINE = "Adafruit Feather RP2040"
 
 # Inputs in the order of conversion, with their pins.  A current comes before its voltage: the slot
 # between them makes up for part of the time by which a CT runs ahead.

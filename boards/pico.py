@@ -2,8 +2,9 @@
 
 NAME = "pico"
 CHIP = "rp2040"
-# MicroPython's name of its build for this board.
+# MicroPython's name of its build for this board, and what the build calls the board.
 MICROPYTHON = "RPI_PICO"
+MACHINE = "Raspberry Pi Pico"
 
 # Inputs in the order of conversion, with their pins; voltage 2 is taken to be minus voltage 1.
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28))
@@ -15,8 +16,9 @@ DERIVED = {"v2": ("v1", -1)}
 #  "hard": True}
 SAMPLER = {"kind": "dma", "clocks": 1600, "ring_frames": 2500}
 
-# Indicator -> (pin, level that lights it).
-LEDS = {"kwh": (14, 1), "ten": (15, 1), "reverse": (13, 1)}
+# Indicator -> (pin, level that lights it).  GP15 is left free: an RP2040 of revision B0 or B1
+# borrows it for a millisecond when USB is reset.
+LEDS = {"kwh": (14, 1), "ten": (11, 1), "reverse": (13, 1)}
 
 # The seal: with this pin at ground at start, calibration and registers may be changed.
 SEAL = 12

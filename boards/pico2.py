@@ -2,8 +2,9 @@
 
 NAME = "pico2"
 CHIP = "rp2350"
-# MicroPython's name of its build for this board.
+# MicroPython's name of its build for this board, and what the build calls the board.
 MICROPYTHON = "RPI_PICO2"
+MACHINE = "Raspberry Pi Pico2"
 
 # Inputs in the order of conversion, with their pins; voltage 2 is taken to be minus voltage 1.
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28))
@@ -16,8 +17,8 @@ DERIVED = {"v2": ("v1", -1)}
 #  "hard": True}
 SAMPLER = {"kind": "dma", "clocks": 1600, "ring_frames": 6000}
 
-# Indicator -> (pin, level that lights it).
-LEDS = {"kwh": (14, 1), "ten": (15, 1), "reverse": (13, 1)}
+# Indicator -> (pin, level that lights it): as a Pico's.
+LEDS = {"kwh": (14, 1), "ten": (11, 1), "reverse": (13, 1)}
 
 # The seal: with this pin at ground at start, calibration and registers may be changed.
 SEAL = 12

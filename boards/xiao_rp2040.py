@@ -2,8 +2,11 @@
 
 NAME = "xiao_rp2040"
 CHIP = "rp2040"
-# MicroPython's name of its build for this board.
+# MicroPython's name of its build for this board, and what the build calls the board.
+# It is there from 1.28 on.
 MICROPYTHON = "SEEED_XIAO_RP2040"
+MACHINE = "Seeed Studio XIAO RP2040"
+MICROPYTHON_LEAST = (1, 28)
 
 # Inputs in the order of conversion, with their pins.  A current comes before its voltage: the slot
 # between them makes up for part of the time by which a CT runs ahead.
@@ -31,4 +34,4 @@ NOMINAL_HZ = 60
 CLASS_AMPS = 200
 
 # MICROPY_HW_FLASH_STORAGE_BYTES of MicroPython's definition of this board, in blocks of 4096.
-FILE_SYSTEM = {"blocks": 256, "prog_size": 256}
+FILE_SYSTEM = {"blocks": 352, "prog_size": 256}

@@ -102,7 +102,7 @@ class Program:
         self.machine = machine = Machine(
             mains(self.board, amps),
             read_us=round(self.board.SAMPLER.get("slot_ns", 8000) / 1000),
-            soft=self.board.CHIP == "esp32",
+            soft=self.board.CHIP.startswith("esp32"),
         )
         machine.off_at = round(seconds * 1e6)
         spec = importlib.util.spec_from_file_location("board_main", MAIN)

@@ -139,7 +139,7 @@ def rig(kind: str = "four", **options: Any) -> Iterator[Rig]:
     options.setdefault("waves", labels(board, start_us))
     options.setdefault("read_us", round(board.SAMPLER["slot_ns"] / 1000))
     options.setdefault("entry_us", ENTRY_US)
-    options.setdefault("soft", board.CHIP == "esp32")
+    options.setdefault("soft", board.CHIP.startswith("esp32"))
     machine = Machine(**options)
     with installed(machine):
         of = Rig(kind, machine, importlib.import_module("threewire.chip.timer_sampler"))

@@ -25,39 +25,101 @@ from tools.drawings.svg import BLUE, GREEN
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "boards" / "README.md").read_text(encoding="utf-8")
 FLOWING = " ".join(README.split())
-BOARDS = ("esp32_devkitc", "feather_rp2040", "pico", "pico2", "xiao_rp2040")
+BOARDS = (
+    *("arduino_nano_rp2040_connect", "esp32_devkitc", "esp32c3_devkitm", "esp32s3_devkitc"),
+    *("feather_rp2040", "feather_rp2350", "pico", "pico2", "pico2_w", "pico_w", "qtpy_rp2040"),
+    *("waveshare_rp2350_zero", "xiao_esp32s3", "xiao_rp2040", "xiao_rp2350"),
+)
 
 # From the makers' pinouts, by GPIO: the name at the pad, and the pad's number counted as on a DIP:
 # down the left side and up the right one.
 _PICO = {
     26: ("GP26", 31), 27: ("GP27", 32), 28: ("GP28", 34),
-    14: ("GP14", 19), 15: ("GP15", 20), 13: ("GP13", 17), 12: ("GP12", 16),
+    14: ("GP14", 19), 11: ("GP11", 15), 13: ("GP13", 17), 12: ("GP12", 16),
 }  # fmt: skip
 PADS = {
     "pico": _PICO,
+    "pico_w": _PICO,
     "pico2": _PICO,
+    "pico2_w": _PICO,
     "feather_rp2040": {
         26: ("A0", 5), 27: ("A1", 6), 28: ("A2", 7), 29: ("A3", 8),
         13: ("13", 25), 12: ("12", 24), 11: ("11", 23), 10: ("10", 22),
+    },
+    "feather_rp2350": {
+        26: ("A0", 5), 27: ("A1", 6), 28: ("A2", 7), 29: ("A3", 8),
+        7: ("7", 25), 4: ("4", 24), 11: ("11", 23), 10: ("10", 22),
+    },
+    "qtpy_rp2040": {
+        29: ("A0", 1), 28: ("A1", 2), 27: ("A2", 3), 26: ("A3", 4),
+        24: ("SDA", 5), 25: ("SCL", 6), 20: ("TX", 7), 3: ("MO", 11),
+    },
+    "arduino_nano_rp2040_connect": {
+        26: ("A0", 4), 27: ("A1", 5), 28: ("A2", 6), 29: ("A3", 7),
+        25: ("D2", 20), 16: ("D4", 22), 17: ("D5", 23), 18: ("D6", 24),
     },
     "xiao_rp2040": {
         26: ("D0/A0", 1), 27: ("D1/A1", 2), 28: ("D2/A2", 3), 29: ("D3/A3", 4),
         6: ("D4", 5), 7: ("D5", 6), 3: ("D10", 11),
     },
+    "xiao_rp2350": {
+        26: ("D0/A0", 1), 27: ("D1/A1", 2), 28: ("D2/A2", 3),
+        6: ("D4", 5), 7: ("D5", 6), 2: ("D8", 9), 3: ("D10", 11),
+    },
+    "waveshare_rp2350_zero": {
+        29: ("29", 4), 28: ("28", 5), 27: ("27", 6), 26: ("26", 7),
+        2: ("2", 16), 3: ("3", 15), 4: ("4", 14), 5: ("5", 13),
+    },
     "esp32_devkitc": {
         36: ("VP", 3), 39: ("VN", 4), 34: ("34", 5), 35: ("35", 6), 33: ("33", 8),
         25: ("25", 9), 26: ("26", 10), 27: ("27", 11),
     },
+    "esp32s3_devkitc": {
+        4: ("4", 4), 5: ("5", 5), 6: ("6", 6), 7: ("7", 7),
+        15: ("15", 8), 16: ("16", 9), 17: ("17", 10), 18: ("18", 11),
+    },
+    "xiao_esp32s3": {
+        1: ("D0", 1), 2: ("D1", 2), 3: ("D2", 3), 4: ("D3", 4),
+        5: ("D4", 5), 6: ("D5", 6), 7: ("D8", 9), 9: ("D10", 11),
+    },
+    "esp32c3_devkitm": {
+        3: ("IO3", 5), 0: ("IO0", 9), 1: ("IO1", 10), 10: ("IO10", 11),
+        4: ("IO4", 20), 5: ("IO5", 21), 6: ("IO6", 22), 7: ("IO7", 23),
+    },
 }  # fmt: skip
-PAD_COUNT = {"pico": 40, "pico2": 40, "feather_rp2040": 28, "xiao_rp2040": 14, "esp32_devkitc": 38}
-# Supply pads by number, that must never be taken for another.
-SUPPLIES = {
-    "pico": {36: "3V3", 33: "AGND", 38: "GND", 39: "VSYS", 40: "VBUS", 3: "GND", 23: "GND"},
-    "pico2": {36: "3V3", 33: "AGND", 38: "GND", 39: "VSYS", 40: "VBUS", 3: "GND", 23: "GND"},
-    "feather_rp2040": {2: "3.3V", 3: "3.3V", 4: "GND", 26: "USB", 27: "En", 28: "Bat"},
-    "xiao_rp2040": {14: "5V", 13: "GND", 12: "3V3"},
-    "esp32_devkitc": {1: "3V3", 14: "GND", 19: "5V", 38: "GND", 32: "GND"},
+# On the board, without a pad.
+NO_PAD = {("xiao_rp2040", 17)}
+PAD_COUNT = {
+    **dict.fromkeys(("pico", "pico_w", "pico2", "pico2_w"), 40),
+    **dict.fromkeys(("feather_rp2040", "feather_rp2350"), 28),
+    **dict.fromkeys(("xiao_rp2040", "xiao_rp2350", "xiao_esp32s3", "qtpy_rp2040"), 14),
+    "arduino_nano_rp2040_connect": 30,
+    "waveshare_rp2350_zero": 18,
+    "esp32_devkitc": 38,
+    "esp32s3_devkitc": 44,
+    "esp32c3_devkitm": 30,
 }
+# Supply pads by number, that must never be taken for another.
+_PICO_SUPPLIES = {36: "3V3", 33: "AGND", 38: "GND", 39: "VSYS", 40: "VBUS", 3: "GND", 23: "GND"}
+_FEATHER_SUPPLIES = {2: "3.3V", 3: "3.3V", 4: "GND", 26: "USB", 28: "Bat"}
+_XIAO_SUPPLIES = {14: "5V", 13: "GND", 12: "3V3"}
+SUPPLIES = {
+    **dict.fromkeys(("pico", "pico_w", "pico2", "pico2_w"), _PICO_SUPPLIES),
+    "feather_rp2040": {**_FEATHER_SUPPLIES, 27: "En"},
+    "feather_rp2350": {**_FEATHER_SUPPLIES, 27: "EN", 16: "PCS"},
+    **dict.fromkeys(("xiao_rp2040", "xiao_rp2350", "xiao_esp32s3"), _XIAO_SUPPLIES),
+    "qtpy_rp2040": {14: "5V", 13: "GND", 12: "3V"},
+    "arduino_nano_rp2040_connect": {
+        2: "3V3", 3: "AREF", 12: "VUSB", 13: "REC", 14: "GND", 15: "VIN", 18: "RST", 19: "GND",
+    },
+    "waveshare_rp2350_zero": {1: "5V", 2: "GND", 3: "3V3"},
+    "esp32_devkitc": {1: "3V3", 14: "GND", 19: "5V", 38: "GND", 32: "GND"},
+    "esp32s3_devkitc": {1: "3V3", 2: "3V3", 21: "5V", 22: "G", 23: "G", 24: "G", 44: "G"},
+    "esp32c3_devkitm": {
+        1: "GND", 2: "3V3", 3: "3V3", 6: "GND", 13: "5V", 14: "5V", 15: "GND", 16: "GND",
+        19: "GND", 24: "GND", 27: "GND", 30: "GND",
+    },
+}  # fmt: skip
 LABELS = {
     "i1": "CT 1", "v1": "line 1 voltage", "i2": "CT 2", "v2": "line 2 voltage",
     "kwh": "1000 Wh LED (left)", "ten": "10 Wh LED (right)", "reverse": "REVERSE LED",
@@ -152,7 +214,7 @@ def test_every_pin_of_the_board_file_is_at_its_pad(name):
     for gpio, label in wanted(name).items():
         marks = [t for t in texts(path) if t.text == f"GPIO{gpio}"]
         assert len(marks) == 1
-        if (name, gpio) == ("xiao_rp2040", 17):  # on the board, without a pad
+        if (name, gpio) in NO_PAD:
             continue
         printed, number = PADS[name][gpio]
         fill, x, y, shown = there[number - 1]
@@ -167,7 +229,8 @@ def test_every_pin_of_the_board_file_is_at_its_pad(name):
 @pytest.mark.parametrize("name", BOARDS)
 def test_only_the_pins_of_the_board_file_are_highlighted(name):
     lit = {k + 1 for k, (fill, *_) in enumerate(pads(name)) if fill != NOT_USED}
-    power = {k + 1 for k, pad in enumerate(pads(name)) if pad[3] in ("GND", "AGND", "3V3", "3.3V")}
+    supplies = ("GND", "AGND", "G", "3V3", "3.3V", "3V")
+    power = {k + 1 for k, pad in enumerate(pads(name)) if pad[3] in supplies}
     assert lit - power == {PADS[name][gpio][1] for gpio in wanted(name) if gpio in PADS[name]}
     assert {t.text for t in texts(f"boards/{name}.svg") if t.text.startswith("GPIO")} == {
         f"GPIO{gpio}" for gpio in wanted(name)
@@ -189,7 +252,36 @@ def test_the_led_on_the_xiao_is_called_out():
 def test_a_derived_voltage_is_said_to_have_no_pin():
     for name in BOARDS:
         said = any("Line 2 voltage has no pin" in t.text for t in texts(f"boards/{name}.svg"))
-        assert said == name.startswith("pico")
+        assert said == (name.startswith("pico") or name == "xiao_rp2350")
+
+
+@pytest.mark.parametrize(
+    ("name", "volts"),
+    [
+        ("esp32_devkitc", "2.45"),
+        ("esp32s3_devkitc", "3.1"),
+        ("xiao_esp32s3", "3.1"),
+        ("esp32c3_devkitm", "2.5"),
+    ],
+)
+def test_where_a_converter_ceases_to_be_straight_is_said(name, volts):
+    """By ESP-IDF's guides, at 11 dB."""
+    said = " ".join(t.text for t in texts(f"boards/{name}.svg"))
+    assert f"on ADC1 only. Their straight range ends at {volts} V:" in said
+
+
+def test_the_pads_along_the_edge_are_named_and_not_used():
+    path = "boards/waveshare_rp2350_zero.svg"
+    places = sorted(
+        (float(c.get("cx", "nan")), float(c.get("cy", "nan")))
+        for c in svg(path)
+        if tag(c) == "circle" and c.get("r") == "7" and c.get("stroke") == NOT_USED
+    )
+    named = [
+        [t.text for t in texts(path) if abs((t.x0 + t.x1) / 2 - x) < 1 and 0 < y - t.base < 15]
+        for x, y in places
+    ]
+    assert named == [["13"], ["12"], ["11"], ["10"], ["9"]]
 
 
 def test_a_pin_that_the_board_does_not_have_is_refused(monkeypatch, capsys, tmp_path):

@@ -302,9 +302,33 @@ def test_a_power_cycle_resumes(power_on: PowerOn) -> None:
 
 
 @pytest.mark.slow
-def test_the_picos_own_board_derives_its_second_voltage(uf2: Path) -> None:
-    file_system = image.build("pico", rp2040_board.FLASH)
-    with EmulatedBoard(file_system, "pico", load(board="pico"), uf2) as board:
+def test_a_board_with_other_pins_meters_and_shows_it_there(uf2: Path) -> None:
+    """A QT Py RP2040: its LEDs are at other pins than the default board's, by its maker's pinout
+    SDA, SCL and TX, and its seal at MO."""
+    name = "qtpy_rp2040"
+    file_system = image.build(name, rp2040_board.FLASH)
+    with EmulatedBoard(file_system, name, load(turn=-1, board=name), uf2) as board:
+        board.drive(3, 0)
+        report = board.wait_reports(1, 3.0)[0]
+        one, two = report["elements"]
+        assert one["volts"] == pytest.approx(VOLTS[0], rel=0.005)
+        assert two["volts"] == pytest.approx(VOLTS[1], rel=0.005)
+        assert one["watts"] == pytest.approx(WATTS[0], rel=0.005)
+        assert two["watts"] == pytest.approx(-WATTS[1], rel=0.005)
+        assert report["faults"]["lost_frames"] == 0
+        board.run_until(lambda: board.level(20) == 1, 1.5, "red LED at TX", 0.01)
+        assert {board.level(pin) for pin in (24, 25)} == {1}
+        board.type("seal\r\n")
+        board.run(0.5)
+        (answer,) = [line.text for line in board.lines if '"reply":"seal"' in line.text]
+        assert '"sealed":false' in answer.replace(" ", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pico", "pico_w"])
+def test_the_picos_own_board_derives_its_second_voltage(uf2: Path, name: str) -> None:
+    file_system = image.build(name, rp2040_board.FLASH)
+    with EmulatedBoard(file_system, name, load(board=name), uf2) as board:
         one, two = board.wait_reports(1, 3.0)[0]["elements"]
         assert one["volts"] == two["volts"] == pytest.approx(VOLTS[0], rel=0.005)
         assert one["watts"] == pytest.approx(WATTS[0], rel=0.005)

@@ -16,9 +16,13 @@ _WIDTH = 980.0
 _LEFT, _RIGHT = 380.0, 600.0  # the board's edges
 _TOP = 112.0
 _PITCH = 27.0
+_EDGE_PITCH = 32.0
 _PCB = "#22303c"
 _SILK = "#f0f3f6"
 _PAD = "#8c959f"
+_UNUSED = "#9ea7b0"
+_GROUNDS = ("GND", "AGND", "G")
+_SUPPLIES = ("3V3", "3.3V", "3V")
 
 # Where text that begins at x has to be anchored to run left (-1) or right (1) of it.
 _AWAY = {-1: "end", 1: "start"}
@@ -106,10 +110,11 @@ def _notes(board: ModuleType, outline: Outline) -> list[str]:
             f"{_INPUTS[name][0].capitalize()} has no pin: "
             f"it is taken to be {minus}{_INPUTS[source][0]}."
         )
-    if not CHIPS[board.CHIP]["adc_base"]:
+    straight = CHIPS[board.CHIP]["straight_mv"]
+    if straight:
         notes.append(
-            "Inputs are on ADC1 only. Their straight range ends at 2.45 V: "
-            "the text says what to change."
+            "Inputs are on ADC1 only. Their straight range ends at "
+            f"{straight[1] / 1000:g} V: the text says what to change."
         )
     notes.append(
         "Seal: with this pin at GND when the board starts, "
@@ -130,29 +135,36 @@ def _board(drawing: Drawing, outline: Outline, bottom: float) -> None:
     drawing.rect(middle - 36, y, 72, 38, "#c9d1d9", "#6e7781", radius=6)
     drawing.text(middle, y + 24, "USB", 13, INK, anchor="middle", bold=True)
     if outline.antenna:
-        drawing.rect(middle - 70, _TOP + 8, 140, 26, "#30363d", "#6e7781")
+        top = bottom - 34 if top_usb else _TOP + 8
+        drawing.rect(middle - 70, top, 140, 26, "#30363d", "#6e7781")
         zig = [
-            (middle - 62 + 12 * k // 2, _TOP + (14 if k % 4 in (1, 2) else 28)) for k in range(21)
+            (middle - 62 + 12 * k // 2, top + (6 if k % 4 in (1, 2) else 20)) for k in range(21)
         ]
         drawing.line(*zig, stroke="#d4a72c", line=1.5)
+    for k, pin in enumerate(outline.edge):
+        x = middle + (k - (len(outline.edge) - 1) / 2) * _EDGE_PITCH
+        drawing.circle(x, bottom - 13, 7, _PAD, _PAD, 2)
+        drawing.circle(x, bottom - 13, 3, "#ffffff")
+        drawing.text(x, bottom - 25, pin, 12, _UNUSED, anchor="middle")
     if outline.holes:
         for x in (_LEFT + 16, _RIGHT - 16):
             for y in (_TOP + 16, bottom - 16):
                 drawing.circle(x, y, 6.5, "#ffffff", "#d4a72c", 2)
     y = (_TOP + bottom) / 2
-    drawing.rect(middle - 31, y - 28, 62, 56, "#0d1117", "#6e7781", radius=3)
+    half = max(31.0, 5.0 * len(outline.chip))
+    drawing.rect(middle - half, y - 28, 2 * half, 56, "#0d1117", "#6e7781", radius=3)
     drawing.text(middle, y + 4.5, outline.chip, 12, _SILK, anchor="middle", bold=True)
 
 
 def _supplies(outline: Outline) -> dict[tuple[int, int], tuple[str, str]]:
     """Label and colour of the supply pins, by side and place: those to use have a label."""
     found = {}
-    grounds = [pin for pin in outline.left + outline.right if pin in ("GND", "AGND")]
-    wanted = {"AGND" if "AGND" in grounds else "GND", "3V3", "3.3V"}
+    grounds = [pin for pin in outline.left + outline.right if pin in _GROUNDS]
+    wanted = {"AGND" if "AGND" in grounds else grounds[0], *_SUPPLIES}
     for out, pins in ((-1, outline.left), (1, outline.right)):
         for k, pin in enumerate(pins):
-            if pin in ("GND", "AGND", "3V3", "3.3V"):
-                power = pin.startswith("3")
+            if pin in _GROUNDS + _SUPPLIES:
+                power = pin in _SUPPLIES
                 label = "3.3 V for bias and clamps" if power else "ground of the front end"
                 found[out, k] = (label if pin in wanted else "", RED if power else INK)
                 wanted.discard(pin)
@@ -167,7 +179,7 @@ def _pin(drawing: Drawing, out: int, pin: str, y: float, label: str, colour: str
     x = _RIGHT if out > 0 else _LEFT
     drawing.circle(x - out * 13, y, 8, colour, _PAD if colour == _PAD else "#d4a72c", 2)
     drawing.circle(x - out * 13, y, 3, "#ffffff")
-    fill = "#9ea7b0" if colour == _PAD else _SILK
+    fill = _UNUSED if colour == _PAD else _SILK
     drawing.text(x - out * 28, y + 4.5, name, 13, fill, anchor=_AWAY[-out], bold=bool(label))
     if not label:
         return x

@@ -49,6 +49,8 @@ CHIPS = {
         busy_bit=26,
     ),
     "esp32": Chip(),
+    "esp32s3": Chip(),
+    "esp32c3": Chip(),
 }
 
 

@@ -13,7 +13,7 @@ TAKES_setup := GROUP
 TAKES_lock := UPGRADE
 TAKES_image := BOARD FLASH
 TAKES_uf2 := BOARD MICROPYTHON OUT
-TAKES_flash := BOARD PORT TIMEOUT
+TAKES_flash := BOARD PORT TIMEOUT ANY_BUILD
 TAKES_monitor := PORT TIMEOUT CSV PLOT
 TAKES_console := PORT TIMEOUT
 TAKES_capture := PORT TIMEOUT SECONDS OUT
@@ -131,8 +131,10 @@ uf2: $(READY)-board ## join MicroPython and the firmware, for a fresh board: BOA
 		$(call option,--out,OUT)
 
 # The board file must be meant: without BOARD=… it is that which the board was flashed with.
-flash: $(READY)-board ## put the firmware on a board: BOARD=… [PORT=…]
-	@$(PY) -m tools.flash $(call option,--board,BOARD) $(AT)
+# ANY_BUILD=1: also where the board's MicroPython is made for another board.
+$(if $(filter-out 1,$(call given,ANY_BUILD)),$(error ANY_BUILD=$(ANY_BUILD): expected 1, or leave it out))
+flash: $(READY)-board ## put the firmware on a board: BOARD=… [PORT=…] [ANY_BUILD=1]
+	@$(PY) -m tools.flash $(call option,--board,BOARD) $(AT) $(if $(call given,ANY_BUILD),--any-build)
 
 # Ctrl-C is the way to end it, and no error: the shell outlives it, and 130 is a good end.
 monitor: $(READY)-board ## watch a board: [PORT=…] [CSV=…] [PLOT=…]

@@ -12,7 +12,8 @@ if __name__ == "__main__" and not __package__:  # python tools/flash.py
 
 import argparse
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -38,6 +39,7 @@ _FOLDER = "threewire/"
 # been before it is somebody else's.
 _IN_THE_WAY = ("main.py", "main.mpy", "board.py", "board.mpy")
 _OURS_NO_MORE = (*_IN_THE_WAY, "main.py" + ASIDE, "board.mpy" + ASIDE)
+_ANY_BUILD = "who knows that pins and flash are right goes on with ANY_BUILD=1 (--any-build)"
 _ON_IT = "the new firmware is on it, and a slow board takes a longer TIMEOUT= (--timeout)"
 
 
@@ -54,41 +56,86 @@ class Plan:
 def check(found: Found, board: str) -> None:
     """InputError unless this board file's firmware can run there."""
     module = boards.module(board)
-    page = f"https://micropython.org/download/{module.MICROPYTHON}/"
-    told = ".".join(map(str, found.version))
-    chip = found.machine.rpartition(" with ")[2].lower()
-    # An ESP32's name goes on after the chip's: "ESP32-D0WDQ6" was told by older releases.
-    if not chip.startswith(module.CHIP) or chip[len(module.CHIP) :][:1].isalnum():
+    told = _dotted(found.version)
+    chip = _chip(found.machine)
+    if chip != module.CHIP:
+        same = [name for name in boards.names() if chip == boards.module(name).CHIP]
         raise InputError(
             f"the board is a {found.machine!r}, board file {board} is for {module.CHIP}: another "
-            f"BOARD=, of {', '.join(boards.names())}"
+            f"BOARD=, of {', '.join(_made_for(found) or same or boards.names())}"
         )
-    if found.version < image.LEAST:
-        least = ".".join(map(str, image.LEAST))
+    # The board file's least is that of its own build.
+    least = image.least(board) if _build(found) in ("", module.MICROPYTHON) else image.LEAST
+    if found.version < least:
         raise InputError(
-            f"the board has MicroPython {told}, {least} is the least: get one at {page}"
+            f"the board has MicroPython {told}, {_dotted(least)} is the least: get one at "
+            f"{_page(board)}"
         )
     row = CHIPS[module.CHIP]
     if found.arch != row["mpy_arch_number"]:
         raise InputError(
             f"the board's MicroPython {told} takes no {row['mpy_arch']} code: it is another "
-            f"build for {found.machine!r}; get the one at {page}"
+            f"build for {found.machine!r}; get the one at {_page(board)}"
         )
 
 
-def doubt(found: Found, board: str) -> str:
-    """What speaks against this board file, where nothing forbids it: the MicroPython there is made
-    for another board with the same chip. "" where all is well."""
+def _dotted(version: Iterable[int]) -> str:
+    return ".".join(map(str, version))
+
+
+def _page(board: str) -> str:
+    return f"https://micropython.org/download/{boards.module(board).MICROPYTHON}/"
+
+
+def _chip(machine: str) -> str:
+    """The chip that MicroPython names at the end of its machine's name, as board files call it.
+
+    Up to 1.28 that was "ESP32S3", then "ESP32-S3", and some builds name a chip of that family, as
+    "ESP32-S3-FN8"; "ESP32-D0WDQ6", "ESP32-PICO-D4" and others are plain ESP32s.
+    """
+    name = machine.rpartition(" with ")[2].upper()
+    esp32 = re.match(r"ESP32-?([SCHP][1-9]\d*)", name)
+    if esp32:
+        return f"esp32{esp32[1]}".lower()
+    # What follows the chip's name is its variety: "RP2350-RISCV".
+    return name.partition("-")[0].lower()
+
+
+def _build(found: Found) -> str:
     # ESP32_GENERIC-SPIRAM is a variant of ESP32_GENERIC.
-    build = found.build.partition("-")[0]
-    meant = boards.module(board).MICROPYTHON
-    if build in ("", meant):
+    return found.build.partition("-")[0]
+
+
+def _made_for(found: Found) -> list[str]:
+    """The board files that the MicroPython there is made for: by its build's name, else by what
+    it calls the board."""
+    build = _build(found)
+
+    def is_for(name: str) -> bool:
+        board = boards.module(name)
+        if build:
+            return build == board.MICROPYTHON
+        # A variant says more: "Generic ESP32 module with SPIRAM with ESP32".
+        return found.machine.startswith(f"{board.MACHINE} with ")
+
+    return [name for name in boards.names() if is_for(name)]
+
+
+def misfit(found: Found, board: str) -> str:
+    """What speaks against this board file, and what would be right: the MicroPython there is made
+    for another board with the same chip. "" where all is well, or where it does not tell."""
+    build = _build(found)
+    made_for = _made_for(found)
+    if board in made_for or not (build or made_for):
         return ""
-    others = [name for name in boards.names() if build == boards.module(name).MICROPYTHON]
-    remedy = f"flash it anew with BOARD={others[0]}" if others else "it needs a board file"
+    least = image.least(board)
+    since = f" {_dotted(least)} or later" if least > image.LEAST else ""
+    remedy = f"MicroPython{since} from {_page(board)}"
+    if made_for:
+        remedy = f"BOARD={' or '.join(made_for)}, or {remedy}"
     return (
-        f"the MicroPython there is {build}, board file {board} is for {meant}: if the board is "
-        f"none, its inputs and LEDs are at other pins, and {remedy}"
+        f"the MicroPython there is {build or found.machine}, board file {board} is for "
+        f"{boards.module(board).MICROPYTHON}: take {remedy}"
     )
 
 
@@ -135,10 +182,11 @@ def _kept(
             yield path, new
 
 
-def flash(board: str | None, port: str | None, timeout: float) -> Report:
+def flash(board: str | None, port: str | None, timeout: float, any_build: bool = False) -> Report:
     """Flashes a board; returns its first report.
 
-    board  board file's name; None: the one that the firmware on the board says it is
+    board      board file's name; None: the one that the firmware on the board says it is
+    any_build  also where its MicroPython is made for another board with the same chip
 
     Raises PortError and InputError. The firmware is then as it was, and meters on; or it is the
     new one, whose first line did not come, and the error says so.
@@ -149,7 +197,7 @@ def flash(board: str | None, port: str | None, timeout: float) -> Report:
         where = Whereabouts(prompt.port)
         try:
             found = prompt.look()
-            _bring_up_to_date(prompt, found, board or found.board)
+            _bring_up_to_date(prompt, found, board or found.board, any_build)
         except BaseException:
             # Ctrl-C too: whatever the board ran before, it runs that again.
             prompt.abandon()
@@ -163,14 +211,15 @@ def flash(board: str | None, port: str | None, timeout: float) -> Report:
     return from_line(line)
 
 
-def _bring_up_to_date(prompt: Prompt, found: Found, board: str) -> None:
+def _bring_up_to_date(prompt: Prompt, found: Found, board: str, any_build: bool) -> None:
     if board not in boards.names():
         raise InputError(f"which board is it? BOARD= (--board) one of {', '.join(boards.names())}")
-    version = ".".join(map(str, found.version))
-    say(f"{prompt.port}: {found.machine}, MicroPython {version}")
+    say(f"{prompt.port}: {found.machine}, MicroPython {_dotted(found.version)}")
     check(found, board)
-    if doubtful := doubt(found, board):
-        say(f"warning: {doubtful}")
+    if wrong := misfit(found, board):
+        if not any_build:
+            raise InputError(f"{wrong}; {_ANY_BUILD}")
+        say(f"warning: {wrong}")
     if found.board not in ("", board):
         say(f"it was flashed as {found.board}: constants calibrated for that are not used")
     plan = make_plan(found, image.contents(board))
@@ -195,6 +244,11 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME",
         help=f"{', '.join(boards.names())} (default: the one that was flashed before)",
     )
+    parser.add_argument(
+        "--any-build",
+        action="store_true",
+        help="also where its MicroPython is made for another board with the same chip",
+    )
     board_port.add_arguments(parser, 30.0)
     options = parser.parse_args(argv)
     _flash_and_show(options)
@@ -202,7 +256,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _flash_and_show(options: argparse.Namespace) -> None:
-    report = flash(options.board, options.port, options.timeout)
+    report = flash(options.board, options.port, options.timeout, options.any_build)
     say("the board meters; its first line:")
     print(plain_line(report, datetime.now(UTC)))
 

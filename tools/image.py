@@ -71,6 +71,11 @@ class Geometry:
         return self.blocks * _BLOCK
 
 
+def least(board: str) -> tuple[int, ...]:
+    """The MicroPython from which on there is all that is needed, and this board file's build."""
+    return max(LEAST, getattr(boards.module(board), "MICROPYTHON_LEAST", LEAST))
+
+
 def geometry(board: str) -> Geometry:
     """Of a board's flash. Raises InputError for an unknown board."""
     return Geometry(**boards.module(board).FILE_SYSTEM)

@@ -1,5 +1,5 @@
 """A board at the other end of a cable, for fast tests of flash: MicroPython's prompt with a
-littlefs of a Pico's, and when it is reset a meter that tells a line of telemetry.
+littlefs of a Pico's size, and when it is reset a meter that tells a line of telemetry.
 
 Flow: tools.flash -> TCP -> BENCH PROMPT -> prompt_program.py on the host's MicroPython.
 """
@@ -21,11 +21,11 @@ from tools import image
 from tools.emulate import board as rp2040_board
 
 FLASH = image.geometry(rp2040_board.FLASH)
-PICO = {
+FEATHER = {
     "name": "micropython",
     "version": [1, 26, 1, ""],
-    "_machine": "Raspberry Pi Pico with RP2040",
-    "_build": "RPI_PICO",
+    "_machine": "Adafruit Feather RP2040 with RP2040",
+    "_build": "ADAFRUIT_FEATHER_RP2040",
     # .mpy of version 6.3 for ARMv6-M, MP_NATIVE_ARCH_ARMV6M = 4 (py/persistentcode.h).
     "_mpy": 6 | 3 << 8 | 4 << 10,
 }
@@ -45,7 +45,7 @@ class Board(contextlib.ExitStack):
     """Use it as a context manager.
 
     files  on its file system; where there is threewire/, that meters until Ctrl-C
-    said   of its sys.implementation, what is not PICO
+    said   of its sys.implementation, what is not FEATHER
 
     url        for --port
     resets     so far
@@ -55,7 +55,7 @@ class Board(contextlib.ExitStack):
     def __init__(self, folder: Path, files: Mapping[str, bytes], **said: Any) -> None:
         super().__init__()
         self._command = need_engine("micropython", "1m")
-        self._said = json.dumps({**PICO, **said})
+        self._said = json.dumps({**FEATHER, **said})
         self._image = folder / "flash.littlefs"
         self._image.write_bytes(image.pack(files, FLASH))
         self._server = ConsoleServer()

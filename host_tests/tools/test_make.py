@@ -28,6 +28,7 @@ def make(*given: str, **environment: str) -> tuple[int, str, str]:
     ("given", "would_run"),
     [
         (["flash", "BOARD=pico", "PORT=COM3"], "tools.flash --board 'pico' --port 'COM3'"),
+        (["flash", "BOARD=pico", "ANY_BUILD=1"], "tools.flash --board 'pico'   --any-build"),
         (["monitor", "CSV=a b.csv", "TIMEOUT=9"], "--timeout '9' --csv 'a b.csv'"),
         (["engines", "capture", "SECONDS=2", "OUT=x.npz"], "--seconds '2' --out 'x.npz'"),
         (["calibrate", "OPTIONS=--point 'element=1 volts=2'"], "--point 'element=1 volts=2'"),
@@ -48,7 +49,11 @@ def test_what_a_target_takes_gets_to_its_command(given: list[str], would_run: st
     ("given", "says"),
     [
         (["monitor", "SECONDS=5"], "monitor takes no SECONDS; there are PORT TIMEOUT CSV PLOT"),
-        (["flash", "BOARDS=pico"], "flash takes no BOARDS; there are BOARD PORT TIMEOUT"),
+        (
+            ["flash", "BOARDS=pico"],
+            "flash takes no BOARDS; there are BOARD PORT TIMEOUT ANY_BUILD",
+        ),
+        (["flash", "ANY_BUILD=yes"], "ANY_BUILD=yes: expected 1, or leave it out"),
         (["demo", "SECONDS=5"], "demo takes no SECONDS; leave it out"),
         (["PORT=COM3"], "help takes no PORT; leave it out"),
         (["flash", "BOARD="], "BOARD is empty: give it a value or leave it out"),

@@ -189,9 +189,9 @@ class HostileBoard:
             files |= {path: _FILES.get(path.removesuffix(ASIDE), b"") for path in self._aside}
         found: Any = {
             "version": [1, 26, 1],
-            "machine": "Raspberry Pi Pico with RP2040",
+            "machine": "Adafruit Feather RP2040 with RP2040",
             "arch": 4,
-            "build": "RPI_PICO",
+            "build": "ADAFRUIT_FEATHER_RP2040",
             "free": 1 << 20,
             "board": truths.LAYOUT.name,
             "files": {path: hashlib.sha256(data).hexdigest() for path, data in files.items()},

@@ -24,8 +24,8 @@ def join(board: str, name: str, micropython: bytes) -> tuple[bytes, Program]:
     flash = blocks.read(name, micropython, chip)
     found = program.look(name, flash.pages)
     page = f"get the .uf2 at https://micropython.org/download/{module.MICROPYTHON}/"
-    if found.numbers < image.LEAST:
-        least = ".".join(map(str, image.LEAST))
+    if found.numbers < image.least(board):
+        least = ".".join(map(str, image.least(board)))
         raise InputError(f"{name}: is MicroPython {found.version}, v{least} is the least: {page}")
     if not program.is_build(flash.pages, module.MICROPYTHON):
         others = [

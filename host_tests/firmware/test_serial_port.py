@@ -115,3 +115,32 @@ def test_a_seal_is_open_only_while_it_is_at_ground_all_along(
     assert vars(module)["is_sealed"](SimpleNamespace(SEAL=12)) is sealed
     # Longer than a cycle of 50 Hz, where it is open.
     assert sealed or sum(slept) > 20
+
+
+@pytest.mark.parametrize(("name", "timers"), [("esp32", 4), ("esp32s3", 4), ("esp32c3", 2)])
+def test_the_prompt_feeds_the_watchdog_by_a_timer_that_the_chip_has(
+    name: str, timers: int, chip: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SOC_TIMER_GROUP_TOTAL_TIMERS of ESP-IDF, of which a safe mode blinks with one."""
+    started: list[tuple[int, Any]] = []
+
+    def timer(number: int) -> Any:
+        if not 0 <= number < timers:
+            raise ValueError("invalid Timer number")
+        return SimpleNamespace(init=lambda period, callback: started.append((number, callback)))
+
+    module: Any = sys.modules["threewire.chip.serial_port"]
+    monkeypatch.setattr(module, "Timer", timer)
+    monkeypatch.setattr(module.micropython, "kbd_intr", lambda key: None, raising=False)
+    fed: list[str] = []
+    port = SimpleNamespace(
+        write=lambda text: None,
+        _watchdog_ctrl=CHIPS[name]["watchdog_ctrl"],
+        _watchdog=SimpleNamespace(feed=lambda: fed.append("fed")),
+        _timer=None,
+    )
+    module.SerialPort.close(port)
+    ((number, feed),) = started
+    assert number != CHIPS[name]["software_timer"]
+    feed(port._timer)
+    assert fed == ["fed"]

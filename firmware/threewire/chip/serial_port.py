@@ -82,8 +82,9 @@ class SerialPort:
         if control:
             mem32[control + _CLR_ALIAS] = _ENABLE
         elif self._watchdog:
-            # This chip's watchdog cannot be stopped.
-            self._timer = Timer(2)
+            # This chip's watchdog cannot be stopped; the sampler's timer has been.  An ESP32-C3
+            # has but that one and the one that blinks.
+            self._timer = Timer(0)
             self._timer.init(period=_FEED_MS, callback=lambda timer: self._watchdog.feed())
 
     def feed_watchdog(self):

@@ -1,0 +1,185 @@
+"""Calls of the functions between chip and meter, on stand-ins.
+
+Flow: NATIVE BOARD JOBS -> native_jobs.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from host_tests.rigs.native_held import Held
+
+
+class Part(SimpleNamespace):
+    """Stands for what a function is a method of, or is given: its attributes are those it is made
+    with, and what is called is noted in `log`, which parts may share."""
+
+    def feed(self, codes: array, frames: int, ticks: int, first: int = 0) -> None:
+        self.log.append((len(codes), frames, ticks, first))
+
+    def pump(self, intake: Any) -> None:
+        self.log.append("pump")
+
+    def feed_watchdog(self) -> None:
+        self.log.append("fed")
+
+    def _capture(self, codes: array, frames: int, ticks: int, first: int) -> None:
+        self.log.append(("capture", len(codes), frames, ticks, first))
+
+    def _beside(self, ticks: int) -> bool:
+        self.log.append(ticks)
+        return self.more
+
+    def _look(self) -> int:
+        # The words go on meanwhile.
+        self._words[0] = self.at
+        return self.fresh
+
+    def _catch_up(self, meter: Any) -> int:
+        return self.caught
+
+    def ipoll(self, timeout: int) -> Iterator[Any]:
+        return iter(self.events)
+
+    def _read(self, most: int) -> bytes:
+        return bytes(range(most))
+
+
+class Clock:
+    """What `ticks_us` gives."""
+
+    now = 0
+
+    def ticks_us(self) -> int:
+        return self.now & 0x3FFF_FFFF
+
+
+CLOCK = Clock()
+
+
+def dma_sampler_job(held: Held, draw: Random) -> None:
+    runtime = held.runtime
+    frames, calm, most = 1000, 100_000, 744
+    for _ in range(120):
+        size = draw.choice((6, 8))
+        at = draw.randrange(frames)
+        now = draw.randrange(1 << 30)
+        passed = draw.choice((0, 1, calm - 1, calm, draw.randrange(2 * calm)))
+        written = draw.choice((at, frames, draw.randrange(frames + 1)))
+        is_over = draw.random() < 0.1
+        start = draw.choice((0x2000_4000, 0x2003_0000))
+        # The registers that its words tell the addresses of.
+        data = array("I", [start + written * size + draw.randrange(size)])
+        status = array("I", [draw.getrandbits(11) | is_over << 11 | draw.getrandbits(4) << 12])
+        words = [at, now - passed & 0x3FFF_FFFF, calm, most, frames, size, start]
+        given = array("I", [*words, runtime.address(data), runtime.address(status)])
+        after = given[:]
+        CLOCK.now = now
+        found = runtime.call("DmaSampler._look", SimpleNamespace(_words=given))
+        held.calls["DmaSampler._look"] += 1
+        reached = 0 if written == frames else written
+        fresh = (reached - at) % frames
+        if is_over or passed >= calm or fresh > most:
+            assert (found, given) == (-1, after)
+        else:
+            after[0], after[1] = reached, now
+            assert (found, given) == (fresh, after)
+    pump = held.function("DmaSampler.pump")
+    # Nothing new, some frames, and to the ring's end and on; what _catch_up tells.
+    for fresh, caught, at in ((0, 0, 5), (7, 0, 12), (18, 0, 3), (-1, 0, 3), (-1, 9, 9)):
+        ring = array("H", bytes(160))
+        sampler = Part(fresh=fresh, caught=caught, at=at, _frames=20, _frame_ticks=4800)
+        sampler._ring, sampler._words = ring, array("I", [5])
+        pump(sampler, Part(log=[]))
+
+
+def timer_sampler_job(held: Held, draw: Random) -> None:
+    serve = held.function("TimerSampler._serve")
+    blocks = 16  # in the ring
+    # From the start, and where the clock goes round.
+    for inputs, frames, due in ((4, 5, 5), (3, 6, (1 << 30) - 2000)):
+        size = inputs * frames
+        # DUE, PERIOD, LATE, AT, LEFT, FRAMES, SIZE, FILLED, TAKEN, FOUR
+        words = array("i", [-1, 250, 124, 0, frames, frames, size, 0, 0, int(inputs == 4)])
+        sampler = SimpleNamespace(
+            _words=words,
+            _codes=array("H", bytes(2 * size * blocks)),
+            _stamps=array("i", [0] * blocks),
+            _lost=array("i", [0] * (frames * blocks)),
+            _has_gaps=bytearray(blocks),
+        )
+        for k in range(4):
+            code = draw.randrange(4096) << 4 | draw.randrange(16)
+            setattr(sampler, f"_read{k}", lambda code=code: code)
+        most = 0
+        for turn in range(280):
+            # On time, a little late, too late, after ticks that were lost, or piled up.
+            due += draw.choice((250, 250, 250, 250, 250, 250, 1000, 0))
+            CLOCK.now = due + draw.choice((0, 0, 3, draw.randrange(125), draw.randrange(250)))
+            serve(sampler, None)
+            most = max(most, words[7] - words[8])
+            # What has been handed over leaves room, but in the middle of it all none is.
+            if not 60 < turn < 260:
+                words[8] = words[7]
+        assert most == blocks - 1 and any(sampler._lost) and any(sampler._has_gaps)
+
+
+def serial_port_job(held: Held, draw: Random) -> None:
+    read = held.function("SerialPort.read")
+    for events in ([], [1]):
+        for most in (1, 40):
+            port = Part(_poll=Part(events=events))
+            assert read(port, most) == (bytes(range(most)) if events else b"")
+
+
+PLACES: list[int] = []
+
+
+def place_in_heap(value: Any) -> int:
+    """What stands for `id`: of a tuple in a tuple, as deep as it is."""
+    depth = 0
+    while value is not None:
+        (value,) = value
+        depth += 1
+    return PLACES[(depth - 1) % len(PLACES)]
+
+
+def firmware_job(held: Held, draw: Random) -> None:
+    holes = [0x2000_0000 + 32 * k for k in draw.sample(range(9000), 40)]
+    room = [0x2005_0000 + 16 * k for k in range(200)]
+    # Of the room 64 blocks in a row are given back: the first is not behind another.
+    for places, kept in ((holes + room, 41), (holes, 0)):
+        PLACES[:] = places
+        found = held.runtime.call("Firmware.fill_holes", SimpleNamespace(collect=PLACES.copy))
+        held.calls["Firmware.fill_holes"] += 1
+        depth = 0
+        while found is not None:
+            (found,) = found
+            depth += 1
+        assert depth == kept
+
+
+def loop_job(held: Held, draw: Random) -> None:
+    run_round = held.function("Loop.run_round")
+    feed = held.function("Loop.feed")
+    for _ in range(80):
+        log: list[Any] = []
+        loop = Part(
+            log=log,
+            _meter=Part(log=log, ticks=draw.choice((7, 8)), is_edge_near=draw.random() < 0.3),
+            _sag=Part(log=log, happened=draw.random() < 0.2, is_near=draw.random() < 0.3),
+            _captures=Part(on=draw.choice((None, 1))),
+            _sampler=Part(log=log, pause_ms=draw.choice((1, 4, 30))),
+            _port=Part(log=log),
+            _rounds=draw.randrange(5),
+            _is_busy=draw.random() < 0.4,
+            _fed=7,
+            more=draw.choice((False, True)),
+            pause_ms=0,
+        )
+        feed(loop, array("H", bytes(40)), 4, 4800, *draw.choice(((), (1,))))
+        run_round(loop)

@@ -7,16 +7,19 @@ capture, calibrate, with that PORT=.
 import argparse
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 from tools import image
 from tools.common import boards, command
 from tools.common.command import say
-from tools.common.errors import InputError, PortError, Unavailable
+from tools.common.errors import EngineFailed, InputError, PortError, Unavailable
 from tools.common.options import Parser
 from tools.emulate.board import ENGINE, FLASH, EmulatedBoard
+from tools.emulate.esp32_board import Esp32Board
 from tools.emulate.inputs import Inputs, Periodic
 from tools.emulate.looped import Looped
 from tools.emulate.port import EmulatedPort
+from tools.engines import qemu_esp32
 from tools.front_end import swap_ct
 from tools.front_end.waves import split_phase
 from tools.recordings.open import Capture, open_recording
@@ -60,6 +63,24 @@ def _tcp_port(text: str) -> int:
     return int(text)
 
 
+def _serve_esp32(options: argparse.Namespace) -> NoReturn:
+    """Runs a board on QEMU until Ctrl-C. Raises Unavailable, InputError, EngineFailed."""
+    for name, given in (
+        ("--recording", options.recording),
+        ("--swap-ct", options.swap_ct),
+        ("--unsealed", options.unsealed),
+    ):
+        if given:
+            raise InputError(f"{name}: nothing drives the inputs of an emulated ESP32")
+    files = {} if options.empty else image.contents(options.board)
+    with Esp32Board(files, options.board, options.tcp_port) as board:
+        print(f"PORT={board.url}", flush=True)
+        say("Ctrl-C ends it")
+        while not (failure := board.failure()):
+            time.sleep(0.2)
+        raise EngineFailed(failure)
+
+
 @command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 130 ended by Ctrl-C, 1 there is no MicroPython to run, or the emulator has
@@ -67,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(
         prog=command.name("emulate"),
         description="Run an emulated RP2040 with 30 A on line 1 and 12 A at PF 0.84 on line 2, or "
-        "with a recording over and over. "
+        "with a recording over and over; or an emulated ESP32, where there is a QEMU that has it. "
         "It is ten to twenty times slower than a board: give the tools a --timeout of 120.",
         epilog="example: %(prog)s --tcp-port 4000, and in another terminal "
         f"{command.name('monitor')} --port socket://127.0.0.1:4000 --timeout 120",
@@ -85,8 +106,13 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         module = boards.module(options.board)
+        if module.CHIP == qemu_esp32.ENGINE:
+            _serve_esp32(options)
         if module.CHIP != ENGINE:
-            raise InputError(f"board {options.board}: what is emulated is an {ENGINE}")
+            raise InputError(
+                f"board {options.board}: what is emulated is an {ENGINE}, or an "
+                f"{qemu_esp32.ENGINE} where there is a QEMU that has it"
+            )
         inputs = load(options.recording, options.board, options.swap_ct)
         files = {} if options.empty else image.contents(options.board)
         flash = image.pack(files, image.geometry(FLASH))

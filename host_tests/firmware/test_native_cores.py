@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 
 from host_tests.conftest import engine_missing
-from host_tests.rigs import native_code, native_core, native_meter
+from host_tests.rigs import native_code, native_core
 from host_tests.rigs.native_core import CoreFailed
 from host_tests.rigs.native_cores import CORES
 from host_tests.rigs.native_held import Differs, Held
-from host_tests.rigs.native_jobs import CALLED, METERING
+from host_tests.rigs.native_jobs import CALLED
 from host_tests.rigs.native_lx6 import Assembler, Lx6
+from host_tests.rigs.native_meter import RUNS, by_machine
 from threewire.chip.chips import CHIPS
 from threewire.metering import kernel, words_viper
 from tools.common import boards
@@ -75,7 +76,7 @@ def test_every_chip_of_a_board_has_a_core() -> None:
 def test_every_function_in_machine_code_is_called(arch: str) -> None:
     """By what mpy-cross compiles: the tests below call all of a module's."""
     found = {module for module, _ in native_code.functions(arch)}
-    called = {module for module in (*CALLED, *METERING) if runs(module, arch)}
+    called = {module for module in (*CALLED, *RUNS) if runs(module, arch)}
     assert found == called, "rigs/native_jobs.py has a job for each module with such functions"
 
 
@@ -101,15 +102,15 @@ def test_functions_do_as_written(arch: str, module: str) -> None:
 
 
 @cache
-def metered() -> native_meter.Metered:
-    return native_meter.Metered()
+def as_written(run: Callable[[], list[Any]]) -> list[Any]:
+    return run()
 
 
-@each(METERING)
-def test_a_meter_meters_alike_with_each_function(arch: str, module: str) -> None:
+@each(RUNS)
+def test_a_board_does_alike_with_each_function(arch: str, module: str) -> None:
     with held(module, arch) as of:
         for name in of.compiled.functions:
-            assert native_meter.metered_by(of, name).told == metered().told, name
+            assert by_machine(of, name) == as_written(RUNS[module]), name
             assert of.calls[name] > 5
 
 

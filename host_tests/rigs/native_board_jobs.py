@@ -21,19 +21,6 @@ class Part(SimpleNamespace):
     def feed(self, codes: array, frames: int, ticks: int, first: int = 0) -> None:
         self.log.append((len(codes), frames, ticks, first))
 
-    def pump(self, intake: Any) -> None:
-        self.log.append("pump")
-
-    def feed_watchdog(self) -> None:
-        self.log.append("fed")
-
-    def _capture(self, codes: array, frames: int, ticks: int, first: int) -> None:
-        self.log.append(("capture", len(codes), frames, ticks, first))
-
-    def _beside(self, ticks: int) -> bool:
-        self.log.append(ticks)
-        return self.more
-
     def _look(self) -> int:
         # The words go on meanwhile.
         self._words[0] = self.at
@@ -161,25 +148,3 @@ def firmware_job(held: Held, draw: Random) -> None:
             (found,) = found
             depth += 1
         assert depth == kept
-
-
-def loop_job(held: Held, draw: Random) -> None:
-    run_round = held.function("Loop.run_round")
-    feed = held.function("Loop.feed")
-    for _ in range(80):
-        log: list[Any] = []
-        loop = Part(
-            log=log,
-            _meter=Part(log=log, ticks=draw.choice((7, 8)), is_edge_near=draw.random() < 0.3),
-            _sag=Part(log=log, happened=draw.random() < 0.2, is_near=draw.random() < 0.3),
-            _captures=Part(on=draw.choice((None, 1))),
-            _sampler=Part(log=log, pause_ms=draw.choice((1, 4, 30))),
-            _port=Part(log=log),
-            _rounds=draw.randrange(5),
-            _is_busy=draw.random() < 0.4,
-            _fed=7,
-            more=draw.choice((False, True)),
-            pause_ms=0,
-        )
-        feed(loop, array("H", bytes(40)), 4, 4800, *draw.choice(((), (1,))))
-        run_round(loop)

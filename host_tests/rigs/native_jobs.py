@@ -1,8 +1,8 @@
 """Calls of the firmware's functions in machine code, which native_held compares.
 
 Flow: native_kernel_jobs, native_word_jobs, native_board_jobs -> NATIVE JOBS -> tests.  Of each
-module there is one job, which calls all its functions, or it is one of METERING.  A job calls them
-at random, and with what they get in a meter that meters.
+module there is one job, which calls all its functions, or it is one of native_meter's RUNS.  A job
+calls them at random, and with what they get in a meter that meters.
 """
 
 from __future__ import annotations
@@ -18,12 +18,6 @@ from host_tests.rigs.native_held import Held
 
 Job = Callable[[Held, Random], None]
 
-# Modules whose functions are methods of the meter's parts, on objects: native_meter has each
-# of them in the place of its own.
-METERING: tuple[str, ...] = tuple(
-    f"metering/{name}"
-    for name in ("accumulator", "creep", "meter", "registers", "sag", "stretch", "sums", "window")
-)
 # Of each module whose functions are called one by one: the job, and what its names stand for where
 # this Python cannot import it.
 CALLED: dict[str, tuple[Job, dict[str, Any] | None]] = {
@@ -49,6 +43,5 @@ CALLED: dict[str, tuple[Job, dict[str, Any] | None]] = {
     "metering/words_viper": (word_jobs.words_viper_job, None),
     "operation/capture": (word_jobs.capture_job, None),
     "operation/firmware": (board_jobs.firmware_job, {"id": board_jobs.place_in_heap}),
-    "operation/loop": (board_jobs.loop_job, {}),
     "operation/telemetry": (word_jobs.telemetry_job, None),
 }

@@ -1,4 +1,4 @@
-"""A meter that meters with the firmware's machine code in the place of some of its functions.
+"""A meter, and a board's loop, with the firmware's machine code in the place of some functions.
 
 Flow: NATIVE METER -> native_jobs, tests.
 """
@@ -6,17 +6,23 @@ Flow: NATIVE METER -> native_jobs, tests.
 from __future__ import annotations
 
 import importlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from host_tests.firmware.test_kernel import E11
+from host_tests.rigs.board_parts import Port, Sampler, assembled
 from host_tests.rigs.meter_runs import (
     I_NA,
     LOOPS,
+    MID,
     V_NV,
     Run,
     blocks,
     board,
     convert,
+    default_board,
     flat,
     split_phase,
 )
@@ -42,49 +48,96 @@ def metered_with(place: int, of: Any) -> None:
         assert any(meter.registers.elements[0][0].value())
 
 
-class Metered:
+def metered() -> list[Any]:
     """What a run of the meter comes to: no voltage at first, loads that come and go, lost frames,
     a CT whose phase depends on current."""
+    layout = board()
+    rows = [[1000, 90_000], [40_000, 20_000]]
+    of = Calibration((V_NV, V_NV), (I_NA, -I_NA), (0, 30_000), (rows, None))
+    run = Run(layout, of)
+    sag = Sag(layout, of)
+    pieces = (
+        ({}, 0.1),
+        (split_phase((40, 0), 20, 60), 0.7),
+        (split_phase((0, -60), 60, 60), 0.6),
+        (split_phase((0.05, 0.3), 0, 60), 0.4),
+    )
+    told: list[Any] = []
+    for waves, seconds in pieces:
+        codes = convert(waves, seconds, layout, noise=1.0, seed=len(told))
+        for k, block in enumerate(blocks(codes, range(50, len(codes), 50))):
+            run.meter.feed(flat(block), len(block), layout.frame_ticks)
+            sag.feed(flat(block), len(block), layout.frame_ticks)
+            if k == 60:
+                run.meter.gap(40, 40 * layout.frame_ticks)
+                sag.gap(40, 40 * layout.frame_ticks)
+        told += [sag.is_near, sag.happened]
+    run.finish()
+    told += [run.registers, run.edges, sag._words, sag.counts]
+    for window in run.windows:
+        told.append({**vars(window), "scales": vars(window.scales)})
+    told += [[r.value() for r in four] for four in run.meter.reactive.quadrants]
+    told += [run.meter.estimated.delivered.micro_wh(), run.meter.lost_frames]
+    return told
 
-    def __init__(self) -> None:
-        layout = board()
-        rows = [[1000, 90_000], [40_000, 20_000]]
-        of = Calibration((V_NV, V_NV), (I_NA, -I_NA), (0, 30_000), (rows, None))
-        run = Run(layout, of)
-        sag = Sag(layout, of)
-        pieces = (
-            ({}, 0.1),
-            (split_phase((40, 0), 20, 60), 0.7),
-            (split_phase((0, -60), 60, 60), 0.6),
-            (split_phase((0.05, 0.3), 0, 60), 0.4),
-        )
-        self.told: list[Any] = []
-        for waves, seconds in pieces:
-            codes = convert(waves, seconds, layout, noise=1.0, seed=len(self.told))
-            for k, block in enumerate(blocks(codes, range(50, len(codes), 50))):
-                run.meter.feed(flat(block), len(block), layout.frame_ticks)
-                sag.feed(flat(block), len(block), layout.frame_ticks)
-                if k == 60:
-                    run.meter.gap(40, 40 * layout.frame_ticks)
-                    sag.gap(40, 40 * layout.frame_ticks)
-            self.told += [sag.is_near, sag.happened]
-        run.finish()
-        self.told += [run.registers, run.edges, sag._words, sag.counts]
-        for window in run.windows:
-            self.told.append({**vars(window), "scales": vars(window.scales)})
-        self.told += [[r.value() for r in four] for four in run.meter.reactive.quadrants]
-        self.told += [run.meter.estimated.delivered.micro_wh(), run.meter.lost_frames]
+
+def looped() -> list[Any]:
+    """What two seconds of a board's loop come to: reports, an answer, a capture, a voltage that
+    collapses, lost frames."""
+    layout = default_board()
+    frames = layout.tick_hz // layout.frame_ticks // 50
+    port = Port()
+    waves = split_phase((30, 12), 20, 60)
+    codes = convert(waves, 2.0, layout, noise=1.0)
+    codes[80 * frames : 90 * frames] = MID
+    sampler = Sampler(lambda: None)
+    for k, block in enumerate(blocks(codes, range(frames, len(codes), frames))):
+        sampler.waiting.append((block, layout.frame_ticks))
+        if k in (30, 31, 70):
+            sampler.waiting.append(25)
+    told: list[Any] = []
+    with tempfile.TemporaryDirectory() as folder:
+        firmware = assembled(Path(folder), layout, sampler, port)
+        loop = firmware.new_loop()
+        for k in range(150):
+            if k in (20, 60):
+                port.typed += b"version\n" if k == 20 else b"capture 0.2\n"
+            told += [loop.run_round(), loop.pause_ms]
+        meter = firmware.meter
+        told += [bytes(port.said), port.fed, meter.ticks, meter.lost_frames, sampler.ticks]
+        told += [register.value() for _, register in meter.registers.named()]
+    assert b'{"t":' in port.said and b'"captured"' in port.said
+    return told
 
 
-def metered_by(held: Held, name: str) -> Metered:
-    """A run of the meter, of whose methods one is the machine's in the place of its own."""
+# Of each module whose functions are methods of parts of one: what is run.
+RUNS: dict[str, Callable[[], list[Any]]] = {
+    **dict.fromkeys(
+        [
+            "metering/accumulator",
+            "metering/creep",
+            "metering/meter",
+            "metering/registers",
+            "metering/sag",
+            "metering/stretch",
+            "metering/sums",
+            "metering/window",
+        ],
+        metered,
+    ),
+    "operation/loop": looped,
+}
+
+
+def by_machine(held: Held, name: str) -> list[Any]:
+    """What a run comes to in which a method is the machine's in the place of its own."""
     owner, _, method = name.partition(".")
     module = importlib.import_module(f"threewire.{held.module.replace('/', '.')}")
     of = getattr(module, owner)
     written = vars(of)[method]
     inside = []
 
-    def by_machine(*args: Any) -> Any:
+    def called(*args: Any) -> Any:
         if inside:
             return written(*args)  # it calls itself, of another object
         held.calls[name] += 1
@@ -94,5 +147,5 @@ def metered_by(held: Held, name: str) -> Metered:
         finally:
             inside.pop()
 
-    with swapped(of, method, by_machine):
-        return Metered()
+    with swapped(of, method, called):
+        return RUNS[held.module]()

@@ -133,11 +133,12 @@ def contents(board: str) -> dict[str, bytes]:
             sources[name] = path
     with tempfile.TemporaryDirectory() as scratch:
         for name, path in sources.items():
-            # Tracebacks name the module alone: the name lies in the chip's memory.
+            # Tracebacks name the module, as its package does: a name of its own would lie in the
+            # chip's memory for ever, one for each module.
             mpy = Path(scratch) / "module.mpy"
             source = Path(scratch) / "module.py"
             source.write_text(_for_the_board(path, module.CHIP), encoding="utf-8")
-            compiled = compile_module(source, path.name, chip["mpy_arch"], mpy)
+            compiled = compile_module(source, path.stem, chip["mpy_arch"], mpy)
             files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled
     return dict(sorted(files.items()))
 

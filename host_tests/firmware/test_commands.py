@@ -49,6 +49,7 @@ ALL = {
     "save",
     "capture",
     "quiet",
+    "demo",
     "restart",
 }
 CHANGING = (
@@ -762,6 +763,8 @@ class StandIn:
         sys.stderr.write('["capture"]\\n')
     def quiet(self, seconds):
         sys.stderr.write('["quiet", %d]\\n' % seconds)
+    def demo(self):
+        return lambda: 600
     def restart(self):
         sys.stderr.write('["restart"]\\n')
 

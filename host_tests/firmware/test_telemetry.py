@@ -526,7 +526,7 @@ def line(given):
         reversed=(True, False), total=lambda: readings[1], hertz_mhz=lambda: hertz,
         leds={{"kwh": False, "ten": True, "reverse": False}}, demand=demand,
         diagnosis=lambda: doctor, lost_frames=lost, faults=None, active=(),
-        effort=(hertz % 1001, lost % 700, hertz, lost % 100000, 0))))
+        effort=(hertz % 1001, lost % 700, hertz, lost % 100000, 0), demo=None)))
 
 """
 NUMBERS = st.one_of(

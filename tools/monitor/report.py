@@ -9,7 +9,7 @@ from typing import Any
 
 from threewire.operation.report import DEMAND, ESTIMATED, LEDS
 from tools.cable import shapes
-from tools.cable.shapes import Effort, Telemetry
+from tools.cable.shapes import Demo, Effort, Telemetry
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Report:
     counts    fault -> how often, those that have happened
     active    faults there are now
     effort    what the board's loop tells of itself; None where it does not
+    demo      while one is on, whose the board's lamps are
     """
 
     t: float
@@ -69,6 +70,7 @@ class Report:
     counts: Mapping[str, int]
     active: tuple[str, ...]
     effort: Effort | None = None
+    demo: Demo | None = None
 
 
 def from_line(line: Telemetry) -> Report:
@@ -88,6 +90,7 @@ def from_line(line: Telemetry) -> Report:
         counts=line.counts,
         active=tuple(known.active),
         effort=line.effort,
+        demo=line.demo,
     )
 
 

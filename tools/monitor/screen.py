@@ -104,6 +104,8 @@ def plain_line(report: Report, now: datetime) -> str:
     lit = [name for name, is_lit in report.leds.items() if is_lit]
     parts.append(f"{report.hertz:.3f} Hz")
     parts.append(f"lit {' '.join(lit) or 'none'}")
+    if report.demo is not None:
+        parts.append(f"DEMO on the lamps, {report.demo.left_s} s more")
     if report.active:
         parts.append(f"faults now {', '.join(report.active)}")
     if report.counts:

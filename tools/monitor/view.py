@@ -69,7 +69,8 @@ def _body(report: Report, width: int, height: int, is_short: bool, is_brief: boo
     has_drawing = width >= LEAST_WIDTH
     text_width = WIDTH if is_wide else width
     rows = table(report, with_varh=not is_short)
-    texts = [] if is_brief else _demand(report, text_width)
+    texts = _demo(report, text_width)
+    texts += [] if is_brief else _demand(report, text_width)
     texts += [] if is_short else _effort(report, text_width)
     texts += _faults(report, text_width)
     if is_short:
@@ -167,6 +168,17 @@ def _demand(report: Report, width: int) -> list[Text]:
     )
     said = f"{watts} W in the last 15 min ({least} to {most}), peak {peak} W"
     return _section("Demand", textwrap.wrap(said, width - _HEAD - 1), width)
+
+
+def _demo(report: Report, width: int) -> list[Text]:
+    demo = report.demo
+    if demo is None:
+        return []
+    said = (
+        f"the board's lamps show a made-up house at ten times its pace for {demo.left_s} s more "
+        f"({wh(demo.delivered_wh)} Wh delivered there); all else here is the board's own"
+    )
+    return _section("DEMO", textwrap.wrap(said, width - _HEAD - 1), width, "bold yellow")
 
 
 def _effort(report: Report, width: int) -> list[Text]:

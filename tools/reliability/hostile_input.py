@@ -116,6 +116,13 @@ class StandIn:
     def quiet(self, seconds: int) -> None:
         self.done.append(("quiet", seconds))
 
+    def demo(self) -> Callable[[], int]:
+        def begin() -> int:
+            self.done.append("demo")
+            return 600
+
+        return begin
+
     def voltage_events(self) -> Iterator[str]:
         return voltage_events.pieces(self.sag)
 
@@ -204,7 +211,10 @@ def fuzz_console(data: bytes) -> None:
     for answer in terminal.answers:
         assert len(answer["reply"]) <= 40 and len(answer.get("error", "")) < 300
     for change in operator.done:
-        is_free = change in ("save", "restart", "begin_capture") or change[0] == "prepare_capture"
+        is_free = (
+            change in ("save", "restart", "begin_capture", "demo")
+            or change[0] == "prepare_capture"
+        )
         assert not operator.sealed or is_free, change
 
 

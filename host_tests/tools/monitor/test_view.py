@@ -10,6 +10,7 @@ import math
 import random
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -19,11 +20,13 @@ from rich.text import Text
 from host_tests.rigs.telemetry_lines import line, report, report_of, with_doctor
 from threewire.metering.doctor import diagnose
 from threewire.operation.faults import NAMES
+from tools.cable.door import Misfit
 from tools.monitor import phasors as monitor_phasor
 from tools.monitor import view as monitor_view
 from tools.monitor.link import LIVE, OPEN, PROMPT, SAFE_MODE, WAITING, Standing
 from tools.monitor.phasors import Arrow, Canvas
 from tools.monitor.report import Report
+from tools.monitor.screen import plain_line
 
 HERE = Standing(LIVE, "/dev/ttyACM0", "", 0.4, 0, 0, 0)
 LONG_PORT = "/dev/serial/by-id/usb-Adafruit_Feather_RP2040_DF61B0A4C7123456-if00"
@@ -494,3 +497,54 @@ def test_every_name_is_written_once_near_its_tip(rows: int) -> None:
             ((column, row),) = places
             x, y = canvas.at(arrow.degrees, arrow.length * canvas.radius)
             assert math.hypot(2 * column + 2 - x, 4 * row + 2 - y) < 14
+
+
+EFFORT = {
+    "busy_percent": 14.5,
+    "ring_ms": 35,
+    "line_late_ms": 9,
+    "save_ms": 48,
+    "collection_ms": 17,
+}
+DEMO = {
+    "left_s": 412,
+    "delivered_wh": "67.488187517",
+    "received_wh": "1.000000000",
+    "leds": {"kwh": True, "ten": False, "reverse": True},
+}
+
+
+def told(**more: Any) -> str:
+    return " ".join("\n".join(shown(report_of(line() | more), HERE, (), 100, 60)).split())
+
+
+def test_what_the_board_says_of_itself_is_shown() -> None:
+    text = told(effort=EFFORT)
+    assert "busy 14.5 %" in text and "ring 35 ms" in text and "line 9 ms late" in text
+    assert "longest save 48 ms" in text and "collection 17 ms" in text
+    # A firmware that does not tell it yet.
+    without = line()
+    without.pop("effort", None)
+    assert report_of(without).effort is None
+
+
+def test_a_demonstration_is_told_apart() -> None:
+    text = told(demo=DEMO)
+    assert "DEMO the board's lamps show a made-up house" in text and "412 s more" in text
+    assert "DEMO" not in told()
+    said = plain_line(report_of(line() | {"demo": DEMO}), datetime.now(UTC))
+    assert "DEMO on the lamps, 412 s more" in said
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"effort": EFFORT | {"busy_percent": 101}},
+        {"effort": EFFORT | {"ring_ms": -1}},
+        {"demo": DEMO | {"left_s": "many"}},
+        {"demo": {"left_s": 1}},
+    ],
+)
+def test_what_is_not_of_its_shape_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(Misfit):
+        report_of(line() | wrong)

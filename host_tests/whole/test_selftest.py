@@ -1,5 +1,6 @@
 """The board's own proof on the emulated RP2040: it passes, and each planted fault is named."""
 
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from host_tests.conftest import need_engine
 from host_tests.rigs.started_board import PowerOn, StartedBoards
 from threewire.chip.chips import CHIPS
 from tools import image
@@ -16,6 +18,7 @@ from tools.bench import chip as bench
 from tools.common import boards
 from tools.emulate.board import FLASH, EmulatedBoard
 from tools.emulate.inputs import Inputs
+from tools.emulate.port import EmulatedPort
 from tools.selftest import chip_checks, cli, end_checks, input_checks, programs
 from tools.selftest.row import FAIL, PASS, SKIP, Row
 from tools.selftest.subject import Subject
@@ -232,3 +235,29 @@ def test_a_flash_that_is_read_one_bit_at_a_time(flashed: PowerOn) -> None:
         board.mcu.ssi._crtlr0 &= ~(3 << 21)
         _, rows = subject_of(board)
     assert failed(rows) == ["flash"]
+
+
+# ---- over a port, as an owner runs it
+
+
+@pytest.mark.slow
+def test_over_a_port_to_the_end(
+    flashed: PowerOn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Capture, prompt, watchdog, and the board meters again; the file has every figure."""
+    need_engine("micropython")
+    monkeypatch.setattr(cli, "FOLDER", tmp_path)
+    with flashed(noisy(bench.load(amps=5))) as board, EmulatedPort(board) as port:
+        assert cli.main(["--port", port.url, "--seconds", "2", "--timeout", "600"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("pass  capture: 10000 frames")
+    assert said[1].startswith("emulated:") and said[-1] == "all that could be tried has passed"
+    (path,) = tmp_path.iterdir()
+    assert path.name == f"{BOARD}-{'ff' * 8}.json"
+    told = json.loads(path.read_text())
+    assert told["emulated"] is True and told["passed"] is True
+    by_name = {check["name"]: check for check in told["checks"]}
+    assert by_name["watchdog"]["verdict"] == PASS
+    assert by_name["capture"]["frames"] == 10_000
+    # Each line is a check of the file.
+    assert len(told["checks"]) == len(said) - 2

@@ -27,6 +27,7 @@ from tools.selftest import chip_checks, end_checks, input_checks, timer_checks
 from tools.selftest.row import FAIL, Row
 from tools.selftest.subject import Subject
 
+FOLDER = boards.ROOT / "build" / "selftest"
 METERING_S = 15.0
 SAFETY = (
     "MAINS VOLTAGE KILLS: test the board on its own USB cable, or with a front end at low voltage "
@@ -76,15 +77,16 @@ def seen(question: str) -> bool | None:
         return None
     while True:
         print(f"{question} [y/n] ", end="", file=sys.stderr, flush=True)
-        said = _ANSWERS.get(sys.stdin.readline().strip().lower())
-        if said is not None:
+        typed = sys.stdin.readline()
+        said = _ANSWERS.get(typed.strip().lower())
+        if said is not None or not typed:
             return said
 
 
 def run(options: argparse.Namespace) -> int:
     """Tests the board; returns the exit status."""
     engine = choose_engine(None)
-    folder = writable_folder(boards.ROOT / "build" / "selftest")
+    folder = writable_folder(FOLDER)
     port = board_port.find(options.port)
     rows: list[Row] = []
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -349,6 +350,39 @@ def test_swapped_cts_are_turned_round_and_others_are_not() -> None:
         assert mean == pytest.approx([200 * signs[0], 200, 400 * signs[1], -200], abs=0.05)
 
 
+@pytest.mark.parametrize("adc", ["ideal", "real"])
+@pytest.mark.parametrize(("ppm", "kelvin"), [(100.0, -25.0), (1000.0, 50.0), (-150.0, 60.0)])
+def test_all_inputs_are_read_in_proportion_to_one_over_the_reference(
+    adc: str, ppm: float, kelvin: float
+) -> None:
+    """3.3 V that have become 3.3 V (1 + ppm K): the same volts are fewer of its 4096ths."""
+    level = {"i1": 270.0, "v1": 198.0, "i2": -270.0, "v2": -198.0}
+    at_rest, held = Source(steady(seconds=5)), Source(steady(seconds=5, **level))
+
+    def signal(**drift: Any) -> np.ndarray:
+        """Counts that each input moves by, between two levels."""
+        ends = [FrontEnd(adc=adc, seed=4, **drift) for _ in range(2)]
+        still, moved = (all_codes(end, of) for end, of in zip(ends, (at_rest, held)))
+        # The code of zero stays where a bias out of the reference has it.
+        assert still.mean(axis=0) == pytest.approx(
+            all_codes(FrontEnd(adc=adc, seed=4), at_rest).mean(axis=0), abs=1e-9
+        )
+        return moved.mean(axis=0) - still.mean(axis=0)
+
+    pin_volts = 3.3 * np.array([1800, 1800, -1800, -1800]) / 4096
+    expected = pin_volts / (3.3 * (1 + ppm * kelvin * 1e-6) / 4096)
+    found = signal(reference_ppm=ppm, kelvin=kelvin)
+    if adc == "ideal":
+        assert found == pytest.approx(expected, abs=0.02)
+    else:  # with its channels' gains on both sides; its codes are not all as wide as each other
+        assert found / signal() == pytest.approx(np.abs(expected) / 1800, rel=1e-3)
+    # Without a drift no temperature changes anything, nor a drift at calibration's.
+    nothing: tuple[dict[str, Any], ...] = ({"kelvin": kelvin}, {"reference_ppm": ppm})
+    for none in nothing:
+        same = all_codes(FrontEnd(adc=adc, seed=4, **none), held)
+        assert np.array_equal(same, all_codes(FrontEnd(adc=adc, seed=4), held))
+
+
 def test_clipped_samples_are_counted_by_input() -> None:
     source = Source(steady(i1=400.0, v1=-400.0, i2=1.0, v2=1e9))
     for adc in ("ideal", "real"):
@@ -432,6 +466,9 @@ def test_unusable_arguments_are_refused() -> None:
         FrontEnd(("v3",), (0.0,))
     with pytest.raises(ValueError, match="bits"):
         FrontEnd(adc="real", bits=16)
+    for drift in ((-1e4, 100.0), (math.nan, 1.0), (1.0, math.inf)):
+        with pytest.raises(ValueError, match="reference"):
+            FrontEnd(reference_ppm=drift[0], kelvin=drift[1])
     with pytest.raises(ValueError, match="expected v1 i1"):
         ArrayRecording(8000, {"v1": [1.0], "i2": [1.0]})
     with pytest.raises(ValueError, match="one length"):

@@ -76,6 +76,9 @@ class FrontEnd:
     centre. frame_period: seconds, exact. nv_per_count, na_per_count: nanovolts and nanoamperes a
     count. mid + offset_counts: the code of zero. swap_ct: which of the two CTs are turned round.
     ct_lead_deg, divider_lag_deg: phase errors at the mains frequency, applied as time shifts.
+    reference_ppm: by how many ppm the ADC's reference rises for each kelvin; kelvin: how much
+    warmer it is than where a count is worth nv_per_count and na_per_count. All counts are in
+    proportion to 1 / reference; offsets, noise and the code of zero stay what they are in counts.
 
     adc "ideal": code = floor(mid + offset + value/gain + 0.5 + d), d triangular in (-1, 1) counts.
     adc "real": the RP2040 model with the errors of `gain_error` (a fraction) and `offset_error`
@@ -99,6 +102,8 @@ class FrontEnd:
         offset_counts: float = 0.0,
         ct_lead_deg: float = 0.0,
         divider_lag_deg: float = 0.0,
+        reference_ppm: float = 0.0,
+        kelvin: float = 0.0,
     ) -> None:
         if adc not in ("ideal", "real"):
             raise ValueError(f"adc {adc!r}: expected 'ideal' or 'real'")
@@ -106,6 +111,9 @@ class FrontEnd:
             raise ValueError(f"bits {bits}: the RP2040 model has {REAL_BITS}")
         if set(inputs) - set(INPUTS) or len(inputs) != len(offsets_s) or not inputs:
             raise ValueError(f"inputs {inputs} with {len(offsets_s)} offsets: one of each")
+        reference = 1 + reference_ppm * kelvin * 1e-6
+        if not 0 < reference < math.inf:
+            raise ValueError(f"{reference_ppm} ppm/K over {kelvin} K: leaves no reference")
         self.inputs = tuple(inputs)
         self.frame_period = Fraction(frame_period)
         self.adc = adc
@@ -131,6 +139,7 @@ class FrontEnd:
                 for name in self.inputs
             ]
         )
+        self._scale /= reference
         zero = [mid + offset_counts + self.offset_error[name] for name in self.inputs]
         self._zero = np.rint(np.array(zero) * _UNIT).astype(np.int32)[:, None]
 

@@ -477,6 +477,7 @@ def test_the_chart_has_no_dead_end():
 # --- The numbers ------------------------------------------------------------------------------
 
 COUNT = 3.3 / 4096
+COUNT_3V = 3.0 / 4096
 
 
 def test_boards_state_the_front_end_that_is_drawn():
@@ -568,6 +569,41 @@ def test_clamps_and_leds():
     assert 138 * 2**0.5 / values.ESP32_VOLTS_A_COUNT * COUNT < 0.8
 
 
+def test_the_reference_has_the_current_that_it_needs():
+    """By solving R7, the bias, the converter and the LM4040 at the rail's ends."""
+    for rail, shunt, shown in (
+        (3.3 * 0.97, 3.0 + 0.045, values.shunt_least_a()),
+        (3.3 * 1.03, 3.0 - 0.045, values.shunt_most_a()),
+    ):
+        through = (rail - shunt) / 200
+        # The bias's share moves with the voltage: by 1.5 % of 0.15 mA, which is nothing here.
+        assert shown == pytest.approx(through - 150e-6 - shunt / 20e3, abs=3e-6)
+        assert 70e-6 < shown < 15e-3
+    assert values.most_vref_ohm() > 200
+    at_most = (3.3 * 0.97 - 3.045) / values.most_vref_ohm()
+    assert at_most == pytest.approx(70e-6 + 150e-6 + 150e-6)
+    assert values.rail_ppm(1) == pytest.approx(0.033 / 200 * 0.9 / 3.0 * 1e6)
+
+
+def test_the_parts_for_3_volts_keep_the_front_end():
+    """Each is the nearest there is to 10/11 of the signal that 3.3 V ask for."""
+    assert (values.SHUNT_CT_100MA.burden_ohm, values.SHUNT_CT_5A.burden_ohm) == (9.76, 19.6)
+    assert (values.SHUNT_FEEDBACK_OHM, values.SHUNT_HIGH_OHM) == (19_100, 12_700)
+    assert values.SHUNT_ZMPT_BURDEN_OHM == 750
+    for amps in (
+        values.SHUNT_CT_100MA.amps_a_count,
+        values.SHUNT_CT_5A.amps_a_count,
+        values.SHUNT_CT_333MV_AMPLIFIED_AMPS_A_COUNT,
+    ):
+        assert amps == pytest.approx(0.15, rel=0.01)
+        assert 200 * 2**0.5 / amps < 2048
+    for input_ in (values.SHUNT_TRANSFORMER, values.SHUNT_ZMPT):
+        assert input_.volts_a_count == pytest.approx(0.11, rel=0.01)
+        assert input_.filter_ohm == pytest.approx(1000, rel=0.08)
+    # And what is left as it is does not reach 200 A.
+    assert values.clip_peak(values.SHUNT_AMPS_A_COUNT) < 200 * 2**0.5
+
+
 # What the page and the drawings say, by formulas of their own.
 SHOWN = {
     "10.74 Ω": COUNT / (0.15 / 2000),
@@ -623,6 +659,28 @@ SHOWN = {
     "4.2 mA": (3.3 - 1.9) / 0.33,
     "286713190": 1e9 * COUNT / 5.62 * 2000,
     "197753906": 1e9 * COUNT / (11 / 120 / 22.5),
+    # With an LM4040 of 3.0 V.  In mA of R7's 200 ohms: a rail 3 % off, 45 mV either way.
+    "0.7324 mV": 1e3 * COUNT_3V,
+    "0.78 mA": (3.3 * 0.97 - 3.045) / 0.2,
+    "0.15 mA": 3.0 / 20,
+    "0.48 mA": (3.3 * 0.97 - 3.045) / 0.2 - 0.15 - 3.0 / 20,
+    "1.9 mA": (3.3 * 1.03 - 2.955) / 0.2 - 0.15 - 3.0 / 20,
+    "0.42 kΩ": (3.3 * 0.97 - 3.045) / (0.07 + 0.15 + 3.0 / 20),
+    "0.4 mA": (3.3 * 0.97 - 3.045) / 0.2 - 0.15 - 3.0 / 20 - 0.07,
+    "136363636": 1e9 * 0.15 * 3.0 / 3.3,
+    "100000000": 1e9 * 0.11 * 3.0 / 3.3,
+    "279 A": 2048 * 0.15 * 3.0 / 3.3,
+    "197 A": 2048 * 0.15 * 3.0 / 3.3 / 2**0.5,
+    "150086450": 1e9 * COUNT_3V / 9.76 * 2000,
+    "149473852": 1e9 * COUNT_3V / 19.6 * 4000,
+    "439893018": 1e9 * COUNT_3V / 0.333 * 200,
+    "151165986": 1e9 * COUNT_3V / 0.333 * 200 / 2.91,
+    "109463778": 1e9 * COUNT_3V / (11 / 120 / 13.7),
+    "109375000": 1e9 * COUNT_3V / (750 / 112000),
+    # 3.3 V less or more by 1 % is 33 mV, across 200 ohms and 0.9: and twice that in energy.
+    "0.01 %": 2 * 0.033 / 200 * 0.9 / 3.0 * 100,
+    "0.075 %": 2 * 15e-6 * 25 * 100,
+    "0.5 %": 2 * 100e-6 * 25 * 100,
 }  # fmt: skip
 
 
@@ -644,6 +702,11 @@ def test_the_page_shows_what_a_formula_gives(shown):
         ("boards/ct_333mv.svg", ["0.4839 A", "483882320", "585 counts", "22.1 kΩ", "150742156"]),
         ("boards/voltage_transformer.svg", ["11.52 kΩ", "11.5 kΩ", "109863281", "9.7 mW", "47.9"]),
         ("boards/voltage_zmpt101b.svg", ["820.3 Ω", "820 Ω", "110041921", "64 mW", "47.0 µs"]),
+        (
+            "boards/reference.svg",
+            ["200 Ω", "1.5 mA", "0.78 mA", "0.48 mA", "0.07 mA", "1.9 of 15 mA", "0.7324 mV"]
+            + ["9.76 Ω", "150086450", "12.7 kΩ", "109463778", "BIAS 1.5 V", "LM4040C30"],
+        ),
         ("boards/input.svg", ["3.35 kHz", "47.5 µs", "1.03°", "0.47 %", "−92 W", "7.1 mA"]),
     ],
 )
@@ -681,6 +744,11 @@ def test_the_parts_are_those_of_the_drawings():
         ("5 A CT", "RB"): values.CT_5A.burden_ohm,
         ("amplified", "Rf"): values.FEEDBACK_OHM,
         ("amplified", "Rs"): values.GAIN_OHM,
+        ("reference", "RB of a 100 mA CT with it"): values.SHUNT_CT_100MA.burden_ohm,
+        ("reference", "RB of a 5 A CT with it"): values.SHUNT_CT_5A.burden_ohm,
+        ("reference", "Rf with it"): values.SHUNT_FEEDBACK_OHM,
+        ("reference", "RH with it"): values.SHUNT_HIGH_OHM,
+        ("reference", "RB of a ZMPT101B with it"): values.SHUNT_ZMPT_BURDEN_OHM,
         ("transformer", "RH"): values.HIGH_OHM,
         ("transformer", "RL"): values.LOW_OHM,
         ("transformer", "Rg"): values.TRANSFORMER.guard_ohm,
@@ -719,7 +787,17 @@ def test_the_numbers_of_parts_say_the_values_beside_them():
             nanofarad = int(digits) * 10 ** int(power) / 1000
             assert value.startswith(f"{nanofarad:g} nF")
             seen += 1
-    assert seen == 14
+    assert seen == 19
+
+
+def test_who_leads_the_reference_out():
+    """The page says that only the Picos do, and the outlines of all boards bear it out."""
+    for name in BOARDS:
+        led_out = [pad[3] for pad in pads(name) if "VREF" in pad[3]]
+        assert led_out == (["ADC_VREF"] if name.startswith("pico") else [])
+    assert pads("pico")[34][3] == "ADC_VREF" and pads("pico")[32][3] == "AGND"
+    said = [t.text for t in texts("boards/reference.svg")]
+    assert "ADC_VREF, pad 35" in said and "AGND, pad 33" in said
 
 
 def test_the_varistor_and_the_buffered_bias_have_their_values():
@@ -756,7 +834,7 @@ def test_every_drawing_is_on_the_page_and_every_link_leads_somewhere():
         path.removeprefix("boards/") for path in drawings.makers() if path.startswith("boards/")
     )
     headings = {}
-    for folder in ("boards", "firmware", "tools"):
+    for folder in ("boards", "firmware", "host_tests", "tools"):
         file = ROOT / folder / "README.md"
         titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
         headings[file] = {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}

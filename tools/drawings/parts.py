@@ -61,19 +61,21 @@ def preferred_ohm(exact_ohm: float) -> float:
 
 @dataclass(frozen=True)
 class CurrentInput:
-    """A CT of ratio : 1 (primary over secondary amperes, all stages) on a burden in ohms."""
+    """A CT of ratio : 1 (primary over secondary amperes, all stages) on a burden in ohms, at a
+    converter whose count is count_v."""
 
     ratio: float
     burden_ohm: float
+    count_v: float = COUNT_V
 
     @property
     def exact_burden_ohm(self) -> float:
         """The burden at which a count is worth AMPS_A_COUNT."""
-        return COUNT_V / (AMPS_A_COUNT / self.ratio)
+        return self.count_v / (AMPS_A_COUNT / self.ratio)
 
     @property
     def amps_a_count(self) -> float:
-        return COUNT_V / self.burden_ohm * self.ratio
+        return self.count_v / self.burden_ohm * self.ratio
 
     def secondary_a(self, primary_a: float) -> float:
         return primary_a / self.ratio
@@ -90,16 +92,17 @@ class CurrentInput:
 @dataclass(frozen=True)
 class VoltageInput:
     """An input that gives volts_out at the pin for one volt of mains, from source_ohm, by way of
-    guard_ohm to the filter's capacitor.
+    guard_ohm to the filter's capacitor and a converter whose count is count_v.
     """
 
     volts_out: float
     source_ohm: float
     guard_ohm: float
+    count_v: float = COUNT_V
 
     @property
     def volts_a_count(self) -> float:
-        return COUNT_V / self.volts_out
+        return self.count_v / self.volts_out
 
     @property
     def filter_ohm(self) -> float:
@@ -249,6 +252,83 @@ def phantom_w(volts: float) -> float:
 def bias_settled_s() -> float:
     """Five time constants of the bias after power-on."""
     return 5 * BIAS_OHM / 2 * BIAS_F
+
+
+# --- A reference at a Pico's ADC_VREF ------------------------------------------------------------
+
+# LM4040 of 3.0 V, grade C, by TI's sheet: what its voltage may be over its whole range of
+# temperature, the current that it needs there, the most that it takes, and how far its voltage
+# gives way to its current.
+SHUNT_V = 3.0
+SHUNT_OFF_V = 0.045
+SHUNT_LEAST_A = 70e-6
+SHUNT_MOST_A = 15e-3
+SHUNT_DYNAMIC_OHM = 0.9
+SHUNT_COUNT_V = SHUNT_V / CODES
+# R7 of a Pico, between 3V3 and ADC_VREF, and what the converter draws of it, by the Pico's sheet.
+VREF_OHM = 200.0
+ADC_A = 150e-6
+# The rail: its regulator's sheet tells 1 % at 25 degrees; three times that leaves room for load
+# and temperature.
+RAIL_OFF = 0.03
+# The two resistors of the bias, which has to be at the middle of the converter's range.
+BIAS_A = SHUNT_V / (2 * BIAS_OHM)
+
+
+def shunt_a(rail_v: float, shunt_v: float) -> float:
+    """What R7 leaves for the LM4040 beside the converter and the bias."""
+    return (rail_v - shunt_v) / VREF_OHM - ADC_A - BIAS_A
+
+
+def shunt_least_a() -> float:
+    """At the lowest rail and the LM4040's highest voltage."""
+    return shunt_a(REFERENCE_V * (1 - RAIL_OFF), SHUNT_V + SHUNT_OFF_V)
+
+
+def shunt_most_a() -> float:
+    """At the highest rail and the LM4040's lowest voltage."""
+    return shunt_a(REFERENCE_V * (1 + RAIL_OFF), SHUNT_V - SHUNT_OFF_V)
+
+
+def most_vref_ohm() -> float:
+    """In place of R7, beyond which the LM4040 would not get what it needs at the lowest rail."""
+    rail_v = REFERENCE_V * (1 - RAIL_OFF)
+    return (rail_v - SHUNT_V - SHUNT_OFF_V) / (SHUNT_LEAST_A + ADC_A + BIAS_A)
+
+
+def rail_ppm(percent: float) -> float:
+    """By how much the reference follows a rail that moves by so many percent."""
+    return REFERENCE_V * percent / 100 / VREF_OHM * SHUNT_DYNAMIC_OHM / SHUNT_V * 1e6
+
+
+def _current_at_shunt(ratio: float) -> CurrentInput:
+    exact = CurrentInput(ratio, 1.0, SHUNT_COUNT_V).exact_burden_ohm
+    return CurrentInput(ratio, preferred_ohm(exact), SHUNT_COUNT_V)
+
+
+SHUNT_CT_100MA = _current_at_shunt(CT_100MA.ratio)
+SHUNT_CT_5A = _current_at_shunt(CT_5A.ratio)
+SHUNT_CT_333MV_AMPS_A_COUNT = SHUNT_COUNT_V / (CT_333MV_V / CLASS_AMPS)
+SHUNT_FEEDBACK_OHM = preferred_ohm((SHUNT_CT_333MV_AMPS_A_COUNT / AMPS_A_COUNT - 1) * GAIN_OHM)
+SHUNT_CT_333MV_AMPLIFIED_AMPS_A_COUNT = SHUNT_CT_333MV_AMPS_A_COUNT / (
+    1 + SHUNT_FEEDBACK_OHM / GAIN_OHM
+)
+SHUNT_HIGH_OHM = preferred_ohm(
+    LOW_OHM * (TRANSFORMER_OPEN_V / NOMINAL_VOLTS * VOLTS_A_COUNT / SHUNT_COUNT_V - 1)
+)
+SHUNT_TRANSFORMER = VoltageInput(
+    TRANSFORMER_OPEN_V / NOMINAL_VOLTS * LOW_OHM / (LOW_OHM + SHUNT_HIGH_OHM),
+    LOW_OHM * SHUNT_HIGH_OHM / (LOW_OHM + SHUNT_HIGH_OHM),
+    TRANSFORMER.guard_ohm,
+    SHUNT_COUNT_V,
+)
+SHUNT_ZMPT_BURDEN_OHM = preferred_ohm(SHUNT_COUNT_V / (VOLTS_A_COUNT / ZMPT_TOTAL_OHM))
+SHUNT_ZMPT = VoltageInput(
+    SHUNT_ZMPT_BURDEN_OHM / ZMPT_TOTAL_OHM, SHUNT_ZMPT_BURDEN_OHM, ZMPT.guard_ohm, SHUNT_COUNT_V
+)
+# With the parts for 3.3 V as they are.
+SHUNT_AMPS_A_COUNT = AMPS_A_COUNT * SHUNT_V / REFERENCE_V
+SHUNT_VOLTS_A_COUNT = VOLTS_A_COUNT * SHUNT_V / REFERENCE_V
 
 
 # --- LEDs and ESP32 --------------------------------------------------------------------------

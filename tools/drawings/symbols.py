@@ -3,6 +3,7 @@
 Flow: SYMBOLS -> drawings of the circuits.  Names stand in bold, values under them.
 """
 
+from tools.drawings.parts import MID_V
 from tools.drawings.svg import BLUE, GREEN, GREY, INK, RED, Drawing, number
 
 _SIZE = 12.5
@@ -90,6 +91,18 @@ def varistor_down(drawing: Drawing, x: float, y0: float, y1: float, name: str, v
     _label(drawing, x - 23, middle - 4, name, value, "end")
 
 
+def reference_down(
+    drawing: Drawing, x: float, y0: float, y1: float, name: str, value: str
+) -> None:
+    """A shunt reference, its cathode at the upper y0."""
+    middle = (y0 + y1) / 2
+    drawing.line((x, y0), (x, y1))
+    drawing.polygon([(x - 10, middle + 9), (x + 10, middle + 9), (x, middle - 8)], INK)
+    y = middle - 9
+    drawing.line((x - 15, y + 6), (x - 11, y), (x + 11, y), (x + 15, y - 6), line=2)
+    _label(drawing, x + 20, middle - 2, name, value)
+
+
 def ground(drawing: Drawing, x: float, y: float) -> None:
     for k, half in enumerate((11, 7, 3)):
         drawing.line((x - half, y + 4 * k), (x + half, y + 4 * k), line=2)
@@ -102,10 +115,10 @@ def supply(drawing: Drawing, x: float, y: float) -> None:
     drawing.text(x, y - 7, "3V3", 12, RED, anchor="middle", bold=True)
 
 
-def bias(drawing: Drawing, x: float, y: float) -> None:
+def bias(drawing: Drawing, x: float, y: float, volts: float = MID_V) -> None:
     """The bias as the end of a wire that comes from the left."""
     drawing.rect(x, y - 12, 100, 24, "#e6f4ea", GREEN, line=1.5, radius=12)
-    drawing.text(x + 50, y + 4.5, "BIAS 1.65 V", 12.5, GREEN, anchor="middle", bold=True)
+    drawing.text(x + 50, y + 4.5, f"BIAS {volts:g} V", 12.5, GREEN, anchor="middle", bold=True)
 
 
 def pin(drawing: Drawing, x: float, y: float, label: str, colour: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tools.accuracy import gates, gross, misleading, no_cycles, unsteady
+from tools.accuracy import gates, gross, misleading, no_cycles, temperature, unsteady
 from tools.accuracy import laboratory as virtual_bench
 from tools.accuracy.gates import Gate, Load
 from tools.accuracy.laboratory import Setup
@@ -97,6 +97,15 @@ def rows(
                 for hertz in gates.MAINS_HZ
             ],
         )
+        _tell("temperatures")
+        of_temperature = temperature.rows(
+            pool,
+            [
+                (s, hertz, constants[s.name, s.adc, s.seed, hertz])
+                for s in own_rate
+                for hertz in gates.MAINS_HZ
+            ],
+        )
         _tell("waves that mislead")
         of_misleading = misleading.rows(
             pool,
@@ -146,7 +155,7 @@ def rows(
                     if key not in worst or abs(error) > abs(worst[key]["error_percent"]):
                         worst[key] = row
         made += worst.values()
-    return made + of_gross + of_misleading + of_unsteady + of_no_cycles
+    return made + of_gross + of_misleading + of_unsteady + of_no_cycles + of_temperature
 
 
 def _tell(part: str) -> None:

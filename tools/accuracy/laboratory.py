@@ -48,13 +48,16 @@ _BLOCK_FRAMES = 4 * engine_process.BLOCK_FRAMES
 @dataclass(frozen=True)
 class Setup:
     """What is on the bench: board, sampler in place of the board file's, ADC model and its seed,
-    and the engine that meters."""
+    the engine that meters, and how much warmer than at calibration it is, with the drift of the
+    ADC's reference."""
 
     board: str = boards.DEFAULT
     sampler: dict[str, Any] | None = None
     adc: str = "real"
     seed: int = 1
     engine: str = "micropython"
+    kelvin: float = 0.0
+    reference_ppm: float = 0.0
 
     @property
     def layout(self) -> Layout:
@@ -72,7 +75,14 @@ class Setup:
         return f"{self.board} by {self.sampler['kind']} at {hertz} Hz"
 
     def front_end(self, **options: Any) -> FrontEnd:
-        return FrontEnd.of(self.layout, adc=self.adc, seed=self.seed, **options)
+        return FrontEnd.of(
+            self.layout,
+            adc=self.adc,
+            seed=self.seed,
+            kelvin=self.kelvin,
+            reference_ppm=self.reference_ppm,
+            **options,
+        )
 
 
 @dataclass(frozen=True)

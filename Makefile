@@ -35,7 +35,7 @@ option = $(if $(call given,$(2)),$(1) '$(subst ','\'',$(call given,$(2)))')
 .NOTPARALLEL:
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 GROUPS := $(filter-out build,$(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))
 $(if $(filter-out $(GROUPS),$(call given,GROUP)),$(error GROUP=$(GROUP): expected one of $(GROUPS)))

@@ -30,7 +30,7 @@ BOARD = "xiao_rp2040"
 LONG = 600
 
 # make …, as an indented line of the README has it, without what it says in brackets of options.
-COMMAND = re.compile(r"^    (make [a-z-]+(?: [A-Z]+=[\w./-]+)*)$", re.MULTILINE)
+COMMAND = re.compile(r"^    (make [a-z0-9-]+(?: [A-Z]+=[\w./-]+)*)$", re.MULTILINE)
 
 
 def commands() -> list[str]:
@@ -54,7 +54,7 @@ PAGES = [
 # A command in a page: on an indented line, or in `…`.
 SPAN = re.compile(r"^    ([^ |\n].*)$|`([^`\n]+)`", re.MULTILINE)
 TOOL = re.compile(r"(?:\.venv/bin/threewire |^threewire |python -m tools\.)([\w.]+)(.*)")
-MAKE = re.compile(r"^make ([a-z-]+)")
+MAKE = re.compile(r"^make ([a-z0-9-]+)")
 
 
 def spans(page: str) -> list[str]:
@@ -78,7 +78,7 @@ def help_of(name: str) -> str:
 def test_every_command_of_every_page_is_one(page: str) -> None:
     """Targets and commands there are, with options that they have."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
     seen = 0
     for span in spans(page):
         if made := MAKE.search(span):
@@ -120,9 +120,9 @@ def test_the_readme_is_short_enough_to_be_read() -> None:
 
 def test_readme_knows_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"(?m)(?:`|^    )make ([a-z-]+)", readme))
+    named = set(re.findall(r"(?m)(?:`|^    )make ([a-z0-9-]+)", readme))
     assert named <= targets
     assert targets - named <= {"help", "setup", "clean", "distclean"}
 

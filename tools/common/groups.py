@@ -20,7 +20,7 @@ PYTHON = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/pytho
 GROUPS = {
     "demo": ("demo", "replay", "house", "soak", "engines", "drawings"),
     "board": (
-        *("flash", "monitor", "console", "capture", "calibrate", "solve", "linearity"),
+        *("flash", "monitor", "console", "selftest", "capture", "calibrate", "solve", "linearity"),
         *("image", "uf2", "power_cuts"),
     ),
     "emulator": ("emulate", "bench"),

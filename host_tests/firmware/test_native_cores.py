@@ -152,9 +152,10 @@ FAULTS = [
     ("metering/fill", "code = 4095", "code = 4094"),
     (
         "chip/timer_sampler",
-        "_TICKS_MASK\n        left = words",
-        "0x1FFFFFFF\n        left = words",
+        "_TICKS_MASK\n        lost += left_out",
+        "0x1FFFFFFF\n        lost += left_out",
     ),
+    ("chip/timer_sampler", "told[_VALUES] + 4 >> 3", "told[_VALUES] + 3 >> 3"),
     ("operation/telemetry", "if n == 9:", "if n == 8:"),
 ]
 THUMB_FAULTS = [

@@ -73,6 +73,8 @@ class ADC:
 
     def read_u16(self) -> int:
         machine = self._machine
+        if machine.fails(machine.now):
+            raise OSError(-260, "ESP_ERR_TIMEOUT")
         self._instants.append(machine.now)
         raw = min(max(int(self._wave(machine.now) + 0.5), 0), 4095)
         machine.now += machine.read_us
@@ -143,7 +145,13 @@ class Timer:
     def fire(self) -> None:
         # The next is armed first: the callback may stop the timer.
         self._arm()
-        self._callback(self)
+        try:
+            self._callback(self)
+        except Exception:
+            # A hard timer never calls again; a soft one tells of it on the serial port.
+            if not self._machine.soft:
+                self.deinit()
+            self._machine.raised += 1
         self._machine.now += self._machine.entry_us
 
 
@@ -158,9 +166,10 @@ class Machine:
     latency   tick (1, 2, ...) -> us from the instant it is due to its callback, None: it is lost
     stalls    (begin, end) in us, in which no callback runs: the ticks fire back to back after it
     soft      the timer is that of esp32: callbacks wait in a queue of 8, the others are lost
+    fails     us -> whether a conversion that begins then raises, as esp32's may
 
     Recorded: `instants` of the conversions by pin, `pin_log` of (us, pin, level), `levels`,
-    `lost` ticks, `timers` that run.
+    `lost` ticks, `raised`: callbacks that ended with an exception, `timers` that run.
     """
 
     QUEUE = 8
@@ -175,6 +184,7 @@ class Machine:
         latency: Callable[[int], int | None] = lambda tick: 0,
         stalls: Sequence[tuple[int, int]] = (),
         soft: bool = False,
+        fails: Callable[[int], bool] = lambda now: False,
     ) -> None:
         self.waves = dict(waves or {})
         self.now = start_us
@@ -184,13 +194,14 @@ class Machine:
         self.latency = latency
         self.stalls = stalls
         self.soft = soft
+        self.fails = fails
         self.asleep: Callable[[], None] = lambda: None  # called when the program goes to sleep
         self.off_at: int | None = None
         self.instants: dict[int, list[int]] = {}
         self.outputs: set[int] = set()
         self.levels: dict[int, int] = {}
         self.pin_log: list[tuple[int, int, int]] = []
-        self.lost = 0
+        self.lost = self.raised = 0
         self.timers: list[Timer] = []
 
     def wait(self, us: int) -> None:

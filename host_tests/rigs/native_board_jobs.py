@@ -87,32 +87,64 @@ def dma_sampler_job(held: Held, draw: Random) -> None:
 def timer_sampler_job(held: Held, draw: Random) -> None:
     serve = held.function("TimerSampler._serve")
     blocks = 16  # in the ring
-    # From the start, and where the clock goes round.
-    for inputs, frames, due in ((4, 5, 5), (3, 6, (1 << 30) - 2000)):
+    # From the start, and where the clock goes round; of hard timers, and of soft ones.
+    for inputs, frames, due, soft in (
+        (4, 5, 5, 0),
+        (3, 6, (1 << 30) - 2000, 0),
+        (4, 6, (1 << 30) - 2000, 1),
+        (3, 5, 5, 1),
+    ):
         size = inputs * frames
-        # DUE, PERIOD, LATE, AT, LEFT, FRAMES, SIZE, FILLED, TAKEN, FOUR
-        words = array("i", [-1, 250, 124, 0, frames, frames, size, 0, 0, int(inputs == 4)])
+        # DUE, PERIOD, LATE, AT, LEFT, FRAMES, SIZE, FILLED, TAKEN, FOUR, NEAR, OFF, LAST, STEADY
+        first = [-1, 250, 124, 0, frames, frames, size, 0, 0, int(inputs == 4), 7 * soft, 0, 0, 0]
+        words = array("i", first)
         sampler = SimpleNamespace(
             _words=words,
             _codes=array("H", bytes(2 * size * blocks)),
             _stamps=array("i", [0] * blocks),
-            _lost=array("i", [0] * (frames * blocks)),
-            _has_gaps=bytearray(blocks),
+            _marks=array("i", [0] * (frames * blocks * (1 + soft))),
+            _is_marked=bytearray(blocks),
         )
         for k in range(4):
+            # Another code each time, but the same one for both that are compared.
             code = draw.randrange(4096) << 4 | draw.randrange(16)
-            setattr(sampler, f"_read{k}", lambda code=code: code)
-        most = 0
+            setattr(sampler, f"_read{k}", lambda code=code: code ^ (CLOCK.now & 0xFF) << 4)
+        most = again = 0
         for turn in range(280):
-            # On time, a little late, too late, after ticks that were lost, or piled up.
-            due += draw.choice((250, 250, 250, 250, 250, 250, 1000, 0))
-            CLOCK.now = due + draw.choice((0, 0, 3, draw.randrange(125), draw.randrange(250)))
+            # On time, a little late, too late, after ticks that were lost, or piled up; a while
+            # on time, from an instant on at which none was due.
+            due += draw.choice((250, 250, 250, 250, 250, 250, 1000, 0)) if turn < 240 else 250
+            if turn < 240:
+                CLOCK.now = due + draw.choice((0, 0, 3, draw.randrange(125), draw.randrange(250)))
+            else:
+                CLOCK.now = due + 100
+            before = words[3], sampler._codes[:]
             serve(sampler, None)
+            again += words[3] == before[0] and sampler._codes != before[1]
             most = max(most, words[7] - words[8])
             # What has been handed over leaves room, but in the middle of it all none is.
-            if not 60 < turn < 260:
+            if not 60 < turn < 230:
                 words[8] = words[7]
-        assert most == blocks - 1 and any(sampler._lost) and any(sampler._has_gaps)
+        assert most == blocks - 1 and any(sampler._marks) and any(sampler._is_marked)
+        assert bool(again) == bool(soft)
+        if soft:
+            assert words[0] == CLOCK.now + 250 & 0x3FFF_FFFF, "it does not follow the timer"
+    between = held.function("_between")
+    ring, stride, step, most = 48, 4, 1000, 3
+    for _ in range(150):
+        codes = array("H", [draw.choice((0, 4095, draw.randrange(4096))) for _ in range(192)])
+        lost = [draw.choice((0, 0, 0, 0, 0, 1, 2, 3, 4)) for _ in range(ring)]
+        late = [draw.choice((0, 0, draw.randrange(-499, 500))) for _ in range(ring)]
+        told = array("i", [0] * 26)
+        frame = draw.randrange(ring)
+        ahead = draw.randrange(lost[frame] + 1) if lost[frame] < 4 else 0
+        told[:8] = array("i", [frame, ahead, draw.randrange(6), 0, ring, stride, step, most])
+        marks = array("i", lost + late)
+        # Beside the ring, or in its place.
+        out = array("H", bytes(8)) if ahead else codes
+        if not ahead:
+            told[3] = frame * stride
+        between(codes, marks, told, out)
 
 
 def serial_port_job(held: Held, draw: Random) -> None:

@@ -4,6 +4,12 @@ Flow: ADC -> TIMER SAMPLER -> meter.  The interrupt stores one frame a tick in a
 `pump` hands full blocks to the meter with the time they really took, from tick to tick.  Where
 frames were lost it hands over the block in pieces, and tells of each gap between them.
 
+Where timers are soft (ESP32) a collection of garbage, 2 ms, delays all that are due meanwhile, and
+they come one upon the other behind it.  Each is converted when it comes, so it is a sample with a
+time of its own: it is kept for the instant of the raster that it is nearest to, with how far it is
+off, and `pump` puts it there by the wave through its neighbours.  So it fills in the instants for
+which there is none, up to 3 ms of them: no frame is lost to a collection.
+
 The interrupt allocates nothing: it calls bound methods made beforehand, stores small integers into
 arrays and keeps its counters masked.  It costs about 75 us (emulated RP2040 at 125 MHz, four
 inputs): 30 % of the CPU at 4 kHz, and at 8 kHz more than there is.
@@ -33,8 +39,37 @@ _SIZE = const(6)  # codes in a block
 _FILLED = const(7)  # blocks completed
 _TAKEN = const(8)  # blocks handed over
 _FOUR = const(9)  # 1: four slots, 0: three
-_WORDS = const(10)
+_NEAR = const(10)  # 0: the timer is hard; else what is off by no more is where it should be
+_OFF = const(11)  # by how much the latest frame is
+_LAST = const(12)  # when it was converted
+_STEADY = const(13)  # ticks in a row that have come a period apart
+_WORDS = const(14)
 _COUNT = const(0xFFFF)
+
+# So many of those tell when the timer is on time.
+_TIMELY = const(8)
+_NEAR_PART = const(32)  # of a period: 0.7 degrees of 60 Hz at 1 kHz
+_BRIDGED_US = const(3000)  # frames that are filled in at a time
+# What `_between` is told of a frame: where it is in the ring, how many periods behind it the
+# instant is, how many frames there are behind it, and where to write.
+_FRAME = const(0)
+_AHEAD = const(1)
+_BEHIND = const(2)
+_INTO = const(3)
+# And of them all: frames in the ring, codes in a frame, period, frames that are filled in.
+_RING = const(4)
+_STRIDE = const(5)
+_STEP = const(6)
+_MOST = const(7)
+# What the wave goes through: times, places in the ring, values.
+_TIMES = const(8)
+_PLACES = const(14)
+_VALUES = const(20)
+_TOLD = const(26)
+# Of these there are so many on either side, in so many periods.
+_SIDE = const(3)
+_REACH = const(7)
+_MID = const(2048)
 
 # To settle what time is owed a frame is made this part longer or shorter at most: phases are
 # corrected by parts of a frame, and would be out of all proportion in a very short one.
@@ -55,7 +90,8 @@ class TimerSampler:
 
     A tick that is served more than half a period late is left out: its samples would lie about
     when they were taken.  Such frames, those the ring had no room for, and those whose tick was
-    lost are a gap, which the meter is told of right behind the last frame before it.
+    lost are a gap, which the meter is told of right behind the last frame before it.  Of a soft
+    timer none is left out, and what is missing is filled in where that is little (see above).
 
     pause_ms   from one `pump` to the next there should be no more
     """
@@ -74,21 +110,38 @@ class TimerSampler:
         whole = memoryview(self._codes)
         self._views = [whole[k * size : (k + 1) * size] for k in range(_BLOCKS)]
         self._stamps = array("i", [0] * _BLOCKS)  # ticks_us of each block's first frame
-        # How many were lost right behind each frame of the ring; which blocks have such frames.
-        self._lost = array("i", [0] * (self._frames * _BLOCKS))
-        self._has_gaps = bytearray(_BLOCKS)
+        soft = not sampler["hard"]
+        # How many were lost right behind each frame of the ring, and, of a soft timer, by how
+        # many us each is off; which blocks have losses, or frames that are off too much.
+        self._marks = array("i", [0] * (self._frames * _BLOCKS * (1 + soft)))
+        self._is_marked = bytearray(_BLOCKS)
         self._words = words = array("i", [0] * _WORDS)
         words[_PERIOD] = self._period_us
         words[_LATE] = (self._period_us - 1) // 2
         words[_FRAMES] = words[_LEFT] = self._frames
         words[_SIZE] = size
         words[_FOUR] = 1 if layout.stride == 4 else 0
+        self._told = None
+        if soft:
+            words[_NEAR] = self._period_us // _NEAR_PART
+            most = _BRIDGED_US // self._period_us
+            self._told = told = array("i", [0] * _TOLD)
+            told[_RING] = self._frames * _BLOCKS
+            told[_STRIDE] = layout.stride
+            told[_STEP] = self._period_us
+            told[_MOST] = most
+            self._bridge = array("H", bytes(2 * layout.stride * most))
+            # Nothing is in front of the first.
+            self._marks[told[_RING] - 1] = most + 1
+            self._is_marked[_BLOCKS - 1] = 1
         self.pause_ms = self._frames * self._period_us * _BLOCKS // (_PAUSE_PART * 1000)
         self._owed = 0  # time that has passed and was not handed over, in ticks of the layout
         self._timer = Timer(sampler["timer"])
         # Only ports that have hard interrupts know the word.
         self._kind = {"hard": True} if sampler["hard"] else {}
-        self._tick = self._serve  # a bound method made once: making one allocates
+        # Bound methods made once: making one allocates.
+        self._serves = self._serve
+        self._tick = self._try if soft else self._serves
 
     def start(self):
         self._words[_DUE] = -1
@@ -103,6 +156,14 @@ class TimerSampler:
     def stop(self):
         self._timer.deinit()
 
+    def _try(self, timer):
+        """As _serve, where a conversion may fail: MicroPython 1.29 says so.  The tick is lost
+        then, as the next one finds."""
+        try:
+            self._serves(timer)
+        except OSError:
+            pass
+
     @micropython.viper
     def _serve(self, timer):
         words = ptr32(self._words)
@@ -111,51 +172,108 @@ class TimerSampler:
         if due < 0:
             due = now  # the first tick says when the others are due
         late = (now - due + _TICKS_HALF & _TICKS_MASK) - _TICKS_HALF
-        if late < 0 - words[_LATE]:
-            return  # one of those that a stall has piled up: its time has been passed over
         period = words[_PERIOD]
+        left = words[_LEFT]
+        near = words[_NEAR]
+        if near:
+            step = now - words[_LAST] - period
+            steady = words[_STEADY] + 1
+            if step > near or 0 - step > near:
+                steady = 0
+            if steady > _TIMELY:
+                steady = 0
+                if late < period and (late > near or 0 - late > near):
+                    due += late  # it is the first tick that was not on time
+                    late = 0
+            words[_STEADY] = steady
+            words[_LAST] = now
+        again = 0
+        if late < 0 - words[_LATE]:
+            # One of those that a stall has piled up: its time has been passed over...
+            off = words[_OFF]
+            if off < 0:
+                off = 0 - off
+            late += period
+            if late >= off or 0 - late >= off or not near:
+                return
+            again = 1  # ...but it is nearer to where the latest frame should be
         lost = 0
         while late >= period:  # ticks were lost
             late -= period
             due += period
             lost += 1
-        words[_DUE] = due + period & _TICKS_MASK
-        left = words[_LEFT]
         left_out = 0
-        if late > words[_LATE]:
-            left_out = 1
-        elif left == words[_FRAMES]:
+        if late > words[_LATE] and not again:
+            if near:
+                late -= period
+                due += period
+                lost += 1
+            else:
+                left_out = 1
+        if left == words[_FRAMES] and not left_out and not again:
             # First frame of a block: is there room for it?
             filled = words[_FILLED]
             if (filled - words[_TAKEN] & _COUNT) >= _BLOCKS - 1:
                 left_out = 1
-            else:
-                stamps = ptr32(self._stamps)
-                stamps[filled & (_BLOCKS - 1)] = now
+                words[_OFF] = 0  # there is no such frame
+        at = words[_AT]
+        if again:
+            at -= 3 + words[_FOUR]
+            if at < 0:
+                at += words[_SIZE] * _BLOCKS
+        if not left_out:
+            # Nothing has been written down so far: any of these may fail.
+            code0 = int(self._read0()) >> 4
+            code1 = int(self._read1()) >> 4
+            code2 = int(self._read2()) >> 4
+            code3 = 0
+            four = words[_FOUR]
+            if four:
+                code3 = int(self._read3()) >> 4
+            codes = ptr16(self._codes)
+            codes[at] = code0
+            codes[at + 1] = code1
+            codes[at + 2] = code2
+            at += 3
+            if four:
+                codes[at] = code3
+                at += 1
+        if not again:
+            words[_DUE] = due + period & _TICKS_MASK
         lost += left_out
-        if lost:
-            # Behind the last frame: its block is not handed over before the next has come.
+        if lost or near:
+            # The latest frame so far: its block is not handed over before the next has come.
             block = words[_FILLED]
             place = words[_FRAMES] - left
             if place == 0:
                 block -= 1
                 place = words[_FRAMES]
             block &= _BLOCKS - 1
-            behind = ptr32(self._lost)
-            behind[block * words[_FRAMES] + place - 1] += lost
-            has_gaps = ptr8(self._has_gaps)
-            has_gaps[block] = 1
+            place += block * words[_FRAMES] - 1
+            marks = ptr32(self._marks)
+            is_marked = ptr8(self._is_marked)
+            if lost:
+                marks[place] += lost
+                is_marked[block] = 1
             if left_out:
                 return
-        codes = ptr16(self._codes)
-        at = words[_AT]
-        codes[at] = int(self._read0()) >> 4
-        codes[at + 1] = int(self._read1()) >> 4
-        codes[at + 2] = int(self._read2()) >> 4
-        at += 3
-        if words[_FOUR]:
-            codes[at] = int(self._read3()) >> 4
-            at += 1
+            if near:
+                ring = words[_FRAMES] * _BLOCKS
+                if not again:
+                    block = words[_FILLED] & (_BLOCKS - 1)
+                    place += 1
+                    if place == ring:
+                        place = 0
+                words[_OFF] = late
+                marks[ring + place] = late
+                if late > near or 0 - late > near:
+                    is_marked[block] = 1
+                if again:
+                    return
+                now = due
+        if left == words[_FRAMES]:
+            stamps = ptr32(self._stamps)
+            stamps[words[_FILLED] & (_BLOCKS - 1)] = now
         left -= 1
         if left == 0:
             filled = words[_FILLED] + 1 & _COUNT
@@ -183,11 +301,16 @@ class TimerSampler:
             if ready == 0 or (ready == 1 and words[_LEFT] == frames):
                 return n
             k = taken & (_BLOCKS - 1)
+            if self._told and self._is_marked[k]:
+                behind = (ready + 1) * frames - words[_LEFT]
+                if behind < frames + _SIDE:
+                    return n  # it takes some frames more to put right the last
+                self._told[_BEHIND] = behind
             took = ticks_diff(self._stamps[(k + 1) & (_BLOCKS - 1)], self._stamps[k])
             excess = took - block_us
             left = frames
             pause = 0
-            if self._has_gaps[k]:
+            if self._is_marked[k]:
                 first, lost = self._hand_pieces(meter, k)
                 left -= first
                 # Together with a gap it may take longer than ticks_us can tell.
@@ -209,6 +332,8 @@ class TimerSampler:
                 meter.feed(self._views[k], left, length, frames - left)
             if pause:
                 meter.gap(pause, pause * block_us)
+            if self._told:
+                self._forget(k)
             words[_TAKEN] = (taken + 1) & _COUNT
             n += frames
 
@@ -218,16 +343,131 @@ class TimerSampler:
         These pieces have frames of the usual length, of which a gap is told too: no time is
         settled in front of one.
         """
-        lost = self._lost
+        marks = self._marks
+        told = self._told
+        near = self._words[_NEAR]
         begin = k * self._frames
         in_all = first = 0
         for n in range(self._frames):
-            gap = lost[begin + n]
+            at = begin + n
+            if told:
+                told[_FRAME] = at
+                told[_BEHIND] -= 1
+                off = marks[told[_RING] + at]
+                if off > near or -off > near:
+                    told[_AHEAD] = 0
+                    told[_INTO] = at * told[_STRIDE]
+                    _between(self._codes, marks, told, self._codes)
+                    marks[told[_RING] + at] = 0
+            gap = marks[at]
             if gap:
-                lost[begin + n] = 0
                 meter.feed(self._views[k], n + 1 - first, self._block_us, first)
-                meter.gap(gap, gap * self._block_us)
+                if told and gap <= told[_MOST]:
+                    for slot in range(gap):
+                        told[_AHEAD] = slot + 1
+                        told[_INTO] = slot * told[_STRIDE]
+                        _between(self._codes, marks, told, self._bridge)
+                    meter.feed(self._bridge, gap, self._block_us)
+                else:
+                    meter.gap(gap, gap * self._block_us)
                 first = n + 1
                 in_all += gap
-        self._has_gaps[k] = 0
+                if not told:
+                    marks[at] = 0
+        if not told:
+            self._is_marked[k] = 0
         return first, in_all
+
+    def _forget(self, k):
+        """Clears what was noted of the block before this one: this one needed it, to know when
+        those frames were converted."""
+        k = (k - 1) & (_BLOCKS - 1)
+        if self._is_marked[k]:
+            self._is_marked[k] = 0
+            marks = self._marks
+            for at in range(k * self._frames, (k + 1) * self._frames):
+                marks[at] = 0
+
+
+@micropython.viper
+def _between(codes: ptr16, marks: ptr32, told: ptr32, out: ptr16):
+    """Writes what a frame would be at its instant of the raster: on the polynomial through three
+    frames before that and three behind it, or what there is of them up to a gap."""
+    ring = told[_RING]
+    step = told[_STEP]
+    most = told[_MOST]
+    wanted = told[_AHEAD] * step
+    first = wanted - _REACH * step
+    last = wanted + _REACH * step
+    # Two that are nearer to each other tell little more than one.
+    apart = step >> 2
+    n = 0
+    frame = told[_FRAME]
+    at = 0
+    nearest = last
+    while n < _SIDE and at > first:
+        time = at + marks[ring + frame]
+        if time <= wanted and time + apart <= nearest:
+            told[_TIMES + n] = time
+            told[_PLACES + n] = frame
+            n += 1
+            nearest = time
+        frame -= 1
+        if frame < 0:
+            frame += ring
+        lost = marks[frame]
+        if lost > most:
+            at = first
+        at -= (lost + 1) * step
+    nearest = first
+    if n:
+        nearest = told[_TIMES]
+    frame = told[_FRAME]
+    at = 0
+    left = told[_BEHIND]
+    so_far = n
+    while n < so_far + _SIDE and at < last:
+        time = at + marks[ring + frame]
+        if time > wanted and time >= nearest + apart:
+            told[_TIMES + n] = time
+            told[_PLACES + n] = frame
+            n += 1
+            nearest = time
+        lost = marks[frame]
+        at += (lost + 1) * step
+        left -= 1
+        if lost > most or left < 0:
+            at = last
+        frame += 1
+        if frame == ring:
+            frame = 0
+    # Neville's scheme, with times in 1/128 period and values in 1/8 about mid-scale: 31 bits.
+    k = 0
+    while k < n:
+        told[_TIMES + k] = (told[_TIMES + k] - wanted << 7) // step
+        k += 1
+    stride = told[_STRIDE]
+    into = told[_INTO]
+    slot = 0
+    while slot < stride:
+        k = 0
+        while k < n:
+            told[_VALUES + k] = int(codes[told[_PLACES + k] * stride + slot]) - _MID << 3
+            k += 1
+        span = 1
+        while span < n:
+            k = 0
+            while k + span < n:
+                before = told[_TIMES + k]
+                behind = told[_TIMES + k + span]
+                value = before * told[_VALUES + k + 1] - behind * told[_VALUES + k]
+                told[_VALUES + k] = value // (before - behind)
+                k += 1
+            span += 1
+        code = (told[_VALUES] + 4 >> 3) + _MID
+        if code < 0:
+            code = 0
+        if code > 4095:
+            code = 4095
+        out[into + slot] = code
+        slot += 1

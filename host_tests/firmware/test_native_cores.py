@@ -155,7 +155,7 @@ FAULTS = [
         "_TICKS_MASK\n        lost += left_out",
         "0x1FFFFFFF\n        lost += left_out",
     ),
-    ("chip/timer_sampler", "told[_VALUES] + 4 >> 3", "told[_VALUES] + 3 >> 3"),
+    ("chip/raster", "told[_VALUES] + 4 >> 3", "told[_VALUES] + 3 >> 3"),
     ("operation/telemetry", "if n == 9:", "if n == 8:"),
 ]
 THUMB_FAULTS = [

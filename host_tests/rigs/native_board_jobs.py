@@ -129,7 +129,10 @@ def timer_sampler_job(held: Held, draw: Random) -> None:
         assert bool(again) == bool(soft)
         if soft:
             assert words[0] == CLOCK.now + 250 & 0x3FFF_FFFF, "it does not follow the timer"
-    between = held.function("_between")
+
+
+def raster_job(held: Held, draw: Random) -> None:
+    between = held.function("between")
     ring, stride, step, most = 48, 4, 1000, 3
     for _ in range(150):
         codes = array("H", [draw.choice((0, 4095, draw.randrange(4096))) for _ in range(192)])

@@ -49,27 +49,6 @@ _COUNT = const(0xFFFF)
 # So many of those tell when the timer is on time.
 _TIMELY = const(8)
 _NEAR_PART = const(32)  # of a period: 0.7 degrees of 60 Hz at 1 kHz
-_BRIDGED_US = const(3000)  # frames that are filled in at a time
-# What `_between` is told of a frame: where it is in the ring, how many periods behind it the
-# instant is, how many frames there are behind it, and where to write.
-_FRAME = const(0)
-_AHEAD = const(1)
-_BEHIND = const(2)
-_INTO = const(3)
-# And of them all: frames in the ring, codes in a frame, period, frames that are filled in.
-_RING = const(4)
-_STRIDE = const(5)
-_STEP = const(6)
-_MOST = const(7)
-# What the wave goes through: times, places in the ring, values.
-_TIMES = const(8)
-_PLACES = const(14)
-_VALUES = const(20)
-_TOLD = const(26)
-# Of these there are so many on either side, in so many periods.
-_SIDE = const(3)
-_REACH = const(7)
-_MID = const(2048)
 
 # To settle what time is owed a frame is made this part longer or shorter at most: phases are
 # corrected by parts of a frame, and would be out of all proportion in a very short one.
@@ -121,19 +100,16 @@ class TimerSampler:
         words[_FRAMES] = words[_LEFT] = self._frames
         words[_SIZE] = size
         words[_FOUR] = 1 if layout.stride == 4 else 0
-        self._told = None
+        self._raster = None
         if soft:
+            # Chips with hard timers do not carry it.
+            from threewire.chip.raster import Raster
+
             words[_NEAR] = self._period_us // _NEAR_PART
-            most = _BRIDGED_US // self._period_us
-            self._told = told = array("i", [0] * _TOLD)
-            told[_RING] = self._frames * _BLOCKS
-            told[_STRIDE] = layout.stride
-            told[_STEP] = self._period_us
-            told[_MOST] = most
-            self._bridge = array("H", bytes(2 * layout.stride * most))
-            # Nothing is in front of the first.
-            self._marks[told[_RING] - 1] = most + 1
-            self._is_marked[_BLOCKS - 1] = 1
+            self._raster = Raster(
+                self._codes, self._marks, self._frames * _BLOCKS, layout.stride, self._period_us
+            )
+            self._is_marked[_BLOCKS - 1] = 1  # nothing is in front of the first frame
         self.pause_ms = self._frames * self._period_us * _BLOCKS // (_PAUSE_PART * 1000)
         self._owed = 0  # time that has passed and was not handed over, in ticks of the layout
         self._timer = Timer(sampler["timer"])
@@ -301,11 +277,11 @@ class TimerSampler:
             if ready == 0 or (ready == 1 and words[_LEFT] == frames):
                 return n
             k = taken & (_BLOCKS - 1)
-            if self._told and self._is_marked[k]:
-                behind = (ready + 1) * frames - words[_LEFT]
-                if behind < frames + _SIDE:
+            if self._raster and self._is_marked[k]:
+                there = (ready + 1) * frames - words[_LEFT]
+                if there < frames + self._raster.SIDE:
                     return n  # it takes some frames more to put right the last
-                self._told[_BEHIND] = behind
+                self._raster.begin(there)
             took = ticks_diff(self._stamps[(k + 1) & (_BLOCKS - 1)], self._stamps[k])
             excess = took - block_us
             left = frames
@@ -332,7 +308,7 @@ class TimerSampler:
                 meter.feed(self._views[k], left, length, frames - left)
             if pause:
                 meter.gap(pause, pause * block_us)
-            if self._told:
+            if self._raster:
                 self._forget(k)
             words[_TAKEN] = (taken + 1) & _COUNT
             n += frames
@@ -344,37 +320,26 @@ class TimerSampler:
         settled in front of one.
         """
         marks = self._marks
-        told = self._told
+        raster = self._raster
         near = self._words[_NEAR]
         begin = k * self._frames
         in_all = first = 0
         for n in range(self._frames):
             at = begin + n
-            if told:
-                told[_FRAME] = at
-                told[_BEHIND] -= 1
-                off = marks[told[_RING] + at]
-                if off > near or -off > near:
-                    told[_AHEAD] = 0
-                    told[_INTO] = at * told[_STRIDE]
-                    _between(self._codes, marks, told, self._codes)
-                    marks[told[_RING] + at] = 0
+            if raster:
+                raster.take(at, near)
             gap = marks[at]
             if gap:
                 meter.feed(self._views[k], n + 1 - first, self._block_us, first)
-                if told and gap <= told[_MOST]:
-                    for slot in range(gap):
-                        told[_AHEAD] = slot + 1
-                        told[_INTO] = slot * told[_STRIDE]
-                        _between(self._codes, marks, told, self._bridge)
-                    meter.feed(self._bridge, gap, self._block_us)
+                if raster and gap <= raster.most:
+                    meter.feed(raster.bridge(gap), gap, self._block_us)
                 else:
                     meter.gap(gap, gap * self._block_us)
                 first = n + 1
                 in_all += gap
-                if not told:
+                if not raster:
                     marks[at] = 0
-        if not told:
+        if not raster:
             self._is_marked[k] = 0
         return first, in_all
 
@@ -387,87 +352,3 @@ class TimerSampler:
             marks = self._marks
             for at in range(k * self._frames, (k + 1) * self._frames):
                 marks[at] = 0
-
-
-@micropython.viper
-def _between(codes: ptr16, marks: ptr32, told: ptr32, out: ptr16):
-    """Writes what a frame would be at its instant of the raster: on the polynomial through three
-    frames before that and three behind it, or what there is of them up to a gap."""
-    ring = told[_RING]
-    step = told[_STEP]
-    most = told[_MOST]
-    wanted = told[_AHEAD] * step
-    first = wanted - _REACH * step
-    last = wanted + _REACH * step
-    # Two that are nearer to each other tell little more than one.
-    apart = step >> 2
-    n = 0
-    frame = told[_FRAME]
-    at = 0
-    nearest = last
-    while n < _SIDE and at > first:
-        time = at + marks[ring + frame]
-        if time <= wanted and time + apart <= nearest:
-            told[_TIMES + n] = time
-            told[_PLACES + n] = frame
-            n += 1
-            nearest = time
-        frame -= 1
-        if frame < 0:
-            frame += ring
-        lost = marks[frame]
-        if lost > most:
-            at = first
-        at -= (lost + 1) * step
-    nearest = first
-    if n:
-        nearest = told[_TIMES]
-    frame = told[_FRAME]
-    at = 0
-    left = told[_BEHIND]
-    so_far = n
-    while n < so_far + _SIDE and at < last:
-        time = at + marks[ring + frame]
-        if time > wanted and time >= nearest + apart:
-            told[_TIMES + n] = time
-            told[_PLACES + n] = frame
-            n += 1
-            nearest = time
-        lost = marks[frame]
-        at += (lost + 1) * step
-        left -= 1
-        if lost > most or left < 0:
-            at = last
-        frame += 1
-        if frame == ring:
-            frame = 0
-    # Neville's scheme, with times in 1/128 period and values in 1/8 about mid-scale: 31 bits.
-    k = 0
-    while k < n:
-        told[_TIMES + k] = (told[_TIMES + k] - wanted << 7) // step
-        k += 1
-    stride = told[_STRIDE]
-    into = told[_INTO]
-    slot = 0
-    while slot < stride:
-        k = 0
-        while k < n:
-            told[_VALUES + k] = int(codes[told[_PLACES + k] * stride + slot]) - _MID << 3
-            k += 1
-        span = 1
-        while span < n:
-            k = 0
-            while k + span < n:
-                before = told[_TIMES + k]
-                behind = told[_TIMES + k + span]
-                value = before * told[_VALUES + k + 1] - behind * told[_VALUES + k]
-                told[_VALUES + k] = value // (before - behind)
-                k += 1
-            span += 1
-        code = (told[_VALUES] + 4 >> 3) + _MID
-        if code < 0:
-            code = 0
-        if code > 4095:
-            code = 4095
-        out[into + slot] = code
-        slot += 1

@@ -132,6 +132,7 @@ def _image_with(**changes: Any) -> bytes:
     return image.pack(files, image.geometry(FLASH))
 
 
+@pytest.mark.slow
 def test_slots_that_are_swapped(started_boards: StartedBoards) -> None:
     pins = dict(MODULE.SLOTS)
     around = tuple((name, pins[name] + 1 if pins[name] < 29 else 26) for name in pins)
@@ -156,6 +157,7 @@ def test_a_pin_at_its_supply(flashed: PowerOn) -> None:
     assert "railed for 100%" in rows[2].said
 
 
+@pytest.mark.slow
 def test_a_kernel_with_a_wrong_word(started_boards: StartedBoards) -> None:
     files = image.contents(BOARD)
     with tempfile.TemporaryDirectory() as folder:
@@ -177,6 +179,7 @@ def test_a_kernel_with_a_wrong_word(started_boards: StartedBoards) -> None:
     assert row.verdict == FAIL and "differ" in row.said
 
 
+@pytest.mark.slow
 def test_a_ring_that_is_too_small(started_boards: StartedBoards) -> None:
     power_on = started_boards.start(_image_with(SAMPLER=dict(MODULE.SAMPLER, ring_frames=600)))
     with at_prompt(power_on, noisy(bench.load())) as board:
@@ -202,7 +205,14 @@ def test_a_save_that_takes_400_ms(flashed: PowerOn) -> None:
     assert row.figures["most_ms"] == pytest.approx(400, abs=60)
 
 
-@pytest.mark.parametrize(("ppm", "verdict"), [(0, PASS), (200, FAIL), (-200, FAIL)])
+@pytest.mark.parametrize(
+    ("ppm", "verdict"),
+    [
+        (200, FAIL),
+        pytest.param(0, PASS, marks=pytest.mark.slow),
+        pytest.param(-200, FAIL, marks=pytest.mark.slow),
+    ],
+)
 def test_a_host_clock_that_is_off(ppm: float, verdict: str, flashed: PowerOn) -> None:
     with at_prompt(flashed, noisy(bench.load())) as board:
         real = Subject(Link(board), BOARD, IDENTITY, 125_000_000, 2500)
@@ -213,6 +223,7 @@ def test_a_host_clock_that_is_off(ppm: float, verdict: str, flashed: PowerOn) ->
     assert clock.figures["ppm"] == pytest.approx(-ppm, abs=50)
 
 
+@pytest.mark.slow
 def test_a_lamp_on_the_wrong_pin(started_boards: StartedBoards) -> None:
     wrong = dict(MODULE.LEDS, ten=(9, 1))
     power_on = started_boards.start(_image_with(LEDS=wrong))

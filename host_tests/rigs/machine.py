@@ -295,11 +295,14 @@ def installed(machine: Machine, board: Any = None) -> Iterator[None]:
         patch.setattr(micropython, "kbd_intr", lambda code: None, False)
         _forget()
         # The assembly lets these go: for other tests they are still there.
-        storage = {name: sys.modules[name] for name in sys.modules if "threewire.storage." in name}
+        kept = {name: of for name, of in sys.modules.items() if name.startswith("threewire.")}
         try:
             yield
         finally:
-            sys.modules.update(storage)
+            sys.modules.update(kept)
+            for name, of in kept.items():
+                package, _, module = name.rpartition(".")
+                setattr(sys.modules[package], module, of)
             _forget()
 
 

@@ -40,9 +40,9 @@ def on_board(board):
 
     micropython.alloc_emergency_exception_buf(100)
     # Often while modules are loaded, so that what stays lies close together: with a collection
-    # each 105 kB the longest free piece was 3.5 kB of 63, with one each 40 kB it is 27 (emulated
+    # each 105 kB the longest free piece was 3.5 kB of 63, with one each 40 kB it was 27 (emulated
     # RP2040, a converter's table).
-    gc.threshold(40000)
+    gc.threshold(25000)
     layout = Layout(board)
     chip = CHIPS[board.CHIP]
     # The sampler's ring is the longest piece of memory that is asked for, so it comes before

@@ -12,7 +12,6 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from rp2040py.boards import BOARDS, BoardSpec, resolve_firmware
@@ -287,7 +286,7 @@ class EmulatedBoard(contextlib.ExitStack):
         adc, clock = power.mcu.adc, power.clock
         values, codes = adc.channel_values, self.codes
         convert = adc._default_on_adc_read
-        pads = [*power.mcu.gpio, *[SimpleNamespace(pullup_enabled=False)] * 8]
+        pins = power.mcu.gpio[_ADC_PIN:]  # the last channel, the temperature, has none
         last = -_PAUSE_NS
 
         def on_adc_read(channel: int) -> None:
@@ -300,7 +299,7 @@ class EmulatedBoard(contextlib.ExitStack):
             if code is None:
                 self._open_conversion = channel
                 return
-            if pads[_ADC_PIN + channel].pullup_enabled:
+            if channel < len(pins) and pins[channel].pullup_enabled:
                 code += round((_FULL - code) * _SOURCE_OHM / (_SOURCE_OHM + _PULL_OHM))
             codes.append(code)
             values[channel] = code

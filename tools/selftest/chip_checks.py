@@ -13,6 +13,7 @@ from typing import Annotated
 
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from tools import image
@@ -24,37 +25,15 @@ from tools.cable.shapes import Count, Name, Telemetry
 from tools.common import boards
 from tools.common.errors import PortError
 from tools.selftest import programs
-from tools.selftest.chips import CHIPS, flash_lanes
+from tools.selftest.chips import flash_lanes
 from tools.selftest.row import Row, judged, skipped
-from tools.selftest.subject import Link, Subject, answer
+from tools.selftest.subject import Link, Subject, answer, by_line
 
 FOLDER = "selftest"
 SAVES = 30
 STOPS = 200
 CLOCK_S = 10.0
 MARKS = 20
-# Kept from a session that was broken off, or from none.
-_CLEAN = f"""
-import os
-try:
-    for name in os.listdir("{FOLDER}"):
-        os.remove("{FOLDER}/" + name)
-    os.rmdir("{FOLDER}")
-except OSError:
-    pass
-print("{{}}")
-"""
-_PUT = """
-import os
-from binascii import a2b_base64
-try:
-    os.mkdir("{folder}")
-except OSError:
-    pass
-with open("{folder}/{name}", "{mode}") as file:
-    file.write(a2b_base64("{data}"))
-print("{{}}")
-"""
 _PIECE = 512
 
 # The limits of the verdicts.  A capture takes 81 kB/s at 10 kHz a channel, and the console of a
@@ -87,6 +66,9 @@ class Identity(Struct, frozen=True):
     board: Name
     firmware: Annotated[str, Meta(max_length=40)]
     ring_frames: Count
+
+
+class Registers(Struct, frozen=True):
     chip_id: Word32 | None = None
     ssi_ctrlr0: Word32 | None = None
     ssi_baudr: Word32 | None = None
@@ -151,21 +133,16 @@ class Cache(Struct, frozen=True):
 def identify(link: Link) -> tuple[Subject, list[Row]]:
     """The board at this prompt, and what it says of itself. Raises PortError where the firmware
     there is none of this release's."""
-    for_chip: dict[str, int] = {}
     link.run(programs.REMEMBER)
-    said = answer(link.run(programs.IDENTITY.format(registers=[])), Identity)
-    if said.board in boards.names():
-        for_chip = dict(CHIPS[boards.module(said.board).CHIP].registers)
-    else:
+    said = answer(link.run(programs.IDENTITY), Identity)
+    if said.board not in boards.names():
         raise PortError(
             f"the board says that it is a {said.board}, and boards/ has no such file: flash it "
             "(`make flash BOARD=…`)"
         )
-    for_chip = {k: v for k, v in for_chip.items() if not k.startswith("cache")}
-    registers = list(for_chip.items())
-    said = answer(link.run(programs.IDENTITY.format(registers=registers)), Identity)
     subject = Subject(link, said.board, said.id, said.hz, said.ring_frames)
-    revision = None if said.chip_id is None else said.chip_id >> 28
+    found = subject.ask(programs.REGISTERS.format(at=subject.chip.registers), Registers)
+    revision = None if found.chip_id is None else found.chip_id >> 28
     version = ".".join(map(str, said.micropython))
     text = f"{said.machine}, {said.hz / 1e6:g} MHz, id {said.id}, MicroPython {version}"
     if said.build:
@@ -186,10 +163,7 @@ def identify(link: Link) -> tuple[Subject, list[Row]]:
             firmware=said.firmware,
         )
     ]
-    registers_told = {
-        name: value for name in for_chip if (value := getattr(said, name, None)) is not None
-    }
-    lanes = flash_lanes(registers_told)
+    lanes = flash_lanes({name: word for name, word in asdict(found).items() if word is not None})
     if lanes is None:
         rows.append(skipped("flash", f"an {boards.module(said.board).CHIP} does not tell"))
     else:
@@ -239,9 +213,11 @@ def kernel(subject: Subject) -> Row:
     for at in range(0, len(compiled), _PIECE):
         data = base64.b64encode(compiled[at : at + _PIECE]).decode()
         mode = "ab" if at else "wb"
-        subject.run(_PUT.format(folder=FOLDER, name="kernel_viper.mpy", mode=mode, data=data))
+        subject.run(
+            programs.PUT.format(folder=FOLDER, name="kernel_viper.mpy", mode=mode, data=data)
+        )
     told = subject.ask(programs.KERNEL.format(folder=FOLDER), Kernels)
-    subject.run(_CLEAN)
+    subject.run(programs.CLEAN.format(folder=FOLDER))
     if not told.frames or not told.calls:
         return judged("kernel", False, "it took no frames")
     thumb, viper = (us * subject.hz / 1e6 / told.frames for us in told.us)
@@ -267,47 +243,26 @@ def kernel(subject: Subject) -> Row:
 # ---- metering
 
 
-_METER = """
-import json
-from machine import mem32
-at = {at!r}
-for name in at:
-    mem32[at[name]] = 0
-assembly.run()
-print()
-print(json.dumps({{name: mem32[at[name]] & 0xFFFFFFFF for name in at}}))
-"""
-
-
 def metering(
     subject: Subject, seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> list[Row]:
     """Meters for so many seconds, and goes by what the lines of that say."""
-    at = {
-        name.removeprefix("cache_"): address
-        for name, address in subject.chip.registers.items()
-        if name.startswith("cache_")
-    }
+    at = subject.chip.cache
     lines: list[Telemetry] = []
-    rest = bytearray()
 
-    def take(data: bytes) -> None:
-        nonlocal rest
-        rest += data
-        *whole, rest = rest.split(b"\n")
-        for line in whole:
-            try:
-                found = door.read(bytes(line).strip())
-            except Misfit:
-                continue
-            if isinstance(found, Telemetry):
-                lines.append(found)
-                if len(lines) == count:
-                    sleep(SILENCE_S)
-                    subject.link.send(b"\x03")
+    def take(line: bytes) -> None:
+        try:
+            found = door.read(line)
+        except Misfit:
+            return
+        if isinstance(found, Telemetry):
+            lines.append(found)
+            if len(lines) == count:
+                sleep(SILENCE_S)
+                subject.link.send(b"\x03")
 
     count = max(2, round(seconds))
-    said = subject.stream(_METER.format(at=at), take, 1 << 20)
+    said = subject.stream(programs.METER.format(at=at), by_line(take), 1 << 20)
     efforts = [line.effort for line in lines[1:] if line.effort is not None]
     if not efforts:
         raise PortError("the board says nothing of its own effort: flash it (`make flash`)")
@@ -381,7 +336,8 @@ def memory(subject: Subject) -> Row:
 
 
 def saves(subject: Subject) -> Row:
-    told = subject.ask(programs.SAVES.format(folder=FOLDER, saves=SAVES), Saves)
+    told = subject.ask(programs.INTAKE + programs.SAVES.format(folder=FOLDER, saves=SAVES), Saves)
+    subject.run(programs.CLEAN.format(folder=FOLDER))
     ms = sorted(us / 1e3 for us in told.us)
     usable = subject.usable_ms
     most = MOST_SAVE_PART * usable
@@ -413,19 +369,18 @@ def offset_us(marks: list[tuple[float, int]]) -> float:
 def clock(subject: Subject, now: Callable[[], float] = time.monotonic) -> list[Row]:
     """Frames against the board's ticks_us, and that against the host's clock."""
     marks: list[tuple[float, int]] = []
-    rest = bytearray()
 
-    def take(data: bytes) -> None:
-        nonlocal rest
+    def take(line: bytes) -> None:
         seconds = now()
-        rest += data
-        *whole, rest = rest.split(b"\n")
-        for line in whole:
-            name, _, number = bytes(line).strip().partition(b" ")
-            if name == b"mark" and number.isdigit():
-                marks.append((seconds, int(number)))
+        name, _, number = line.partition(b" ")
+        if name == b"mark" and number.isdigit():
+            marks.append((seconds, int(number)))
 
-    said = subject.stream(programs.CLOCK.format(marks=MARKS, us=round(CLOCK_S * 1e6)), take, MOST)
+    said = subject.stream(
+        programs.INTAKE + programs.CLOCK.format(marks=MARKS, us=round(CLOCK_S * 1e6)),
+        by_line(take),
+        MOST,
+    )
     told = answer(said, Clock)
     if len(marks) != 2 * MARKS:
         raise PortError(f"{len(marks)} marks of {2 * MARKS} came: a poor cable? Try again")
@@ -485,7 +440,9 @@ def port(subject: Subject, sleep: Callable[[float], None] = time.sleep) -> list[
             ended = time.monotonic()
             sleep(HELD_S)
 
-    code = programs.PORT.format(pieces=PIECES, held_ms=round(HELD_S * 1000 + 500))
+    code = programs.INTAKE + programs.PORT.format(
+        pieces=PIECES, held_ms=round(HELD_S * 1000 + 500)
+    )
     said = subject.stream(code, take, 1 << 20)
     told = answer(said, Port)
     if subject.is_emulated:

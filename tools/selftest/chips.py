@@ -11,12 +11,14 @@ class Chip:
     """A chip's registers.
 
     registers   name -> address, of what is told as it is
+    cache       likewise, of what the flash's cache counts: hits and accesses
     pads        of the pad of pin 0; setting bit 3 pulls a pin up (PUE), by the aliases at 0x2000
                 (set) and 0x3000 (clear); None: its inputs have no pull-up
     busy_bit    of a DMA channel's CTRL
     """
 
     registers: dict[str, int] = field(default_factory=dict)
+    cache: dict[str, int] = field(default_factory=dict)
     pads: int | None = None
     busy_bit: int | None = None
 
@@ -29,9 +31,8 @@ CHIPS = {
             "chip_id": 0x40000000,
             "ssi_ctrlr0": 0x18000000,
             "ssi_baudr": 0x18000014,
-            "cache_hits": 0x1400000C,
-            "cache_accesses": 0x14000010,
         },
+        cache={"hits": 0x1400000C, "accesses": 0x14000010},
         pads=0x4001C004,
         busy_bit=24,
     ),
@@ -42,9 +43,8 @@ CHIPS = {
             "chip_id": 0x40000000,
             "qmi_m0_timing": 0x400D000C,
             "qmi_m0_rfmt": 0x400D0010,
-            "cache_hits": 0x400C800C,
-            "cache_accesses": 0x400C8010,
         },
+        cache={"hits": 0x400C800C, "accesses": 0x400C8010},
         pads=0x40038004,
         busy_bit=26,
     ),

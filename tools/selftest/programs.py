@@ -27,18 +27,23 @@ __import__("gc").collect()
 print("{}")
 """
 
-# Numbers of the chip's registers come from chips.py: what a board does not have is None.
 IDENTITY = """
 import json, machine, sys
 of = sys.implementation
-told = {{"machine": of._machine, "build": getattr(of, "_build", ""),
+told = {"machine": of._machine, "build": getattr(of, "_build", ""),
     "micropython": list(of.version)[:3], "hz": machine.freq(),
     "id": machine.unique_id().hex(), "board": assembly.layout.name,
     "firmware": assembly.operator.version,
-    "ring_frames": getattr(assembly.sampler, "_frames", 0)}}
-for name, at in {registers!r}:
-    told[name] = machine.mem32[at] & 0xFFFFFFFF
+    "ring_frames": getattr(assembly.sampler, "_frames", 0)}
 print(json.dumps(told))
+"""
+
+# Words at addresses of chips.py, by their names.
+REGISTERS = """
+import json
+from machine import mem32
+at = {at!r}
+print(json.dumps({{name: mem32[at[name]] & 0xFFFFFFFF for name in at}}))
 """
 
 # The sampler's ring once around, or what its blocks bring in that time, on lines of base64.
@@ -67,6 +72,26 @@ for codes in [memoryview(s._ring)] if hasattr(s, "_ring") else kept:
         n += len(part)
         print(str(b2a_base64(part), "utf8"), end="")
 print(json.dumps({{"codes": n // 2, "stride": stride}}))
+"""
+
+# A piece of a file in the self-test's own folder, and that folder's end.
+PUT = """
+import os
+from binascii import a2b_base64
+try:
+    os.mkdir("{folder}")
+except OSError:
+    pass
+with open("{folder}/{name}", "{mode}") as file:
+    file.write(a2b_base64("{data}"))
+print("{{}}")
+"""
+CLEAN = """
+import os
+for name in os.listdir("{folder}"):
+    os.remove("{folder}/" + name)
+os.rmdir("{folder}")
+print("{{}}")
 """
 
 # Both kernels over the ring's codes, each on a copy of the state that the meter's own is in.
@@ -118,8 +143,19 @@ for _ in range(5):
 print(json.dumps({"gc_us": took, "free": gc.mem_free(), "largest": largest()}))
 """
 
-# Takes what the sampler hands over and counts it.
-_INTAKE = """
+# Meters as it does by itself, until Ctrl-C; then what the cache's counters say of that.
+METER = """
+from machine import mem32
+at = {at!r}
+for name in at:
+    mem32[at[name]] = 0
+assembly.run()
+print()
+"""
+METER += REGISTERS
+
+# Takes what the sampler hands over and counts it: in front of each of those that follow.
+INTAKE = """
 class Intake:
     frames = lost = most = 0
     def feed(self, codes, frames, ticks, first=0):
@@ -131,14 +167,10 @@ intake = Intake()
 """
 
 # Saves of the registers in a folder of their own, while the ring fills.
-SAVES = (
-    """
+SAVES = """
 import json, os, time
 from threewire.storage import record
 from threewire.storage.store import Store
-"""
-    + _INTAKE.replace("{", "{{").replace("}", "}}")
-    + """
 s = assembly.sampler
 values = assembly.keeper.values()
 store = Store(os, open, "{folder}", "registers", record.REGISTERS)
@@ -155,12 +187,8 @@ for _ in range({saves}):
     took.append(time.ticks_diff(time.ticks_us(), begun))
     ring = max(ring, s.pump(intake))
 s.stop()
-for name in os.listdir("{folder}"):
-    os.remove("{folder}/" + name)
-os.rmdir("{folder}")
 print(json.dumps({{"saved": bool(saved), "us": took, "ring_frames": ring, "lost": intake.lost}}))
 """
-)
 
 # Means of each slot's codes, in 1/16, with no pin pulled up and with each in turn.
 PINS = """
@@ -189,12 +217,8 @@ print(json.dumps({{"means": told}}))
 """
 
 # Marks with the board's own time at both ends of so many seconds, and the frames between.
-CLOCK = (
-    """
+CLOCK = """
 import json, time
-"""
-    + _INTAKE.replace("{", "{{").replace("}", "}}")
-    + """
 s = assembly.sampler
 def marks():
     for _ in range({marks}):
@@ -217,15 +241,10 @@ s.stop()
 print(json.dumps({{"us": passed, "frames": frames, "lost": intake.lost,
     "frame_ticks": assembly.layout.frame_ticks, "tick_hz": assembly.layout.tick_hz}}))
 """
-)
 
 # As many bytes as said, then pieces as the firmware writes them, while nobody reads.
-PORT = (
-    """
+PORT = """
 import json, time
-"""
-    + _INTAKE.replace("{", "{{").replace("}", "}}")
-    + """
 s, port = assembly.sampler, assembly.port
 piece = bytes([46]) * 255 + bytes([10])
 begun = time.ticks_us()
@@ -250,7 +269,6 @@ print()
 print(json.dumps({{"bytes": 256 * {pieces}, "us": us, "longest_us": longest, "held": held,
     "ring_frames": most, "lost": intake.lost}}))
 """
-)
 
 # Starts and stops of DMA at random times: is a channel busy after it, or does it write on?
 STOPS = """

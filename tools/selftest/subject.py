@@ -110,3 +110,16 @@ def answer(said: str, shape: type[T]) -> T:
         return door.decode(last[0].encode(), shape, "what the self-test's program prints")
     except Misfit as problem:
         raise PortError(f"the board's firmware is not of this release? {problem}") from None
+
+
+def by_line(take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Takes what a program prints as it comes, and hands on each line when it is whole."""
+    rest = b""
+
+    def take_data(data: bytes) -> None:
+        nonlocal rest
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            take(line.strip())
+
+    return take_data

@@ -9,6 +9,7 @@ import sys
 from threewire import operation
 
 _CODES = ("capture", "demo")
+_NO_ROOM = "no memory for a second meter; restart, then try again"
 
 
 class Captures:
@@ -65,7 +66,7 @@ class Captures:
 
             self._next = Capture(layout, self.new_meter, frames, self._port)
         except MemoryError:
-            raise ValueError("no memory for a second meter; restart, then try again")
+            raise ValueError(_NO_ROOM)
         return frames
 
     def prepare_demo(self):
@@ -85,7 +86,7 @@ class Captures:
                 self.on = Demo(self._layout, self.new_meter, self._leds)
             except MemoryError:
                 self.drop()
-                raise ValueError("no memory for a second meter; restart, then try again")
+                raise ValueError(_NO_ROOM)
             return self.on.left_s
 
         return begin

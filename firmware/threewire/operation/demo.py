@@ -5,6 +5,7 @@ board's own meter meters on; while this lasts its lamps are not its own, and tel
 """
 
 from array import array
+from json import dumps
 from math import pi, sin
 
 from micropython import const
@@ -35,7 +36,6 @@ class Demo:
     leds       show(name, lit)
 
     over   it has ended
-    meter  its own
     """
 
     writes = is_hurried = False
@@ -47,19 +47,27 @@ class Demo:
         of.nv_per_count = _VOLTAGE_MV * 1000000
         of.slot_ns = dict([(name, 0) for name in of.slot_ns])
         self._codes = array("H", bytes(2 * _FRAMES * of.stride))
-        self.meter = new_meter(of, lambda name, lit, ticks: leds.show(name, lit))
+        self._meter = new_meter(of, lambda name, lit, ticks: leds.show(name, lit))
         self._ticks = 0  # that have passed and are not metered yet
         self._left = _SECONDS * of.tick_hz
         self._step = -1
         self._ends = 0  # of the step, in ticks that are left then
         self.over = False
-        self._leds = leds
-        for name, lit in self.meter.indicators.lit.items():
+        for name, lit in self._meter.indicators.lit.items():
             leds.show(name, lit)
 
     @property
     def left_s(self):
         return self._left // self._layout.tick_hz
+
+    def sign(self):
+        """What a report has of it: seconds left, its energies, and the lamps, which are its."""
+        total = self._meter.registers
+        lit = self._meter.indicators.lit
+        return (
+            ',"demo":{"left_s":%d,"delivered_wh":"%s","received_wh":"%s","leds":%s}'
+            % (self.left_s, total.delivered.text(), total.received.text(), dumps(lit))
+        ).encode()
 
     def feed(self, codes, frames, frame_ticks, first=0):
         """So much time has passed."""
@@ -74,7 +82,7 @@ class Demo:
             self._left -= cycle
             if self._left <= self._ends or self._step < 0:
                 self._next()
-            self.meter.feed(self._codes, _FRAMES, of.frame_ticks)
+            self._meter.feed(self._codes, _FRAMES, of.frame_ticks)
             if self._left <= 0:
                 self.stop()
 

@@ -29,8 +29,6 @@ _OF_QUADRANTS = const(8)
 DEMAND = ("watts", "least", "most", "peak")
 # Of what the loop tells of itself; the first has one place, the others none.
 EFFORT = ("busy_percent", "ring_ms", "line_late_ms", "save_ms", "collection_ms")
-# Of a demonstration: seconds that are left, its energies, and the lamps, which are its.
-LEFT = "left_s"
 ESTIMATED = ("estimated_delivered_wh", "estimated_received_wh")
 
 

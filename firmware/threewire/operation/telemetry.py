@@ -17,7 +17,6 @@ from threewire.operation.report import (
     ESTIMATED,
     FUNDAMENTAL,
     LEDS,
-    LEFT,
     POWERS,
     RMS,
     VARH,
@@ -194,21 +193,6 @@ def _says(found):
     )
 
 
-def _of_demo(demo):
-    registers = demo.meter.registers
-    text = ',"demo":{"%s":%d,"%s":"%s","%s":"%s","leds":{' % (
-        LEFT,
-        demo.left_s,
-        ENERGIES[0],
-        registers.delivered.text(),
-        ENERGIES[1],
-        registers.received.text(),
-    )
-    lit = demo.meter.indicators.lit
-    lamps = ['"%s":%s' % (name, "true" if lit[name] else "false") for name in LEDS]
-    return (text + ",".join(lamps) + "}}").encode()
-
-
 def pieces(report):
     """Yields a Report's object, a few milliseconds of a chip's work at a time, so that frames can
     be looked after in between; "t" is the metered time in seconds."""
@@ -266,7 +250,7 @@ def written(report):
             _number(2 * k, value, 1)
         yield _filled(_EFFORT)
     if report.demo:
-        yield _of_demo(report.demo)
+        yield report.demo.sign()
     _number(0, report.lost_frames, 1)
     _energy(2, report.estimated_wh(0), report.estimated_wh(1))
     yield _filled(_FAULTS)

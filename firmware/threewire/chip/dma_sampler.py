@@ -131,11 +131,13 @@ class DmaSampler:
         """Starts from the ADC's and the DMA's registers up, whatever they hold."""
         self.stop()
         base = self._base
-        while not mem32[base + _FCS] & _FCS_EMPTY:
-            mem32[base + _FIFO]
         mem32[base + _FCS] = (
             (1 << _FCS_THRESH_LSB) | _FCS_OVER | _FCS_UNDER | _FCS_DREQ_EN | _FCS_EN
         )
+        # What an overflow left there.  It is drained with the requests on, so that the last of
+        # them is withdrawn with the last conversion, before a channel listens.
+        while not mem32[base + _FCS] & _FCS_EMPTY:
+            mem32[base + _FIFO]
         mem32[base + _DIV] = (self._clocks - 1) << _DIV_INT_LSB
         self._control.config(
             read=self._again,

@@ -187,12 +187,14 @@ class Loop:
             if not rounds % (_CHORE_ROUNDS * _KEEP_CHORES):
                 self._run(keep)
             self._run(listen)
-            if ticks >= self._due:
-                self._run(report)
             if not rounds % (_CHORE_ROUNDS * _COMPARE_CHORES):
                 self._run(look_after)
-            if ticks >= self._soonest:
+            # Either takes as long as an edge that is not near may still be away: never both.
+            if ticks >= self._due:
+                self._run(report)
+            elif ticks >= self._soonest:
                 self._run(tidy)
+                return False
         has_more = False
         outlets = self._outlets
         # The serial line has nothing to do unless the loop has given it something, or an answer

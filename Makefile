@@ -73,7 +73,7 @@ LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 lock: ## pin, with hashes, what pyproject.toml asks for, in requirements/: [UPGRADE=…]; needs uv
 	@sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(LOCK) -o requirements/build.txt -
 	@$(LOCK) --extra lint -o requirements/lint.txt pyproject.toml
-	@for group in board emulator accuracy recordings test; do \
+	@for group in board emulator accuracy recordings regress test; do \
 		$(LOCK) --extra $$group -c requirements/lint.txt -o requirements/$$group.txt \
 			pyproject.toml || exit; \
 	done

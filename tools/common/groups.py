@@ -26,6 +26,7 @@ GROUPS = {
     "emulator": ("emulate", "bench"),
     "accuracy": ("accuracy",),
     "recordings": ("golden",),
+    "regress": (),
     "test": ("reliability",),
     "lint": (),
 }

@@ -39,6 +39,11 @@ def draw(replay: Replay, path: str | Path) -> None:
     """Writes the plot (.png, .svg or .pdf), whole or not at all. Raises InputError if it
     cannot.
     """
+    save_plot(figure_of(replay), path)
+
+
+def figure_of(replay: Replay) -> Figure:
+    """The plot, of a replay with its trace, for who writes it in another way."""
     unit = time_axis.unit_of(replay.seconds)
     rows = np.array(replay.metered.trace, dtype=float).reshape(-1, 9)
     ends = np.r_[0, rows[:, 0] / replay.layout.tick_hz]
@@ -70,6 +75,8 @@ def draw(replay: Replay, path: str | Path) -> None:
     time_axis.draw(lanes, replay.seconds)
     figure.suptitle(
         f"{Path(replay.path).name}: {time_axis.told(replay.seconds)}, board {replay.board}, "
-        f"engine {replay.engine}"
+        f"engine {replay.engine}",
+        # A name may have what would be read as a formula, or as a wrong one.
+        parse_math=False,
     )
-    save_plot(figure, path)
+    return figure

@@ -19,6 +19,7 @@ TAKES_console := PORT TIMEOUT
 TAKES_capture := PORT TIMEOUT SECONDS OUT
 TAKES_selftest := PORT TIMEOUT OPTIONS
 TAKES_calibrate := PORT TIMEOUT OPTIONS
+TAKES_regress := DIR OPTIONS
 TAKEN := $(foreach goal,$(MAKECMDGOALS),$(TAKES_$(goal)))
 NAMES := $(foreach word,$(MAKEOVERRIDES),$(firstword $(subst =, ,$(word))))
 $(foreach name,$(filter-out $(TAKEN) PYTHON PY SHELL,$(NAMES)),$(if $(filter command,$(origin $(name))),\
@@ -28,7 +29,7 @@ $(foreach name,$(TAKEN),$(if $(filter command,$(origin $(name))),$(if $($(name))
 # An option of a tool, with the value of a variable that was given, in which the shell reads nothing.
 option = $(if $(call given,$(2)),$(1) '$(subst ','\'',$(call given,$(2)))')
 
-.PHONY: help setup lock engines demo test test-all test-board accuracy reliability golden bench image \
+.PHONY: help setup lock engines demo test test-all test-board accuracy reliability regress golden bench image \
 	uf2 flash monitor console selftest capture calibrate drawings lint clean distclean
 
 # Two at once would install into one .venv.
@@ -105,7 +106,11 @@ reliability: $(READY)-test ## cut power, soak, reset, flood: table and build/rel
 	@$(PY) -m tools.engines --get micropython || true
 	@$(PY) -m tools.reliability
 
-golden: $(READY)-recordings ## meter all recordings anew, show what differs from before, and keep it
+regress: $(READY)-regress ## replay all recordings in a folder, and compare: DIR=… [OPTIONS="--update"]
+	@$(PY) -m tools.engines --get micropython || true
+	@$(PY) -m tools.regress $(call given,OPTIONS) $(call option,--,DIR)
+
+golden: $(READY)-regress ## meter all recordings anew, show what differs from before, and keep it
 	@$(PY) -m tools.engines --get micropython || true
 	@$(PY) -m tools.golden
 

@@ -1,7 +1,7 @@
 """Recordings as regressions: what a replay of each said is kept in host_tests/golden.
 
-Flow: recording -> replay, ideal and real ADC -> report -> GOLDEN FILE.  A change of the firmware
-shows as a diff of these files; `python -m tools.golden` prints it and rewrites them.
+Flow: recordings -> a regression with both ADCs (tools/regress) -> GOLDEN FILES.  A change of the
+firmware shows as a diff of these files; `python -m tools.golden` prints it and rewrites them.
 """
 
 import sys
@@ -10,40 +10,38 @@ if __name__ == "__main__" and not __package__:  # python tools/golden.py
     sys.path[0] += "/.."
     __import__("tools")
 
-import difflib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
+import joblib
 import numpy as np
 
 from tools import house
-from tools.common import boards, command
+from tools.common import command
 from tools.common.boards import ROOT
-from tools.common.errors import InputError
-from tools.common.files import reason, writable_folder, write_whole
+from tools.common.errors import EngineFailed, InputError
+from tools.common.files import writable_folder
 from tools.common.options import Parser
 from tools.engines.interpreters import choose_engine
 from tools.front_end.looping import ArrayRecording, Floats, Recording
 from tools.front_end.waves import shape
-from tools.replay.report import as_json
-from tools.replay.run import replay
+from tools.regress import goldens
+from tools.regress.find import Found
+from tools.regress.job import LOOPED_S, SHORT_S, Plan
+from tools.regress.judge import Engines, judged
+from tools.regress.kept import Kept
+from tools.regress.row import Row
+from tools.regress.run import Run, Workers
 
 FOLDER = ROOT / "host_tests" / "golden"
 # Recordings of real mains, beside the project and no part of it.
 WAVES = ROOT.parent / "shared" / "waves"
 ADCS = ("ideal", "real")
 SEED = 5
-# Shorter than this and the end within a cycle weighs more than the meter: looped.
-_SHORT_S = 1.0
-_LOOPED_S = 20.0
-_MWH = Decimal("0.001")
-# What a golden energy may be off the float64 reference, in Wh a Wh that flowed.
-_ALLOWED = 1e-3
 
 # Installations are one second of 60 Hz at this rate, looped: 128 samples a cycle.
 _RATE_HZ = 7680
@@ -168,7 +166,7 @@ def recorded(folder: Path = WAVES) -> list[Case]:
             f"{index}: {problem!r}; expected an array of objects with file and seconds"
         ) from None
     return [
-        Case(path.stem, lambda path=path: path, _LOOPED_S if seconds < _SHORT_S else None)
+        Case(path.stem, lambda path=path: path, LOOPED_S if seconds < SHORT_S else None)
         for path, seconds in found
         if path.exists()
     ]
@@ -179,107 +177,32 @@ def cases() -> list[Case]:
     return [*OWN, *recorded()]
 
 
-def _mwh(wh: str) -> str:
-    return str(Decimal(wh).quantize(_MWH))
+def measure(run: Sequence[Case], engine: str, processes: int = 1) -> dict[str, list[Row]]:
+    """Replays cases on the default board with both ADCs: each one's judged rows by its name.
 
-
-def _kept(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a replay's report (its --json)."""
-    doctor = report["doctor"]
-    return {
-        "seconds": round(report["seconds"], 6),
-        "frames": report["frames"],
-        "delivered_wh": _mwh(report["delivered_wh"]),
-        "received_wh": _mwh(report["received_wh"]),
-        "elements": [
-            {
-                "delivered_wh": _mwh(e["delivered_wh"]),
-                "received_wh": _mwh(e["received_wh"]),
-                "verdict": found["verdict"],
-                "alike": list(found["alike"]),
-            }
-            for e, found in zip(report["elements"], doctor["elements"])
-        ],
-        "service": doctor["service"],
-        "hertz": round(report["hertz"], 3),
-        "clipped": report["faults"]["clipped"],
-        "edges": {
-            name: [[round(s, 6), lit] for s, lit in edges]
-            for name, edges in report["edges"].items()
-        },
-    }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the replays of a case gave: its golden file's object, and the float64 reference's
-    (reference.as_json), which is the same for both ADCs."""
-
-    golden: dict[str, Any]
-    reference: dict[str, Any]
-
-
-def measure(case: Case, engine: str) -> Outcome:
-    """Replays a case on the default board with both ADCs.  Raises what replay raises."""
-    source = case.open()
-    is_file = isinstance(source, Path)
-    golden: dict[str, Any] = {"board": boards.DEFAULT, "seed": SEED}
-    reference: dict[str, Any] = {}
-    for adc in ADCS:
-        done = replay(
-            source if is_file else case.name,
-            engine=engine,
-            duration=case.seconds,
-            adc=adc,
-            seed=SEED,
-            recording=None if is_file else source,
-        )
-        report = as_json(done)
-        golden[adc] = _kept(report)
-        reference = report["reference"]
-    return Outcome(golden, reference)
-
-
-def off_reference(golden: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
-    """The ideal ADC's energies that are not those of the reference, one line each.
-
-    0.1 % of the energy that flowed either way is allowed, and half a mWh for the rounding.
+    Raises InputError for a recording that cannot be used, and EngineFailed.
     """
-    found = []
-    kept = golden["ideal"]
-    named = [("total", kept, reference)]
-    for k, pair in enumerate(zip(kept["elements"], reference["elements"])):
-        named.append((f"element {k + 1}", *pair))
-    for name, e, truth in named:
-        flowed = truth["delivered_wh"] + truth["received_wh"]
-        for way in ("delivered_wh", "received_wh"):
-            if abs(float(e[way]) - truth[way]) > _ALLOWED * flowed + 0.0005:
-                found.append(f"{name} {way} {e[way]}, but {truth[way]:.6f} by the reference")
-    return found
+    with tempfile.TemporaryDirectory(prefix="threewire-") as folder:
+        found = [_found(case, Path(folder)) for case in run]
+        plan = Plan(engines=(engine,), adcs=ADCS, seeds=(SEED,))
+        rows: dict[str, list[Row]] = {case.name: [] for case in run}
+        for row in Run(found, plan, Kept(Path(folder, "kept")), Workers(processes)).rows():
+            if row["verdict"] == "unusable":
+                raise InputError(row["why"][0])
+            if row["verdict"] == "failed":
+                raise EngineFailed(row["why"][0])
+            rows[row["recording"]].append(judged(row, None, [], Engines()))
+    return rows
 
 
-def as_text(golden: Any, indent: str = "") -> str:
-    """A golden file's text: JSON with arrays of plain values on one line, such as edges."""
-    inner = indent + " "
-    if isinstance(golden, dict) and golden:
-        items = [f"{json.dumps(key)}: {as_text(value, inner)}" for key, value in golden.items()]
-        left, right = "{}"
-    elif isinstance(golden, list) and any(isinstance(value, list | dict) for value in golden):
-        items = [as_text(value, inner) for value in golden]
-        left, right = "[]"
-    else:
-        return json.dumps(golden)
-    return f"{left}\n{inner}" + f",\n{inner}".join(items) + f"\n{indent}{right}"
-
-
-def _read(file: Path) -> str | None:
-    """What the file holds, None if there is none."""
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as problem:
-        raise InputError(f"{file}: cannot be read ({reason(problem)})") from None
+def _found(case: Case, folder: Path) -> Found:
+    source = case.open()
+    if not isinstance(source, Path):
+        waves = dict(zip(source.channels, np.concatenate(list(source.blocks()), axis=1)))
+        source_path = folder / f"{case.name}.npz"
+        np.savez(source_path, rate_hz=source.rate_hz, **waves)
+        source = source_path
+    return Found(case.name, source, (), FOLDER / f"{case.name}.json", case.seconds)
 
 
 def update(run: Iterable[Case], folder: Path, engine: str, check: bool = False) -> int:
@@ -294,40 +217,34 @@ def update(run: Iterable[Case], folder: Path, engine: str, check: bool = False) 
     """
     if not check:
         writable_folder(folder)
-    texts: dict[Path, str] = {}
-    names = set()
-    wrong = 0
+    run = list(run)
+    changed = wrong = 0
+    made = measure(run, engine, joblib.cpu_count())
     for case in run:
-        names.add(case.name)
+        rows = made[case.name]
         file = folder / f"{case.name}.json"
-        before = _read(file)
-        outcome = measure(case, engine)
-        now = as_text(outcome.golden) + "\n"
-        problems = off_reference(outcome.golden, outcome.reference)
+        is_new = not file.exists()
+        problems = [line for row in rows for line in row["why"]]
+        diff = goldens.updated(file, rows, check=check or bool(problems))
         if problems:
             wrong += 1
             print(f"{case.name}: WRONG, not to be kept: {'; '.join(problems)}")
-        elif now == before:
+        elif diff is None:
             print(f"{case.name}: as before")
         else:
-            print(f"{case.name}: {'new' if before is None else 'changed'}")
-            texts[file] = now
-        if before is not None and now != before:
-            old, new = f"{file.name}, kept", f"{file.name}, now"
-            diff = difflib.unified_diff(
-                before.splitlines(), now.splitlines(), old, new, lineterm=""
-            )
+            changed += 1
+            print(f"{case.name}: {'new' if is_new else 'changed'}")
+        if diff and not is_new:
             print(*diff, sep="\n")
         sys.stdout.flush()
+    names = {case.name for case in run}
     for file in sorted(folder.glob("*.json")):
         if file.stem not in names:
             print(f"{file.stem}: skipped, its recording is not in {WAVES}; its file stays")
     if check:
-        print(f"{len(texts)} to be rewritten by `make golden`, {wrong} wrong")
-        return 1 if texts or wrong else 0
-    for file, text in texts.items():
-        write_whole(file, text)
-    print(f"{len(texts)} written, {wrong} wrong")
+        print(f"{changed} to be rewritten by `make golden`, {wrong} wrong")
+        return 1 if changed or wrong else 0
+    print(f"{changed} written, {wrong} wrong")
     return 1 if wrong else 0
 
 

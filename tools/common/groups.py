@@ -25,8 +25,8 @@ GROUPS = {
     ),
     "emulator": ("emulate", "bench"),
     "accuracy": ("accuracy",),
-    "recordings": ("golden",),
-    "regress": (),
+    "recordings": (),
+    "regress": ("regress", "golden"),
     "test": ("reliability",),
     "lint": (),
 }

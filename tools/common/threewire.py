@@ -25,6 +25,7 @@ COMMANDS = {
     "reliability": "cut power, soak, reset, flood: what was tried and lost",
     "soak": "a day of the whole firmware in simulated time",
     "power_cuts": "cut the power in every operation of the flash",
+    "regress": "meter all recordings in folders, on all cores, and compare",
     "golden": "meter all recordings anew, and show what differs from before",
     "bench": "measure speed on the emulated chip and on this machine",
     "engines": "list the interpreters that run the firmware here, or get them",

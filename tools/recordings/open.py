@@ -17,6 +17,7 @@ from tools.recordings.types import INPUTS, Capture, Recording, check_rate
 
 __all__ = [
     "INPUTS",
+    "SUFFIXES",
     "Capture",
     "InputError",
     "Recording",
@@ -38,6 +39,7 @@ _OPENERS = {
     ".dat": open_comtrade,
     ".cff": open_comtrade,
 }
+SUFFIXES = tuple(_OPENERS)
 
 
 def open_recording(path: str | Path) -> Recording | Capture:
@@ -54,7 +56,7 @@ def open_recording(path: str | Path) -> Recording | Capture:
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
         raise InputError(
-            f"{path}: unknown kind of recording {path.suffix!r}; known are {' '.join(_OPENERS)}"
+            f"{path}: unknown kind of recording {path.suffix!r}; known are {' '.join(SUFFIXES)}"
         )
     try:
         return opener(path)

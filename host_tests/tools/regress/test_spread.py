@@ -1,0 +1,119 @@
+"""Work over processes, of which some are ended from outside."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tools.common.boards import ROOT
+from tools.common.errors import InputError
+from tools.regress.spread import TRIES, spread
+
+
+def squared(n: int) -> int:
+    return n * n
+
+
+def ends_its_worker(n: int) -> int:
+    if n == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n * n
+
+
+def ends_it_once(job: tuple[int, str]) -> int:
+    n, flag = job
+    if n == 5:
+        # Whoever makes the file is the first.
+        try:
+            os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return n * n
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n * n
+
+
+def fails(n: int) -> int:
+    raise ZeroDivisionError(n)
+
+
+def died(job: object) -> int:
+    return -1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_comes_once(workers: int) -> None:
+    made = list(spread(squared, range(20), 20, died, workers))
+    assert sorted(made) == [(n, n * n) for n in range(20)]
+    assert list(spread(squared, [], 0, died, workers)) == []
+
+
+def test_a_worker_that_dies_costs_another_try(tmp_path: Path) -> None:
+    jobs = [(n, str(tmp_path / "flag")) for n in range(12)]
+    made = {n: value for (n, _), value in spread(ends_it_once, jobs, len(jobs), died, 2)}
+    assert made == {n: n * n for n in range(12)}
+    assert (tmp_path / "flag").exists()
+
+
+def test_what_ends_every_worker_is_given_up_and_alone() -> None:
+    made = dict(spread(ends_its_worker, range(12), 12, died, 2))
+    assert made == {n: -1 if n == 5 else n * n for n in range(12)}
+    assert TRIES == 3
+
+
+def test_what_work_raises_comes_through() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(spread(fails, range(3), 3, died, 2))
+
+
+# ---- a cluster
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "firmware")))}
+    null = subprocess.DEVNULL
+    child = subprocess.Popen(command, env=env, stdout=null, stderr=null)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+def slow_square(n: int) -> int:
+    time.sleep(0.1)
+    return n * n
+
+
+def test_a_cluster_of_which_a_worker_is_killed() -> None:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    worker = ("worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny")
+    scheduler = ("scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2])
+    with process(*scheduler, "--no-dashboard"), process(*worker) as one, process(*worker):
+        made = []
+        for pair in spread(slow_square, range(30), 30, died, 1, address):
+            made.append(pair)
+            if len(made) == 8:
+                one.kill()
+    assert sorted(made) == [(n, n * n) for n in range(30)]
+
+
+def test_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.regress.spread._ANSWER_S", 1)
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with pytest.raises(InputError, match=r"no scheduler answers there.*expected the address"):
+        list(spread(squared, [1], 1, died, 1, address))

@@ -1,0 +1,164 @@
+"""Which recordings there are in folders, and which files belong to each.
+
+Flow: folders and files as given -> FIND -> Found, in the order of their names -> jobs.
+"""
+
+import fnmatch
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.common.errors import InputError
+from tools.common.files import reason
+from tools.recordings.open import SUFFIXES
+
+GOLDEN = ".golden.json"
+# Of COMTRADE's files of one stem, the one by which it is opened; a .cff has all of them in itself.
+_COMTRADE, _ITS_DATA = ".cfg", ".dat"
+# What may stand beside a recording and be part of it: a map of channels, COMTRADE's data.
+_BESIDE = (".json", _COMTRADE, _ITS_DATA)
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recording.
+
+    name     its path from the folder that was given, with slashes; of a file, its name
+    path     of its file
+    beside   files that it is read with
+    seconds  to loop or cut it to; None: as it is
+    golden   where its golden file is, if there is one
+    """
+
+    name: str
+    path: Path
+    beside: tuple[Path, ...]
+    golden: Path
+    seconds: float | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.path, *self.beside)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all; 0 where a file is gone or must not be read."""
+        try:
+            return sum(os.stat(file).st_size for file in self.files)
+        except OSError:
+            return 0
+
+    @property
+    def is_capture(self) -> bool:
+        """Whether it is a board's own codes, which no converter's model makes anew."""
+        if self.path.suffix.lower() != ".npz":
+            return False
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return "codes.npy" in archive.namelist()
+        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+            return False  # what it is then, opening it tells
+
+
+def find(
+    given: Iterable[str | Path], golden: Path | None = None, without: Sequence[str] = ()
+) -> list[Found]:
+    """The recordings in folders, of all formats and at any depth, and those named by themselves;
+    each once, in the order of their names.  With more than one of these, names are paths as given.
+
+    golden   folder of the golden files; None: each beside its recording
+    without  patterns, as a shell has them, of names or paths that are left out
+
+    Hidden files and folders are passed over, as are golden files, and links to folders, which may
+    go round. Raises InputError for what is not there, for a folder that cannot be read, and where
+    nothing is found.
+    """
+    found: dict[Path, Found] = {}
+    given = list(given)
+    for each in given:
+        path = Path(each)
+        folder, paths = (path, _in_folder(path)) if path.is_dir() else (path.parent, [path])
+        for file in paths:
+            name = file.relative_to(folder).as_posix() if len(given) == 1 else _plain(file)
+            if any(fnmatch.fnmatch(part, pattern) for pattern in without for part in _parts(name)):
+                continue
+            at = golden / f"{name}{GOLDEN}" if golden else file.with_name(f"{file.name}{GOLDEN}")
+            found.setdefault(_real(file), Found(name, file, _beside(file), at))
+    if not found:
+        raise InputError(
+            f"{', '.join(map(str, given))}: no recording in it; known are {' '.join(SUFFIXES)}"
+        )
+    return sorted(found.values(), key=lambda each: (each.name, str(each.path)))
+
+
+def _parts(name: str) -> Iterator[str]:
+    """A path, and each name in it."""
+    yield name
+    yield from name.split("/")
+
+
+def _plain(path: Path) -> str:
+    """A path without what leads out of a folder: it can stand for itself in another one."""
+    parts = Path(os.path.normpath(path)).parts
+    return "/".join(part for part in parts if part != ".." and part != path.anchor)
+
+
+def _real(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise InputError(f"{path}: cannot be looked at ({problem})") from None
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    def fails(problem: OSError) -> None:
+        raise InputError(
+            f"{problem.filename}: cannot be read ({reason(problem)}); check its permissions"
+        )
+
+    paths = []
+    for at, folders, names in os.walk(folder, onerror=fails):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        stems = {Path(name).stem for name in names if Path(name).suffix.lower() == _COMTRADE}
+        for name in sorted(names):
+            path = Path(at, name)
+            suffix = path.suffix.lower()
+            if name.startswith(".") or suffix not in SUFFIXES:
+                continue
+            if suffix == _ITS_DATA and path.stem in stems:
+                continue
+            paths.append(path)
+    return paths
+
+
+def _beside(path: Path) -> tuple[Path, ...]:
+    """Files of the same stem that are read with it, whatever the case of their ends."""
+    if path.name.lower().endswith(".cff"):
+        return ()
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [each.name for each in entries]
+    except OSError:
+        return ()
+    found = []
+    for name in sorted(names):
+        other = path.with_name(name)
+        is_of_it = name != path.name and other.stem == path.stem
+        if is_of_it and other.suffix.lower() in _BESIDE:
+            found.append(other)
+    return tuple(found)
+
+
+def content(files: Iterable[Path]) -> str:
+    """SHA-256 over the files' ends of names and what is in them. Raises OSError."""
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(f"{file.suffix.lower()} {file.stat().st_size}\n".encode())
+        with file.open("rb") as stream:
+            while piece := stream.read(_PIECE):
+                whole.update(piece)
+    return whole.hexdigest()

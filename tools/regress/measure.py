@@ -1,0 +1,102 @@
+"""A job, done: in a worker, on this machine or another.
+
+Flow: job -> replay on an engine -> what is kept of it, before anybody has judged it.
+"""
+
+import hashlib
+import io
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from tools.common.errors import EngineFailed, Failure, InputError, Unavailable
+from tools.regress.job import LOOPED_S, SHORT_S, Job, metering
+from tools.regress.row import Row
+from tools.replay.report import as_json
+from tools.replay.result import Replay
+from tools.replay.run import replay
+
+
+def measure(job: Job) -> Row:
+    """Its row; an input that cannot be used and an engine that fails are rows, too.  The verdict
+    is "passed" for all others: limits and golden files are the caller's."""
+    began = time.monotonic()
+    row: Row = {
+        "key": job.key,
+        "recording": job.name,
+        "board": job.way.board or "",
+        "engine": job.way.engine,
+        "adc": job.way.adc,
+        "seed": job.way.seed,
+        "verdict": "passed",
+        "why": [],
+        "was_kept": False,
+        "took_s": 0.0,
+        "digest": "",
+        "report": None,
+    }
+    try:
+        if metering() != job.metering:
+            raise EngineFailed(
+                "this worker has other sources than the command that sends it work: install the "
+                "same version there"
+            )
+        done = _replayed(job)
+        row["report"] = as_json(done)
+        row["board"] = done.board
+        row["digest"] = digest(done)
+    except InputError as problem:
+        row["verdict"], row["why"] = "unusable", [str(problem)]
+    except Failure as problem:
+        row["verdict"], row["why"] = "failed", [str(problem)]
+    except Exception as problem:
+        # A reader that does not know what it is given says so with an InputError: this is a fault
+        # of ours, and no reason to lose what the others come to.
+        row["verdict"], row["why"] = "failed", [f"crashed: {type(problem).__name__}: {problem}"]
+    row["took_s"] = round(time.monotonic() - began, 3)
+    return row
+
+
+def digest(done: Replay) -> str:
+    """SHA-256 over all that the meter came to, to the last bit, and the LEDs' edges."""
+    exact = json.dumps([done.metered.result, done.metered.edges], sort_keys=True)
+    return hashlib.sha256(exact.encode()).hexdigest()
+
+
+def _replayed(job: Job, trace: bool = False) -> Replay:
+    if not job.shipped:
+        return _run(job, Path(job.path), trace)
+    with tempfile.TemporaryDirectory(prefix="threewire-") as folder:
+        for name, data in job.shipped:
+            Path(folder, name).write_bytes(data)
+        try:
+            return _run(job, Path(folder, Path(job.path).name), trace)
+        except InputError as problem:
+            # Of the file as it is known where the command runs.
+            raise InputError(str(problem).replace(folder, str(Path(job.path).parent))) from None
+
+
+def _run(job: Job, path: Path, trace: bool) -> Replay:
+    way = job.way
+    done = replay(
+        path, way.board, way.engine, job.seconds, adc=way.adc, seed=way.seed, trace=trace
+    )
+    if job.seconds is None and way.adc is not None and done.seconds < SHORT_S:
+        done = replay(
+            path, way.board, way.engine, LOOPED_S, adc=way.adc, seed=way.seed, trace=trace
+        )
+    return done
+
+
+def picture(job: Job) -> bytes | None:
+    """Its power, registers and LEDs, as an SVG; None where there is nothing to be drawn."""
+    from tools.replay.plot import figure_of  # matplotlib takes a second to import
+
+    try:
+        figure = figure_of(_replayed(job, trace=True))
+    except (InputError, EngineFailed, Unavailable):
+        return None
+    out = io.BytesIO()
+    figure.savefig(out, format="svg")
+    return out.getvalue()

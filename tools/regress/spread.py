@@ -1,0 +1,113 @@
+"""Jobs spread over the cores of this machine, or of a cluster, by joblib.
+
+Flow: jobs -> SPREAD -> what each came to, in the order in which they are done.  A worker that dies
+costs the jobs that were under way another try.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
+
+import joblib
+from joblib.externals.loky import get_reusable_executor
+
+from tools.common.errors import InputError
+
+# How often a job may be under way when a worker dies.  The last try is by itself: else one that
+# kills its worker would take others with it.
+TRIES = 3
+# Seconds until a scheduler must have answered.
+_ANSWER_S = 20
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def spread(
+    work: Callable[[Given], Made],
+    given: Iterable[Given],
+    count: int,
+    died: Callable[[Given], Made],
+    workers: int,
+    dask: str | None = None,
+) -> Iterator[tuple[Given, Made]]:
+    """(what was given, what `work` made of it), in the order in which they are done.
+
+    given    is asked for one when there is somebody to do it
+    count    how many there are
+    died     what comes of one whose worker has died TRIES times
+    workers  processes on this machine
+    dask     address of a Dask scheduler, tcp://host:port, whose workers do it instead
+
+    Raises InputError where there is no such scheduler, and whatever `work` raises.
+    """
+    if not count:
+        return
+    rest = enumerate(given)
+    under_way: dict[int, Given] = {}
+    tries: Counter[int] = Counter()
+
+    def dispatched(again: list[int], also: Iterable[tuple[int, Given]]) -> Iterator[Any]:
+        for at in again:
+            yield joblib.delayed(_with_number)(work, at, under_way[at])
+        for at, each in also:
+            under_way[at] = each
+            yield joblib.delayed(_with_number)(work, at, each)
+
+    with _backend(workers, dask) as lost, warnings.catch_warnings():
+        # Whoever takes no more rows knows that there are some left.
+        warnings.filterwarnings("ignore", ".*have been cancelled", UserWarning)
+        parallel = joblib.Parallel(
+            n_jobs=-1 if dask else workers,
+            batch_size=1,  # pyright: ignore[reportArgumentType]
+            return_as="generator_unordered",
+        )
+        is_done = False
+        while not is_done:
+            # What was under way when a worker died: first with the others, then by itself.
+            suspects = [at for at in under_way if tries[at] == TRIES - 1]
+            again, also = (suspects[:1], iter(())) if suspects else (list(under_way), rest)
+            try:
+                given_out: Any = parallel(dispatched(again, also))
+                with closing(given_out) as results:
+                    for at, made in results:
+                        yield under_way.pop(at), made
+                is_done = not suspects
+            except lost:
+                for at in again if suspects else list(under_way):
+                    tries[at] += 1
+                    if tries[at] == TRIES:
+                        each = under_way.pop(at)
+                        yield each, died(each)
+
+
+def _with_number(work: Callable[[Given], Made], at: int, each: Given) -> tuple[int, Made]:
+    return at, work(each)
+
+
+@contextmanager
+def _backend(workers: int, dask: str | None) -> Iterator[tuple[type[Exception], ...]]:
+    """Where joblib's jobs are done meanwhile; gives what is raised when a worker has died."""
+    if dask is None:
+        try:
+            with joblib.parallel_config("loky", n_jobs=workers):
+                yield (BrokenProcessPool,)
+        except BaseException:
+            # Ctrl-C, or the end of who reads: what is under way is not waited for.
+            get_reusable_executor().shutdown(wait=False, kill_workers=True)
+            raise
+        return
+    from distributed import Client, KilledWorker  # a second to import
+
+    try:
+        client = Client(dask, timeout=_ANSWER_S, set_as_default=False)
+    except (OSError, ValueError, TypeError) as problem:
+        raise InputError(
+            f"--dask {dask}: no scheduler answers there ({problem}); expected the address that "
+            "`dask scheduler` prints, as tcp://host:8786"
+        ) from None
+    with client, joblib.parallel_config("dask", client=client):
+        yield (KilledWorker,)

@@ -1,0 +1,69 @@
+"""JUnit XML of a regression run, for what shows or gates a CI's tests.
+
+Flow: rows -> JUNIT -> FILE.xml.  A suite is a board, an engine and a converter; a case is a row.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+
+from tools.common.files import write_whole
+from tools.common.terminal import clean
+from tools.regress.row import ERRORS, VERDICTS, Lane, Row, by_lane
+
+# The meter was wrong; or there is nothing that could be right or wrong.
+_FAILURES = ("limit", "golden")
+
+
+def write(path: str | Path, title: str, rows: Sequence[Row]) -> None:
+    """Writes the file, whole or not at all. Raises InputError if it cannot.
+
+    title  of the whole run
+    """
+    suites = JUnitXml(clean(title))
+    for of, its in by_lane(rows).items():
+        suite = TestSuite(clean(str(of)))
+        suite.add_testcases([_case(of, row) for row in its])
+        suites.append(suite)
+    suites.update_statistics()
+    for counted in (suites, *suites):
+        # Schemas of these files take milliseconds, and no more digits.
+        counted.time = round(counted.time or 0.0, 3)
+    write_whole(Path(path), suites.tostring())
+
+
+def _case(of: Lane, row: Row) -> TestCase:
+    # Readers of these files tell cases apart by class and name, and nest classes at dots.
+    case = TestCase(
+        name=clean(f"{row['recording']} seed {row['seed']}"),
+        classname=clean(".".join(of)),
+        time=round(row["took_s"], 3),
+    )
+    verdict = row["verdict"]
+    if verdict != "passed":
+        # XML has no way to write most control characters, and parsers make one space of a line
+        # end in an attribute.
+        lines = [clean(line) for line in row["why"]] or [VERDICTS[verdict]]
+        result = (Failure if verdict in _FAILURES else Error)(lines[0], verdict)
+        result.text = "\n".join(lines)
+        case.result = [result]
+    said = _said(row)
+    if said:
+        case.system_out = "\n".join(said)
+    return case
+
+
+def _said(row: Row) -> list[str]:
+    """What else is to be known of a row, a line each."""
+    lines = ["the result of an earlier run"] if row["was_kept"] else []
+    report = row["report"]
+    if report is not None:
+        errors = [report["error_ppm"][name] for name in ERRORS]
+        told = ["-" if ppm is None else f"{ppm:+.1f}" for ppm in errors]
+        lines.append(
+            f"{report['seconds']:.3f} s metered; error in ppm of element 1, element 2 and total: "
+            f"{', '.join(told)}"
+        )
+        lines += [f"warning: {clean(line)}" for line in report["warnings"]]
+    return lines

@@ -28,7 +28,7 @@ from tools.regress import goldens
 from tools.regress.against import checked_out
 from tools.regress.find import Found, find
 from tools.regress.job import ADCS, Plan
-from tools.regress.judge import Engines, judged
+from tools.regress.judge import LIMITS, Engines, judged
 from tools.regress.kept import Kept
 from tools.regress.row import Row, worst
 from tools.regress.run import Run, Workers
@@ -330,7 +330,10 @@ def _about(options: argparse.Namespace, plan: Plan) -> dict[str, str]:
             board or f"{boards.DEFAULT}, of captures their own" for board in plan.boards
         ),
         "converter": f"{', '.join(plan.adcs)}; {len(plan.seeds)} seed{'s'[: len(plan.seeds) > 1]}",
-        "limit": "of --limit" if options.limit is None else f"{options.limit:g} %",
+        "limit": ", ".join(
+            f"{LIMITS[adc] if options.limit is None else options.limit:g} % ({adc})"
+            for adc in plan.adcs
+        ),
         "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "Threewire": VERSION,
         "Python": f"{platform.python_version()} on {platform.platform()}",

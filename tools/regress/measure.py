@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tools.common import boards
 from tools.common.errors import EngineFailed, Failure, InputError, Unavailable
 from tools.regress.job import LOOPED_S, SHORT_S, Job, metering
 from tools.regress.row import Row
@@ -25,7 +26,7 @@ def measure(job: Job) -> Row:
     row: Row = {
         "key": job.key,
         "recording": job.name,
-        "board": job.way.board or "",
+        "board": job.way.board or boards.DEFAULT,
         "engine": job.way.engine,
         "adc": job.way.adc,
         "seed": job.way.seed,

@@ -45,7 +45,7 @@ class Row(TypedDict):
 
     key        SHA-256, in hex, of all that the result depends on
     recording  path of its file below the folder that was given, with "/"
-    adc        the model of the converter; None for a board's own codes
+    adc, seed  the model of the converter, and where it begins; None for a board's own codes
     verdict    one of VERDICTS
     why        a line each, where it is not "passed"
     was_kept   whether it is an earlier run's result
@@ -60,7 +60,7 @@ class Row(TypedDict):
     board: str
     engine: str
     adc: Literal["ideal", "real"] | None
-    seed: int
+    seed: int | None
     verdict: Verdict
     why: list[str]
     was_kept: bool

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tools.common import boards
 from tools.common.errors import Failure
 from tools.common.files import reason
 from tools.regress.against import Revision, compare
@@ -174,7 +175,7 @@ def _unread(name: str, way: Way, why: str) -> Row:
     return {
         "key": "",
         "recording": name,
-        "board": way.board or "",
+        "board": way.board or boards.DEFAULT,
         "engine": way.engine,
         "adc": way.adc,
         "seed": way.seed,

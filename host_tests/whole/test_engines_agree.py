@@ -82,7 +82,7 @@ CALIBRATIONS: dict[str, dict[str, Any]] = {
 # take four times what boards have of them in assembler.
 HEAPS = {
     ("micropython", False): "256k",
-    ("i386", False): "152k",
+    ("i386", False): "160k",
     ("i386", True): "224k",
 }
 

@@ -43,6 +43,18 @@ class Child:
             return False
         return True
 
+    def tell(self, config: Any) -> bool:
+        """Gives it an object, as a line of JSON, at once; as `write`."""
+        return self.write(json.dumps(config).encode() + b"\n") and self.flush()
+
+    def flush(self) -> bool:
+        """Sends what was written and is still held back; as `write`."""
+        try:
+            self._in.flush()
+        except BrokenPipeError:
+            return False
+        return True
+
     def end_input(self) -> None:
         with contextlib.suppress(BrokenPipeError):
             self._in.close()
@@ -91,7 +103,7 @@ def started(
         )
         child = Child(process, said, name or program.name)
         try:
-            child.write(json.dumps(config).encode() + b"\n")
+            child.tell(config)
             yield child
         finally:
             child.end()

@@ -1,12 +1,13 @@
 """An engine as a child process: codes go in, edges, traces and the result come out.
 
-Flow: front end -> PROCESS (program.py on MicroPython or CPython) -> replay's result.
+Flow: front end -> PROCESS (program.py on MicroPython or CPython) -> replay's result.  `meter` has
+a process for one recording, `kept` one for as many as are asked for.
 """
 
 import json
 import threading
-import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tools.engines.child import started
+from tools.engines.child import Child, started
 
-# MicroPython looks for free memory from the heap's start and marks all of it when it collects: a
-# small heap is the fast one.  Measured on the amd64 engine: 128 kB ran twice as fast as 1 MB.
-HEAP = "320k"
+# What a meter takes, with its code, and as much again: one recording after the other leaves holes.
+# Measured on the amd64 engine: as fast as 256 kB, and 1 MB is a twentieth slower.
+HEAP = "640k"
 # Where frames differ in length the meter keeps sums of each span until it knows the offsets.
 _SPANS_HEAP = "2m"
 # 1024 frames of four codes are 8 kB: some ten system calls for each second of signal.
 BLOCK_FRAMES = 1024
 # Room for the front end to run ahead: with less, the processes wake each other for every block.
 PIPE_BYTES = 1 << 20
+_PROGRAM = Path(__file__).with_name("program.py")
+# Behind the last piece of a recording.
+_END = bytes(4)
+# Where a 32-bit engine's processor time, in microseconds, begins anew.
+_WRAP_US = 1 << 32
 
 
 @dataclass
@@ -33,7 +39,7 @@ class Metered:
 
     result  the object described in program.py
     edges   (indicator, lit, ticks) in order of time
-    cpu_seconds  processor time of the engine, its start included; on Windows wall time
+    cpu_seconds  processor time of the engine, its start included where it was not kept
     trace   rows (ticks, uW element 1, uW element 2, delivered uWh, received uWh, least uW of both
             elements, most uW of both): means over the time before `ticks`, and the least and the
             most of the means over trace_of_s in it
@@ -45,16 +51,114 @@ class Metered:
     edges: list[tuple[str, bool, int]] = field(default_factory=list)
     trace: list[tuple[int, ...]] = field(default_factory=list)
     trace_of_s: float = 0.2  # a window: 10 cycles of 50 Hz, 12 of 60
+    spent_us: int = 0
+    """The same since the engine was started."""
 
     def take(self, line: str) -> None:
+        """Takes a line of the engine's; ValueError for what is none."""
         kind, *rest = json.loads(line)
         if kind == "edge":
             name, lit, ticks = rest
             self.edges.append((name, lit, ticks))
         elif kind == "trace":
             self.trace.append(tuple(rest))
-        else:
-            self.result = rest[0]
+        elif kind == "result":
+            self.result, self.spent_us = rest
+
+
+class Engine:
+    """An engine whose process is kept from one recording to the next.
+
+    Each recording has a new meter, and comes out as on a process of its own.  The process is
+    started with the first one, and made anew where it has died, was ended in the midst of a
+    recording, has another heap than the next one needs, or no room for another meter.  One
+    recording at a time.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._running = ExitStack()
+        self._child: Child | None = None
+        self._heap = ""
+        self._spent_us = 0
+
+    def end(self) -> None:
+        """Ends the process, if there is one."""
+        self._child = None
+        self._running.close()
+
+    def _told(self, heap: str, config: dict[str, Any]) -> Child:
+        """A process of such a heap that has got this configuration."""
+        child = self._child
+        if child and self._heap == heap and child.tell(config) and child.out.readline():
+            return child  # it has said that it is ready
+        self.end()
+        name = f"engine {self.name}"
+        self._child = self._running.enter_context(
+            started(self.name, heap, _PROGRAM, config, name, PIPE_BYTES)
+        )
+        self._heap = heap
+        self._spent_us = 0
+        return self._child
+
+    def meter(
+        self,
+        blocks: Iterable[NDArray[np.uint16]],
+        board: str,
+        calibration: dict[str, Any],
+        frame_ticks: int,
+        tick_hz: int,
+        trace_ticks: int = 0,
+        heap: str = HEAP,
+        block_frames: int = BLOCK_FRAMES,
+        sampler: dict[str, Any] | None = None,
+        spans: ArrayLike = (),
+        lost: tuple[int, int] | None = None,
+    ) -> Metered:
+        """Feeds blocks of codes, uint16 (n, slots), to a new meter.
+
+        sampler  what the board file's SAMPLER is taken to be instead
+        spans    (n, 2): frames, and ticks of each, one after the other, where not all are of
+                 frame_ticks; none for frames behind the last of them
+        lost     (frames that are metered, frames that are lost) one after the other
+
+        Raises Unavailable, EngineFailed, and whatever `blocks` raises (the process is then
+        ended).
+        """
+        runs = np.asarray(spans, np.int64).reshape(-1, 2)
+        config = {
+            "board": board,
+            "calibration": calibration,
+            "frame_ticks": frame_ticks,
+            "tick_hz": tick_hz,
+            "block_frames": block_frames,
+            "trace_ticks": trace_ticks,
+            "sampler": sampler,
+            "spans": len(runs) > 0,
+            "lost": lost,
+        }
+        if len(runs) and heap == HEAP:
+            heap = _SPANS_HEAP
+        child = self._told(heap, config)
+        try:
+            metered = _metered(child, _pieces(blocks, runs, block_frames))
+        except BaseException:
+            self.end()
+            raise
+        spent_us = metered.spent_us - self._spent_us
+        metered.cpu_seconds = (spent_us if spent_us >= 0 else spent_us + _WRAP_US) / 1e6
+        self._spent_us = metered.spent_us
+        return metered
+
+
+@contextmanager
+def kept(name: str) -> Iterator[Engine]:
+    """An engine for many recordings; left, its process is ended."""
+    engine = Engine(name)
+    try:
+        yield engine
+    finally:
+        engine.end()
 
 
 def meter(
@@ -64,80 +168,57 @@ def meter(
     calibration: dict[str, Any],
     frame_ticks: int,
     tick_hz: int,
-    trace_ticks: int = 0,
-    heap: str = HEAP,
-    block_frames: int = BLOCK_FRAMES,
-    sampler: dict[str, Any] | None = None,
-    spans: ArrayLike = (),
-    lost: tuple[int, int] | None = None,
+    **options: Any,
 ) -> Metered:
-    """Feeds blocks of codes, uint16 (n, slots), to the meter on an engine.
+    """Engine.meter, with its options, on a process for this recording alone."""
+    with kept(engine) as alone:
+        return alone.meter(blocks, board, calibration, frame_ticks, tick_hz, **options)
 
-    sampler  what the board file's SAMPLER is taken to be instead
-    spans    (n, 2): frames, and ticks of each, one after the other, where not all are of
-             frame_ticks; none for frames behind the last of them
-    lost     (frames that are metered, frames that are lost) one after the other
 
-    Raises Unavailable, EngineFailed, and whatever `blocks` raises (the engine is then
-    ended).
-    """
-    runs = np.asarray(spans, np.int64).reshape(-1, 2)
-    config = {
-        "board": board,
-        "calibration": calibration,
-        "frame_ticks": frame_ticks,
-        "tick_hz": tick_hz,
-        "block_frames": block_frames,
-        "trace_ticks": trace_ticks,
-        "sampler": sampler,
-        "spans": len(runs) > 0,
-        "lost": lost,
-    }
-    before = _children_seconds()
+def _metered(child: Child, pieces: Iterable[memoryview | bytes]) -> Metered:
+    """What a process makes of a recording whose configuration it has got."""
     metered = Metered()
-    program = Path(__file__).with_name("program.py")
-    name = f"engine {engine}"
-    if len(runs) and heap == HEAP:
-        heap = _SPANS_HEAP
-    with started(engine, heap, program, config, name, PIPE_BYTES) as child:
 
-        def listen() -> None:
-            try:
-                for line in child.out:
-                    metered.take(line.decode())
-            except ValueError:
-                # A line that is cut off, of an engine that was ended in the midst of it.
-                child.kill()
-
-        listener = threading.Thread(target=listen)
-        listener.start()
+    def listen() -> None:
         try:
-            for piece in _pieces(blocks, runs, block_frames):
-                if not child.write(piece):
-                    break
-            child.end_input()
-            child.wait()
-        except BaseException:
+            for line in child.out:
+                metered.take(line.decode())
+                if metered.result:
+                    return
+        except ValueError:
+            # A line that is cut off, of an engine that was ended in the midst of it.
             child.kill()
-            raise
-        finally:
-            listener.join()
-        if child.status or not metered.result:
-            raise child.failed()
-    metered.cpu_seconds = _children_seconds() - before
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    try:
+        if all(child.write(piece) for piece in pieces) and child.write(_END):
+            child.flush()
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        listener.join()
+    if not metered.result:
+        child.end_input()
+        child.wait()
+        raise child.failed()
     return metered
 
 
 def _pieces(
     blocks: Iterable[NDArray[np.uint16]], runs: NDArray[np.int64], most: int
 ) -> Iterator[memoryview | bytes]:
-    """What goes down the pipe: codes, where there are spans in blocks of `most` frames with the
-    spans of each before it."""
+    """What goes down the pipe: codes behind the number of their frames; where there are spans, in
+    blocks of `most` frames behind the spans of each."""
     ends = np.cumsum(runs[:, 0])
     at = 0
     for block in blocks:
         codes = np.ascontiguousarray(block, dtype="<u2")
+        if not len(codes):
+            continue  # a number of 0 would end the recording
         if not len(runs):
+            yield np.uint32(len(codes)).tobytes()
             yield codes.data
             continue
         for first in range(0, len(codes), most):
@@ -148,14 +229,3 @@ def _pieces(
             yield np.uint32(len(pairs)).tobytes() + pairs.astype("<u4").tobytes()
             yield part.data
             at += len(part)
-
-
-def _children_seconds() -> float:
-    """Processor time of all children that have ended: unlike wall time it does not count waiting
-    for codes, nor what else the machine is doing."""
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return time.monotonic()
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime

@@ -1,7 +1,8 @@
 """The metering module at the end of a pipe: runs on MicroPython and CPython alike, host side.
 
 Flow: replay's front end -> codes on stdin -> ENGINE (the firmware's meter) -> JSON lines on
-stdout. Started as `micropython program.py PROJECT_ROOT`.  The first line of stdin is a JSON
+stdout. Started as `micropython program.py PROJECT_ROOT`.  It meters one recording after the
+other, each with a new meter, until the end of stdin.  A recording begins with a line, a JSON
 object:
 
     board         board file's name
@@ -13,16 +14,19 @@ object:
     sampler       what the board file's SAMPLER is taken to be instead, or null
     lost          [frames that are metered, frames that are lost] one after the other; or null
 
-Frames follow as little-endian uint16 codes until the end of the stream.  Where they differ in
-length, each block of them comes behind its spans: their number, then frames and ticks of each,
-all little-endian uint32.  Lines on stdout, each an array: ["edge", name, lit, ticks], ["trace",
-ticks, uW 1, uW 2, delivered uWh, received uWh, least uW 1, least uW 2, most uW 1, most uW 2]
-(least and most of the windows in it), and the last one, ["result", {...}].
+Frames follow in pieces of any length: their number, as little-endian uint32, and little-endian
+uint16 codes.  Where they differ in length, each piece is a block at most, and comes behind its
+spans: the number of these, then frames and ticks of each, all little-endian uint32.  A number of
+0 ends the recording.  Lines on stdout, each an array: ["ready"], once there was memory for the
+meter, ["edge", name, lit, ticks], ["trace", ticks, uW 1, uW 2, delivered uWh, received uWh, least
+uW 1, least uW 2, most uW 1, most uW 2] (least and most of the windows in it), and the recording's
+last one, ["result", {...}, microseconds of processor time since the program was started].
 """
 
 import gc
 import json
 import sys
+import time
 from array import array
 
 root = sys.argv[1]
@@ -38,16 +42,29 @@ else:
 from threewire.metering.layout import Layout  # noqa: E402
 
 source = sys.stdin.buffer
+
+
+def layout_of(config):
+    """The layout that a recording asks for; the board file stays as it is for the next one."""
+    board = __import__(config["board"])
+    own = board.SAMPLER
+    board.SAMPLER = config["sampler"] or own
+    layout = Layout(board)
+    board.SAMPLER = own
+    layout.tick_hz = config["tick_hz"]
+    layout.frame_ticks = config["frame_ticks"]
+    return layout
+
+
+def codes_for(config, layout):
+    """Room for a block of frames."""
+    return array("H", bytes(2 * layout.stride * config["block_frames"]))
+
+
 config = json.loads(source.readline())
-board = __import__(config["board"])
-if config["sampler"]:
-    board.SAMPLER = config["sampler"]
-layout = Layout(board)
-layout.tick_hz = config["tick_hz"]
-layout.frame_ticks = config["frame_ticks"]
+layout = layout_of(config)
 # The longest piece comes first, as on the board: modules leave holes in a small heap.
-frame_bytes = 2 * layout.stride
-codes = array("H", bytes(frame_bytes * config["block_frames"]))
+codes = codes_for(config, layout)
 
 from result import result  # noqa: E402
 
@@ -66,14 +83,13 @@ def as_bytes(items, size):
 
 
 def fill(space):
-    """Reads into all of it; returns how many bytes there were before the stream's end."""
+    """Reads into all of it; EOFError where the stream ends before."""
     filled = 0
     while filled < len(space):
         got = source.readinto(space[filled:])
         if not got:
-            break
+            raise EOFError("the input ends within a recording")
         filled += got
-    return filled
 
 
 def say(*line):
@@ -144,30 +160,70 @@ class Trace:
             )
 
 
-class Spans:
-    """How long the frames of each block are, where they differ."""
+class Frames:
+    """Takes a recording's frames from the stream and hands them on in blocks of one size, however
+    the pieces are cut."""
 
-    def __init__(self, most):
+    def __init__(self, codes, layout):
+        self._codes = codes
+        self._space = as_bytes(codes, 2)
+        self._frame_bytes = 2 * layout.stride
+        self._ticks = layout.frame_ticks
         self._count = array("I", [0])
-        self._pairs = array("I", bytes(8 * most))  # frames, and ticks of each, one after the other
         self._count_space = as_bytes(self._count, 4)
-        self._space = as_bytes(self._pairs, 4)
 
-    def frames(self):
-        """How many frames come next; none at the stream's end."""
-        if fill(self._count_space) < 4:
-            return 0
+    def _next_count(self):
+        fill(self._count_space)
+        return self._count[0]
+
+    def feed(self, taker):
+        """Hands all of them to a meter; returns how many there were."""
+        space = self._space
+        size = len(space)
+        block = size // self._frame_bytes
+        frames = filled = 0
+        count = self._next_count()
+        while count:
+            frames += count
+            left = count * self._frame_bytes
+            while left:
+                part = min(left, size - filled)
+                fill(space[filled : filled + part])
+                left -= part
+                filled += part
+                if filled == size:
+                    taker.feed(self._codes, block, self._ticks, 0)
+                    filled = 0
+            count = self._next_count()
+        if filled:
+            taker.feed(self._codes, filled // self._frame_bytes, self._ticks, 0)
+        return frames
+
+
+class SpannedFrames(Frames):
+    """The same of frames that differ in length: each piece is a block, behind its spans."""
+
+    def __init__(self, codes, layout):
+        Frames.__init__(self, codes, layout)
+        # Frames, and ticks of each, one after the other: at most as many spans as frames.
+        self._pairs = array("I", bytes(8 * len(codes) // layout.stride))
+        self._pairs_space = as_bytes(self._pairs, 4)
+
+    def feed(self, taker):
         pairs = self._pairs
-        fill(self._space[: 8 * self._count[0]])
-        return sum([pairs[2 * k] for k in range(self._count[0])])
-
-    def feed(self, meter, codes):
-        """Hands the block to the meter."""
-        first = 0
-        for k in range(self._count[0]):
-            frames = self._pairs[2 * k]
-            meter.feed(codes, frames, self._pairs[2 * k + 1], first)
-            first += frames
+        frames = 0
+        count = self._next_count()
+        while count:
+            fill(self._pairs_space[: 8 * count])
+            block = sum([pairs[2 * k] for k in range(count)])
+            fill(self._space[: block * self._frame_bytes])
+            first = 0
+            for k in range(count):
+                taker.feed(self._codes, pairs[2 * k], pairs[2 * k + 1], first)
+                first += pairs[2 * k]
+            frames += block
+            count = self._next_count()
+        return frames
 
 
 class Losses:
@@ -196,11 +252,16 @@ class Losses:
             frames -= part
 
 
-def main():
+def spent_us():
+    """Processor time of this process, its start included."""
+    return int(1e6 * (time.clock() if ON_MICROPYTHON else time.process_time()))
+
+
+def meter_recording(config, layout, codes):
     calibration = from_dict(config["calibration"], layout)
     sag = Sag(layout, calibration)
     trace = Trace(config["trace_ticks"], sag)
-    gc.collect()  # of what compiling the modules has left
+    gc.collect()  # of what compiling the modules, or the recording before, has left
     meter = Meter(
         layout,
         calibration,
@@ -211,29 +272,27 @@ def main():
     taker = Both(meter, sag)
     if config["lost"]:
         taker = Losses(taker, config["lost"])
-    space = as_bytes(codes, 2)
-    frames = 0
-    if config["spans"]:
-        spans = Spans(config["block_frames"])
-        while True:
-            n = spans.frames()
-            if not n or fill(space[: n * frame_bytes]) < n * frame_bytes:
-                break
-            spans.feed(taker, codes)
-            frames += n
-    else:
-        more = True
-        while more:
-            n = fill(space) // frame_bytes
-            more = n == config["block_frames"]
-            if n:
-                taker.feed(codes, n, layout.frame_ticks, 0)
-            frames += n
+    say("ready")
+    sys.stdout.flush()
+    frames = (SpannedFrames if config["spans"] else Frames)(codes, layout).feed(taker)
     meter.finish()
     if config["trace_ticks"]:
         trace.report()
 
-    say("result", result(meter, sag, frames, trace.run))
+    say("result", result(meter, sag, frames, trace.run), spent_us())
+    sys.stdout.flush()
 
 
-main()
+while True:
+    meter_recording(config, layout, codes)
+    # Before anything that stays is allocated behind what the meter has left.
+    gc.collect()
+    line = source.readline()
+    if not line:
+        break
+    config = json.loads(line)
+    layout = layout_of(config)
+    if len(codes) != layout.stride * config["block_frames"]:
+        codes = None
+        gc.collect()
+        codes = codes_for(config, layout)

@@ -4,6 +4,7 @@ Flow: recording -> front end and ADC model -> engine (the meter) -> RESULT; besi
 reference sees the same samples.
 """
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from tools.common.errors import InputError
 from tools.common.files import parse_json
 from tools.engines import process as engine_process
 from tools.engines.interpreters import choose_engine
+from tools.engines.process import Engine
 from tools.front_end.looping import Recording, Source
 from tools.front_end.model import FrontEnd
 from tools.front_end.swap_ct import check_recorded
@@ -44,7 +46,7 @@ _MOST_S = 1e9
 def replay(
     path: str | Path,
     board: str | None = None,
-    engine: str | None = None,
+    engine: str | Engine | None = None,
     duration: float | None = None,
     swap_ct: Sequence[int] = (),
     adc: str | None = None,
@@ -57,6 +59,8 @@ def replay(
 ) -> Replay:
     """Replays the recording or capture at `path` (or the `recording` given in its place).
 
+    engine    its name, or one that is kept from one replay to the next (tools/engines/process.py);
+              None: the best that there is
     duration  seconds to loop or cut to; None: all of it, once
     swap_ct   1, 2 or both: CTs that are mounted the wrong way round
     adc       "ideal" or "real"; None: the former
@@ -77,7 +81,8 @@ def replay(
     turned = turned_cts(swap_ct)
     if board is not None:
         boards.load(board)
-    engine = choose_engine(engine)
+    if not isinstance(engine, Engine):
+        engine = choose_engine(engine)
     opened = open_recording(path) if recording is None else recording
     if isinstance(opened, Capture):
         for option, given in (
@@ -134,7 +139,7 @@ def replay(
     return Replay(
         opened.path,
         layout.name,
-        engine,
+        _name(engine),
         layout,
         metered,
         reference,
@@ -146,10 +151,14 @@ def replay(
     )
 
 
+def _name(engine: str | Engine) -> str:
+    return engine.name if isinstance(engine, Engine) else engine
+
+
 def _replay_capture(
     capture: Capture,
     board: str | None,
-    engine: str,
+    engine: str | Engine,
     duration: float | None,
     calibration: str | Path | None,
     trace: bool,
@@ -212,14 +221,23 @@ def _replay_capture(
             f"{capture.board_id}"
         )
     return Replay(
-        capture.path, layout.name, engine, layout, metered, None, {}, elapsed, captured, doubtful
+        capture.path,
+        layout.name,
+        _name(engine),
+        layout,
+        metered,
+        None,
+        {},
+        elapsed,
+        captured,
+        doubtful,
     )
 
 
 def _meter(
     codes: Iterator[NDArray[np.uint16]],
     seconds: float,
-    engine: str,
+    engine: str | Engine,
     layout: Layout,
     constants: dict[str, Any],
     trace: bool,
@@ -229,7 +247,8 @@ def _meter(
     period = layout.frame_ticks / layout.tick_hz
 
     # The emulated board takes half a minute for a second: its progress is told as often.
-    most = round(_TOLD_S / period) if engine == "rp2040" else None
+    is_board = _name(engine) == "rp2040"
+    most = round(_TOLD_S / period) if is_board else None
 
     def counted() -> Iterator[NDArray[np.uint16]]:
         frames = 0
@@ -241,9 +260,9 @@ def _meter(
                 progress.at(frames * period)
 
     try:
-        if engine == "rp2040":
+        if is_board:
             if len(np.asarray(spans)):
-                raise InputError(f"engine {engine} samples at one rate, these frames vary")
+                raise InputError(f"engine {_name(engine)} samples at one rate, these frames vary")
             # Here, not above: the emulator takes half a second to import.
             from tools.replay import on_rp2040
 
@@ -256,8 +275,12 @@ def _meter(
                 layout.tick_hz,
                 trace,
             )
-        return engine_process.meter(
-            engine,
+        meter = (
+            engine.meter
+            if isinstance(engine, Engine)
+            else functools.partial(engine_process.meter, engine)
+        )
+        return meter(
             counted(),
             layout.name,
             constants,

@@ -101,6 +101,7 @@ def test_each_command_and_each_target_has_its_group() -> None:
 # What a command imports only when it is given something that needs it.
 ON_DEMAND = {
     "tools/replay/run.py": {"tools.replay.on_rp2040"},  # --engine rp2040
+    "tools/regress/job.py": {"tools.emulate.board"},
     "tools/recordings/comtrade_cfg.py": {"comtrade"},  # for its types
     "tools/reliability/hostile_input.py": {"atheris"},  # where there are wheels of it
 }

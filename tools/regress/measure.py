@@ -7,11 +7,13 @@ import hashlib
 import io
 import json
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 from tools.common import boards
 from tools.common.errors import EngineFailed, Failure, InputError, Unavailable
+from tools.engines.process import Engine
 from tools.regress.job import LOOPED_S, SHORT_S, Job, metering
 from tools.regress.row import Row
 from tools.replay.report import as_json
@@ -80,14 +82,30 @@ def _replayed(job: Job, trace: bool = False) -> Replay:
 
 def _run(job: Job, path: Path, trace: bool) -> Replay:
     way = job.way
-    done = replay(
-        path, way.board, way.engine, job.seconds, adc=way.adc, seed=way.seed, trace=trace
-    )
+
+    def replayed(seconds: float | None) -> Replay:
+        engine = _engine(way.engine)
+        return replay(path, way.board, engine, seconds, adc=way.adc, seed=way.seed, trace=trace)
+
+    done = replayed(job.seconds)
     if job.seconds is None and way.adc is not None and done.seconds < SHORT_S:
-        done = replay(
-            path, way.board, way.engine, LOOPED_S, adc=way.adc, seed=way.seed, trace=trace
-        )
+        done = replayed(LOOPED_S)
     return done
+
+
+class _Engines(threading.local):
+    """Those of a thread, of which Dask has several in a worker: starting one takes longer than
+    metering a short recording."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Engine] = {}
+
+
+_engines = _Engines()
+
+
+def _engine(name: str) -> Engine:
+    return _engines.kept.setdefault(name, Engine(name))
 
 
 def picture(job: Job) -> bytes | None:

@@ -60,22 +60,24 @@ def spread(
     with _backend(workers, dask) as lost, warnings.catch_warnings():
         # Whoever takes no more rows knows that there are some left.
         warnings.filterwarnings("ignore", ".*have been cancelled", UserWarning)
-        parallel = joblib.Parallel(
-            n_jobs=-1 if dask else workers,
-            batch_size=1,  # pyright: ignore[reportArgumentType]
-            return_as="generator_unordered",
-        )
         is_done = False
         while not is_done:
             # What was under way when a worker died: first with the others, then by itself.
             suspects = [at for at in under_way if tries[at] == TRIES - 1]
             again, also = (suspects[:1], iter(())) if suspects else (list(under_way), rest)
+            # One of its own for each try: what the last one still had under way ends there.
+            parallel = joblib.Parallel(
+                n_jobs=-1 if dask else workers,
+                batch_size=1,  # pyright: ignore[reportArgumentType]
+                return_as="generator_unordered",
+            )
             try:
                 given_out: Any = parallel(dispatched(again, also))
                 with closing(given_out) as results:
                     for at, made in results:
                         yield under_way.pop(at), made
-                is_done = not suspects
+                # The last one's thread may have taken another just before it saw the end.
+                is_done = not suspects and not under_way
             except lost:
                 for at in again if suspects else list(under_way):
                     tries[at] += 1

@@ -84,8 +84,8 @@ class Page:
         return found["result"].get("value")
 
     def press(self, key: str, times: int = 1) -> None:
-        """A key of the keyboard: a letter, or one of _KEYS."""
-        code, text = _KEYS.get(key, (ord(key.upper()), key))
+        """A key of the keyboard, one of _KEYS."""
+        code, text = _KEYS[key]
         about = {"key": key, "windowsVirtualKeyCode": code}
         for _ in range(times):
             self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
@@ -93,7 +93,7 @@ class Page:
 
     def type(self, text: str) -> None:
         for letter in text:
-            self.press(letter)
+            self.call("Input.dispatchKeyEvent", type="char", text=letter)
 
     def click(self, selector: str) -> None:
         """The mouse, on the middle of the first element that a CSS selector finds."""

@@ -18,7 +18,9 @@
   let words;
 
   const shown = () => {
-    const asked = text.value.toLowerCase().split(/\s+/).filter(Boolean);
+    // Words, and "several in a row".
+    const asked = (text.value.toLowerCase().match(/"[^"]+"|[^\s"]+/g) || [])
+      .map((word) => word.replaceAll('"', ""));
     const verdicts = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
     if (asked.length && !words) {
       words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
@@ -79,7 +81,7 @@
     for (const other of rows) other.classList.toggle("found", other === row);
     if (!row) return;
     if (!row.isConnected) {
-      reset(row.cells[1].firstChild.textContent);
+      reset(`"${row.cells[1].firstChild.textContent.replaceAll('"', '" "')}"`);
       most = rows.length;
       show();
     }

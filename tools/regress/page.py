@@ -327,7 +327,8 @@ def _revision(rev: str, rows: Sequence[tuple[int, Row, Against]]) -> dict[str, A
 def _change(what: str, old: Any, new: Any) -> tuple[str, str, str, str]:
     """(what, there, here, how much more): the last of two numbers only."""
     try:
-        more = f"{float(new) - float(old):+.6g}"
+        # A lamp that is lit is no more than one that is not.
+        more = "" if isinstance(new, bool) else f"{float(new) - float(old):+.6g}"
     except (TypeError, ValueError):
         more = ""
     return str(what), _value(old), _value(new), more

@@ -136,6 +136,8 @@ def _inline(svg: bytes, name: str, points: Sequence[Point]) -> str:
     links = [of for of in root.iter(f"{{{_SVG}}}a") if of.get(_HREF, "").startswith("#r")]
     for link, point in zip(links, points, strict=True):
         ElementTree.SubElement(link, f"{{{_SVG}}}title").text = point.title
+        # It leads to a place of the same page: to no new one, as matplotlib has it.
+        link.attrib.pop("target", None)
         # The table has the same links, and each point would be one more press of Tab.
         link.set("tabindex", "-1")
     for of in root.iter():

@@ -186,6 +186,7 @@ class Evaluator:
         self._ramp = step * np.arange(frames)
         shape = (rows, frames)
         self._position = np.empty(shape)
+        self._whole = np.empty(shape)
         self._index = np.empty(shape, dtype=np.intp)
         self._weight = np.empty(shape, dtype=np.float32)
         self._fraction = np.empty(shape, dtype=np.float32)
@@ -203,36 +204,36 @@ class Evaluator:
         Row r of `table` must reach from offsets[r] - 1 to the last instant + 2. Cubic B-spline:
         weights g³/6, 2/3 - f²(1 - f/2), 2/3 - g²(1 - g/2), f³/6 with f the fraction, g = 1 - f.
         """
-        position, index, weight = self._position, self._index, self._weight
-        f, g, taken = self._fraction, self._rest, self._taken
+        position, whole, index = self._position, self._whole, self._index
+        f, g, weight, taken = self._fraction, self._rest, self._weight, self._taken
         np.add(offsets[:, None], self._ramp, out=position)
-        np.copyto(index, position, casting="unsafe")  # positive: truncation is floor
-        np.subtract(position, index, out=position)
+        np.floor(position, out=whole)
+        np.subtract(position, whole, out=position)
         np.copyto(f, position, casting="same_kind")
         np.subtract(np.float32(1), f, out=g)
         # One flat table, so that a single gather serves all rows; -1 for the first of the four.
-        index += (np.arange(len(table)) * table.shape[1] - 1)[:, None]
+        whole += (np.arange(len(table)) * table.shape[1] - 1.0)[:, None]
+        np.copyto(index, whole, casting="unsafe")
         flat = table.reshape(-1)
 
+        # No index is out of range: "wrap" is the mode that looks for that in the least time.
         np.multiply(g, g, out=weight)
         weight *= g
         weight *= np.float32(1 / 6)
-        np.take(flat, index, out=out, mode="clip")
+        np.take(flat, index, out=out, mode="wrap")
         out *= weight
-        for near, step in ((f, 1), (g, 1)):
-            index += step
+        for near, first in ((f, 1), (g, 2)):
             np.multiply(near, np.float32(0.5), out=weight)
             weight -= np.float32(1)
             weight *= near
             weight *= near
             weight += np.float32(2 / 3)
-            np.take(flat, index, out=taken, mode="clip")
+            np.take(flat[first:], index, out=taken, mode="wrap")
             taken *= weight
             out += taken
-        index += 1
         np.multiply(f, f, out=weight)
         weight *= f
         weight *= np.float32(1 / 6)
-        np.take(flat, index, out=taken, mode="clip")
+        np.take(flat[3:], index, out=taken, mode="wrap")
         taken *= weight
         out += taken

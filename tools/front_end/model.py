@@ -292,5 +292,6 @@ class FrontEnd:
                 self.clipped[name] += count
             codes = codes.clip(0, self._full - 1)
         out = np.empty((frames, len(self.inputs)), dtype=np.uint16)
-        np.copyto(out, codes.T, casting="unsafe")
+        for column, row in zip(out.T, codes):  # in half the time of all at once
+            np.copyto(column, row, casting="unsafe")
         return out

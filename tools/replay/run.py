@@ -6,6 +6,7 @@ reference sees the same samples.
 
 import functools
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -39,6 +40,9 @@ from tools.replay.result import Replay
 _TRACE_ROWS = 900
 # Of signal, between two looks at how far the emulated board has come.
 _TOLD_S = 0.02
+# What the reference sees at a time: the memory of larger arrays is fetched anew from the system
+# each time, which took a fifth of all.
+_SAMPLES = 16384
 # Thirty years, a year of which takes an engine days.
 _MOST_S = 1e9
 
@@ -119,21 +123,31 @@ def replay(
             f"{opened.path}: {float(source.duration):g} s are less than a frame of board "
             f"{layout.name} ({float(period):g} s)"
         )
-    metered = _meter(
-        front_end.codes(source, 4 * engine_process.BLOCK_FRAMES),
-        float(source.duration),
-        engine,
-        layout,
-        constants,
-        trace,
-    )
     signs = np.array([1, -1 if turned[0] else 1, 1, -1 if turned[1] else 1])[:, None]
     until = frames * period
     reference = Reference(source.rate_hz, until, steps_wh)
     frequency = Frequency(source.rate_hz)
-    for block in aligned(source, until):
-        reference.add(block * signs)
-        frequency.add(block)
+    samples = aligned(source, until, _SAMPLES)
+
+    def refer(wanted: float) -> float:
+        """Lets the reference see so many more samples, in whole blocks; how many are still
+        wanted, below zero where there were more."""
+        while wanted > 0 and (block := next(samples, None)) is not None:
+            reference.add(block * signs if any(turned) else block)
+            frequency.add(block)
+            wanted -= block.shape[1]
+        return wanted
+
+    def codes() -> Iterator[NDArray[np.uint16]]:
+        """What the engine gets; while it works on that the reference sees the same samples."""
+        behind = 0.0
+        for block in front_end.codes(source, 4 * engine_process.BLOCK_FRAMES):
+            yield block
+            behind = refer(behind + len(block) * float(period * source.rate))
+        refer(math.inf)
+
+    metered = _meter(codes(), float(source.duration), engine, layout, constants, trace)
+    refer(math.inf)  # what is left, if the engine has not asked to the end
     clipped = {name: n for name, n in front_end.clipped.items() if n}
     doubtful = doubts(opened.nominal_hz, frequency.hertz, metered.result, reference, clipped)
     return Replay(

@@ -29,6 +29,7 @@ class Container:
 
     columns  names and units of the one-dimensional arrays of numbers; lengths  of each
     numbers  single numbers by name, in lower case; warnings  for the user
+    start_s  of the first sample, as types.Recording has it
     reading  a context in which arrays, by name, can be sliced
     """
 
@@ -37,6 +38,7 @@ class Container:
     lengths: list[int] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    start_s: float | None = None
 
     def add(self, name: str, unit: str, array: Any) -> None:
         """Takes note of what is one-dimensional numbers, or one number; of nothing else."""
@@ -112,6 +114,7 @@ def recording_of(path: Path, container: Container) -> Recording:
         read,
         warnings=tuple(container.warnings),
         notes=tuple(notes),
+        start_s=container.start_s,
     )
 
 

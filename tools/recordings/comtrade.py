@@ -156,6 +156,7 @@ def _made(
         cfg.nominal_hz,
         tuple(warnings or ()),
         tuple(notes or ()),
+        cfg.start_s,
     )
 
 

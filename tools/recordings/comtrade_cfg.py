@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ from tools.recordings.extras import needs
 if TYPE_CHECKING:
     from comtrade import AnalogChannel, Cfg
 
-_DATE = re.compile(r"\s*\d{1,2}/\d{1,2}/\d{2,4}\s*,[\d:\s]*\.?(\d*)")
+_DATE = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{2,4})\s*,([\d:\s]*)\.?(\d*)")
+_TIME = re.compile(r"\s*(\d{1,2}):(\d{1,2}):(\d{1,2})\s*", re.A)
+_EPOCH = datetime(1970, 1, 1)
 _COUNTS = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*A\s*,\s*(\d+)\s*D", re.I | re.A)
 _ABSENT = "0"  # what the package has for a field that is absent
 
@@ -31,7 +34,8 @@ class Configuration:
 
     revision  1991, 1999 or 2013; rate_hz None where it only gives time stamps; samples 0 where it
     does not say; tick_s  seconds of one count of the time stamps; form  the data's, in capitals;
-    nominal_hz  of the mains, None where it is not said
+    nominal_hz  of the mains, None where it is not said; start_s  of the first sample, seconds
+    since 1970 by the recorder's clock, None where it is not said
     """
 
     revision: int
@@ -42,6 +46,7 @@ class Configuration:
     nominal_hz: float | None
     analog: Sequence["AnalogChannel"]
     status_count: int
+    start_s: float | None
 
     @property
     def columns(self) -> list[Column]:
@@ -94,6 +99,7 @@ class _Lines(io.StringIO):
 
     count = 0
     is_nano = False
+    first_date: re.Match[str] | None = None
 
     def readline(self, size: int = -1, /) -> str:
         self.count += 1
@@ -101,7 +107,8 @@ class _Lines(io.StringIO):
         if self.count == 1:
             return "station,recorder,1999\n"
         if match := _DATE.match(line):
-            self.is_nano = self.is_nano or len(match[1]) > 6
+            self.is_nano = self.is_nano or len(match[5]) > 6
+            self.first_date = self.first_date or match
             return "01/01/2000,00:00:00.000000\n"
         return line
 
@@ -157,7 +164,26 @@ def parse(path: Path, text: str) -> Configuration:
         nominal_hz=hertz if hertz in ranges.NOMINAL_HZ and hertz > 0 else None,
         analog=cfg.analog_channels,
         status_count=cfg.status_count,
+        start_s=_start_s(source.first_date, year),
     )
+
+
+def _start_s(date: re.Match[str] | None, revision: str) -> float | None:
+    """Seconds since 1970 of a date and time; None where there is none, or it cannot be."""
+    time = _TIME.fullmatch(date[4]) if date else None
+    if date is None or time is None:
+        return None
+    first, second, year = (int(date[k]) for k in (1, 2, 3))
+    day, month = (first, second) if revision in ("1999", "2001", "2013") else (second, first)
+    if month > 12:
+        day, month = month, day
+    if year < 100:
+        year += 1900 if year >= 70 else 2000
+    try:
+        at = datetime(year, month, day, int(time[1]), int(time[2]), int(time[3]))
+    except ValueError:
+        return None
+    return (at - _EPOCH).total_seconds() + float(f"0.{date[5] or 0}")
 
 
 def _check_digits(path: Path, lines: Sequence[str], channels: int) -> None:

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,7 @@ def open_tdms(path: Path) -> Recording:
 
     container = Container(reading)
     increments: set[float] = set()
+    starts: set[float | None] = set()
     with (
         _damage(path, "TDMS"),
         _said("nptdms", container.warnings),
@@ -149,6 +150,7 @@ def open_tdms(path: Path) -> Recording:
                     container.lengths.append(len(channel))
                     if increment := channel.properties.get("wf_increment"):
                         increments.add(float(increment))
+                    starts.add(_start_s(channel.properties))
         for name, value in file.properties.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 container.numbers[name.lower()] = float(value)
@@ -157,7 +159,19 @@ def open_tdms(path: Path) -> Recording:
         raise InputError(f"{path}: its channels have rates of {told} Hz; they must have one")
     if increments:
         container.numbers["wf_increment"] = increments.pop()
+    if len(starts) == 1:
+        container.start_s = starts.pop()
     return recording_of(path, container)
+
+
+def _start_s(properties: Mapping[str, Any]) -> float | None:
+    """When a waveform begins, in seconds since 1970; None where it does not say."""
+    at = properties.get("wf_start_time")
+    offset = properties.get("wf_start_offset", 0.0)
+    if not isinstance(at, np.datetime64) or not isinstance(offset, int | float):
+        return None
+    start_s = at.astype("datetime64[us]").astype(np.int64) / 1e6 + offset
+    return start_s if start_s > 0 else None  # LabVIEW's zero, for none, is in 1904
 
 
 def _check_segments(path: Path) -> None:

@@ -118,8 +118,8 @@ def _open_capture(path: Path, archive: zipfile.ZipFile, names: list[str]) -> Cap
             "delivered_wh and received_wh, decimal texts, and exact, six pairs of them"
         )
 
-    def read(size: int) -> Iterator[NDArray[np.uint16]]:
-        for (raw,) in pieces(path, [codes], 0, codes.shape[0], size):
+    def read(start: int, size: int) -> Iterator[NDArray[np.uint16]]:
+        for (raw,) in pieces(path, [codes], start, codes.shape[0], size):
             yield raw.astype(np.uint16, copy=False)
 
     return Capture(

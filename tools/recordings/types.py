@@ -4,8 +4,9 @@ The readers (npz.py and its siblings) parse a file's header and make a Recording
 a Capture of it; the replay pulls blocks of samples from that, never the whole file.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ INPUTS = ("v1", "i1", "v2", "i2")
 
 # A power is only as good as the samples in a cycle: under ten, the fifth harmonic folds back.
 SAMPLES_PER_CYCLE = 10
+LEAST_SAMPLES = int(ranges.SAMPLES.least)
 BLOCK = 65536
 
 FloatArray = NDArray[np.float64]
@@ -45,6 +47,8 @@ class Recording:
     nominal_hz  the mains frequency that the file names, or None
     warnings, notes  one line each, for the user: what may be wrong with the file; what has been
              chosen, left out or taken for granted
+    start_s  when its first sample was taken by the recorder's clock, in seconds since 1970, or
+             None: only differences mean anything
 
     Making one raises InputError when one of these is out of its range. `read` and `where` are
     the file format's own: its pieces, and its words for the place of a sample.
@@ -60,6 +64,7 @@ class Recording:
     nominal_hz: float | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    start_s: float | None = None
 
     def __post_init__(self) -> None:
         _check_extent(self.path, self.rate_hz, self.samples)
@@ -154,6 +159,7 @@ class Capture:
     energy      what the board's own meter has made of the frames, JSON text as
                 firmware/threewire/operation/capture.py writes it, or None
     board_id    the identity of the very board, hexadecimal digits, or None
+    first       the file's frame with which it begins
     """
 
     path: Path
@@ -163,10 +169,11 @@ class Capture:
     frame_ticks: int
     tick_hz: int
     calibration: str | None
-    read: Callable[[int], Iterator[NDArray[np.uint16]]]
+    read: Callable[[int, int], Iterator[NDArray[np.uint16]]]
     spans: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     energy: str | None = None
     board_id: str | None = None
+    first: int = 0
 
     def __post_init__(self) -> None:
         path = self.path
@@ -215,6 +222,32 @@ class Capture:
             ticks = float(np.prod(self.spans, axis=1, dtype=np.float64).sum())
         return ticks / self.tick_hz
 
+    def since(self, from_s: float) -> "Capture":
+        """The same without the frames that begin before from_s seconds, and without the energy of
+        all of them. Raises InputError where that leaves fewer than a capture must have."""
+        spans = self.spans
+        if len(spans):
+            ends = np.cumsum(spans[:, 0] * spans[:, 1]) / self.tick_hz
+            whole = int(np.searchsorted(ends, from_s, "right"))
+            left_s = from_s - (float(ends[whole - 1]) if whole else 0.0)
+            gone = int(spans[:whole, 0].sum())
+            if whole < len(spans):
+                part = math.ceil(left_s * self.tick_hz / float(spans[whole, 1]))
+                gone += part
+                spans = spans[whole:].copy()
+                spans[0, 0] -= part
+                spans = spans[spans[:, 0] > 0]
+        else:
+            gone = round(from_s * self.rate_hz)
+        if self.frames - gone < LEAST_SAMPLES:
+            raise InputError(
+                f"{self.path}: ends at {self.seconds:.10g} s, and is to be replayed from "
+                f"{from_s:g} s on: begin before its end"
+            )
+        return replace(
+            self, frames=self.frames - gone, spans=spans, energy=None, first=self.first + gone
+        )
+
     def blocks(self, size: int = BLOCK) -> Iterator[NDArray[np.uint16]]:
         """All frames in order, as uint16 arrays of shape (n, slots); n is `size` but in the last.
 
@@ -227,8 +260,8 @@ class Capture:
         return self._blocks(size)
 
     def _blocks(self, size: int) -> Iterator[NDArray[np.uint16]]:
-        first = 0
-        for block in self.read(size):
+        first = self.first
+        for block in self.read(first, size):
             if block.size and block.max() > ranges.CODE.most:
                 frame, slot = np.argwhere(block > ranges.CODE.most)[0]
                 ranges.CODE.check(

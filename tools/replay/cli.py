@@ -13,6 +13,7 @@ from tools.common.files import check_plot_path
 from tools.common.options import Parser
 from tools.engines.interpreters import ENGINES
 from tools.front_end import swap_ct
+from tools.recordings.parts import called, expanded
 from tools.replay.report import as_json, as_text
 from tools.replay.run import replay
 
@@ -20,6 +21,7 @@ _EPILOG = """\
 examples:
   %(prog)s kettle.npz
   %(prog)s kettle.npz --duration 20 --json
+  %(prog)s 'day_*.flac' --from 3600 --duration 60
   %(prog)s house.csv --board pico --adc real --seed 3 --plot build/house.png
 """
 
@@ -33,14 +35,23 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "recording",
+        nargs="+",
         help=".npz, .csv, .wav, .flac (these two with .json), COMTRADE .cfg or .cff, .mat, .h5, "
-        ".tdms, or a capture (.npz)",
+        ".tdms, or a capture (.npz); several files, or a pattern in quotes, are parts of one "
+        "recording, joined in the order of time",
     )
     parser.add_argument("--board", metavar="NAME", help=f"board file (default {boards.DEFAULT})")
     parser.add_argument(
         "--engine",
         metavar="NAME",
         help=f"{', '.join(ENGINES)} (default micropython, else cpython)",
+    )
+    parser.add_argument(
+        "--from",
+        dest="from_s",
+        type=float,
+        metavar="SECONDS",
+        help="start there, not at its begin",
     )
     parser.add_argument(
         "--duration", type=float, metavar="SECONDS", help="loop over whole cycles, or cut, to this"
@@ -64,15 +75,16 @@ def main(argv: list[str] | None = None) -> int:
     options = _arguments(argv)
     if options.plot is not None:
         check_plot_path(options.plot)
+    files = expanded(options.recording)
     told: list[tuple[str, str]] = []
 
     def tell(kind: str, line: str) -> None:
         if (kind, line) not in told:
             told.append((kind, line))
-            print(f"{kind}: {options.recording}: {line}", file=sys.stderr, flush=True)
+            print(f"{kind}: {called(files)}: {line}", file=sys.stderr, flush=True)
 
     done = replay(
-        options.recording,
+        files,
         options.board,
         options.engine,
         options.duration,
@@ -82,6 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         options.calibration,
         trace=options.plot is not None,
         tell=tell,
+        from_s=options.from_s,
     )
     if options.plot is not None:
         from tools.replay.plot import draw  # matplotlib takes a second to import

@@ -25,11 +25,14 @@ from tools.common.files import parse_json
 from tools.engines import process as engine_process
 from tools.engines.interpreters import choose_engine
 from tools.engines.process import Engine
+from tools.front_end.later import Later
 from tools.front_end.looping import Recording, Source
 from tools.front_end.model import FrontEnd
+from tools.front_end.shared import Shared
 from tools.front_end.swap_ct import check_recorded
 from tools.front_end.swap_ct import turned as turned_cts
-from tools.recordings.open import Capture, check_rate, open_recording
+from tools.recordings.open import Capture, check_rate
+from tools.recordings.parts import expanded, open_parts
 from tools.replay.alignment import aligned
 from tools.replay.evidence import Frequency, doubts, range_doubts
 from tools.replay.plausibility import check_plausible
@@ -43,12 +46,14 @@ _TOLD_S = 0.02
 # What the reference sees at a time: the memory of larger arrays is fetched anew from the system
 # each time, which took a fifth of all.
 _SAMPLES = 16384
+# Of the board, that the engine gets at a time.
+_FRAMES = 4 * engine_process.BLOCK_FRAMES
 # Thirty years, a year of which takes an engine days.
 _MOST_S = 1e9
 
 
 def replay(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     board: str | None = None,
     engine: str | Engine | None = None,
     duration: float | None = None,
@@ -60,9 +65,11 @@ def replay(
     recording: Recording | None = None,
     steps_wh: Sequence[float] = (),
     tell: Callable[[str, str], None] | None = None,
+    from_s: float | None = None,
 ) -> Replay:
     """Replays the recording or capture at `path` (or the `recording` given in its place).
 
+    path      a file, or all parts of one recording (tools/recordings/parts.py): names and patterns
     engine    its name, or one that is kept from one replay to the next (tools/engines/process.py);
               None: the best that there is
     duration  seconds to loop or cut to; None: all of it, once
@@ -72,6 +79,7 @@ def replay(
     trace     keep power and registers over time, for a plot
     steps_wh  whose crossings the reference is asked for
     tell      is given what the user should know before the work: "note" or "warning", and the line
+    from_s    seconds from its beginning at which to start; None: there
 
     Raises InputError, Unavailable, EngineFailed.
     """
@@ -80,6 +88,10 @@ def replay(
         raise InputError(
             f"duration {duration:g} s: expected seconds, more than 0 and {_MOST_S:.0f} at most"
         )
+    if from_s is not None and not 0 < from_s <= _MOST_S:
+        raise InputError(
+            f"from {from_s:g} s: expected seconds, more than 0 and less than the recording has"
+        )
     if seed is not None and seed < 0:
         raise InputError(f"seed {seed}: expected an integer from 0 up")
     turned = turned_cts(swap_ct)
@@ -87,7 +99,10 @@ def replay(
         boards.load(board)
     if not isinstance(engine, Engine):
         engine = choose_engine(engine)
-    opened = open_recording(path) if recording is None else recording
+    if recording is not None:
+        opened = recording
+    else:
+        opened = open_parts(expanded([path] if isinstance(path, str | Path) else path))
     if isinstance(opened, Capture):
         for option, given in (
             ("--swap-ct", swap_ct),
@@ -99,7 +114,11 @@ def replay(
                     f"{opened.path}: holds a board's own codes, which no front end turns or makes "
                     f"anew: leave out {option}"
                 )
+        if from_s is not None:
+            opened = opened.since(from_s)
         return _replay_capture(opened, board, engine, duration, calibration, trace, start)
+    if from_s is not None:
+        opened = Later(opened, from_s)
     recorded = len(opened.channels) // 2
     check_recorded(turned, opened.path, recorded)
     layout = boards.load(board or boards.DEFAULT)
@@ -110,12 +129,15 @@ def replay(
             tell("note", line)
         for line in early:
             tell("warning", line)
+    period = Fraction(layout.frame_ticks, layout.tick_hz)
+    # The front end is ahead of the reference by a block of frames, and what either has at hand.
+    ahead = _FRAMES * float(period) * opened.rate_hz + 2 * _SAMPLES
     source = Source(
-        opened, None if duration is None else Fraction(duration).limit_denominator(10**9)
+        Shared(opened, ahead),
+        None if duration is None else Fraction(duration).limit_denominator(10**9),
     )
     if source.mains_hz is not None:
         check_rate(opened.path, opened.rate_hz, source.mains_hz)
-    period = Fraction(layout.frame_ticks, layout.tick_hz)
     front_end = FrontEnd.of(layout, adc=adc or "ideal", seed=seed or 0, swap_ct=turned)
     frames = front_end.frames(source)
     if not frames:
@@ -141,7 +163,7 @@ def replay(
     def codes() -> Iterator[NDArray[np.uint16]]:
         """What the engine gets; while it works on that the reference sees the same samples."""
         behind = 0.0
-        for block in front_end.codes(source, 4 * engine_process.BLOCK_FRAMES):
+        for block in front_end.codes(source, _FRAMES):
             yield block
             behind = refer(behind + len(block) * float(period * source.rate))
         refer(math.inf)

@@ -139,7 +139,7 @@ def test_it_ends_by_itself_after_ten_minutes(rig: Rig) -> None:
     demo = firmware_demo.Demo(LAYOUT, lambda of, on_edge: meter, None)
     seconds = 0
     while not demo.over:
-        demo.gap(0, LAYOUT.tick_hz)
+        demo.feed(None, 1, LAYOUT.tick_hz)
         seconds += 1
     # As much as has passed, cycle by cycle of 60 Hz.
     assert seconds == 600 and sum(fed) == 600 * LAYOUT.tick_hz and len(fed) == 36_000
@@ -168,6 +168,53 @@ def test_neither_disturbs_the_other(rig: Rig) -> None:
     assert [line.get("seconds") for line in said if line.get("reply") == "demo"] == [600, 600]
     assert any("captured" in line for line in said)
     assert rig.parts.captures.on is None
+
+
+@pytest.mark.parametrize("typed", ["demo", "capture 0.2"])
+def test_whatever_is_typed_finds_none_under_way(rig: Rig, typed: str) -> None:
+    """Also where frames come in blocks, as an ESP32's do: rounds go by in which there are none."""
+    rig.run(1.2)
+    rig.type("demo\r\n")
+    rig.run(2)
+    rig.type(typed + "\r\n")
+    frames, rig.sampler._refill = rig.sampler._refill, lambda: None
+    for _ in range(12):
+        rig.loop.run_round()
+        rig.port.now += 20
+    rig.sampler._refill = frames
+    rig.run(3)
+    said = [line for line in rig.said() if "t" not in line]
+    assert not [line for line in said if "error" in line]
+    if typed == "demo":
+        assert [line["seconds"] for line in said] == [600, 600]
+        assert rig.parts.captures.demo
+    else:
+        assert said[-1]["captured"] == said[1]["frames"] == LAYOUT.tick_hz // LAYOUT.frame_ticks // 5
+
+
+def test_frames_that_are_lost_are_not_made_up_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a gap there is enough to do, and nothing of a demonstration may stop the meter."""
+    monkeypatch.setattr("sys.print_exception", lambda problem, file: None, raising=False)
+    rig.run(1.2)
+    rig.type("demo\r\n")
+    rig.run(2)
+    demo = rig.parts.captures.demo
+    left = demo._left
+
+    def full(*given: Any) -> None:
+        raise MemoryError
+
+    demo._meter.feed = full
+    rig.sampler.waiting.append(20_000)
+    rig.loop.run_round()
+    assert rig.parts.captures.demo is demo and demo._left == left
+    assert rig.parts.meter.lost_frames == 20_000
+    # What it cannot do when frames come again ends it, and not the meter.
+    rig.run(1)
+    assert rig.parts.captures.on is None
+    assert rig.lit == {"kwh": True, "ten": True, "reverse": False}
 
 
 def test_without_memory_it_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

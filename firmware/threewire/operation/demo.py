@@ -71,12 +71,9 @@ class Demo:
 
     def feed(self, codes, frames, frame_ticks, first=0):
         """So much time has passed."""
-        self.gap(frames, frames * frame_ticks)
-
-    def gap(self, frames, ticks):
         of = self._layout
         cycle = _FRAMES * of.frame_ticks
-        self._ticks += ticks
+        self._ticks += frames * frame_ticks
         while self._ticks >= cycle and not self.over:
             self._ticks -= cycle
             self._left -= cycle
@@ -85,6 +82,9 @@ class Demo:
             self._meter.feed(self._codes, _FRAMES, of.frame_ticks)
             if self._left <= 0:
                 self.stop()
+
+    def gap(self, frames, ticks):
+        """The house stands still: behind a gap its meter has enough to do."""
 
     def stop(self):
         self.over = True

@@ -295,9 +295,13 @@ class Loop:
                 return
         else:
             data = port.read(console.at_most)
-        if data and self._captures.on:
-            # Any typed byte ends a capture, whoever asked for it may be gone; and a demo.
-            self._captures.on.stop()
+        on = self._captures.on
+        if data and on:
+            # Any typed byte ends a capture, whoever asked for it may be gone; and a demo, which is
+            # gone before what is typed is answered.
+            on.stop()
+            if not on.writes:
+                self._captures.drop()
         self._take(data)
         # At the beginning of input bytes come singly, for the sake of what follows a Ctrl-C.
         taken = 0

@@ -154,6 +154,50 @@ def test_after_a_restart_it_goes_on(
     assert typed_at(board)[2:] == ["restart", "quiet 600", "seal", "quiet 0"]
 
 
+def test_a_demonstration_outlives_it(
+    board: Board, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is typed ends one: at the end nothing is."""
+    assert batch(monkeypatch, b"seal\ndemo\n", "--port", board.url) == 0
+    assert typed_at(board) == ["version", "quiet 600", "seal", "quiet 0", "demo"]
+    replies = [json.loads(line)["reply"] for line in capsys.readouterr().out.splitlines()]
+    assert replies == ["seal", "demo"]
+
+
+def test_an_answer_that_is_no_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(data: bytes) -> None:
+        for line in filter(None, data.split(b"\n")):
+            name = line.split()[0]
+            about = b'version","version":"1","board":"b","id":"0'
+            told = about if name == b"version" else name + b'","x":"\xed\xa0\x80\xff\xc2\x9b'
+            board.say(b'{"reply":"' + told + b'"}\r\n')
+
+    with ConsoleServer() as board:
+        board.on_heard = answer
+        assert batch(monkeypatch, b"seal\n", "--port", board.url) == 0
+    said, _ = capsys.readouterr()
+    assert said == '{"reply":"seal","x":"' + 4 * "\ufffd" + '\\x9b"}\n'
+    assert pretty(b'{"reply":"seal","x":"\xff"}', 80) == '{"x": "\\ufffd"}'
+
+
+def test_quiet_that_is_not_answered_in_time_is_taken_back(
+    board: Board, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may have been heard all the same."""
+    answer = board._answer
+
+    def version_only(data: bytes) -> None:
+        if b"quiet" not in data:
+            answer(data)
+
+    board._answer = version_only
+    assert batch(monkeypatch, b"seal\n", "--port", board.url, "--timeout", "0.5") == 1
+    assert "no answer to 'quiet'" in capsys.readouterr().err
+    assert typed_at(board) == ["version", "quiet 600", "quiet 0"]
+
+
 class Earlier(StandIn):
     """Firmware that knows no `quiet`."""
 

@@ -15,7 +15,7 @@ class _Number(str):
 
 def pretty(line: bytes, width: int) -> str:
     """An answer for a terminal of so many columns, without the name of its command."""
-    text = line.decode()
+    text = line.decode(errors="replace")
     try:
         found = json.loads(text, parse_float=_Number, parse_int=_Number, parse_constant=_Number)
         del found["reply"]

@@ -27,6 +27,8 @@ _QUIET = "quiet 600"
 _QUIET_NO_MORE = "quiet 0"
 # To be told that, at the end.
 _LEAVING_S = 2.0
+# Whatever is typed would end it: so that it may go on, nothing is left to be told at the end.
+_DEMO = "demo"
 
 
 class Session(ExitStack):
@@ -52,9 +54,8 @@ class Session(ExitStack):
     def _leave(self) -> None:
         """Whatever has ended it: gone may the board be, or another's."""
         with self._console as console, suppress(PortError, Refused):
-            if self._is_quiet:
-                console.timeout = min(self._timeout, _LEAVING_S)
-                console.ask(_QUIET_NO_MORE, Raw)
+            console.timeout = min(self._timeout, _LEAVING_S)
+            self._end_quiet()
 
     def run(self, lines: Lines) -> None:
         """Until the lines end, or say so.  Raises PortError."""
@@ -81,10 +82,17 @@ class Session(ExitStack):
         self._be_quiet()
 
     def _be_quiet(self) -> None:
-        # Earlier firmware does not know it.
-        with suppress(Refused):
+        # Also where its answer is not waited for to the end.
+        self._is_quiet = True
+        try:
             self._console.ask(_QUIET, Raw)
-            self._is_quiet = True
+        except Refused:
+            self._is_quiet = False  # earlier firmware does not know it
+
+    def _end_quiet(self) -> None:
+        if self._is_quiet:
+            self._is_quiet = False
+            self._console.ask(_QUIET_NO_MORE, Raw)
 
     def _next(self, lines: Lines) -> bytes | None:
         """The next line; None when there is no more.  Meanwhile the board is read, for it must not
@@ -111,7 +119,7 @@ class Session(ExitStack):
         print(
             pretty(answer, shutil.get_terminal_size().columns)
             if sys.stdout.isatty()
-            else answer.decode()
+            else answer.decode(errors="replace")
         )
         if text == "restart":
             self._restarted()
@@ -125,6 +133,8 @@ class Session(ExitStack):
             raise Refused("not sent: it has what is no printable text")
         if text.split()[0] == "capture":
             raise Refused(f"not sent: `{command.name('capture')}` keeps the codes that follow")
+        if text == _DEMO:
+            self._end_quiet()
         return bytes(self._console.ask(text, Raw))
 
     def _restarted(self) -> None:

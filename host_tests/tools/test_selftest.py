@@ -2,7 +2,9 @@
 
 import io
 import json
+import random
 import time
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -10,10 +12,14 @@ import numpy as np
 import pytest
 
 from host_tests.rigs.telemetry_lines import line
+from tools import image
 from tools.cable import door
 from tools.cable.shapes import Telemetry
 from tools.common import boards
 from tools.common.errors import PortError
+from tools.reliability import program_truths
+from tools.reliability.mutation import hostile
+from tools.reliability.spoiling import spoil
 from tools.selftest import chip_checks, cli, end_checks, input_checks, timer_checks
 from tools.selftest.chips import flash_lanes
 from tools.selftest.row import FAIL, PASS, SKIP
@@ -40,6 +46,17 @@ def report_line(**more: Any) -> Telemetry:
     found = door.read(json.dumps(line() | more).encode())
     assert isinstance(found, Telemetry)
     return found
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [(b"\xff\n" + b"x" * 9000 + b"\ny\n", True), (b"", None)],
+)
+def test_what_is_no_text(typed: bytes, said: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(typed), "utf-8")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert cli.seen("Is it?") is said
 
 
 @pytest.mark.parametrize(
@@ -133,6 +150,99 @@ def test_without_a_voltage_nothing_is_said_of_phantom_power() -> None:
 def test_by_how_many_lines_a_flash_is_read(told: Any, lines: int, divider: int) -> None:
     assert flash_lanes(told) == (lines, divider)
     assert flash_lanes({}) is None
+
+
+# ---- boards that lie
+
+
+class Liar:
+    """A board at its prompt that prints what is nearly right now and then; nothing takes time."""
+
+    def __init__(self, seed: int, often: float) -> None:
+        self._draw = random.Random(seed)
+        self._often = often
+
+    def run(self, code: str) -> str:
+        program = program_truths.of(code)
+        if not program:
+            return "{}"
+        before, told, shape = program
+        if self._draw.random() < self._often:
+            told = spoil(told, shape, self._draw)
+            if self._draw.random() < 0.2:
+                before = hostile(before or b" ", self._draw)
+        return before.decode(errors="replace") + json.dumps(told)
+
+    def stream(self, code: str, take: Callable[[bytes], None], most: int) -> str:
+        said = self.run(code)
+        take(said.encode(errors="surrogatepass"))
+        return said
+
+    def send(self, data: bytes) -> None:
+        pass
+
+
+def figures_of(link: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The report of what needs no operator."""
+    monkeypatch.setattr(image, "compile_module", lambda *given: bytes(600))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    subject, rows = chip_checks.identify(link)
+    rows += cli.at_the_prompt(subject, 2, True)
+    return json.dumps(cli.report(subject, rows), allow_nan=False)
+
+
+def test_whatever_a_board_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a verdict, or one line of error; a figure is a finite number."""
+    assert len(json.loads(figures_of(Liar(0, 0.0), monkeypatch))["checks"]) == 24
+    refused = 0
+    for seed in range(250):
+        try:
+            figures_of(Liar(seed, 0.15), monkeypatch)
+        except PortError:
+            refused += 1
+    assert 50 < refused < 240
+
+
+@pytest.mark.parametrize(
+    ("piece", "told"),
+    [
+        ("gc_us", {"gc_us": []}),
+        ("store.save", {"us": []}),
+        ("ssi_baudr", {"ssi_baudr": None}),
+        ("b2a_base64", {"codes": 0}),
+        ("b2a_base64", {"codes": 10_000, "stride": 2}),
+        ("0x2000", {"means": [[32_768] * 4]}),
+        ("0x2000", {"means": [[32_768] * 3] * 5}),
+        ("mark %d", {"us": 0}),
+        ("mark %d", {"tick_hz": 10**400}),
+    ],
+)
+def test_answers_that_can_not_be_used(
+    piece: str, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd(Liar):
+        def run(self, code: str) -> str:
+            said = super().run(code)
+            first = piece in code and "run()" not in code
+            *lines, last = said.splitlines()
+            return "\n".join([*lines, json.dumps(json.loads(last) | told)]) if first else said
+
+    with pytest.raises(PortError):
+        figures_of(Odd(0, 0.0), monkeypatch)
+
+
+def test_the_power_of_a_derived_voltage() -> None:
+    """A Pico has no voltage 2: it is minus voltage 1, and so is leg 2's current."""
+    layout = boards.load("pico")
+    t = np.arange(2500) * layout.frame_ticks / layout.tick_hz
+    sine = np.sqrt(2) * np.sin(2 * np.pi * 60 * t)
+    codes = np.zeros((len(t), layout.stride), np.uint16)
+    codes[:, layout.slot["v1"]] = 2048.5 + 120e9 / layout.nv_per_count * sine
+    for name, amps in (("i1", 20), ("i2", -10)):
+        codes[:, layout.slot[name]] = 2048.5 + amps * 1e9 / layout.na_per_count * sine
+    one, two = input_checks.phantom(of_nothing("pico"), codes, False)
+    assert one.figures["watts"] == pytest.approx(2400, rel=0.01)
+    assert two.figures["watts"] == pytest.approx(1200, rel=0.01)
 
 
 # ---- a board whose samples come by a timer

@@ -36,6 +36,11 @@ class Bounds:
         self._seconds = seconds
         self._end = time.monotonic() + seconds
 
+    def allow(self, seconds: float) -> None:
+        """There are so many seconds more."""
+        self._seconds += seconds
+        self._end += seconds
+
     def begin(self, most: int = MOST) -> None:
         """Another exchange: a board may say as much again."""
         self._most = self._left = most

@@ -157,7 +157,8 @@ class BoardConsole(contextlib.ExitStack):
 
     def no_telemetry(self) -> PortError:
         """What is to be raised where a report has been waited for in vain."""
-        return PortError(f"{self.port}: no telemetry {self.waited()}")
+        is_still = " Or has it been asked for `quiet`? (`make console` ends that)"
+        return PortError(f"{self.port}: no telemetry {self.waited()}{is_still * (not self.noise)}")
 
     def check_prompt(self) -> None:
         """Raises PortError when what came last is MicroPython's prompt."""

@@ -348,6 +348,10 @@ class Prompt(contextlib.ExitStack):
         with self._failures():
             self._transport.exec_raw_no_follow(code)
 
+    def allow(self, seconds: float) -> None:
+        """What the board is to do takes so many seconds beside what its answers may take."""
+        self._bounds.allow(seconds)
+
     def look(self) -> Found:
         """What there is on the board."""
         said = self.run(_PROBE)
@@ -407,11 +411,16 @@ class Prompt(contextlib.ExitStack):
         self.run(_NOTE)
         self.start_and_leave(_RESET)
 
-    def abandon(self) -> None:
-        """The same wherever the exchange with the board stands, as far as it can be done."""
+    def abandon(self, code: str = "") -> None:
+        """The same wherever the exchange with the board stands, as far as it can be done.
+
+        code  to be run before, which may fail
+        """
         self._bounds.extend(_AFTER * self._timeout)
         with contextlib.suppress(PortError):
             self._enter()
+            with contextlib.suppress(PortError):
+                self.run(code)
             self.reset()
             return
         self._leave()

@@ -51,10 +51,24 @@ LEAST_USB_KB_S = 90.0
 LEAST_UART_KB_S = 9.0
 PIECES = 256
 HELD_S = 2.0
+# Fewer tell neither noise nor a level.
+LEAST_FRAMES = 100
+# Of ticks_us, which counts modulo 2**30.
+_MOST_DIGITS = 10
 
 Us = Annotated[int, Meta(ge=0, le=1 << 30)]
-Many = Annotated[list[Us], Meta(max_length=1000)]
+Many = Annotated[list[Us], Meta(min_length=1, max_length=1000)]
 Word32 = Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
+
+
+def by_clock(seconds: float) -> None:
+    """Waits."""
+    time.sleep(seconds)
+
+
+def host_seconds() -> float:
+    """This computer's clock."""
+    return time.monotonic()
 
 
 class Identity(Struct, frozen=True):
@@ -77,7 +91,7 @@ class Registers(Struct, frozen=True):
 
 
 class Kernels(Struct, frozen=True):
-    differ: list[int]
+    differ: Annotated[list[Annotated[int, Meta(ge=-1, le=1 << 20)]], Meta(max_length=10_000)]
     calls: Count
     us: tuple[Us, Us]
     words: Count
@@ -98,16 +112,16 @@ class Saves(Struct, frozen=True):
 
 
 class Clock(Struct, frozen=True):
-    us: Us
+    us: Annotated[int, Meta(ge=1, le=1 << 30)]
     frames: Count
     lost: Count
     frame_ticks: Count
-    tick_hz: Annotated[int, Meta(ge=1)]
+    tick_hz: Annotated[int, Meta(ge=1, le=10**10)]
 
 
 class Port(Struct, frozen=True):
     bytes: Count
-    us: Annotated[int, Meta(ge=1)]
+    us: Annotated[int, Meta(ge=1, le=1 << 30)]
     longest_us: Us
     held: Count
     ring_frames: Count
@@ -141,8 +155,13 @@ def identify(link: Link) -> tuple[Subject, list[Row]]:
             "(`make flash BOARD=…`)"
         )
     subject = Subject(link, said.board, said.id, said.hz, said.ring_frames)
-    found = subject.ask(programs.REGISTERS.format(at=subject.chip.registers), Registers)
-    revision = None if found.chip_id is None else found.chip_id >> 28
+    told = asdict(subject.ask(programs.REGISTERS.format(at=subject.chip.registers), Registers))
+    found = {name: word for name, word in told.items() if word is not None}
+    if missing := sorted(subject.chip.registers.keys() - found.keys()):
+        raise PortError(
+            f"the board does not tell its {', '.join(missing)}: a poor cable? Try again"
+        )
+    revision = found["chip_id"] >> 28 if "chip_id" in found else None
     version = ".".join(map(str, said.micropython))
     text = f"{said.machine}, {said.hz / 1e6:g} MHz, id {said.id}, MicroPython {version}"
     if said.build:
@@ -163,7 +182,7 @@ def identify(link: Link) -> tuple[Subject, list[Row]]:
             firmware=said.firmware,
         )
     ]
-    lanes = flash_lanes({name: word for name, word in asdict(found).items() if word is not None})
+    lanes = flash_lanes(found)
     if lanes is None:
         rows.append(skipped("flash", f"an {boards.module(said.board).CHIP} does not tell"))
     else:
@@ -198,7 +217,14 @@ def dump(subject: Subject) -> NDArray[np.uint16]:
         data = b""
     if len(data) != 2 * told.codes or told.codes % told.stride:
         raise PortError("the ring's codes did not come whole: a poor cable? Try again")
-    return np.frombuffer(data, "<u2").reshape(-1, told.stride).astype(np.uint16)
+    codes = np.frombuffer(data, "<u2").reshape(-1, told.stride).astype(np.uint16)
+    if told.stride != subject.layout.stride or len(codes) < LEAST_FRAMES:
+        raise PortError(
+            f"the sampler has brought {len(codes)} frames of {told.stride} inputs in {ms} ms, "
+            f"expected {LEAST_FRAMES} or more of {subject.layout.stride}: is the firmware there "
+            "of this release? (`make flash`)"
+        )
+    return codes
 
 
 def kernel(subject: Subject) -> Row:
@@ -244,7 +270,7 @@ def kernel(subject: Subject) -> Row:
 
 
 def metering(
-    subject: Subject, seconds: float, sleep: Callable[[float], None] = time.sleep
+    subject: Subject, seconds: float, sleep: Callable[[float], None] = by_clock
 ) -> list[Row]:
     """Meters for so many seconds, and goes by what the lines of that say."""
     at = subject.chip.cache
@@ -255,7 +281,7 @@ def metering(
             found = door.read(line)
         except Misfit:
             return
-        if isinstance(found, Telemetry):
+        if isinstance(found, Telemetry) and len(lines) < count:
             lines.append(found)
             if len(lines) == count:
                 sleep(SILENCE_S)
@@ -366,14 +392,14 @@ def offset_us(marks: list[tuple[float, int]]) -> float:
     return max(us - seconds * 1e6 for seconds, us in marks)
 
 
-def clock(subject: Subject, now: Callable[[], float] = time.monotonic) -> list[Row]:
+def clock(subject: Subject, now: Callable[[], float] = host_seconds) -> list[Row]:
     """Frames against the board's ticks_us, and that against the host's clock."""
     marks: list[tuple[float, int]] = []
 
     def take(line: bytes) -> None:
         seconds = now()
         name, _, number = line.partition(b" ")
-        if name == b"mark" and number.isdigit():
+        if name == b"mark" and number.isdigit() and len(number) <= _MOST_DIGITS:
             marks.append((seconds, int(number)))
 
     said = subject.stream(
@@ -411,7 +437,7 @@ def host_row(marks: list[tuple[float, int]], is_emulated: bool = False) -> Row:
     begin, end = marks[:half], marks[half:]
     host = end[-1][0] - begin[0][0]
     wrapped = (offset_us(end) - offset_us(begin) + (1 << 29)) % (1 << 30) - (1 << 29)
-    ppm = wrapped / host
+    ppm = wrapped / max(host, 1e-6)
     return judged(
         "clock",
         abs(ppm) <= MOST_CLOCK_PPM,
@@ -425,7 +451,7 @@ def host_row(marks: list[tuple[float, int]], is_emulated: bool = False) -> Row:
 # ---- port, DMA
 
 
-def port(subject: Subject, sleep: Callable[[float], None] = time.sleep) -> list[Row]:
+def port(subject: Subject, sleep: Callable[[float], None] = by_clock) -> list[Row]:
     """How fast bytes get out, and what becomes of frames while nobody reads."""
     said_held = False
     rest = b""

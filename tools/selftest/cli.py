@@ -9,9 +9,13 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Raw
 
 from tools.cable import port as board_port
 from tools.cable.console import BoardConsole
@@ -20,15 +24,21 @@ from tools.cable.prompt import Prompt
 from tools.cable.shapes import Telemetry
 from tools.common import boards, command
 from tools.common.command import say
+from tools.common.errors import Refused
 from tools.common.files import writable_folder, write_whole
 from tools.common.options import Parser
 from tools.engines.interpreters import choose_engine
-from tools.selftest import chip_checks, end_checks, input_checks, timer_checks
+from tools.selftest import chip_checks, end_checks, input_checks, programs, timer_checks
 from tools.selftest.row import FAIL, Row
 from tools.selftest.subject import Subject
 
 FOLDER = boards.ROOT / "build" / "selftest"
 METERING_S = 15.0
+# What it says in that time is kept until its end.
+MOST_METERING_S = 300.0
+# For so long a program may say nothing, and so long all of them take, beside what an answer may.
+_SILENT_S = 5.0
+_ALL_S = 120.0
 SAFETY = (
     "MAINS VOLTAGE KILLS: test the board on its own USB cable, or with a front end at low voltage "
     "on the bench. Never connect or move anything at mains for this."
@@ -77,10 +87,23 @@ def seen(question: str) -> bool | None:
         return None
     while True:
         print(f"{question} [y/n] ", end="", file=sys.stderr, flush=True)
-        typed = sys.stdin.readline()
+        try:
+            typed = sys.stdin.readline()
+        except UnicodeDecodeError:
+            typed = "?"
+        except OSError:
+            typed = ""  # the terminal is gone
         said = _ANSWERS.get(typed.strip().lower())
         if said is not None or not typed:
             return said
+
+
+def metering_seconds(text: str) -> float:
+    """The option's. Raises argparse.ArgumentTypeError."""
+    found = command.seconds(text)
+    if found > MOST_METERING_S:
+        raise argparse.ArgumentTypeError(f"{text}: expected at most {MOST_METERING_S:g}")
+    return found
 
 
 def run(options: argparse.Namespace) -> int:
@@ -96,12 +119,24 @@ def run(options: argparse.Namespace) -> int:
 
     say(SAFETY)
     with BoardConsole(port, options.timeout) as console:
+        # Whoever has asked for quiet is gone.  Earlier firmware does not know it.
+        with suppress(Refused):
+            console.ask("quiet 0", Raw)
         console.report()
         tell(end_checks.capture(console, engine))
         before: Telemetry = console.report()
-    with Prompt(port, options.timeout) as prompt:
-        where = Whereabouts(prompt.port)
+    with Prompt(port, options.timeout + _SILENT_S) as prompt:
+
+        def asked(question: str) -> bool | None:
+            begun = time.monotonic()
+            try:
+                return seen(question)
+            finally:
+                prompt.allow(time.monotonic() - begun)
+
         try:
+            where = Whereabouts(prompt.port)
+            prompt.allow(_ALL_S + options.seconds)
             subject, first = chip_checks.identify(prompt)
             if subject.is_emulated:
                 print("emulated: every figure is an emulated chip's, without flash wait states")
@@ -109,13 +144,13 @@ def run(options: argparse.Namespace) -> int:
                 tell(row)
             for row in at_the_prompt(subject, options.seconds, options.no_load):
                 tell(row)
-            for row in end_checks.lamps(prompt, seen):
+            for row in end_checks.lamps(prompt, asked):
                 tell(row)
+            begun = end_checks.hang(prompt.start_and_leave)
         except BaseException:
-            # Ctrl-C too: the board is to meter again.
-            prompt.abandon()
+            # Ctrl-C too: the board is to meter again, with nothing left on it.
+            prompt.abandon(programs.CLEAN.format(folder=chip_checks.FOLDER))
             raise
-        begun = end_checks.hang(prompt.start_and_leave)
     tell(end_checks.watchdog(begun, where, before, subject, options.timeout))
     path = folder / f"{subject.name}-{subject.identity}.json"
     text = json.dumps(report(subject, rows), indent=1) + "\n"
@@ -137,10 +172,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--seconds",
-        type=command.seconds,
+        type=metering_seconds,
         default=METERING_S,
         metavar="S",
-        help=f"of metering to go by (default {METERING_S:g})",
+        help=f"of metering to go by (default {METERING_S:g}, at most {MOST_METERING_S:g})",
     )
     parser.add_argument(
         "--no-load",

@@ -12,6 +12,7 @@ from pathlib import Path
 from tools.cable import console as board_console
 from tools.cable.console import BoardConsole
 from tools.cable.port import Whereabouts
+from tools.cable.prompt import Prompt
 from tools.cable.shapes import Telemetry
 from tools.capture.file import CaptureFile
 from tools.capture.receive import announce, receive, stopping
@@ -59,19 +60,17 @@ def lamps(link: Link, seen: Callable[[str], bool | None]) -> list[Row]:
     """Each lamp for a second; seen(question) is what the operator says, None where there is
     none."""
     rows = []
-    try:
-        for lamp, which in LAMPS.items():
-            link.run(programs.LAMP.format(lamp=lamp))
-            time.sleep(LAMP_S)
-            said = seen(f"Is {which}, the one that is lit, and no other?")
-            name = f"lamp {lamp}"
-            if said is None:
-                rows.append(skipped(name, "nobody is there to see it"))
-            else:
-                told = "seen" if said else "the operator says no: is it on its pin?"
-                rows.append(judged(name, said, told))
-    finally:
-        link.run(programs.LAMPS_AS_BEFORE)
+    for lamp, which in LAMPS.items():
+        link.run(programs.LAMP.format(lamp=lamp))
+        time.sleep(LAMP_S)
+        said = seen(f"Is {which}, the one that is lit, and no other?")
+        name = f"lamp {lamp}"
+        if said is None:
+            rows.append(skipped(name, "nobody is there to see it"))
+        else:
+            told = "seen" if said else "the operator says no: is it on its pin?"
+            rows.append(judged(name, said, told))
+    link.run(programs.LAMPS_AS_BEFORE)
     return rows
 
 
@@ -89,13 +88,18 @@ def watchdog(
     begun   when its watchdog was left alone
     before  the last line before the prompt
     """
-    if not subject.is_emulated:
-        # What is opened too early would only be taken away again.
-        time.sleep(WATCHDOG_MS / 1e3)
     try:
+        if not subject.is_emulated:
+            # What is opened too early would only be taken away again.
+            time.sleep(WATCHDOG_MS / 1e3)
         console, after = board_console.started(where, max(timeout, _START_S))
-    except PortError as problem:
-        return judged("watchdog", False, f"the board did not come back: {problem}")
+    except BaseException as problem:
+        # Ctrl-C too: its watchdog may be what does not work.
+        is_awake = wake(where, timeout)
+        if not isinstance(problem, PortError):
+            raise
+        said = f"the board did not come back: {problem}"
+        return judged("watchdog", False, said + "; it was started anew" * is_awake)
     console.close()
     seconds = time.monotonic() - begun
     kept = registers(after, before)
@@ -105,6 +109,16 @@ def watchdog(
         said = "the board metered again"
     said += ", its registers kept" if kept else ", its registers are others"
     return judged("watchdog", kept and not early, said, seconds=seconds)
+
+
+def wake(where: Whereabouts, timeout: float) -> bool:
+    """Starts a board that hangs; whether that could be done."""
+    try:
+        with Prompt(where.now(), timeout) as prompt:
+            prompt.reset()
+    except PortError:
+        return False
+    return True
 
 
 def registers(after: Telemetry, before: Telemetry) -> bool:

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from threewire.metering.kernel import MID
+from tools.common.errors import PortError
 from tools.selftest import programs
 from tools.selftest.row import Row, judged, skipped
 from tools.selftest.subject import Subject
@@ -110,6 +111,12 @@ def pins(subject: Subject) -> list[Row]:
         ),
         Pins,
     )
+    sizes = [len(row) for row in told.means]
+    expected = [subject.layout.stride] * (1 + len(names))
+    if sizes != expected:
+        raise PortError(
+            f"means of {sizes} inputs came, expected {expected}: a poor cable? Try again"
+        )
     before, *pulled = (np.array(row) / 16 for row in told.means)
     return [
         _pin(name, pin, k, row - before, names)
@@ -153,6 +160,8 @@ def phantom(subject: Subject, codes: NDArray[np.uint16], is_unloaded: bool) -> l
         i = phasor(current, rate, hertz)
         volts = abs(v) / np.sqrt(2) * layout.nv_per_count / 1e9
         power = v * i.conjugate() / 2 * layout.nv_per_count * layout.na_per_count / 1e18
+        # A derived voltage is minus that of its slot.
+        power *= layout.sign[f"v{k}"] * layout.sign[f"i{k}"]
         said = f"{power.real:+.1f} W, {power.imag:+.1f} var at {volts:.1f} V by nominal constants"
         figures = {"watts": power.real, "var": power.imag, "volts": float(volts)}
         if volts < layout.nominal_volts / 2:

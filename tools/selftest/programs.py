@@ -230,11 +230,15 @@ marks()
 s.pump(intake)
 begun = time.ticks_us()
 before = intake.frames
-passed = 0
+passed = said = 0
 while passed < {us}:
     time.sleep_ms(10)
     s.pump(intake)
     passed = time.ticks_diff(time.ticks_us(), begun)
+    if passed - said > 1000000:
+        # Who says nothing for long would be taken for gone.
+        said = passed
+        print(".")
 frames = intake.frames - before
 marks()
 s.stop()

@@ -89,18 +89,17 @@ class Subject:
         return answer(self.run(code), shape)
 
     def run(self, code: str) -> str:
-        """Runs a program; returns what it prints."""
-        try:
-            return self.link.run(code)
-        finally:
-            self.link.run(programs.FORGET)
+        """Runs a program; returns what it prints. What fails leaves its names: the board is then
+        started anew."""
+        said = self.link.run(code)
+        self.link.run(programs.FORGET)
+        return said
 
     def stream(self, code: str, take: Callable[[bytes], None], most: int) -> str:
         """As Link.stream."""
-        try:
-            return self.link.stream(code, take, most)
-        finally:
-            self.link.run(programs.FORGET)
+        said = self.link.stream(code, take, most)
+        self.link.run(programs.FORGET)
+        return said
 
 
 def answer(said: str, shape: type[T]) -> T:

@@ -22,7 +22,7 @@ MOST_LATE_PART = 0.05
 
 
 class Timed(Struct, frozen=True):
-    reads: Annotated[int, Meta(ge=1)]
+    reads: Annotated[int, Meta(ge=1, le=1 << 20)]
     us: Count
     late: Annotated[list[Count], Meta(min_length=_BINS, max_length=_BINS)]
 

@@ -189,7 +189,9 @@ def test_whatever_is_typed_finds_none_under_way(rig: Rig, typed: str) -> None:
         assert [line["seconds"] for line in said] == [600, 600]
         assert rig.parts.captures.demo
     else:
-        assert said[-1]["captured"] == said[1]["frames"] == LAYOUT.tick_hz // LAYOUT.frame_ticks // 5
+        assert (
+            said[-1]["captured"] == said[1]["frames"] == LAYOUT.tick_hz // LAYOUT.frame_ticks // 5
+        )
 
 
 def test_frames_that_are_lost_are_not_made_up_for(

@@ -1,6 +1,8 @@
 """Boards that lie, flood, drip, fall silent or go: what is tried, that it is noticed when a tool
 does wrong, and what memory the tools take meanwhile."""
 
+import contextlib
+import io
 import json
 import random
 import socket
@@ -18,8 +20,9 @@ from tools.cable.console import BoardConsole
 from tools.cable.door import Misfit, decode
 from tools.common.errors import PortError
 from tools.reliability import hostile_board, truths
-from tools.reliability.hostile_board import TOOLS, problem
+from tools.reliability.hostile_board import TOOLS, HostileBoard, problem
 from tools.reliability.spoiling import spoil
+from tools.reliability.virtual_port import plugged_in
 
 # Of the whole, with other boards than the short form of the table has.
 FIRST, TRIES = 5000, 25
@@ -58,6 +61,8 @@ class Honest(random.Random):
         ("flash", "3 files copied, 1 removed; starting"),
         ("calibrate", "in force now; the old constants are in "),
         ("monitor", "m.csv: 6 rows"),
+        ("console", "the board meters again"),
+        ("selftest", "failed: capture, clock\n"),
     ],
 )
 def test_an_honest_board_gets_through(
@@ -165,3 +170,63 @@ def test_a_port_that_floods_can_be_opened_and_is_given_up() -> None:
         with told, BoardConsole(port, 1) as console:
             console.ask("version", shapes.Version)
         assert time.monotonic() - began < 10
+
+
+class Stopped(HostileBoard):
+    """An honest one, at which somebody presses Ctrl-C while the tool types for the n-th time."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(Honest(1))
+        self.typed = 0
+        self.at = at
+
+    def hear(self, data: bytes) -> None:
+        super().hear(data)
+        # Ctrl-B and Ctrl-D start it, whatever has come before.
+        self.meters = self.meters or data.endswith(b"\x02\x04")
+        self.typed += 1
+        if self.typed == self.at:
+            raise KeyboardInterrupt
+
+
+class Hanging(Stopped):
+    """One whose watchdog does not bite."""
+
+    def _run(self, code: str) -> bytes:
+        found = super()._run(code)
+        if "WDT(" in code:
+            self.meters = False
+        return found
+
+
+def selftest_at(board: HostileBoard, folder: Path) -> tuple[int, str]:
+    """Its exit status, and what it says."""
+    said = io.StringIO()
+    with (
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+        plugged_in(board),
+        hostile_board._patched(folder),
+    ):
+        options = ["--port", "/dev/honest", "--timeout", "0.4", "--seconds", "2"]
+        return TOOLS["selftest"](options), said.getvalue()
+
+
+def test_whenever_a_selftest_is_stopped_the_board_meters(tmp_path: Path) -> None:
+    whole = Stopped(0)
+    assert selftest_at(whole, tmp_path)[0] == 1
+    assert whole.typed > 100
+    for at in {*range(1, whole.typed, 15), *range(whole.typed - 5, whole.typed + 1)}:
+        for kind in (Stopped, Hanging):
+            board = kind(at)
+            status, said = selftest_at(board, tmp_path)
+            assert (status, said.splitlines()[-1]) == (130, "stopped"), at
+            assert board.meters, at
+
+
+def test_a_board_whose_watchdog_does_not_bite_is_started(tmp_path: Path) -> None:
+    board = Hanging(0)
+    status, said = selftest_at(board, tmp_path)
+    assert status == 1 and board.meters
+    assert "FAIL  watchdog: the board did not come back: " in said
+    assert "; it was started anew\n" in said

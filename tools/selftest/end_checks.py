@@ -32,6 +32,8 @@ CAPTURE_S = 1.0
 WATCHDOG_MS = 8000
 # From the reset until the first line: a slow board's start and a second of metering.
 _START_S = 25.0
+# By so much an emulated chip is slower.
+_SLOWNESS = 20.0
 _EARLY_S = 0.5
 
 
@@ -88,11 +90,14 @@ def watchdog(
     begun   when its watchdog was left alone
     before  the last line before the prompt
     """
+    patience = max(timeout, _START_S)
     try:
-        if not subject.is_emulated:
+        if subject.is_emulated:
+            patience += _SLOWNESS * WATCHDOG_MS / 1e3
+        else:
             # What is opened too early would only be taken away again.
             time.sleep(WATCHDOG_MS / 1e3)
-        console, after = board_console.started(where, max(timeout, _START_S))
+        console, after = board_console.started(where, patience)
     except BaseException as problem:
         # Ctrl-C too: its watchdog may be what does not work.
         is_awake = wake(where, timeout)

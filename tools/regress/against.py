@@ -90,11 +90,12 @@ def compare(job: Job, revision: Revision) -> Against:
 def _replayed(job: Job, tree: Path) -> tuple[dict[str, Any] | str, float]:
     """The report by a tree's own command, or the one line that it says instead; seconds."""
     way = job.way
-    words = [sys.executable, "-m", "tools.replay", job.path, "--json", "--engine", way.engine]
+    words = [sys.executable, "-m", "tools.replay", *job.parts, "--json", "--engine", way.engine]
     for option, value in (
         ("--board", way.board),
         ("--adc", way.adc),
         ("--seed", way.seed),
+        ("--from", job.begin),
         ("--duration", job.seconds),
     ):
         if value is not None:

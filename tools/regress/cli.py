@@ -26,7 +26,7 @@ from tools.common.terminal import clean
 from tools.engines.interpreters import ENGINES, choose_engine
 from tools.regress import goldens
 from tools.regress.against import checked_out
-from tools.regress.find import Found, find
+from tools.regress.find import Found, find, joined
 from tools.regress.job import ADCS, Plan
 from tools.regress.judge import LIMITS, Engines, judged
 from tools.regress.kept import Kept
@@ -81,6 +81,14 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 of it (default 1)"
+    )
+    parser.add_argument(
+        "--join",
+        action="store_true",
+        help="what is given, files or patterns in quotes, are parts of one recording",
+    )
+    parser.add_argument(
+        "--from", dest="begin", type=float, metavar="SECONDS", help="start there in each"
     )
     parser.add_argument(
         "--duration", type=float, metavar="SECONDS", help="loop over whole cycles, or cut, to this"
@@ -138,6 +146,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
             raise InputError(f"{name} {value}: expected an integer from 1 up")
     if options.limit is not None and not 0 <= options.limit <= 100:
         raise InputError(f"--limit {options.limit:g}: expected percent, 0 to 100")
+    if options.join and options.exclude:
+        raise InputError("--join and --exclude: parts are named one by one; leave one out")
     if options.ship and not options.dask:
         raise InputError("--ship is of --dask ADDRESS: leave it out, or name a scheduler")
     if options.jobs and options.dask:
@@ -155,6 +165,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         boards=_once(options.board or [None]),
         adcs=_once(options.adc or [ADCS[0]]),
         seeds=range(options.seeds),
+        begin=options.begin,
         duration=options.duration,
     )
 
@@ -233,7 +244,10 @@ def main(argv: list[str] | None = None) -> int:
     for path in (options.html, options.junit):
         if path is not None:
             check_writable(path)
-    found = find(options.recordings, options.golden, options.exclude)
+    if options.join:
+        found = [joined(options.recordings, options.golden)]
+    else:
+        found = find(options.recordings, options.golden, options.exclude)
     kept = Kept(options.out)
     workers = Workers(options.jobs or joblib.cpu_count(), options.dask, options.ship)
     run = Run(found, plan, kept, workers)

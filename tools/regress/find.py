@@ -14,6 +14,7 @@ from pathlib import Path
 from tools.common.errors import InputError
 from tools.common.files import reason
 from tools.recordings.open import SUFFIXES
+from tools.recordings.parts import expanded
 
 GOLDEN = ".golden.json"
 # Of COMTRADE's files of one stem, the one by which it is opened; a .cff has all of them in itself.
@@ -32,6 +33,7 @@ class Found:
     beside   files that it is read with
     seconds  to loop or cut it to; None: as it is
     golden   where its golden file is, if there is one
+    also     its other parts, where it is in several files
     """
 
     name: str
@@ -39,10 +41,15 @@ class Found:
     beside: tuple[Path, ...]
     golden: Path
     seconds: float | None = None
+    also: tuple[Path, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        return (self.path, *self.also)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return (self.path, *self.beside)
+        return (*self.parts, *self.beside)
 
     @property
     def size(self) -> int:
@@ -55,7 +62,7 @@ class Found:
     @property
     def is_capture(self) -> bool:
         """Whether it is a board's own codes, which no converter's model makes anew."""
-        if self.path.suffix.lower() != ".npz":
+        if self.path.suffix.lower() != ".npz" or self.also:
             return False
         try:
             with zipfile.ZipFile(self.path) as archive:
@@ -93,6 +100,16 @@ def find(
             f"{', '.join(map(str, given))}: no recording in it; known are {' '.join(SUFFIXES)}"
         )
     return sorted(found.values(), key=lambda each: (each.name, str(each.path)))
+
+
+def joined(given: Sequence[str | Path], golden: Path | None = None) -> Found:
+    """The one recording whose parts are given, by names or patterns. Raises InputError."""
+    paths = expanded(given)
+    first = paths[0]
+    name = f"{first.name} and {len(paths) - 1} more" if len(paths) > 1 else first.name
+    beside = tuple(dict.fromkeys(file for path in paths for file in _beside(path)))
+    at = (golden or first.parent) / f"{first.name}{GOLDEN}"
+    return Found(name, first, beside, at, also=tuple(paths[1:]))
 
 
 def _parts(name: str) -> Iterator[str]:

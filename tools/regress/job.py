@@ -51,18 +51,19 @@ class Way:
 class Job:
     """A recording, replayed in one way.
 
-    name, path  as of Found
-    begin       seconds of it that are passed over first
-    seconds     to loop or cut it to; None: all of it
-    key         of its result: SHA-256 over content, firmware, tools and options
-    metering    digest of firmware and tools, which those of a worker must have too
-    shipped     names and bytes of its files, for a worker that does not see `path`
+    name      as of Found
+    parts     paths of its files
+    begin     seconds of it that are passed over first; None: none
+    seconds   to loop or cut it to; None: all of it
+    key       of its result: SHA-256 over content, firmware, tools and options
+    metering  digest of firmware and tools, which those of a worker must have too
+    shipped   names and bytes of its files, for a worker that does not see them
     """
 
     name: str
-    path: str
+    parts: tuple[str, ...]
     way: Way
-    begin: float
+    begin: float | None
     seconds: float | None
     key: str
     metering: str
@@ -80,7 +81,7 @@ class Plan:
     boards: Sequence[str | None] = (None,)
     adcs: Sequence[Adc] = ADCS[:1]
     seeds: Sequence[int] = (0,)
-    begin: float = 0.0
+    begin: float | None = None
     duration: float | None = None
 
     def ways(self, is_capture: bool) -> Iterator[Way]:
@@ -119,8 +120,8 @@ def jobs_of(found: Found, plan: Plan, content: str) -> Iterator[Job]:
             "seconds": seconds,
         }
         key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-        path = os.path.abspath(found.path)
-        yield Job(found.name, path, way, plan.begin, seconds, key, metering())
+        parts = tuple(map(os.path.abspath, found.parts))
+        yield Job(found.name, parts, way, plan.begin, seconds, key, metering())
 
 
 @cache

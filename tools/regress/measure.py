@@ -9,6 +9,7 @@ import json
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.common import boards
@@ -69,23 +70,36 @@ def digest(done: Replay) -> str:
 
 def _replayed(job: Job, trace: bool = False) -> Replay:
     if not job.shipped:
-        return _run(job, Path(job.path), trace)
+        return _run(job, job.parts, trace)
     with tempfile.TemporaryDirectory(prefix="threewire-") as folder:
         for name, data in job.shipped:
             Path(folder, name).write_bytes(data)
         try:
-            return _run(job, Path(folder, Path(job.path).name), trace)
+            return _run(job, [str(Path(folder, Path(each).name)) for each in job.parts], trace)
         except InputError as problem:
             # Of the file as it is known where the command runs.
-            raise InputError(str(problem).replace(folder, str(Path(job.path).parent))) from None
+            raise InputError(
+                str(problem).replace(folder, str(Path(job.parts[0]).parent))
+            ) from None
 
 
-def _run(job: Job, path: Path, trace: bool) -> Replay:
+def _run(job: Job, parts: Sequence[str], trace: bool) -> Replay:
     way = job.way
+    # A name that stands alone is no pattern, whatever is in it.
+    path = parts[0] if len(parts) == 1 else parts
 
     def replayed(seconds: float | None) -> Replay:
         engine = _engine(way.engine)
-        return replay(path, way.board, engine, seconds, adc=way.adc, seed=way.seed, trace=trace)
+        return replay(
+            path,
+            way.board,
+            engine,
+            seconds,
+            adc=way.adc,
+            seed=way.seed,
+            trace=trace,
+            from_s=job.begin,
+        )
 
     done = replayed(job.seconds)
     if job.seconds is None and way.adc is not None and done.seconds < SHORT_S:

@@ -43,7 +43,7 @@ class Run:
     def __init__(self, found: Sequence[Found], plan: Plan, kept: Kept, workers: Workers) -> None:
         self._kept = kept
         self._workers = workers
-        self._files = {each.path.absolute().as_posix(): each.files for each in found}
+        self._files = {each.path.absolute(): each.files for each in found}
         self._unread: list[Row] = []
         sized: list[tuple[int, Job]] = []
         # Two recordings of one content are metered once.
@@ -145,7 +145,7 @@ class Run:
 
     def _shipped(self, job: Job) -> Job:
         try:
-            return shipped(job, self._files[Path(job.path).as_posix()])
+            return shipped(job, self._files[Path(job.parts[0]).absolute()])
         except OSError:
             return job  # gone meanwhile: the worker says so
 

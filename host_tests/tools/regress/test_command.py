@@ -221,6 +221,25 @@ def test_an_engine_that_comes_to_other_bits(
     assert wrong["verdict"] == "golden" and "not to the last bit" in wrong["why"][0]
 
 
+def test_parts_of_one_recording_and_a_part_of_it(regress: Regress, tmp_path: Path) -> None:
+    whole = record(regress.recordings / "whole.npz", 30, 6.0)
+    channels = dict(np.load(whole))
+    rate_hz = channels.pop("rate_hz")
+    for k, (first, last) in enumerate(((0, 9001), (9001, 24_000))):
+        part = {name: values[first:last] for name, values in channels.items()}
+        np.savez(tmp_path / f"part_{k}.npz", rate_hz=rate_hz, **part)
+    assert regress() == 0
+    (one,) = regress.rows
+    regress.recordings = tmp_path / "part_*.npz"
+    assert regress("--join") == 0
+    (joined,) = regress.rows
+    assert joined["recording"] == "part_0.npz and 1 more"
+    assert joined["digest"] == one["digest"] != ""
+    assert regress("--join", "--from", "4", "--duration", "1") == 0
+    (cut,) = regress.rows
+    assert float(cut["report"]["delivered_wh"]) == pytest.approx(wh(30, 1.0), rel=1e-3)
+
+
 def test_a_capture_is_held_against_its_board(regress: Regress) -> None:
     regress.recordings.mkdir()
     layout = boards.load("feather_rp2040")
@@ -263,6 +282,8 @@ def test_a_capture_is_held_against_its_board(regress: Regress) -> None:
         (["--exclude", "*"], "no recording in it"),
         (["--html", "/nowhere/x.html"], "/nowhere"),
         (["--duration", "-1"], "duration -1"),
+        (["--from", "5"], "5"),
+        (["--join", "--exclude", "x"], "leave one out"),
     ],
 )
 def test_what_is_refused(regress: Regress, options: list[str], says: str) -> None:

@@ -1,13 +1,13 @@
 """Measures speed, on the emulated RP2040 and on the host's engines: `make bench`.
 
-Flow: chip, host -> CLI -> table on stdout, build/bench.json.  Figures of the emulated chip are
-cycles and emulated time, alike on every machine; those of the host depend on it.
+Flow: chip, host, regression -> CLI -> table on stdout, build/bench.json.  Figures of the emulated
+chip are cycles and emulated time, alike on every machine; those of the host depend on it.
 """
 
 import json
 import sys
 
-from tools.bench import chip, host
+from tools.bench import chip, host, regression
 from tools.bench.figures import show
 from tools.common import command
 from tools.common.boards import ROOT
@@ -30,7 +30,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=float, default=600.0, help="of signal for the host's engines (600)"
     )
+    parser.add_argument(
+        "--recordings", type=int, default=500, help="of 20 s, for a regression (500)"
+    )
     options = parser.parse_args(argv)
+    if options.recordings < 1:
+        print(f"error: --recordings {options.recordings}: expected 1 or more", file=sys.stderr)
+        return 2
     if not 10 <= options.seconds <= 1e5:
         print(f"error: --seconds {options.seconds:g}: expected 10 to 100000", file=sys.stderr)
         return 2
@@ -48,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     print("on the host's engines: about a minute", file=sys.stderr)
     figures += host.host_engines(options.seconds)
+    print("regressions: some minutes", file=sys.stderr)
+    figures += regression.regressions(options.recordings)
     print(*[show(figure) for figure in figures], sep="\n")
     said = {figure.key: figure.value for figure in figures}
     said["where"] = {figure.key: figure.where for figure in figures}

@@ -38,9 +38,10 @@ def write(path: str | Path, title: str, rows: Sequence[Row]) -> None:
 
 
 def _case(of: Lane, row: Row) -> TestCase:
+    seed = row["seed"]
     # Readers of these files tell cases apart by class and name, and nest classes at dots.
     case = TestCase(
-        name=clean(f"{row['recording']} seed {row['seed']}"),
+        name=clean(row["recording"] if seed is None else f"{row['recording']} seed {seed}"),
         classname=clean(".".join(of)),
         # Schemas of these files take milliseconds, and no more digits.
         time=round(row["took_s"], 3),

@@ -6,11 +6,9 @@ All that comes from recordings is text there, whatever it says.
 
 import base64
 import hashlib
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,11 +19,11 @@ from markupsafe import Markup
 from tools.common import time_axis
 from tools.common.files import write_whole
 from tools.common.terminal import clean
-from tools.regress import scatter
+from tools.regress import scatter, table
+from tools.regress.revisions import revisions
 from tools.regress.row import (
     ERRORS,
     VERDICTS,
-    Against,
     Row,
     by_lane,
     counts,
@@ -34,6 +32,7 @@ from tools.regress.row import (
     times_real_time,
     worst,
 )
+from tools.regress.shown import ERROR_NAMES, NONE, cut, ppm, times, volt_amperes, way_told
 
 _BESIDE = Path(__file__).parent
 # A sign for each verdict: colours say the same, to who sees them.
@@ -41,29 +40,11 @@ SIGNS = {"passed": "✓", "limit": "±", "golden": "≠", "failed": "✗", "unus
 WORST = 10
 # Of a table that may have thousands of rows so many are shown, until all are asked for.
 SHOWN = 300
-# What one row can bring into the file: its JUnit and its own replay tell the rest.
-_MOST_LINES, _LONGEST = 6, 240
-# Findings, recordings that have each, changed rows, and values of each that are listed.
-_MOST_SAID, _MOST_NAMED, _MOST_CHANGED, _MOST_CHANGES = 60, 6, 200, 8
-# What errors, and what rows may all have alike, are called.
-_ERROR_NAMES = {"element1": "element 1", "element2": "element 2", "total": "total"}
-_ALIKE = {"board": "board", "engine": "engine", "adc": "ADC", "seed": "seed"}
+# What is listed: lines of a row, findings, recordings that have each, changed rows.
+_MOST_LINES, _MOST_SAID, _MOST_NAMED, _MOST_CHANGED = 6, 60, 6, 200
 # The doctor's verdicts that nobody has to read.
 _NO_FINDING = ("right", "not_recorded")
-_NONE = "–"
 _PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column of the table of all rows.
-
-    kind  how it sorts: "text" by letters, with numbers in them by value; "number"; "size", by
-          value without its sign; "verdict", in the order of VERDICTS
-    """
-
-    name: str
-    kind: str
 
 
 @dataclass
@@ -95,11 +76,11 @@ def write(
         loader=FileSystemLoader(_BESIDE, encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=_plain,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    columns = _columns(rows)
+    columns = table.columns(rows)
     number = {id(row): k for k, row in enumerate(rows)}
     text = environment.get_template("page.html").render(
         title=title,
@@ -114,15 +95,17 @@ def write(
         all_rows=len(rows),
         kept=sum(row["was_kept"] for row in rows),
         metered=time_axis.told(metered_s(rows)),
-        speed=_times(times_real_time(rows)),
+        speed=times(times_real_time(rows)),
         lanes=[_lane(of, its) for of, its in by_lane(rows).items()],
         plots=_scatters(rows),
         worst=[_card(row, number[id(row)], plots.get(row["key"])) for row in worst(rows, WORST)],
         said=_said(rows),
-        against=_against(rows),
+        against=revisions(rows),
         columns=columns,
-        same=_same(rows),
-        table=[(row["verdict"], k >= SHOWN, _cells(row, columns)) for k, row in enumerate(rows)],
+        same=table.same(rows),
+        table=[
+            (row["verdict"], k >= SHOWN, table.cells(row, columns)) for k, row in enumerate(rows)
+        ],
         shown=SHOWN,
         lines=[_lines(row) for row in rows],
         names=[row["recording"] for row in rows],
@@ -133,45 +116,23 @@ def write(
     write_whole(Path(path), text)
 
 
-def _shown(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """What is put into the template: text without control characters, and without those that turn
     text round; it is escaped after that."""
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-# ---- numbers
-
-
-def _times(ratio: float | None) -> str:
-    return _NONE if ratio is None else f"{ratio:.3g}" if ratio < 1000 else f"{ratio:.0f}"
-
-
-def _ppm(value: float | None) -> str:
-    return _NONE if value is None else f"{value:+.1f}"
-
-
-def _va(report: dict[str, Any]) -> list[float]:
-    """Mean volt-amperes of element 1, element 2 and both: the reference's, or without one those
-    that the meter read at the end."""
-    of = (report["reference"] or report)["elements"]
-    elements = [element["va"] for element in of]
-    return [*elements, math.fsum(elements)]
-
-
-# ---- parts of the page
-
-
 def _lane(of: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
     """A line of the summary."""
-    errors = [abs(ppm) for ppm in map(error_ppm, rows) if ppm is not None]
+    errors = [abs(error) for error in map(error_ppm, rows) if error is not None]
     return {
         "names": of,
         "all": len(rows),
         "counts": counts(rows),
         "metered": time_axis.told(metered_s(rows)),
-        "largest": f"{max(errors):.1f}" if errors else _NONE,
-        "median": f"{median(errors):.1f}" if errors else _NONE,
-        "speed": _times(times_real_time(rows)),
+        "largest": f"{max(errors):.1f}" if errors else NONE,
+        "median": f"{median(errors):.1f}" if errors else NONE,
+        "speed": times(times_real_time(rows)),
     }
 
 
@@ -185,20 +146,21 @@ def _scatters(rows: Sequence[Row]) -> list[dict[str, Any]]:
         if report is None or report["reference"] is None:
             continue
         errors = [report["error_ppm"][name] for name in ERRORS]
-        for kind, (name, ppm, va) in enumerate(zip(_ERROR_NAMES.values(), errors, _va(report))):
+        named = zip(ERROR_NAMES.values(), errors, volt_amperes(report))
+        for kind, (name, error, va) in enumerate(named):
             vah = va * report["seconds"] / 3600
             # With one element the total is its own.
-            if ppm is None or (kind == 2 and None in errors):
+            if error is None or (kind == 2 and None in errors):
                 continue
-            if not (math.isfinite(ppm) and va > 0 and vah > 0):
+            if not (math.isfinite(error) and va > 0 and vah > 0):
                 left_out += 1
                 continue
             shown = kind if row["verdict"] == "passed" else scatter.FAILED
-            title = _shown(
-                f"{row['recording']}, {name}: {ppm:+.1f} ppm at {va:.4g} VA, {vah:.4g} VAh"
+            title = _plain(
+                f"{row['recording']}, {name}: {error:+.1f} ppm at {va:.4g} VA, {vah:.4g} VAh"
             )
-            loads.append(scatter.Point(va, ppm, shown, k, title))
-            energies.append(scatter.Point(vah, ppm, shown, k, title))
+            loads.append(scatter.Point(va, error, shown, k, title))
+            energies.append(scatter.Point(vah, error, shown, k, title))
     if not loads:
         return []
     return [
@@ -221,7 +183,8 @@ def _card(row: Row, number: int, plot: bytes | None) -> dict[str, Any]:
     return {
         "row": row,
         "number": number,
-        "errors": [(said, _ppm(report["error_ppm"][name])) for name, said in _ERROR_NAMES.items()]
+        "way": way_told(row),
+        "errors": [(said, ppm(report["error_ppm"][name])) for name, said in ERROR_NAMES.items()]
         if report
         else [],
         "lines": _lines(row),
@@ -256,14 +219,10 @@ def _lines(row: Row) -> list[tuple[str, str]]:
         found += [("note", line) for line in row["report"]["notes"]]
     if row["was_kept"]:
         found.append(("note", "kept from an earlier run"))
-    cut = [(kind, _cut(line)) for kind, line in found[:_MOST_LINES]]
+    lines = [(kind, cut(line)) for kind, line in found[:_MOST_LINES]]
     if len(found) > _MOST_LINES:
-        cut.append(("note", f"and {len(found) - _MOST_LINES} lines more"))
-    return cut
-
-
-def _cut(line: str, most: int = _LONGEST) -> str:
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+        lines.append(("note", f"and {len(found) - _MOST_LINES} lines more"))
+    return lines
 
 
 def _said(rows: Sequence[Row]) -> list[_Line]:
@@ -272,130 +231,10 @@ def _said(rows: Sequence[Row]) -> list[_Line]:
     named: set[tuple[str, str, str]] = set()
     for k, row in enumerate(rows):
         for kind, text in dict.fromkeys(_findings(row)):
-            line = found.setdefault((kind, text), _Line(kind, _cut(text)))
+            line = found.setdefault((kind, text), _Line(kind, cut(text)))
             line.count += 1
             if (kind, text, row["recording"]) not in named:
                 named.add((kind, text, row["recording"]))
                 line.recordings.append(k)
     kinds = [*reversed(VERDICTS), "warning", "doctor"]
     return sorted(found.values(), key=lambda of: (kinds.index(of.kind), -of.count))
-
-
-# ---- another revision
-
-
-def _against(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """What there is to say of each other revision."""
-    found: dict[str, list[tuple[int, Row, Against]]] = {}
-    for k, row in enumerate(rows):
-        if "against" in row:
-            found.setdefault(row["against"]["rev"], []).append((k, row, row["against"]))
-    return [_revision(rev, its) for rev, its in found.items()]
-
-
-def _revision(rev: str, rows: Sequence[tuple[int, Row, Against]]) -> dict[str, Any]:
-    same: list[dict[str, Any]] = []
-    changed: list[dict[str, Any]] = []
-    unknown: list[dict[str, Any]] = []
-    ratios: list[float] = []
-    for number, row, against in rows:
-        if against["speed_ratio"] is not None:
-            ratios.append(against["speed_ratio"])
-        of = same if against["is_same"] else changed if against["changes"] else unknown
-        of.append(
-            {
-                "number": number,
-                "row": row,
-                "why": [_cut(line) for line in against["why"][:_MOST_LINES]],
-                "changes": [_change(*change) for change in against["changes"][:_MOST_CHANGES]],
-                "more": len(against["changes"]) - _MOST_CHANGES,
-            }
-        )
-    return {
-        "rev": rev,
-        "all": len(rows),
-        "same": len(same),
-        "changed": len(changed),
-        "unknown": len(unknown),
-        "rows": changed + unknown,
-        "ratios": [f"{of:.3g}" for of in (median(ratios), min(ratios), max(ratios))]
-        if ratios
-        else [],
-    }
-
-
-def _change(what: str, old: Any, new: Any) -> tuple[str, str, str, str]:
-    """(what, there, here, how much more): the last of two numbers only."""
-    try:
-        # A lamp that is lit is no more than one that is not.
-        more = "" if isinstance(new, bool) else f"{float(new) - float(old):+.6g}"
-    except (TypeError, ValueError):
-        more = ""
-    return str(what), _value(old), _value(new), more
-
-
-def _value(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _cut(text, 60)
-
-
-# ---- the table of all rows
-
-
-def _same(rows: Sequence[Row]) -> dict[str, str]:
-    """What all rows have alike, by its name: it is said above the table, and is no column."""
-    values = {said: {_alike(row)[said] for row in rows} for said in _ALIKE.values()}
-    return {said: of.pop() for said, of in values.items() if len(of) == 1}
-
-
-def _alike(row: Row) -> dict[str, str]:
-    return {
-        said: str(row[name] or "codes") if name == "adc" else str(row[name])
-        for name, said in _ALIKE.items()
-    }
-
-
-def _columns(rows: Sequence[Row]) -> list[_Column]:
-    same = _same(rows)
-    columns = [_Column("verdict", "verdict"), _Column("recording", "text")]
-    columns += [
-        _Column(said, "number" if said == "seed" else "text")
-        for said in _ALIKE.values()
-        if said not in same
-    ]
-    columns += [_Column(name, "number") for name in ("s", "VA", "delivered Wh", "received Wh")]
-    columns += [_Column(f"{said} ppm", "size") for said in _ERROR_NAMES.values()]
-    columns += [_Column("× real time", "number")]
-    if any("against" in row for row in rows):
-        columns += [_Column("against", "text"), _Column("speed ratio", "number")]
-    return [*columns, _Column("result", "text")]
-
-
-def _cells(row: Row, columns: Iterable[_Column]) -> list[str]:
-    """The texts of a row's cells, but for the verdict's."""
-    report = row["report"]
-    cells = {
-        "recording": row["recording"],
-        **_alike(row),
-        "result": row["digest"][:8] or _NONE,
-    }
-    if report is not None:
-        seconds = report["seconds"]
-        took = row["took_s"]
-        cells |= {
-            "s": f"{seconds:.6g}",
-            "VA": f"{_va(report)[2]:.6g}",
-            "delivered Wh": f"{Decimal(report['delivered_wh']):.6f}",
-            "received Wh": f"{Decimal(report['received_wh']):.6f}",
-            "× real time": _times(seconds / took if took > 0 else None),
-        }
-        for name, said in _ERROR_NAMES.items():
-            cells[f"{said} ppm"] = _ppm(report["error_ppm"][name])
-    if "against" in row:
-        against = row["against"]
-        is_known = against["is_same"] or against["changes"]
-        cells["against"] = (
-            "same" if against["is_same"] else "changed" if is_known else "not compared"
-        )
-        cells["speed ratio"] = _times(against["speed_ratio"])
-    return [cells.get(column.name, _NONE) for column in columns if column.name != "verdict"]

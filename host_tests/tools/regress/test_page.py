@@ -150,7 +150,7 @@ def test_what_the_summary_says(tmp_path: Path) -> None:
         row(report=report((1.0, -30.0, 2.0), seconds=3600), took_s=10),
         row(report=report((1.0, 10.0, 2.0), seconds=3600), took_s=1, was_kept=True),
         row(verdict="unusable", report=None, why=["cut short"]),
-        row(adc=None, report=report((None, None, None), seconds=100), took_s=1),
+        row(adc=None, seed=None, report=report((None, None, None), seconds=100), took_s=1),
     ]
     _, read = written(tmp_path, rows)
     assert "1 of 4 replays did not pass." in read.text
@@ -161,6 +161,10 @@ def test_what_the_summary_says(tmp_path: Path) -> None:
     assert "336 × real time" in read.text
     assert "feather_rp2040 micropython ideal 3 2 1 120 min 30.0 20.0 360" in read.text
     assert "feather_rp2040 micropython codes 1 1 0 100 s – – 100" in read.text
+    # A board's own codes have no seed.
+    assert "✓ passed · feather_rp2040 · micropython · ideal · seed 0" in read.text
+    assert "✓ passed · feather_rp2040 · micropython · codes element 1" in read.text
+    assert "✓ passed kettle.npz codes – 100" in read.text and "None" not in read.text
 
 
 def test_rows_have_their_cells(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tools.bench import chip, host, regression
 from tools.bench.figures import show
 from tools.common import command
 from tools.common.boards import ROOT
-from tools.common.errors import BoardError, Unavailable
+from tools.common.errors import BoardError, EngineFailed, Unavailable
 from tools.common.files import writable_folder, write_whole
 from tools.common.options import Parser
 from tools.emulate.board import CLOCK_HZ, find_uf2
@@ -54,6 +54,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     print("on the host's engines: about a minute", file=sys.stderr)
     figures += host.host_engines(options.seconds)
+    try:
+        figures += host.host_replay(options.seconds)
+    except EngineFailed as problem:
+        print(f"without a replay: {problem}", file=sys.stderr)
     print("regressions: some minutes", file=sys.stderr)
     figures += regression.regressions(options.recordings)
     print(*[show(figure) for figure in figures], sep="\n")

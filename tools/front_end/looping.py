@@ -138,7 +138,9 @@ def _hertz(crossings: Floats, rate_hz: float) -> float | None:
     intervals = np.diff(crossings)
     if not intervals.size:
         return None
-    median = float(np.median(intervals))
+    # np.median would import numpy.ma, which takes as long as the rest of a short replay's start.
+    ordered = np.sort(intervals)
+    median = float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
     good = intervals[np.abs(intervals - median) <= 0.1 * median]
     # Of two intervals that differ much neither is near the median.
     if 2 * good.size < intervals.size:

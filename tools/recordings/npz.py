@@ -41,6 +41,7 @@ from tools.recordings.types import (
 
 _REGISTERS = 6  # delivered and received, of the net and of both elements
 _IDENTITY = re.compile(r"[0-9a-f]{1,32}")
+_PIECE = 1 << 14  # samples read at once
 _DECIMAL = re.compile(rf"[0-9]{{1,{ranges.DIGITS.most}}}(\.[0-9]{{1,{ranges.DIGITS.most}}})?")
 
 
@@ -88,8 +89,11 @@ def _open_waveforms(path: Path, archive: zipfile.ZipFile, names: list[str]) -> R
         raise InputError(f"{path}: channels differ in length ({told} samples); make them equal")
 
     def read(start: int, stop: int) -> Iterator[FloatArray]:
-        for raw in pieces(path, members, start, stop, BLOCK):
-            yield np.stack([column.astype(np.float64) for column in raw])
+        for raw in pieces(path, members, start, stop, _PIECE):
+            piece = np.empty((len(raw), len(raw[0])))
+            for row, column in zip(piece, raw):
+                row[:] = column
+            yield piece
 
     rate_hz = number_of(path, archive, names, "rate_hz")
     return Recording(path, rate_hz, lengths["v1"], channels, read)

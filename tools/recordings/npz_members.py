@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,6 +48,8 @@ _DAMAGE = (
 _MAX_SCALAR_BYTES = 1 << 20  # of a scalar or a text: far above any real one
 # The most that zipfile may ask for at once: a directory of some thousand arrays, or a block.
 _MAX_READ = 1 << 20
+# Of a member's local header: where it says how long its name, and what follows that, are.
+_NAME_LENGTH = 26
 _HOW = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -59,6 +61,8 @@ class Member:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
+    checked: list[bool] = field(default_factory=list, compare=False)
+    """Not empty once all of it has been read and has come to its checksum."""
 
 
 class _Bounded(io.FileIO):
@@ -134,14 +138,26 @@ def member_of(path: Path, archive: zipfile.ZipFile, name: str) -> Member:
 def pieces(
     path: Path, members: list[Member], start: int, stop: int, size: int
 ) -> Iterator[list[NDArray[Any]]]:
-    """Rows start..stop of several members side by side, at most `size` rows at a time."""
+    """Rows start..stop of several members side by side, at most `size` rows at a time.
+
+    What is not packed is sought, where it does not begin with the first row or has been found to
+    come to its checksum: that takes a third of the time, and a loop reads it again and again.
+    """
+    whole = start == 0 and all(stop == member.shape[0] for member in members)
     with ExitStack() as stack:
         with damage_to_input_error(path, "is not a whole .npz"):
             archive = stack.enter_context(opened_zip(path))
             files = []
             for member in members:
-                file = stack.enter_context(archive.open(member.name + ".npy"))
-                _skip(file, member.offset + start * _row_bytes(member))
+                info = archive.getinfo(member.name + ".npy")
+                at = member.offset + start * _row_bytes(member)
+                file: IO[bytes] = stack.enter_context(archive.open(info))
+                if info.compress_type == zipfile.ZIP_STORED and (start or member.checked):
+                    at += _payload(path, info)
+                    file = stack.enter_context(path.open("rb"))
+                    file.seek(at)
+                else:
+                    _skip(file, at)
                 files.append(file)
         while start < stop:
             n = min(size, stop - start)
@@ -152,8 +168,19 @@ def pieces(
                     if len(data) != n * _row_bytes(member):
                         raise EOFError(f"it ends before row {start + n}")
                 raw.append(np.frombuffer(data, member.dtype).reshape(n, *member.shape[1:]))
-            yield raw
             start += n
+            if whole and start == stop:
+                for member in members:
+                    member.checked[:] = [True]
+            yield raw
+
+
+def _payload(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where the payload of a member that is not packed begins: behind a header of its own."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset + _NAME_LENGTH)
+        name, extra = struct.unpack("<HH", file.read(4))
+    return info.header_offset + _NAME_LENGTH + 4 + name + extra
 
 
 def _skip(file: IO[bytes], size: int) -> None:

@@ -42,6 +42,7 @@ _NEEDS = {
     "threewire/metering/look_viper.py": ("has_thumb", False),
     "threewire/metering/reactive_thumb.py": ("has_thumb", True),
     "threewire/metering/reactive_viper.py": ("has_thumb", False),
+    "threewire/metering/temperature.py": ("adc_base", True),
     "threewire/metering/window_thumb.py": ("has_thumb", True),
     "threewire/metering/window_viper.py": ("has_thumb", False),
     "threewire/metering/words_thumb.py": ("has_thumb", True),

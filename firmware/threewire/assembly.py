@@ -20,6 +20,7 @@ _KEPT = (
     "metering.kernel",
     "metering.line_voltage",
     "metering.readings",
+    "metering.temperature",
     "operation",
     "operation.console",
     "operation.report",

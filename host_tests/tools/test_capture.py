@@ -830,20 +830,28 @@ def test_two_seconds_on_the_board(
 
 
 @pytest.fixture
-def slow_pico(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A folder of boards in which the Pico samples by timer at 1 kHz, for this process and its
+def board_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Changes settings in a board file, in a folder of boards of its own for this process and its
     engines."""
     root = tmp_path / "project"
     (root / "boards").mkdir(parents=True)
     for name in ("firmware", "tools"):
         (root / name).symlink_to(boards.ROOT / name)
-    source = (boards.BOARDS / "pico.py").read_text(encoding="utf-8")
-    sampler = {**BY_TIMER, "period_us": 1000}
-    (root / "boards" / "pico.py").write_text(f"{source}\nSAMPLER = {sampler!r}\n")
-    monkeypatch.setattr(boards, "BOARDS", root / "boards")
-    monkeypatch.setattr(child, "ROOT", root)
-    boards.module.cache_clear()
-    yield "pico"
+    source = boards.BOARDS
+
+    def change(board: str, **settings: Any) -> str:
+        for path in source.glob("*.py"):
+            (root / "boards" / path.name).symlink_to(path)
+        lines = [(source / f"{board}.py").read_text(encoding="utf-8")]
+        lines += [f"{name} = {value!r}" for name, value in settings.items()]
+        (root / "boards" / f"{board}.py").unlink()
+        (root / "boards" / f"{board}.py").write_text("\n".join(lines) + "\n")
+        monkeypatch.setattr(boards, "BOARDS", root / "boards")
+        monkeypatch.setattr(child, "ROOT", root)
+        boards.module.cache_clear()
+        return board
+
+    yield change
     monkeypatch.undo()
     boards.module.cache_clear()
 
@@ -851,10 +859,11 @@ def slow_pico(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.rp2040
 def test_three_seconds_of_three_slots_by_timer(
-    uf2: Path, out: Path, capsys: pytest.CaptureFixture[str], slow_pico: str
+    uf2: Path, out: Path, capsys: pytest.CaptureFixture[str], board_with: Callable[..., str]
 ) -> None:
     """Frames are then as long as the timer's blocks have been."""
     need_engine("micropython")
+    slow_pico = board_with("pico", SAMPLER={**BY_TIMER, "period_us": 1000})
     emulated = on_the_chip(image.contents(slow_pico), slow_pico, uf2)
     with emulated, EmulatedPort(emulated) as port:
         given = ["--seconds", "3", "--timeout", "120", "--engine", "micropython"]
@@ -869,3 +878,60 @@ def test_three_seconds_of_three_slots_by_timer(
         assert (spans[:, 0] * spans[:, 1]).sum() == pytest.approx(3 * 32_000_000, rel=1e-3)
         check_converted(port, codes)
         assert replay.replay(out, engine="cpython").is_identical
+
+
+@pytest.mark.slow
+@pytest.mark.rp2040
+def test_the_sensors_slot_on_the_board(
+    uf2: Path, out: Path, capsys: pytest.CaptureFixture[str], board_with: Callable[..., str]
+) -> None:
+    """The chip gets 40 counts warmer between two seconds: its energy is what its codes are worth,
+    by the line of the datasheet, and the replay of its capture comes to the same bits."""
+    need_engine("micropython")
+    file = boards.module(BOARD)
+    name = board_with(
+        BOARD,
+        SLOTS=(*file.SLOTS, ("temperature", None)),
+        SAMPLER={**file.SAMPLER, "clocks": 960, "ring_frames": 2000},
+    )
+    constants = {"v1_nv": 111_000_001, "reference_ppb_per_k": 300_000, "calibrated_code_q4": 14000}
+    files = image.contents(name)
+    stored = (name, json.dumps(constants).encode())
+    files["calibration/constants.0"] = record.pack(record.CALIBRATION, 1, stored)
+    emulated = on_the_chip(files, name, uf2)
+    mains, sensor = emulated.inputs, 875
+    emulated.inputs = lambda channel, nanos: sensor if channel == 4 else mains(channel, nanos)
+    with emulated, EmulatedPort(emulated) as port:
+        port.on_board(lambda board: board.wait_reports(2, 5.0))
+        cold = last_report(port)
+        sensor = 835
+        # A mean of both, then of the new ones alone.
+        port.on_board(lambda board: board.wait_reports(4, 6.0))
+        warm = last_report(port)
+        given = ["--seconds", "1", "--timeout", "120", "--engine", "micropython"]
+        status, said, told = run(capsys, port.url, out, *given)
+        assert status == 0, told
+        assert said.endswith(
+            "temperature: calibrated_code_q4 would be 13360 now\nidentical to the last bit\n"
+        )
+        with np.load(out) as kept:
+            codes = kept["codes"]
+            assert kept["slots"].tolist() == [*(slot for slot, _ in file.SLOTS), "temperature"]
+            assert json.loads(str(kept["calibration"])).items() >= constants.items()
+        assert codes.shape == (10_000, 5) and (codes[:, 4] == 835).all()
+        check_converted(port, codes)
+    # 2.136 counts a kelvin of the sensor, and the 300 ppm/K of its own 835 counts.
+    kelvin = 40 / (1.721e-3 * 4096 / 3.3 + 300e-6 * 835)
+    assert 16 < kelvin < 17
+    rise = (1 + 300e-6 * kelvin) ** 2
+    for element, watts in zip(cold["elements"], (120 * 90 * 111_000_001 / 110_000_000, -120 * 35)):
+        assert element["watts"] == pytest.approx(watts, rel=1e-3)
+    for before, after in zip(cold["elements"], warm["elements"]):
+        assert after["watts"] / before["watts"] == pytest.approx(rise, rel=1e-4)
+        assert after["volts"] / before["volts"] == pytest.approx(rise**0.5, rel=1e-4)
+    assert replay.replay(out, engine="cpython").is_identical
+
+
+def last_report(port: EmulatedPort) -> dict[str, Any]:
+    lines = port.on_board(lambda board: [line.text for line in board.lines])
+    return [json.loads(text) for text in lines if text.startswith('{"t"')][-1]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from host_tests.rigs.meter_runs import (
+    BOARD,
     Codes,
     convert,
     default_board,
@@ -18,6 +19,7 @@ from host_tests.rigs.meter_runs import (
     split_phase,
 )
 from tools import house
+from tools.common import boards
 from tools.engines.process import Metered
 from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.waves import Wave
@@ -189,6 +191,46 @@ def test_engines_agree(engine: str, calibration: str) -> None:
     here, there = metered("cpython", calibration), metered(engine, calibration)
     assert result_of(there) == result_of(here)
     assert there.edges == here.edges
+
+
+@cache
+def warming() -> Codes:
+    """`everything` on a board with its temperature's slot, which warms up, is cold at once, and
+    then has a sensor that gives none."""
+    codes = everything()
+    rng = np.random.default_rng(7)
+    sensor = 900 - np.linspace(0, 150, len(codes)) + rng.normal(0, 2, len(codes))
+    sensor[len(codes) // 2 :] += 200
+    sensor[len(codes) * 7 // 8 :] = 0
+    return np.column_stack([codes, np.rint(sensor).astype(np.uint16)])
+
+
+@cache
+def metered_warm(engine: str, block_frames: int = 1024, ppb_per_k: int = 400_000) -> Metered:
+    constants = {"reference_ppb_per_k": ppb_per_k, "calibrated_code_q4": 13_800}
+    return on_engine(
+        engine,
+        [warming()],
+        {**STRONG_TABLES, **constants},
+        block_frames=block_frames,
+        heap="512k" if engine == "micropython" else "256k",
+        slots=(*boards.module(BOARD).SLOTS, ("temperature", None)),
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_agree_while_the_board_warms_up(engine: str) -> None:
+    here, there = metered_warm("cpython"), metered_warm(engine)
+    assert result_of(there) == result_of(here)
+    assert there.edges == here.edges
+    other = metered_warm(engine, 77)
+    assert other.edges == here.edges
+    for name in ("delivered", "received"):
+        assert other.result[name] == here.result[name]
+        # What warms and what cools it cancel in part.
+        without = metered_warm("cpython", ppb_per_k=0).result[name]
+        ratio = register_wh(here.result[name]) / register_wh(without)
+        assert 0.001 < abs(ratio - 1) < 0.1
 
 
 def test_the_tables_make_a_difference() -> None:

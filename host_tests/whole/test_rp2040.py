@@ -361,6 +361,7 @@ def test_a_replay_on_the_board_is_the_hosts_replay(uf2: Path, tmp_path: Path) ->
 
 def test_the_emulator_still_makes_the_mistakes_that_are_patched() -> None:
     assert rp2040_quirks.round_robin_masks_with_12()
+    assert rp2040_quirks.round_robin_skips_0()
     assert rp2040_quirks.usb_answers_with_nothing()
 
 

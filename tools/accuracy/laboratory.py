@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from threewire.metering.layout import Layout
+from threewire.metering.layout import SENSOR, Layout
 from tools.accuracy.gates import TEST_AMPS, Load
 from tools.common import boards
 from tools.engines import process as engine_process
@@ -48,23 +48,34 @@ _BLOCK_FRAMES = 4 * engine_process.BLOCK_FRAMES
 @dataclass(frozen=True)
 class Setup:
     """What is on the bench: board, sampler in place of the board file's, ADC model and its seed,
-    the engine that meters, and how much warmer than at calibration it is, with the drift of the
-    ADC's reference."""
+    the engine that meters, whether the chip's temperature sensor has a slot, and how much warmer
+    than at calibration it is, with the drift of the ADC's reference."""
 
     board: str = boards.DEFAULT
     sampler: dict[str, Any] | None = None
     adc: str = "real"
     seed: int = 1
     engine: str = "micropython"
+    has_sensor: bool = False
     kelvin: float = 0.0
     reference_ppm: float = 0.0
 
     @property
     def layout(self) -> Layout:
-        module = boards.module(self.board)
-        if self.sampler is None:
+        if self.sampler is None and self.slots is None:
             return boards.load(self.board)
-        return Layout(SimpleNamespace(**{**vars(module), "SAMPLER": self.sampler}))
+        changes = {"SAMPLER": self.sampler, "SLOTS": self.slots}
+        settings = vars(boards.module(self.board)) | {
+            name: value for name, value in changes.items() if value is not None
+        }
+        return Layout(SimpleNamespace(**settings))
+
+    @property
+    def slots(self) -> tuple[tuple[str, int | None], ...] | None:
+        """SLOTS in place of the board file's."""
+        if not self.has_sensor:
+            return None
+        return (*boards.module(self.board).SLOTS, (SENSOR, None))
 
     @property
     def name(self) -> str:
@@ -234,6 +245,7 @@ def _metered(
         layout.frame_ticks,
         layout.tick_hz,
         sampler=setup.sampler,
+        slots=setup.slots,
         lost=lost,
     ).result
 
@@ -249,6 +261,13 @@ def _repeated(
         first = int(draw.integers(len(blocks)))
         yield from blocks[first:]
         yield from blocks[:first]
+
+
+def sensor_mean_q4(setup: Setup) -> int:
+    """The mean code of the chip's temperature sensor in 1/16 count, of a second's frames."""
+    load = Load(60.0, TEST_AMPS, 0.0)
+    codes = _front_end(setup).codes(Source(waves(load)[0], Fraction(1)))
+    return round(16 * float(np.concatenate([block[:, -1] for block in codes]).mean()))
 
 
 def learn_steps(setup: Setup) -> dict[str, Any]:

@@ -207,7 +207,7 @@ class Announced(Struct, frozen=True):
     board: Name
     id: Identity
     version: Word
-    slots: Annotated[list[Name], Meta(min_length=1, max_length=4)]
+    slots: Annotated[list[Name], Meta(min_length=1, max_length=5)]
     tick_hz: Annotated[int, Meta(ge=1, le=10**10)]
     frame_ticks: Ticks
     calibration: Constants

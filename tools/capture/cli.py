@@ -9,6 +9,9 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
+from threewire.metering.layout import SENSOR
 from tools.cable import port as board_port
 from tools.cable.console import BoardConsole
 from tools.capture.file import CaptureFile
@@ -19,6 +22,7 @@ from tools.common.errors import EngineFailed, PortError, Unavailable
 from tools.common.files import check_writable, replacing, writable_folder
 from tools.common.options import Parser
 from tools.engines.interpreters import choose_engine
+from tools.recordings.open import Capture, open_recording
 from tools.replay.report import as_json
 from tools.replay.result import Replay
 from tools.replay.run import replay
@@ -38,6 +42,14 @@ def _report(done: Replay, path: Path) -> None:
     print(f"{'':12}{'delivered Wh':>20}{'received Wh':>20}")
     for name, energy in (("board", done.captured), (done.engine, as_json(done))):
         print(f"{name:12}{energy['delivered_wh']:>20}{energy['received_wh']:>20}")
+
+
+def _sensor(path: Path) -> str:
+    """What the chip's temperature sensor gave, as the constants have it."""
+    capture = open_recording(path)
+    assert isinstance(capture, Capture)
+    total = sum(int(block[:, -1].sum(dtype=np.int64)) for block in capture.blocks())
+    return f"{SENSOR}: calibrated_code_q4 would be {round(16 * total / capture.frames)} now"
 
 
 @command.reporting()
@@ -84,6 +96,8 @@ def _capture_and_replay(options: argparse.Namespace) -> None:
     except (Unavailable, EngineFailed) as problem:
         raise PortError(f"the capture is kept, but was not replayed: {problem}") from None
     _report(done, path)
+    if SENSOR in announced.slots:
+        print(_sensor(path))
     if not done.is_identical:
         raise PortError(
             f"{path}: the replay comes to another energy than the board: has the board the "

@@ -6,6 +6,7 @@ Flow: board file + OUTLINES -> PINOUT -> boards/NAME.svg.
 from types import ModuleType
 
 from threewire.chip.chips import CHIPS
+from threewire.metering.layout import SENSOR
 from tools.common import boards
 from tools.common.errors import InputError
 from tools.drawings import parts as values
@@ -56,7 +57,7 @@ def drawn() -> list[str]:
 
 def roles(board: ModuleType) -> dict[int, tuple[str, str]]:
     """GPIO -> label and colour, for every pin that the board file names."""
-    found = {pin: _INPUTS[name] for name, pin in board.SLOTS}
+    found = {pin: _INPUTS[name] for name, pin in board.SLOTS if name != SENSOR}
     for name, (pin, _) in board.LEDS.items():
         found[pin] = _LED_LABELS[name]
     found[board.SEAL] = ("seal", PURPLE)

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from threewire.metering.kernel import MID
+from threewire.metering.layout import SENSOR
 from tools.common import boards
 
 _FULL = 4095
 _FIRST_ADC_PIN = 26
+_SENSOR = 4  # channel of the chip's temperature sensor
 
 # Code of an ADC channel at an emulated instant in nanoseconds; None: the conversion does not end.
 Inputs = Callable[[int, float], int | None]
@@ -21,7 +23,10 @@ Inputs = Callable[[int, float], int | None]
 
 def channels(board: str) -> dict[int, str]:
     """ADC channel -> input."""
-    return {pin - _FIRST_ADC_PIN: name for name, pin in boards.module(board).SLOTS}
+    return {
+        _SENSOR if name == SENSOR else pin - _FIRST_ADC_PIN: name
+        for name, pin in boards.module(board).SLOTS
+    }
 
 
 def steady(levels: Mapping[str, int], board: str = boards.DEFAULT) -> Inputs:
@@ -72,7 +77,9 @@ class Frames:
         layout = boards.load(board)
         self._blocks: Iterator[NDArray[np.uint16]] = iter(blocks)
         self._stride = layout.stride
-        self._slot = {channel: layout.slot[name] for channel, name in channels(board).items()}
+        self._slot = {
+            channel: layout.slots.index(name) for channel, name in channels(board).items()
+        }
         # Half a conversion early, so that a rounded clock cannot reach the frame before.
         self._frame_ns = layout.frame_ticks * 1e9 / layout.tick_hz
         self._early_ns = self._frame_ns / self._stride / 2

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from rp2040py.device import MicroPythonDevice
-from rp2040py.peripherals.adc import CS_AINSEL_MASK, CS_AINSEL_SHIFT, RPADC
+from rp2040py.peripherals.adc import CS_AINSEL_MASK, CS_AINSEL_SHIFT, CS_RROBIN_SHIFT, RPADC
 from rp2040py.usb.cdc import USBCDC
 
 from tools.common.errors import Repaired
@@ -21,6 +21,7 @@ def apply(device: MicroPythonDevice) -> None:
     """Patches a device that has not been started. Raises Repaired."""
     for made, patch, what in (
         (round_robin_masks_with_12, _repair_round_robin, "masks the ADC channel with 12"),
+        (round_robin_skips_0, _repair_wrap, "goes from ADC channel 4 to 1"),
         (usb_answers_with_nothing, _repair_usb, "answers armed USB buffers with empty packets"),
     ):
         if not made():
@@ -53,6 +54,20 @@ class _Adc(RPADC):
 def _repair_round_robin(device: MicroPythonDevice) -> None:
     # The one object, which the bus and the alarms hold, with corrected behaviour.
     device.mcu.adc.__class__ = _Adc
+
+
+def round_robin_skips_0() -> bool:
+    """Whether the round robin still goes on at 1 behind the last channel."""
+    adc: Any = SimpleNamespace(
+        num_channels=5, cs=0x1F << CS_RROBIN_SHIFT, fcs=0, busy=True, _active_channel=4
+    )
+    RPADC.complete_adc_read(adc, 0, False)
+    return adc._active_channel != 0
+
+
+def _repair_wrap(device: MicroPythonDevice) -> None:
+    # Channel 4's next is tried as 5, which no mask has, and then taken modulo this: 5 + 1 is 0.
+    device.mcu.adc.num_channels += 1
 
 
 def usb_answers_with_nothing() -> bool:

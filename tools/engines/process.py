@@ -6,7 +6,7 @@ a process for one recording, `kept` one for as many as are asked for.
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,10 +114,11 @@ class Engine:
         sampler: dict[str, Any] | None = None,
         spans: ArrayLike = (),
         lost: tuple[int, int] | None = None,
+        slots: Sequence[tuple[str, int | None]] | None = None,
     ) -> Metered:
         """Feeds blocks of codes, uint16 (n, slots), to a new meter.
 
-        sampler  what the board file's SAMPLER is taken to be instead
+        sampler, slots   what the board file's SAMPLER and SLOTS are taken to be instead
         spans    (n, 2): frames, and ticks of each, one after the other, where not all are of
                  frame_ticks; none for frames behind the last of them
         lost     (frames that are metered, frames that are lost) one after the other
@@ -134,6 +135,7 @@ class Engine:
             "block_frames": block_frames,
             "trace_ticks": trace_ticks,
             "sampler": sampler,
+            "slots": slots,
             "spans": len(runs) > 0,
             "lost": lost,
         }

@@ -11,7 +11,7 @@ object:
     spans         whether frames differ in length
     block_frames  frames handed to the meter at a time
     trace_ticks   0, or about how often to report power and registers
-    sampler       what the board file's SAMPLER is taken to be instead, or null
+    sampler, slots   what the board file's SAMPLER and SLOTS are taken to be instead, or null
     lost          [frames that are metered, frames that are lost] one after the other; or null
 
 Frames follow in pieces of any length: their number, as little-endian uint32, and little-endian
@@ -47,10 +47,11 @@ source = sys.stdin.buffer
 def layout_of(config):
     """The layout that a recording asks for; the board file stays as it is for the next one."""
     board = __import__(config["board"])
-    own = board.SAMPLER
-    board.SAMPLER = config["sampler"] or own
+    own = board.SAMPLER, board.SLOTS
+    board.SAMPLER = config["sampler"] or board.SAMPLER
+    board.SLOTS = config["slots"] or board.SLOTS
     layout = Layout(board)
-    board.SAMPLER = own
+    board.SAMPLER, board.SLOTS = own
     layout.tick_hz = config["tick_hz"]
     layout.frame_ticks = config["frame_ticks"]
     return layout

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from threewire.metering.kernel import MID
-from threewire.metering.layout import Layout
+from threewire.metering.layout import SENSOR, Layout
 from tools.front_end.interpolation import Evaluator, make_spline
 from tools.front_end.looping import Source
 from tools.front_end.waves import Wave
@@ -44,6 +44,20 @@ OFFSET_SPREAD_COUNTS = 20.0
 _TABLE_BITS = 5
 
 
+# The sensor of RP2040 and RP2350 (datasheets 4.9.5 and 12.4.6): volts at 27 degrees Celsius, and
+# for each kelvin; its temperature at calibration, and the reference there.
+_SENSOR_V, _SENSOR_V_PER_K, _SENSOR_CELSIUS = 0.706, -0.001721, 27.0
+CALIBRATED_CELSIUS, _REFERENCE_V = 25.0, 3.3
+
+
+def sensor_code(kelvin: float, reference: float = 1.0) -> float:
+    """What the chip's sensor gives, in counts of 12 bits, so many kelvin above the temperature of
+    calibration, where the ADC's reference is so many times what it was then."""
+    rise = CALIBRATED_CELSIUS + kelvin - _SENSOR_CELSIUS
+    volts = _SENSOR_V + _SENSOR_V_PER_K * rise
+    return volts / (_REFERENCE_V * reference) * (1 << REAL_BITS)
+
+
 def transfer_table() -> Codes:
     """The `real` converter: code by input, the input in steps of 1/32 count from -0.5 count.
 
@@ -71,7 +85,8 @@ def _gaussian_table(sigma_counts: float) -> NDArray[np.int32]:
 class FrontEnd:
     """CTs, dividers, bias and ADC of a board.
 
-    inputs: what the ADC converts in a frame, in order, of i1 v1 i2 v2. offsets_s: when in the
+    inputs: what the ADC converts in a frame, in order, of i1 v1 i2 v2; behind them there may be
+    the chip's own temperature sensor. offsets_s: when in the
     frame each is converted; only the differences matter, since their mean is put in the frame's
     centre. frame_period: seconds, exact. nv_per_count, na_per_count: nanovolts and nanoamperes a
     count. mid + offset_counts: the code of zero. swap_ct: which of the two CTs are turned round.
@@ -79,6 +94,7 @@ class FrontEnd:
     reference_ppm: by how many ppm the ADC's reference rises for each kelvin; kelvin: how much
     warmer it is than where a count is worth nv_per_count and na_per_count. All counts are in
     proportion to 1 / reference; offsets, noise and the code of zero stay what they are in counts.
+    The sensor is at 25 degrees Celsius at calibration, its reference 3.3 V then.
 
     adc "ideal": code = floor(mid + offset + value/gain + 0.5 + d), d triangular in (-1, 1) counts.
     adc "real": the RP2040 model with the errors of `gain_error` (a fraction) and `offset_error`
@@ -109,23 +125,27 @@ class FrontEnd:
             raise ValueError(f"adc {adc!r}: expected 'ideal' or 'real'")
         if adc == "real" and bits != REAL_BITS:
             raise ValueError(f"bits {bits}: the RP2040 model has {REAL_BITS}")
-        if set(inputs) - set(INPUTS) or len(inputs) != len(offsets_s) or not inputs:
+        # What is at the sensor is the same in all frames: it has no part in the waves.
+        metered = tuple(inputs[:-1] if inputs and inputs[-1] == SENSOR else inputs)
+        if set(metered) - set(INPUTS) or len(inputs) != len(offsets_s) or not metered:
             raise ValueError(f"inputs {inputs} with {len(offsets_s)} offsets: one of each")
         reference = 1 + reference_ppm * kelvin * 1e-6
         if not 0 < reference < math.inf:
             raise ValueError(f"{reference_ppm} ppm/K over {kelvin} K: leaves no reference")
         self.inputs = tuple(inputs)
+        self._metered = metered
         self.frame_period = Fraction(frame_period)
         self.adc = adc
         self.clipped: dict[str, int] = dict.fromkeys(self.inputs, 0)
         self.gain_error: dict[str, float] = dict.fromkeys(INPUTS, 0.0)
         self.offset_error: dict[str, float] = dict.fromkeys(INPUTS, 0.0)
         self._offsets_s = np.array(offsets_s, dtype=np.float64)
+        self._offsets_s = self._offsets_s[: len(metered)]
         self._offsets_s -= self._offsets_s.mean()
         self._full = 1 << bits
         self._seed = seed
         self._lead_deg = np.array(
-            [ct_lead_deg if name[0] == "i" else -divider_lag_deg for name in self.inputs]
+            [ct_lead_deg if name[0] == "i" else -divider_lag_deg for name in metered]
         )
         if adc == "real":
             self._draw_errors()
@@ -136,11 +156,13 @@ class FrontEnd:
         self._scale = np.array(
             [
                 (-1 if turned.get(name) else 1) * (1 + self.gain_error[name]) * 1e9 / nano[name[0]]
-                for name in self.inputs
+                for name in metered
             ]
         )
         self._scale /= reference
-        zero = [mid + offset_counts + self.offset_error[name] for name in self.inputs]
+        zero = [mid + offset_counts + self.offset_error[name] for name in metered]
+        if metered != self.inputs:
+            zero.append(sensor_code(kelvin, reference))
         self._zero = np.rint(np.array(zero) * _UNIT).astype(np.int32)[:, None]
 
     @classmethod
@@ -148,7 +170,7 @@ class FrontEnd:
         """The front end of a board, converting when its sampler does; options as above."""
         given: dict[str, Any] = {
             "inputs": layout.slots,
-            "offsets_s": [layout.slot_ns[name] * 1e-9 for name in layout.slots],
+            "offsets_s": [layout.slot_ns.get(name, 0) * 1e-9 for name in layout.slots],
             "frame_period": Fraction(layout.frame_ticks, layout.tick_hz),
             "nv_per_count": layout.nv_per_count,
             "na_per_count": layout.na_per_count,
@@ -215,7 +237,8 @@ class FrontEnd:
         for first, value in zip(range(0, frames, _CHUNK), values, strict=True):
             np.clip(value, -_LIMIT, _LIMIT, out=value)
             np.rint(value, out=value)
-            np.copyto(units, value, casting="unsafe")
+            np.copyto(units[: len(self._metered)], value, casting="unsafe")
+            units[len(self._metered) :] = 0
             yield self._count(convert(units, bits), min(_CHUNK, frames - first))
 
     def _shift_s(self, hertz: float | None) -> NDArray[np.float64]:
@@ -223,16 +246,17 @@ class FrontEnd:
         return self._offsets_s + self._lead_deg / 360 / (hertz or 60.0)
 
     def _interpolated(self, source: Source, frames: int) -> Iterator[NDArray[np.float32]]:
-        """Chunks of what is at the inputs, (inputs, _CHUNK), in the same memory each time."""
+        """Chunks of what is at the inputs, without the sensor: (inputs, _CHUNK), in the same
+        memory each time."""
         step = self.frame_period * source.rate  # samples of the recording a frame
         shift_s = self._shift_s(source.mains_hz if self._lead_deg.any() else None)
         # Where in the recording frame 0 is converted: sample k stands at k + 1/2 from the edge,
         # and later where the recorder sampled that input later.
-        skew_s = np.array([source.recording.skew_s[INPUTS.index(name)] for name in self.inputs])
+        skew_s = np.array([source.recording.skew_s[INPUTS.index(name)] for name in self._metered])
         start = float(step / 2 - Fraction(1, 2)) + (shift_s - skew_s) * source.rate_hz
         per_chunk = float(step) * _CHUNK + float(np.ptp(start))
         low = float(start.min())
-        rows = [INPUTS.index(name) for name in self.inputs]
+        rows = [INPUTS.index(name) for name in self._metered]
         spline = make_spline(source, rows, self._scale * _UNIT, low, per_chunk)
         start *= spline.raised
         step *= spline.raised
@@ -253,10 +277,10 @@ class FrontEnd:
     ) -> Iterator[NDArray[np.float32]]:
         """The same of functions of time."""
         shift_s = self._shift_s(hertz)
-        value = np.empty((len(self.inputs), _CHUNK), dtype=np.float32)
+        value = np.empty((len(self._metered), _CHUNK), dtype=np.float32)
         for first in range(0, frames, _CHUNK):
             centre_s = (np.arange(first, first + _CHUNK) + 0.5) * float(self.frame_period)
-            for row, name, shift, scale in zip(value, self.inputs, shift_s, self._scale):
+            for row, name, shift, scale in zip(value, self._metered, shift_s, self._scale):
                 row[:] = waves[name](centre_s + shift) * (scale * _UNIT)
             yield value
 

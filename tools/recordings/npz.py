@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from threewire.metering.layout import SENSOR
 from tools.common.errors import InputError
 from tools.common.files import parse_json
 from tools.recordings import ranges
@@ -107,10 +108,11 @@ def _open_capture(path: Path, archive: zipfile.ZipFile, names: list[str]) -> Cap
         )
     board = text_of(path, archive, names, "board")
     slots = tuple(texts_of(path, archive, names, "slots"))
-    if len(slots) != codes.shape[1] or not slots or len(set(slots) & set(INPUTS)) != len(slots):
+    known = {*INPUTS, SENSOR}
+    if len(slots) != codes.shape[1] or not slots or len(set(slots) & known) != len(slots):
         raise InputError(
             f"{path}: slots is {shorten(str(list(slots[:8])))} for {codes.shape[1]} columns of "
-            f"codes; it must name each column, one of {', '.join(INPUTS)}, no two alike"
+            f"codes; it must name each column, one of {', '.join((*INPUTS, SENSOR))}, no two alike"
         )
     calibration, energy = [
         _json_text(path, archive, name) if name in names else None

@@ -10,7 +10,9 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from threewire.metering.kernel import MID
+from threewire.metering.layout import SENSOR
 from tools.common.errors import PortError
+from tools.front_end.model import CALIBRATED_CELSIUS, sensor_code
 from tools.selftest import programs
 from tools.selftest.row import Row, judged, skipped
 from tools.selftest.subject import Subject
@@ -21,6 +23,8 @@ MOST_OFF = 200.0
 LEAST_CODE, MOST_CODE = 8, 4087
 MOST_RAILED_PART = 0.02
 MOST_NOISE = 8.0
+# Of the chip's sensor, as firmware/threewire/metering/temperature.py has them.
+LEAST_SENSOR_CODE, MOST_SENSOR_CODE = 600, 1200
 # Of a pin that is pulled up by 50 to 80 kOhm: against 5 kOhm of a bias network it rises by 0.1 V;
 # one with nothing on it goes to the supply.
 LEAST_RISE, BARE_RISE = 20.0, 1200.0
@@ -32,7 +36,7 @@ _WHOLE_MS = 100
 
 class Pins(Struct, frozen=True):
     means: Annotated[
-        list[Annotated[list[Annotated[int, Meta(ge=0, le=65535)]], Meta(max_length=4)]],
+        list[Annotated[list[Annotated[int, Meta(ge=0, le=65535)]], Meta(max_length=5)]],
         Meta(min_length=1, max_length=5),
     ]
 
@@ -59,11 +63,20 @@ def phasor(codes: NDArray[np.float64], rate_hz: float, hertz: float) -> complex:
 def inputs(subject: Subject, codes: NDArray[np.uint16]) -> list[Row]:
     """A row for each input, of codes (frames, slots)."""
     rate = 1e3 / subject.frame_ms
-    return [_input(name, codes[:, k].astype(float), rate) for k, name in _slots(subject)]
+    return [
+        _sensor(codes[:, k]) if name == SENSOR else _input(name, codes[:, k].astype(float), rate)
+        for k, name in enumerate(subject.layout.slots)
+    ]
 
 
-def _slots(subject: Subject) -> list[tuple[int, str]]:
-    return [(k, name) for k, (name, _) in enumerate(subject.module.SLOTS)]
+def _sensor(codes: NDArray[np.uint16]) -> Row:
+    mean = float(codes.mean())
+    kelvin = (mean - sensor_code(0.0)) / (sensor_code(1.0) - sensor_code(0.0))
+    said = f"mean {mean:.1f} counts, some {CALIBRATED_CELSIUS + kelvin:.0f} degrees Celsius"
+    holds = LEAST_SENSOR_CODE <= mean <= MOST_SENSOR_CODE
+    if not holds:
+        said += f"; it is a temperature from {LEAST_SENSOR_CODE} to {MOST_SENSOR_CODE}"
+    return judged(SENSOR, holds, said, mean=mean, calibrated_code_q4=round(16 * mean))
 
 
 def _input(name: str, codes: NDArray[np.float64], rate_hz: float) -> Row:
@@ -98,15 +111,18 @@ def _input(name: str, codes: NDArray[np.float64], rate_hz: float) -> Row:
 
 def pins(subject: Subject) -> list[Row]:
     """Whether each pin is its slot's: pulled up, no other slot's codes rise as much."""
-    names = [name for name, _ in subject.module.SLOTS]
+    names = list(subject.layout.slots)
+    led_out = [(name, pin) for name, pin in subject.module.SLOTS if name != SENSOR]
     if subject.chip.pads is None:
-        return [skipped(f"pin {name}", "this chip's inputs have no pull-up") for name in names]
+        return [
+            skipped(f"pin {name}", "this chip's inputs have no pull-up") for name, _ in led_out
+        ]
     frames = round(_WHOLE_MS / subject.frame_ms)
     told = subject.ask(
         programs.PINS.format(
             ms=_SETTLE_MS,
             frames=frames,
-            pins=[pin for _, pin in subject.module.SLOTS],
+            pins=[pin for _, pin in led_out],
             pads=subject.chip.pads,
         ),
         Pins,
@@ -120,7 +136,7 @@ def pins(subject: Subject) -> list[Row]:
     before, *pulled = (np.array(row) / 16 for row in told.means)
     return [
         _pin(name, pin, k, row - before, names)
-        for k, ((name, pin), row) in enumerate(zip(subject.module.SLOTS, pulled))
+        for k, ((name, pin), row) in enumerate(zip(led_out, pulled))
     ]
 
 

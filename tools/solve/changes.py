@@ -41,6 +41,10 @@ def changes(
             else:
                 was = before.phase_ns[k]
                 row(key, was, now, _us(now - was, "+"), _us(uncertainty.get(key)))
+    # Which of them there are both have or none.
+    was, now = before.reference or ("none",) * 2, after.reference or ("none",) * 2
+    for key, old_value, new_value in zip(("reference_ppb_per_k", "calibrated_code_q4"), was, now):
+        row(key, old_value, new_value, "", "")
     if before.adc != after.adc:
         now = "none" if not after.adc else "another" if before.adc else "a table"
         row("adc", "a table" if before.adc else "none", now, "", "")

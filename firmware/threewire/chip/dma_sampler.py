@@ -22,6 +22,7 @@ _FCS = const(0x08)
 _FIFO = const(0x0C)
 _DIV = const(0x10)
 _CS_EN = const(1 << 0)
+_CS_TS_EN = const(1 << 1)
 _CS_START_MANY = const(1 << 3)
 _CS_READY = const(1 << 8)
 _CS_AINSEL_LSB = const(12)
@@ -34,6 +35,7 @@ _FCS_OVER = const(1 << 11)
 _FCS_THRESH_LSB = const(24)
 _DIV_INT_LSB = const(8)
 _FIRST_PIN = const(26)  # of ADC input 0
+_SENSOR = const(4)  # input of the temperature sensor; an RP2350B's is another
 _WRITE_ADDR = const(4)  # byte of a DMA channel's registers
 _AL2_WRITE_ADDR_TRIG = const(11)  # word of them
 _TREQ_PERMANENT = const(0x3F)
@@ -73,15 +75,19 @@ class DmaSampler:
 
     def __init__(self, board, layout, chip):
         self._base = chip["adc_base"]
-        pins = [pin for name, pin in board.SLOTS]
+        pins = [pin for name, pin in board.SLOTS if pin is not None]
         self._inputs = [ADC(Pin(pin)) for pin in pins]  # sets up the pads
         mask = 0
         for pin in pins:
             mask |= 1 << (pin - _FIRST_PIN)
+        if len(pins) < layout.stride:
+            # The round robin goes upwards, so it comes last.
+            mask |= 1 << _SENSOR
         self._run = (
             (mask << _CS_RROBIN_LSB)
             | ((pins[0] - _FIRST_PIN) << _CS_AINSEL_LSB)
             | _CS_START_MANY
+            | (_CS_TS_EN if mask >> _SENSOR else 0)
             | _CS_EN
         )
         self._clocks = board.SAMPLER["clocks"]

@@ -68,6 +68,8 @@ _BEGUN = const(37)
 _LENGTH = const(38)
 # Where a Stretch's words have the totals.
 _TOTAL = const(54)
+# The chip's temperature is the mean of so many codes, a second's, whose noise is small then.
+_TEMPERATURE_CODES = const(50)
 # A phase of a frame, squared, that is less tells small changes of the mains frequency no more.
 _TELLS_Q32 = const(1 << 15)
 
@@ -110,6 +112,12 @@ class Accumulator:
         self._stretch = Stretch(self._sums.words, arithmetic)
         self._scales = Scales(layout.tick_hz, (one.v_nv, two.v_nv), (one.i_na, two.i_na))
         self._varying = any(calibration.phase_by_ma)
+        self.temperature = None
+        if calibration.reference and calibration.reference[0]:
+            # A board without the sensor's slot, or without a drift, has no room for it.
+            from threewire.metering.temperature import Temperature
+
+            self.temperature = Temperature(self.elements, calibration.reference, layout.tick_hz)
         self._span(
             frame_angle2_q32(layout.nominal_hz * layout.frame_ticks, layout.tick_hz),
             (layout.tick_hz << 12) // (layout.nominal_hz * layout.frame_ticks),
@@ -185,6 +193,8 @@ class Accumulator:
             pos = sums.add(codes, pos, end)
             self._n = n = n + (pos - start) // stride
             if pos < end:
+                if self.temperature and not self._filled:
+                    self.temperature.take(codes[pos + stride - 1])
                 fraction = goes_on(sums.words, codes, pos, n)
                 if fraction >= 0:
                     self._go_on(n, fraction)
@@ -198,6 +208,8 @@ class Accumulator:
                     self._gain()
                     self._sink.half(self._stretch.words, self._stretch_ticks())
                 else:
+                    if self.temperature and not self._filled:
+                        self.temperature.take(codes[pos - 1])
                     self._close(False, 0, False)
                     # Perhaps only this element's voltage is missing.
                     sums.bound_by(1 - sums.reference)
@@ -489,6 +501,9 @@ class Accumulator:
             two.offsets = (nearest(16 * sx2, n), nearest(16 * sy2, n))
         self._learnt = True
         self._waiting = []
+        # Nothing has been accounted for: what codes of the sensor there are count for all of it.
+        self._warm(1)
+        self._window.scales = self._scales
         is_seen = self._begun_seen
         if self._fill:
             # Which of their crossings were seen is not known any more.
@@ -521,6 +536,16 @@ class Accumulator:
         later = self._sums.bound_by(self._sums.reference)
         self._fraction += later
         self._last_fraction += later
+
+    def _warm(self, least):
+        """Takes the sizes of a count as the chip's temperature makes them, where there are so many
+        codes of it."""
+        scales = self.temperature and self.temperature.scales(least)
+        if scales:
+            self._scales = scales
+            for e in self.elements:
+                e.take_gain(self._ticks)
+            self._stretch.weigh(self.elements)
 
     def _span(self, angle2, length):
         """Takes note of the square of the phase that a frame spans; a cycle has so many 1/4096
@@ -622,6 +647,7 @@ class Accumulator:
             self._settled = True
         if self._unbroken or quiet or loose:
             self._has_offsets = True
+        self._warm(_TEMPERATURE_CODES)
         changed = False
         if self._varying:
             for e in self.elements:

@@ -8,6 +8,7 @@ element the nanoseconds by which its current runs ahead of its voltage.
 from micropython import const
 
 from threewire.metering.intmath import nearest
+from threewire.metering.layout import SENSOR
 
 # By so much the size of a count may differ from the board file's: parts and converter make less,
 # and another front end belongs into the board file.
@@ -23,6 +24,11 @@ _LAST_CODE = const(4094)
 _MAX_EXCESS_Q4 = const(512)
 _KNOTS = const(17)
 _MAX_BOW_Q4 = const(256)
+# A regulator that drifts by more is broken.
+_MOST_PPB = const(500000)
+# Codes of the chip's sensor that are a temperature's.
+_LEAST_CODE = const(600)
+_MOST_CODE = const(1200)
 # An RP2's identity has 16 digits, an ESP32's 12.
 _HEX = "0123456789abcdef"
 _MOST_ID = const(32)
@@ -32,6 +38,7 @@ _EXCERPT = const(60)
 _GAINS = ("v1_nv", "i1_na", "v2_nv", "i2_na")
 _PHASES = ("phase1_ns", "phase2_ns")
 _TABLES = ("phase1_by_ma", "phase2_by_ma")
+_REFERENCE = ("reference_ppb_per_k", "calibrated_code_q4")
 
 
 class CalibrationError(ValueError):
@@ -52,16 +59,29 @@ class Calibration:
     phase_by_ma  pair: the same by current, None or 2 to 8 rows [milliamps, nanoseconds], ascending
     adc          None, or the converter's errors: {"steps": [[code, excess width in 1/16 count],
                  ...], optionally "bow_q4": [17 corrections in 1/16 count]}
+    reference    None, or (parts per billion by which the converter's reference rises with each
+                 kelvin, mean code of the chip's temperature sensor at calibration in 1/16 count):
+                 v_nv and i_na, which are of that temperature, then follow it
     id           None, or the identity of the very board that they are for: metering does not ask
     """
 
-    def __init__(self, v_nv, i_na, phase_ns=(0, 0), phase_by_ma=(None, None), adc=None, id=None):
+    def __init__(
+        self,
+        v_nv,
+        i_na,
+        phase_ns=(0, 0),
+        phase_by_ma=(None, None),
+        adc=None,
+        id=None,
+        reference=None,
+    ):
         self.v_nv = v_nv
         self.i_na = i_na
         self.phase_ns = phase_ns
         self.phase_by_ma = phase_by_ma
         self.adc = adc
         self.id = id
+        self.reference = reference
 
     def phase_at(self, k, amps_ua):
         """Nanoseconds by which the current of element k + 1 runs ahead at `amps_ua` (rms, 0 or
@@ -92,6 +112,8 @@ class Calibration:
                 values[_PHASES[k]] = self.phase_ns[k]
         if self.adc:
             values["adc"] = self.adc
+        if self.reference:
+            values.update(zip(_REFERENCE, self.reference))
         if self.id:
             values["id"] = self.id
         return values
@@ -112,6 +134,8 @@ def from_dict(constants, layout):
     phase1_ns phase2_ns          or in the place of either
     phase1_by_ma phase2_by_ma    a table
     adc                          the converter's errors, both as in Calibration
+    reference_ppb_per_k calibrated_code_q4   both or neither, and only where the board file has the
+                                 sensor's slot: Calibration's reference
     board                        must then be this board's name
     id                           hexadecimal digits, as in Calibration
 
@@ -136,11 +160,21 @@ def from_dict(constants, layout):
             # Up to what clips.
             most_na = _FULL_SCALE * layout.na_per_count * (100 + GAIN_PERCENT) // 100
             _pairs(key, value, 2, 0, most_na // 1000000, -MAX_PHASE_NS, MAX_PHASE_NS)
+        elif key in _REFERENCE:
+            if SENSOR not in layout.slots:
+                _refuse(key, value, "left out: SLOTS of the board file has no " + SENSOR)
+            for other in _REFERENCE:
+                if other not in constants:
+                    _refuse(key, value, "beside " + other)
+            if key == _REFERENCE[0]:
+                _integer(key, value, -_MOST_PPB, _MOST_PPB)
+            else:
+                _integer(key, value, 16 * _LEAST_CODE, 16 * _MOST_CODE)
         elif key == "adc":
             adc = value
             _check_adc(value)
         else:
-            known = ("board", "id") + _GAINS + _PHASES + _TABLES + ("adc",)
+            known = ("board", "id") + _GAINS + _PHASES + _TABLES + ("adc",) + _REFERENCE
             _refuse("a key", key, "one of " + ", ".join(known))
         values[key] = value
     phases = []
@@ -158,6 +192,7 @@ def from_dict(constants, layout):
         tuple([values.get(table) for table in _TABLES]),
         adc,
         values.get("id"),
+        tuple([values[key] for key in _REFERENCE]) if _REFERENCE[0] in values else None,
     )
 
 

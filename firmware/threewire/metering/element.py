@@ -93,10 +93,7 @@ class Element:
 
     def weigh(self, angle_q32, angle2_q32, frame_ticks, tick_hz):
         """Sets the weights for the phase that a frame spans (and its square) and frame time."""
-        gain = self.power_gain * frame_ticks
-        if gain != self._gain:
-            self._gain = gain
-            put(self._gain_words, 0, gain)
+        self.take_gain(frame_ticks)
         f = self._frames_q24(self._delay_ns, frame_ticks, tick_hz)
         delay_q30 = (f * angle_q32) >> 26
         self.turn = (sin_q30(_QUARTER_TURN_Q30 - abs(delay_q30)), sin_q30(delay_q30))
@@ -112,6 +109,13 @@ class Element:
             for row in self.rows:
                 f = self._frames_q24(row[3], frame_ticks, tick_hz)
                 row[1:3] = _weights(f, angle2_q32)
+
+    def take_gain(self, frame_ticks):
+        """Takes the power_gain, and the frame time."""
+        gain = self.power_gain * frame_ticks
+        if gain != self._gain:
+            self._gain = gain
+            put(self._gain_words, 0, gain)
 
     def _frames_q24(self, ns, frame_ticks, tick_hz):
         return nearest((ns * tick_hz) << 24, frame_ticks * 1000000000)

@@ -19,7 +19,6 @@ _CYCLE = const(3)
 _STRIDE = const(4)
 _SINE = const(5)
 _ZERO = const(6)
-_MOST_SLOTS = const(4)
 # Crossings further apart than so many cycles tell little of the frequency, and those for which
 # both frequencies are as near, within this part of a cycle; so many that agree settle it.
 _LONGEST = const(6)
@@ -50,7 +49,7 @@ class Fill:
         self._view = memoryview(self.codes)
         self._seen = bytearray(frames)  # 1: it was converted
         self._words = words
-        self._told = told = array("i", [0] * _ZERO + [MID] * _MOST_SLOTS)
+        self._told = told = array("i", [0] * _ZERO + [MID] * stride)
         told[_SIZE] = frames
         told[_STRIDE] = stride
         told[_SINE] = words[PHASORS] + SINE

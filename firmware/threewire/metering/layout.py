@@ -5,6 +5,8 @@ read the same facts here, so a recording is converted at the very instants the s
 """
 
 INPUTS = ("v1", "i1", "v2", "i2")
+# The slot of the chip's own temperature sensor, behind those of the inputs; it has no pin.
+SENSOR = "temperature"
 # clk_adc of RP2040 and RP2350, from the USB PLL, which paces the conversions.
 ADC_HZ = 48000000
 
@@ -18,7 +20,8 @@ class LayoutError(ValueError):
 class Layout:
     """Facts of one board.
 
-    slots         inputs in the order of conversion, e.g. ("i1", "v1", "i2", "v2")
+    slots         inputs in the order of conversion, e.g. ("i1", "v1", "i2", "v2"); SENSOR may be
+                  behind them
     slot          input -> its place in the frame; a derived input has its source's place
     sign          input -> 1, or -1 for an input derived as minus another
     slot_ns       input -> nanoseconds from the frame's first conversion to its own
@@ -47,6 +50,15 @@ class Layout:
                 "board {}: SAMPLER kind {!r}; there are dma and timer".format(
                     self.name, sampler["kind"]
                 )
+            )
+        if SENSOR in self.slots and (
+            self.slots.index(SENSOR) < self.stride - 1
+            or board.SLOTS[-1][1] is not None
+            or sampler["kind"] != "dma"
+        ):
+            raise LayoutError(
+                'board {}: SLOTS has {}; it must be the last, ("{}", None), and SAMPLER\'s kind '
+                "dma".format(self.name, SENSOR, SENSOR)
             )
         self.slot = {}
         self.sign = {}

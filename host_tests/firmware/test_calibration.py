@@ -89,6 +89,7 @@ def test_an_unknown_key_is_refused(key: str) -> None:
     message = str(caught.value)
     assert repr(key) in message
     assert all(known in message for known in ("board", "id", *GAINS, *PHASES, *TABLES, "adc"))
+    assert message.endswith(", adc, reference_ppb_per_k, calibrated_code_q4")
 
 
 @pytest.mark.parametrize("name", ["feather_rp2040", "", None, 3, ["made_up"]])

@@ -1,6 +1,7 @@
 """What a count is worth by the chip's own temperature sensor: against the physics of sensor and
 reference in double precision, and to the last bit against constants that do not change."""
 
+import re
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ from threewire.metering.calibration import Calibration, CalibrationError, from_d
 from threewire.metering.element import Element
 from threewire.metering.layout import Layout, LayoutError
 from threewire.metering.temperature import Temperature
+from tools.common import boards
 
 # 8 kHz a channel.
 CLOCKS = 1200
@@ -338,3 +340,19 @@ def test_a_board_without_the_slot_takes_none(key: str) -> None:
     assert str(caught.value) == (
         f"{key} is 14000; it must be left out: SLOTS of the board file has no temperature"
     )
+
+
+def test_the_pages_formula_finds_the_drift() -> None:
+    """Of a board that reads `low` at 824.5 counts, calibrated at 880."""
+    page = (boards.BOARDS / "README.md").read_text(encoding="utf-8")
+    found = re.search(
+        r"([\d.]+) % low \(r = ([\d.]+)\) at\s+c1 = ([\d.]+) has .* and a constant of (\d+)\.",
+        page,
+    )
+    assert found and "is 2136145455 · (r - 1) / (c0 - r · c1)" in page and "c0 = 880" in page
+    low, ratio, now = (Fraction(text) for text in found.groups()[:3])
+    ppb = int(found[4])
+    assert 1 + low / 100 == ratio
+    assert round(2136145455 * (ratio - 1) / (880 - ratio * now)) == ppb
+    # What the meter makes of it is what it has read too little.
+    assert float(rise(ppb, now, 16 * 880)) == pytest.approx(float(ratio), abs=1e-8)

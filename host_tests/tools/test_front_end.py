@@ -383,6 +383,31 @@ def test_all_inputs_are_read_in_proportion_to_one_over_the_reference(
         assert np.array_equal(same, all_codes(FrontEnd(adc=adc, seed=4), held))
 
 
+@pytest.mark.parametrize("adc", ["ideal", "real"])
+@pytest.mark.parametrize(("ppm", "kelvin"), [(0.0, 0.0), (100.0, -25.0), (-150.0, 60.0)])
+def test_the_chips_sensor_reads_its_volts_by_the_reference(
+    adc: str, ppm: float, kelvin: float
+) -> None:
+    """0.706 V at 27 degrees, 1.721 mV less for each more; it is at 25 at calibration."""
+    five = {"inputs": (*INPUTS, "temperature"), "offsets_s": [0.0, 5e-6, 1e-5, 1.5e-5, 0.0]}
+    drift: dict[str, Any] = {"reference_ppm": ppm, "kelvin": kelvin}
+    source = Source(steady(i1=150.0, v1=110.0, seconds=5))
+    front_end = FrontEnd(adc=adc, seed=4, **five, **drift)
+    codes = all_codes(front_end, source)
+    assert codes.shape[1] == 5
+    volts = 0.706 + 0.001721 * (2 - kelvin)
+    expected = volts * 4096 / (3.3 * (1 + ppm * kelvin * 1e-6))
+    # The real converter's bow, and its first wide code.
+    assert codes[:, 4].mean() == pytest.approx(expected, abs=3 if adc == "real" else 0.02)
+    assert 0.3 < codes[:, 4].std() < 2
+    # The inputs are what they are without it, but for what dither and noise made of them.
+    without = all_codes(FrontEnd(adc=adc, seed=4, **drift), source)
+    assert codes[:, :4].mean(axis=0) == pytest.approx(without.mean(axis=0), abs=0.05)
+    waves = {name: lambda t: np.full_like(t, 110.0) for name in INPUTS}
+    (evaluated,) = front_end.codes_of(waves, 4000, 60)
+    assert evaluated[:, 4].mean() == pytest.approx(codes[:, 4].mean(), abs=0.2)
+
+
 def test_clipped_samples_are_counted_by_input() -> None:
     source = Source(steady(i1=400.0, v1=-400.0, i2=1.0, v2=1e9))
     for adc in ("ideal", "real"):

@@ -130,6 +130,31 @@ def test_phantom_power(watts: float, unloaded: bool, verdict: str) -> None:
         assert row.figures["volts"] == pytest.approx(120, rel=0.002)
 
 
+@pytest.mark.parametrize(
+    ("code", "verdict", "said"),
+    [
+        (879, PASS, "mean 879.0 counts, some 26 degrees Celsius"),
+        (2048, FAIL, "it is a temperature from 600 to 1200"),
+        (0, FAIL, "it is a temperature from 600 to 1200"),
+    ],
+)
+def test_the_sensors_slot(
+    code: int, verdict: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the datasheet 879 counts of 3.3 V / 4096 are 708.2 mV, 2.2 mV over 27 degrees'."""
+    module = SimpleNamespace(**vars(boards.module(BOARD)))
+    module.SLOTS = (*module.SLOTS, ("temperature", None))
+    monkeypatch.setattr(boards, "module", lambda name: module)
+    subject = of_nothing()
+    codes = np.random.default_rng(1).normal(2048, 1, (2500, 5)).round().astype(np.uint16)
+    codes[:, 4] = code
+    rows = input_checks.inputs(subject, codes)
+    assert [row.name for row in rows[:4]] == [f"input {name}" for name in subject.layout.slots[:4]]
+    assert {row.verdict for row in rows[:4]} == {PASS}
+    assert (rows[4].name, rows[4].verdict) == ("temperature", verdict) and said in rows[4].said
+    assert rows[4].figures["calibrated_code_q4"] == 16 * code
+
+
 def test_without_a_voltage_nothing_is_said_of_phantom_power() -> None:
     codes = np.full((2500, 4), 2048, np.uint16)
     subject = of_nothing()

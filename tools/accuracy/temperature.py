@@ -28,15 +28,15 @@ _KNOWN_PERCENT = 0.05
 @dataclass(frozen=True)
 class Case:
     """A gate, for both elements: so many kelvin from calibration, by a reference that rises by
-    reference_ppm with each; the current lags by lag_deg.  is_known: the board has the sensor's
-    slot, and its constants tell of the drift."""
+    reference_ppm with each; the current lags by lag_deg.  known_ppm: what the constants tell of
+    that, where the board has the sensor's slot; 0 where it has none."""
 
     gate: str
     limit_percent: float
     reference_ppm: float
     kelvin: float
     lag_deg: float
-    is_known: bool = False
+    known_ppm: float = 0.0
 
     def setup(self, calibrated: Setup) -> Setup:
         """The bench at this temperature."""
@@ -44,25 +44,25 @@ class Case:
             calibrated,
             kelvin=self.kelvin,
             reference_ppm=self.reference_ppm,
-            has_sensor=self.is_known,
+            has_sensor=self.known_ppm != 0,
         )
 
     def constants(self, calibrated: Setup, found: dict[str, Any]) -> dict[str, Any]:
         """Those found at calibration, with what the sensor gave there."""
-        if not self.is_known:
+        if not self.known_ppm:
             return found
         return found | {
-            "reference_ppb_per_k": round(1000 * self.reference_ppm),
+            "reference_ppb_per_k": round(1000 * self.known_ppm),
             "calibrated_code_q4": sensor_mean_q4(replace(calibrated, has_sensor=True)),
         }
 
 
 CASES = tuple(
-    Case(f"{name}, {abs(kelvin):g} K {way}", limit, ppm, kelvin, lag_deg, is_known)
-    for name, ppm, limit, is_known in (
-        ("rail 100 ppm/K", RAIL_PPM, _RAIL_PERCENT, False),
-        ("rail 100 ppm/K by the sensor", RAIL_PPM, _KNOWN_PERCENT, True),
-        ("LM4040 15 ppm/K", LM4040_PPM, _LM4040_PERCENT, False),
+    Case(f"{name}, {abs(kelvin):g} K {way}", limit, ppm, kelvin, lag_deg, known_ppm)
+    for name, ppm, limit, known_ppm in (
+        ("rail 100 ppm/K", RAIL_PPM, _RAIL_PERCENT, 0.0),
+        ("rail 100 ppm/K by the sensor", RAIL_PPM, _KNOWN_PERCENT, RAIL_PPM),
+        ("LM4040 15 ppm/K", LM4040_PPM, _LM4040_PERCENT, 0.0),
     )
     for kelvin, way in ((-KELVIN, "colder"), (KELVIN, "warmer"))
     for lag_deg in (0.0, 60.0)

@@ -12,7 +12,6 @@ reference.  Solved for V, with s = 1.721 mV * 4096 / V0 counts a kelvin, that is
 so what the drift does to the sensor's own code is in it.
 """
 
-import micropython
 from micropython import const
 
 from threewire.metering.intmath import nearest
@@ -38,7 +37,6 @@ class Temperature:
         self._tick_hz = tick_hz
         self._n = self._total = 0
 
-    @micropython.native
     def take(self, code):
         """Takes a code of the sensor's."""
         self._n += 1

@@ -109,11 +109,11 @@ def test_a_count_is_worth_what_the_reference_makes_it(ppm: float, kelvin: float)
     scales = found.scales(codes)
     assert scales
     # A sixteenth of a count, to which the code of calibration is rounded, is 0.03 K.
-    near = {"rel": 0.03 * abs(ppm) * 1e-6 + 1e-8}
+    near = 0.03 * abs(ppm) * 1e-6 + 1e-8
     for k, (v_nv, i_na) in enumerate(zip(*GAINS)):
         by = 1 + ppm * 1e-6 * kelvin
-        assert scales.v_nv[k] == pytest.approx(abs(v_nv) * by, **near)
-        assert scales.i_na[k] == pytest.approx(i_na * by, **near)
+        assert scales.v_nv[k] == pytest.approx(abs(v_nv) * by, rel=near)
+        assert scales.i_na[k] == pytest.approx(i_na * by, rel=near)
         assert scales.power_gain[k] == scales.v_nv[k] * scales.i_na[k]
         assert elements[k].power_gain == (1 if v_nv > 0 else -1) * scales.power_gain[k]
         # What it was calibrated to is what the next one starts from.

@@ -56,7 +56,9 @@ def test_recording(name: str) -> None:
         assert not found, "\n".join(
             [f"{name}: not what {name}.json says:", *found, "If it is meant: `make golden`."]
         )
-    reference = rows[0]["report"]["reference"]
+    ideal = rows[0]["report"]
+    assert ideal is not None
+    reference = ideal["reference"]
     check_ideal(old["ideal"], reference)
     check_real(old["real"], reference)
 

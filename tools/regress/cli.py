@@ -43,9 +43,8 @@ examples:
   %(prog)s recordings --html build/regress.html --junit build/regress.xml
   %(prog)s recordings --against HEAD~1
 """
-# Replays whose power, registers and LEDs the page shows, and lines of a change that are printed.
+# Lines of a change that are printed.
 _TITLE = "Regression"
-_WORST = 10
 _CHANGES = 5
 
 T = TypeVar("T")
@@ -273,7 +272,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.html:
         from tools.regress import page
 
-        pictures = run.pictures([row["key"] for row in worst(rows, _WORST) if row["key"]])
+        pictures = run.pictures([row["key"] for row in worst(rows, page.WORST) if row["key"]])
         page.write(options.html, _TITLE, rows, _about(options, plan), pictures)
     return _status(telling.verdicts)
 
@@ -350,5 +349,5 @@ def _about(options: argparse.Namespace, plan: Plan) -> dict[str, str]:
         ),
         "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "Threewire": VERSION,
-        "Python": f"{platform.python_version()} on {platform.platform()}",
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
     }

@@ -43,8 +43,8 @@ examples:
   %(prog)s recordings --html build/regress.html --junit build/regress.xml
   %(prog)s recordings --against HEAD~1
 """
-# Lines of a change that are printed.
 _TITLE = "Regression"
+# Lines of a change that are printed.
 _CHANGES = 5
 
 T = TypeVar("T")

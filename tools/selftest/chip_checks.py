@@ -155,7 +155,7 @@ def identify(link: Link) -> tuple[Subject, list[Row]]:
             "(`make flash BOARD=…`)"
         )
     subject = Subject(link, said.board, said.id, said.hz, said.ring_frames)
-    told = asdict(subject.ask(programs.REGISTERS.format(at=subject.chip.registers), Registers))
+    told = asdict(subject.ask(programs.registers(subject.chip.registers), Registers))
     found = {name: word for name, word in told.items() if word is not None}
     if missing := sorted(subject.chip.registers.keys() - found.keys()):
         raise PortError(
@@ -288,7 +288,7 @@ def metering(
                 subject.link.send(b"\x03")
 
     count = max(2, round(seconds))
-    said = subject.stream(programs.METER.format(at=at), by_line(take), 1 << 20)
+    said = subject.stream(programs.meter(at), by_line(take), 1 << 20)
     efforts = [line.effort for line in lines[1:] if line.effort is not None]
     if not efforts:
         raise PortError("the board says nothing of its own effort: flash it (`make flash`)")

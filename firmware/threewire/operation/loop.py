@@ -194,7 +194,6 @@ class Loop:
                 self._run(report)
             elif ticks >= self._soonest:
                 self._run(tidy)
-                return False
         has_more = False
         outlets = self._outlets
         # The serial line has nothing to do unless the loop has given it something, or an answer

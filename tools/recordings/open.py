@@ -41,8 +41,6 @@ _OPENERS = {
 }
 SUFFIXES = tuple(_OPENERS)
 
-SUFFIXES = tuple(_OPENERS)
-
 
 def open_recording(path: str | Path) -> Recording | Capture:
     """Open a recording by its extension, in any case: .npz .csv/.tsv .wav .flac .cfg/.dat .cff

@@ -6,6 +6,9 @@ Flow: recording, meter's result, reference -> EVIDENCE -> warnings.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tools.front_end.looping import Floats
 from tools.replay.reference import Reference
 
@@ -37,16 +40,16 @@ class Frequency:
     def add(self, block: Floats) -> None:
         """Takes the next block (4, n) of v1 i1 v2 i2, in volts and amperes."""
         for line, volts in enumerate(block[0::2]):
-            sure = abs(volts) >= _SWING_V
-            where = sure.nonzero()[0]
-            high = volts[where] > 0
+            # Where a half wave begins to be beyond the swing, above zero or below.
+            ups, downs = [_begins(beyond) for beyond in (volts >= _SWING_V, volts <= -_SWING_V)]
+            where = np.concatenate((ups, downs))
             if not where.size:
                 continue
-            rises = (high[1:] & ~high[:-1]).nonzero()[0] + 1
-            at = where[rises].tolist()
-            if high[0] and self._is_high[line] is False:
-                at.insert(0, int(where[0]))
-            self._is_high[line] = bool(high[-1])
+            order = np.argsort(where)
+            is_up = order < ups.size
+            after_down = np.concatenate(([self._is_high[line] is False], ~is_up[:-1]))
+            at = where[order][is_up & after_down].tolist()
+            self._is_high[line] = bool(is_up[-1])
             if at:
                 if not self._rises[line]:
                     self._first[line] = self._samples + at[0]
@@ -61,6 +64,12 @@ class Frequency:
             if rises > 1:
                 return self._rate * (rises - 1) / (last - first)
         return None
+
+
+def _begins(beyond: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where runs of True begin."""
+    at = np.flatnonzero(beyond[1:] & ~beyond[:-1]) + 1
+    return np.concatenate(([0], at)) if beyond[0] else at
 
 
 def range_doubts(hertz: float | None) -> list[str]:

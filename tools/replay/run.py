@@ -163,9 +163,10 @@ def replay(
     def codes() -> Iterator[NDArray[np.uint16]]:
         """What the engine gets; while it works on that the reference sees the same samples."""
         behind = 0.0
+        samples_a_frame = float(period * source.rate)
         for block in front_end.codes(source, _FRAMES):
             yield block
-            behind = refer(behind + len(block) * float(period * source.rate))
+            behind = refer(behind + len(block) * samples_a_frame)
         refer(math.inf)
 
     metered = _meter(codes(), float(source.duration), engine, layout, constants, trace)

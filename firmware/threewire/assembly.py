@@ -8,7 +8,7 @@ import time
 
 import micropython
 
-from threewire.metering.layout import Layout
+from threewire.metering.layout import SENSOR, Layout
 
 # What is imported again, by what is loaded when it is asked for and at the prompt; and the doctor,
 # whom the collector of garbage is to find early (see below).
@@ -157,6 +157,11 @@ def assemble(
     from threewire.storage.restarts import Restarts
     from threewire.storage.store import Store, made_for
     from threewire.version import VERSION
+
+    if SENSOR in layout.slots:
+        # Now, beside the others, and not when the meter asks for it: then it leaves twice as many
+        # holes in the heap.
+        from threewire.metering import temperature  # noqa: F401
 
     of_this_board = made_for(layout.name)
 

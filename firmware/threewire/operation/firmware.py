@@ -22,7 +22,7 @@ _BLINK_MS = const(500)
 # each time (emulated RP2040), which was a sixth of all that the CPU had to do.
 _BLOCK = const(16)
 _ROOM_BLOCKS = const(64)
-_MOST_HOLES = const(2000)
+_MOST_HOLES = const(1000)
 
 
 class Firmware:

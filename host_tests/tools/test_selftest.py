@@ -130,6 +130,33 @@ def test_phantom_power(watts: float, unloaded: bool, verdict: str) -> None:
         assert row.figures["volts"] == pytest.approx(120, rel=0.002)
 
 
+@pytest.fixture
+def with_the_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The board file has the temperature's slot."""
+    module = SimpleNamespace(**vars(boards.module(BOARD)))
+    module.SLOTS = (*module.SLOTS, ("temperature", None))
+    monkeypatch.setattr(boards, "module", lambda name: module)
+
+
+@pytest.mark.usefixtures("with_the_sensor")
+def test_the_sensor_has_no_pin() -> None:
+    """Four are pulled up, each of which raises its own slot; the means are of all five."""
+    led_out = boards.module(BOARD).SLOTS[:-1]
+    rest = [32_768] * 4 + [14_000]
+    raised = [[code + 3200 * (slot == k) for slot, code in enumerate(rest)] for k in range(4)]
+    asked: list[str] = []
+
+    def answer(code: str) -> str:
+        asked.append(code)
+        return json.dumps({"means": [rest, *raised]})
+
+    rows = input_checks.pins(of_nothing(link=SimpleNamespace(run=answer)))
+    assert [row.name for row in rows] == [f"pin {name}" for name, _ in led_out]
+    assert {row.verdict for row in rows} == {PASS}
+    assert f"for pin in {[pin for _, pin in led_out]}:" in asked[0]
+
+
+@pytest.mark.usefixtures("with_the_sensor")
 @pytest.mark.parametrize(
     ("code", "verdict", "said"),
     [
@@ -138,13 +165,8 @@ def test_phantom_power(watts: float, unloaded: bool, verdict: str) -> None:
         (0, FAIL, "it is a temperature from 600 to 1200"),
     ],
 )
-def test_the_sensors_slot(
-    code: int, verdict: str, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sensors_slot(code: int, verdict: str, said: str) -> None:
     """By the datasheet 879 counts of 3.3 V / 4096 are 708.2 mV, 2.2 mV over 27 degrees'."""
-    module = SimpleNamespace(**vars(boards.module(BOARD)))
-    module.SLOTS = (*module.SLOTS, ("temperature", None))
-    monkeypatch.setattr(boards, "module", lambda name: module)
     subject = of_nothing()
     codes = np.random.default_rng(1).normal(2048, 1, (2500, 5)).round().astype(np.uint16)
     codes[:, 4] = code

@@ -128,7 +128,7 @@ def pins(subject: Subject) -> list[Row]:
         Pins,
     )
     sizes = [len(row) for row in told.means]
-    expected = [subject.layout.stride] * (1 + len(names))
+    expected = [subject.layout.stride] * (1 + len(led_out))
     if sizes != expected:
         raise PortError(
             f"means of {sizes} inputs came, expected {expected}: a poor cable? Try again"

@@ -18,7 +18,7 @@ WATTS = bench.VOLTS * bench.AMPS
 
 @pytest.fixture(scope="module")
 def by_timer(started_boards: StartedBoards) -> PowerOn:
-    return started_boards.start(bench.image_with_sampler(BY_TIMER))
+    return started_boards.start(bench.image_with(SAMPLER=BY_TIMER))
 
 
 @pytest.fixture(scope="module")

@@ -134,21 +134,11 @@ def test_all_of_it_passes_on_the_emulated_chip(flashed: PowerOn) -> None:
 # ---- planted faults
 
 
-def _image_with(**changes: Any) -> bytes:
-    """The board's flash with other values in its board file."""
-    files = image.contents(BOARD)
-    files.pop("board.mpy")
-    source = (boards.BOARDS / f"{BOARD}.py").read_text(encoding="utf-8")
-    lines = "".join(f"\n{name} = {value!r}" for name, value in changes.items())
-    files["board.py"] = (source + lines + "\n").encode()
-    return image.pack(files, image.geometry(FLASH))
-
-
 @pytest.mark.slow
 def test_slots_that_are_swapped(started_boards: StartedBoards) -> None:
     pins = dict(MODULE.SLOTS)
     around = tuple((name, pins[name] + 1 if pins[name] < 29 else 26) for name in pins)
-    power_on = started_boards.start(_image_with(SLOTS=around))
+    power_on = started_boards.start(bench.image_with(SLOTS=around))
     with at_prompt(power_on, noisy(bench.load())) as board:
         subject, _ = subject_of(board)
         rows = input_checks.pins(subject)
@@ -193,7 +183,9 @@ def test_a_kernel_with_a_wrong_word(started_boards: StartedBoards) -> None:
 
 @pytest.mark.slow
 def test_a_ring_that_is_too_small(started_boards: StartedBoards) -> None:
-    power_on = started_boards.start(_image_with(SAMPLER=dict(MODULE.SAMPLER, ring_frames=600)))
+    power_on = started_boards.start(
+        bench.image_with(SAMPLER=dict(MODULE.SAMPLER, ring_frames=600))
+    )
     with at_prompt(power_on, noisy(bench.load())) as board:
         subject, _ = subject_of(board)
         rows = chip_checks.metering(subject, 3, board.run)
@@ -238,7 +230,7 @@ def test_a_host_clock_that_is_off(ppm: float, verdict: str, flashed: PowerOn) ->
 @pytest.mark.slow
 def test_a_lamp_on_the_wrong_pin(started_boards: StartedBoards) -> None:
     wrong = dict(MODULE.LEDS, ten=(9, 1))
-    power_on = started_boards.start(_image_with(LEDS=wrong))
+    power_on = started_boards.start(bench.image_with(LEDS=wrong))
     with at_prompt(power_on, noisy(bench.load())) as board:
         asked = []
 

@@ -53,13 +53,14 @@ def load(board: str = BOARD, amps: float = AMPS) -> Periodic:
     return Periodic(split_phase((amps, amps), hertz=HERTZ, volts=VOLTS), 3 / HERTZ, board)
 
 
-def image_with_sampler(sampler: dict[str, Any]) -> bytes:
-    """The board's flash image with this SAMPLER in its board file."""
+def image_with(**values: Any) -> bytes:
+    """The board's flash image with these values in its board file, as SAMPLER={...}."""
     files = image.contents(BOARD)
     source = (boards.BOARDS / f"{BOARD}.py").read_text(encoding="utf-8")
     # The source shadows the compiled file of the same name.
     files.pop("board.mpy", None)
-    files["board.py"] = (source + f"\nSAMPLER = {sampler!r}\n").encode()
+    lines = "".join(f"\n{name} = {value!r}" for name, value in values.items())
+    files["board.py"] = (source + lines + "\n").encode()
     return image.pack(files, image.geometry(FLASH))
 
 
@@ -208,7 +209,7 @@ def gapless(where: str) -> list[Figure]:
     """The highest rate at which no frame is lost over two seconds of metering."""
     for clocks, ring in PACES:
         sampler = {"kind": "dma", "clocks": clocks, "ring_frames": ring}
-        with EmulatedBoard(image_with_sampler(sampler), BOARD, load()) as board:
+        with EmulatedBoard(image_with(SAMPLER=sampler), BOARD, load()) as board:
             board.run_until(lambda: board.starts, 5.0, "conversion")
             start = board.starts[0][0]
             # By what its lines say: the ring leaves the prompt no room for a program.
@@ -249,7 +250,7 @@ def _capture_shares(where: str) -> list[Figure]:
     """CPU shares of captures at the board's own rate, with and without waiting for the flash."""
     sampler = boards.module(BOARD).SAMPLER
     figures = []
-    with EmulatedBoard(image_with_sampler(sampler), BOARD, load(amps=CAPTURE_AMPS)) as board:
+    with EmulatedBoard(image_with(SAMPLER=sampler), BOARD, load(amps=CAPTURE_AMPS)) as board:
         board.wait_reports(2, 20.0)
         _begin_capture(board)
         busy = share(board, CAPTURE_SECONDS / 2)
@@ -280,7 +281,7 @@ def _end_capture(board: EmulatedBoard) -> int:
 
 def _capture(sampler: dict[str, Any]) -> int:
     """Frames that a capture with this SAMPLER loses."""
-    with EmulatedBoard(image_with_sampler(sampler), BOARD, load(amps=CAPTURE_AMPS)) as board:
+    with EmulatedBoard(image_with(SAMPLER=sampler), BOARD, load(amps=CAPTURE_AMPS)) as board:
         board.wait_reports(2, 20.0)
         _begin_capture(board)
         return _end_capture(board)

@@ -3,12 +3,21 @@
 import os
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from tools.common.boards import ROOT
+
+# So that Ctrl-C is a signal.  In a program of its own: what is done between fork and exec, with
+# threads around, may wait for ever for a lock that one of them has.
+_IN_A_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Screen:
@@ -25,15 +34,13 @@ class Screen:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self._slave)
         self.process = subprocess.Popen(
-            program,
+            [sys.executable, "-Sc", _IN_A_TERMINAL, *program],
             cwd=ROOT,
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
             env={**os.environ, "TERM": "xterm-256color"},
             start_new_session=True,
-            # So that Ctrl-C is a signal.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         self._text = ""
         self._seen = 0

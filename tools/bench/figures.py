@@ -20,7 +20,13 @@ class Figure:
 
 def show(figure: Figure) -> str:
     def number(value: float) -> str:
-        return f"{value:.3f}" if abs(value) < 1 else f"{value:.0f}"
+        return (
+            f"{value:.3f}"
+            if abs(value) < 1
+            else f"{value:.3g}"
+            if abs(value) < 10
+            else f"{value:.0f}"
+        )
 
     value = figure.value
     if isinstance(value, dict):

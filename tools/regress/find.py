@@ -8,6 +8,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def find(
     """
     found: dict[Path, Found] = {}
     given = list(given)
+    beside = _Beside()
     for each in given:
         path = Path(each)
         folder, paths = (path, _in_folder(path)) if path.is_dir() else (path.parent, [path])
@@ -94,7 +96,7 @@ def find(
             if any(fnmatch.fnmatch(part, pattern) for pattern in without for part in _parts(name)):
                 continue
             at = golden / f"{name}{GOLDEN}" if golden else file.with_name(f"{file.name}{GOLDEN}")
-            found.setdefault(_real(file), Found(name, file, _beside(file), at))
+            found.setdefault(_real(file), Found(name, file, beside.of(file), at))
     if not found:
         raise InputError(
             f"{', '.join(map(str, given))}: no recording in it; known are {' '.join(SUFFIXES)}"
@@ -107,7 +109,8 @@ def joined(given: Sequence[str | Path], golden: Path | None = None) -> Found:
     paths = expanded(given)
     first = paths[0]
     name = f"{first.name} and {len(paths) - 1} more" if len(paths) > 1 else first.name
-    beside = tuple(dict.fromkeys(file for path in paths for file in _beside(path)))
+    lists = _Beside()
+    beside = tuple(dict.fromkeys(file for path in paths for file in lists.of(path)))
     at = (golden or first.parent) / f"{first.name}{GOLDEN}"
     return Found(name, first, beside, at, also=tuple(paths[1:]))
 
@@ -152,22 +155,30 @@ def _in_folder(folder: Path) -> list[Path]:
     return paths
 
 
-def _beside(path: Path) -> tuple[Path, ...]:
-    """Files of the same stem that are read with it, whatever the case of their ends."""
-    if path.name.lower().endswith(".cff"):
-        return ()
-    try:
-        with os.scandir(path.parent) as entries:
-            names = [each.name for each in entries]
-    except OSError:
-        return ()
-    found = []
-    for name in sorted(names):
-        other = path.with_name(name)
-        is_of_it = name != path.name and other.stem == path.stem
-        if is_of_it and other.suffix.lower() in _BESIDE:
-            found.append(other)
-    return tuple(found)
+class _Beside:
+    """Files that stand beside recordings.  A folder is listed once, however many it has."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, list[str]]] = {}
+
+    def of(self, path: Path) -> tuple[Path, ...]:
+        """Those of the same stem that are read with it, whatever the case of their ends."""
+        if path.suffix.lower() == ".cff":
+            return ()
+        if path.parent not in self._folders:
+            self._folders[path.parent] = self._listed(path.parent)
+        names = self._folders[path.parent].get(path.stem, ())
+        return tuple(path.with_name(name) for name in names if name != path.name)
+
+    def _listed(self, folder: Path) -> dict[str, list[str]]:
+        """Stem -> names of what may be part of a recording."""
+        found: dict[str, list[str]] = {}
+        with suppress(OSError):  # one that can be entered, but not listed
+            for name in sorted(os.listdir(folder)):
+                stem, suffix = os.path.splitext(name)
+                if suffix.lower() in _BESIDE:
+                    found.setdefault(stem, []).append(name)
+        return found
 
 
 def content(files: Iterable[Path]) -> str:

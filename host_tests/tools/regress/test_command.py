@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from host_tests.conftest import need_engine
+from host_tests.rigs.dask_cluster import Process, cluster
 from tools.common import boards
 from tools.common.boards import ROOT
 from tools.regress import cli, measure
@@ -292,6 +294,32 @@ def test_what_is_refused(regress: Regress, options: list[str], says: str) -> Non
     assert cli.main(given) == 2
     said, erred = regress._capsys.readouterr()
     assert says in erred + said and len(erred.splitlines()) <= 1
+
+
+def kill_behind(worker: Process, kept: Path, lines: int) -> None:
+    """Once so many results are there."""
+    until(lambda: kept.exists() and kept.read_bytes().count(b"\n") >= lines)
+    worker.kill()
+
+
+def test_a_cluster_of_three_of_which_one_is_killed(regress: Regress) -> None:
+    for n in range(24):
+        record(regress.recordings / f"r{n:02}.npz", 5 + n, 20.0)
+    assert regress() == 0
+    alone = {row["recording"]: row["digest"] for row in regress.rows}
+    for option in ("--dask", "--ship --dask"):
+        regress.out = regress.out.with_name(option.replace(" ", ""))
+        kept = regress.out / "kept.jsonl"
+        with cluster(3) as (address, workers):
+            killer = threading.Thread(target=kill_behind, args=(workers[1], kept, 5))
+            killer.start()
+            given = [str(regress.recordings), *option.split(), address, "--out", str(regress.out)]
+            assert cli.main(given) == 0
+            killer.join()
+        assert [row["was_kept"] for row in regress.rows] == [False] * 24
+        assert {row["recording"]: row["digest"] for row in regress.rows} == alone
+        lines = kept.read_text().splitlines()
+        assert len(lines) == 24 == len({json.loads(line)["key"] for line in lines})
 
 
 def until(is_so: Callable[[], bool], seconds: float = 60) -> None:

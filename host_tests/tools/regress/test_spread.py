@@ -2,17 +2,12 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tools.common.boards import ROOT
+from host_tests.rigs.dask_cluster import cluster, nobody
 from tools.common.errors import InputError
 from tools.regress.spread import TRIES, spread
 
@@ -75,45 +70,22 @@ def test_what_work_raises_comes_through() -> None:
 # ---- a cluster
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-@contextmanager
-def process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "firmware")))}
-    null = subprocess.DEVNULL
-    child = subprocess.Popen(command, env=env, stdout=null, stderr=null)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
-
-
 def slow_square(n: int) -> int:
     time.sleep(0.1)
     return n * n
 
 
 def test_a_cluster_of_which_a_worker_is_killed() -> None:
-    address = f"tcp://127.0.0.1:{free_port()}"
-    worker = ("worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny")
-    scheduler = ("scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2])
-    with process(*scheduler, "--no-dashboard"), process(*worker) as one, process(*worker):
-        made = []
+    made = []
+    with cluster(2) as (address, workers):
         for pair in spread(slow_square, range(30), 30, died, 1, address):
             made.append(pair)
             if len(made) == 8:
-                one.kill()
+                workers[0].kill()
     assert sorted(made) == [(n, n * n) for n in range(30)]
 
 
 def test_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.regress.spread._ANSWER_S", 1)
-    address = f"tcp://127.0.0.1:{free_port()}"
     with pytest.raises(InputError, match=r"no scheduler answers there.*expected the address"):
-        list(spread(squared, [1], 1, died, 1, address))
+        list(spread(squared, [1], 1, died, 1, nobody()))

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from tools.common.boards import BOARDS, ROOT
+from tools.common.boards import ROOT
 from tools.engines.interpreters import probe
 from tools.regress.find import Found
 
@@ -22,7 +22,8 @@ ADCS: tuple[Adc, ...] = ("ideal", "real")
 # and all that meters them.
 _METERING = (
     *("firmware/threewire", "boards", "tools/front_end", "tools/recordings", "tools/replay"),
-    *("tools/engines", "tools/shim", "tools/common"),
+    *("tools/engines", "tools/shim", "tools/common", "tools/regress/job.py"),
+    "tools/regress/measure.py",
 )
 # Shorter than this the end within a cycle weighs more than the meter: such a one is looped, over
 # whole cycles, to so many seconds.
@@ -99,11 +100,11 @@ class Plan:
 def metering() -> str:
     """SHA-256 over the sources of all that a result depends on."""
     whole = hashlib.sha256()
-    for folder in _METERING:
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            if BOARDS in file.parents or "__pycache__" not in file.parts:
-                whole.update(f"{file.relative_to(ROOT).as_posix()}\n".encode())
-                whole.update(file.read_bytes())
+    for name in _METERING:
+        path = ROOT / name
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            whole.update(f"{file.relative_to(ROOT).as_posix()}\n".encode())
+            whole.update(file.read_bytes())
     return whole.hexdigest()
 
 

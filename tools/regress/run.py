@@ -87,8 +87,9 @@ class Run:
                 row["was_kept"] = True
                 yield from self._named(row)
         for _, row in self._spread(measure, todo, _died):
-            # What has failed may come out otherwise, as when a worker has no more memory.
-            if row["verdict"] != "failed":
+            # What has failed may come out otherwise, as when a worker has no more memory, and what
+            # cannot be used, as when its disk was gone meanwhile.
+            if row["report"] is not None:
                 self._kept.rows.add(row)
             yield from self._named(row)
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from threewire.operation.report import LEDS
 from tools.common import envelope, led_lanes, legends, time_axis
 from tools.common.files import save_plot
+from tools.common.terminal import clean
 
 if TYPE_CHECKING:
     from tools.replay.result import Replay
@@ -74,7 +75,7 @@ def figure_of(replay: Replay) -> Figure:
     led_lanes.draw(lanes, found, replay.seconds / unit.seconds)
     time_axis.draw(lanes, replay.seconds)
     figure.suptitle(
-        f"{Path(replay.path).name}: {time_axis.told(replay.seconds)}, board {replay.board}, "
+        f"{clean(Path(replay.path).name)}: {time_axis.told(replay.seconds)}, board {replay.board}, "
         f"engine {replay.engine}",
         # A name may have what would be read as a formula, or as a wrong one.
         parse_math=False,

@@ -18,6 +18,7 @@ from host_tests.conftest import need_engine
 from host_tests.rigs.dask_cluster import Process, cluster
 from tools.common import boards
 from tools.common.boards import ROOT
+from tools.common.errors import InputError
 from tools.regress import cli, measure
 from tools.regress import run as regress_run
 
@@ -141,6 +142,20 @@ def test_what_cannot_be_used_is_named_and_the_rest_done(regress: Regress) -> Non
     ):
         (at,) = (k for k, line in enumerate(regress.said.splitlines()) if line.startswith(name))
         assert why in regress.said.splitlines()[at + 1]
+
+
+def test_what_was_gone_for_a_while_is_tried_again(
+    regress: Regress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(regress.recordings / "r.npz", 10)
+
+    def gone(*given: object, **options: object) -> None:
+        raise InputError("r.npz: no such file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(measure, "replay", gone)
+        assert regress() == 2
+    assert regress() == 0 and "0 known from before" in regress.said
 
 
 def test_an_energy_that_is_off(regress: Regress) -> None:

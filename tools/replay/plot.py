@@ -75,8 +75,8 @@ def figure_of(replay: Replay) -> Figure:
     led_lanes.draw(lanes, found, replay.seconds / unit.seconds)
     time_axis.draw(lanes, replay.seconds)
     figure.suptitle(
-        f"{clean(Path(replay.path).name)}: {time_axis.told(replay.seconds)}, board {replay.board}, "
-        f"engine {replay.engine}",
+        f"{clean(Path(replay.path).name)}: {time_axis.told(replay.seconds)}, "
+        f"board {replay.board}, engine {replay.engine}",
         # A name may have what would be read as a formula, or as a wrong one.
         parse_math=False,
     )

@@ -255,7 +255,9 @@ def test_while_a_pool_works(to_all: bool) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_process_of_a_pool_that_is_ended_from_outside(number: int) -> None:
     process = start(own(POOL))
-    os.kill(child_of(process), number)
+    child = child_of(process)
+    time.sleep(0.3)  # for it to be at work: one that ends as it is made is the pool's own affair
+    os.kill(child, number)
     line = "error: a process of the pool was ended from outside\n"
     assert ended(process, 20) == (1, line)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from tools.common.boards import ROOT
 from tools.common.errors import EngineFailed, InputError
-from tools.regress.job import LOOPED_S, SHORT_S, Job
+from tools.regress.job import LOOPED_S, Job
 from tools.regress.row import Against
 
 _ENGINES = Path("build") / "engines"
@@ -102,8 +102,7 @@ def _replayed(job: Job, tree: Path) -> tuple[dict[str, Any] | str, float]:
             words += [option, str(value)]
     began = time.monotonic()
     report = _run(words, tree)
-    is_short = isinstance(report, dict) and report["seconds"] < SHORT_S
-    if is_short and job.seconds is None and way.adc is not None:
+    if isinstance(report, dict) and job.is_looped(report["seconds"]):
         began = time.monotonic()
         report = _run([*words, "--duration", str(LOOPED_S)], tree)
     return report, time.monotonic() - began

@@ -32,7 +32,7 @@ from tools.regress.judge import LIMITS, Engines, judged
 from tools.regress.kept import Kept
 from tools.regress.row import Row, worst
 from tools.regress.run import Run, Workers
-from tools.regress.telling import Telling
+from tools.regress.telling import Telling, print_first
 
 FOLDER = ROOT / "build" / "regress"
 _EPILOG = """\
@@ -181,8 +181,6 @@ class _Judge:
         self._limit = limit
         self._updates = updates
         self._engines = Engines()
-        self._ways: Counter[str] = Counter()
-        self._pending: defaultdict[str, list[Row]] = defaultdict(list)
         self.without: set[str] = set()
         self.written = 0
 
@@ -309,10 +307,7 @@ def _compare(run: Run, rows: Sequence[Row], name: str) -> None:
                 lines = against["why"] + [
                     f"{what}: {old}, now {new}" for what, old, new in against["changes"]
                 ]
-                for line in lines[:_CHANGES]:
-                    print(f"  {clean(line)}")
-                if len(lines) > _CHANGES:
-                    print(f"  and {len(lines) - _CHANGES} more")
+                print_first(lines, _CHANGES)
             telling.step()
     speed = f"; {statistics.median(ratios):.2f} times its speed (median)" if ratios else ""
     print(f"against {name}: {changed} of {len(of_key)} replays changed{speed}")

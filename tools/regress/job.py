@@ -70,6 +70,11 @@ class Job:
     metering: str
     shipped: tuple[tuple[str, bytes], ...] = ()
 
+    def is_looped(self, seconds: float) -> bool:
+        """Whether it is to LOOPED_S, where as it is it has so many seconds. A capture's codes are
+        never looped."""
+        return self.seconds is None and self.way.adc is not None and seconds < SHORT_S
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -15,24 +15,22 @@ from pathlib import Path
 from tools.common import boards
 from tools.common.errors import EngineFailed, Failure, InputError, Unavailable
 from tools.engines.process import Engine
-from tools.regress.job import LOOPED_S, SHORT_S, Job, metering
+from tools.regress.job import LOOPED_S, Job, Way, metering
 from tools.regress.row import Row
 from tools.replay.report import as_json
 from tools.replay.result import Replay
 from tools.replay.run import replay
 
 
-def measure(job: Job) -> Row:
-    """Its row; an input that cannot be used and an engine that fails are rows, too.  The verdict
-    is "passed" for all others: limits and golden files are the caller's."""
-    began = time.monotonic()
-    row: Row = {
-        "key": job.key,
-        "recording": job.name,
-        "board": job.way.board or boards.DEFAULT,
-        "engine": job.way.engine,
-        "adc": job.way.adc,
-        "seed": job.way.seed,
+def blank(name: str, way: Way, key: str = "") -> Row:
+    """The row of a recording of which nothing is known yet, or nothing can be."""
+    return {
+        "key": key,
+        "recording": name,
+        "board": way.board or boards.DEFAULT,
+        "engine": way.engine,
+        "adc": way.adc,
+        "seed": way.seed,
         "verdict": "passed",
         "why": [],
         "was_kept": False,
@@ -40,6 +38,13 @@ def measure(job: Job) -> Row:
         "digest": "",
         "report": None,
     }
+
+
+def measure(job: Job) -> Row:
+    """Its row; an input that cannot be used and an engine that fails are rows, too.  The verdict
+    is "passed" for all others: limits and golden files are the caller's."""
+    began = time.monotonic()
+    row = blank(job.name, job.way, job.key)
     try:
         if metering() != job.metering:
             raise EngineFailed(
@@ -102,7 +107,7 @@ def _run(job: Job, parts: Sequence[str], trace: bool) -> Replay:
         )
 
     done = replayed(job.seconds)
-    if job.seconds is None and way.adc is not None and done.seconds < SHORT_S:
+    if job.is_looped(done.seconds):
         done = replayed(LOOPED_S)
     return done
 

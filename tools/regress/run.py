@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.common import boards
 from tools.common.errors import Failure
 from tools.common.files import reason
 from tools.regress.against import Revision, compare
 from tools.regress.find import Found
 from tools.regress.job import Job, Plan, Way, jobs_of, longest_first, shipped
 from tools.regress.kept import Kept
-from tools.regress.measure import measure, picture
+from tools.regress.measure import blank, measure, picture
 from tools.regress.row import Against, Row
 from tools.regress.spread import TRIES, spread
 
@@ -173,25 +172,12 @@ def _not_compared(revision: Revision, job: Job, why: str = "its process died") -
 
 
 def _unread(name: str, way: Way, why: str) -> Row:
-    return {
-        "key": "",
-        "recording": name,
-        "board": way.board or boards.DEFAULT,
-        "engine": way.engine,
-        "adc": way.adc,
-        "seed": way.seed,
-        "verdict": "unusable",
-        "why": [why],
-        "was_kept": False,
-        "took_s": 0.0,
-        "digest": "",
-        "report": None,
-    }
+    return {**blank(name, way), "verdict": "unusable", "why": [why]}
 
 
 def _died(job: Job) -> Row:
-    row = _unread(job.name, job.way, f"its worker died {TRIES} times")
-    return {**row, "key": job.key, "verdict": "failed"}
+    why = f"its worker died {TRIES} times"
+    return {**blank(job.name, job.way, job.key), "verdict": "failed", "why": [why]}
 
 
 def _none(job: Job) -> None:

@@ -6,6 +6,7 @@ Flow: row -> TELLING -> the terminal.
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tools.common.command import say
@@ -14,6 +15,14 @@ from tools.regress.row import Row
 
 _EACH_S = 30.0
 _LINES = 3  # of what is wrong with one
+
+
+def print_first(lines: Sequence[str], most: int) -> None:
+    """Below what they belong to, and how many more there are."""
+    for line in lines[:most]:
+        print(f"  {clean(line)}")
+    if len(lines) > most:
+        print(f"  and {len(lines) - most} more")
 
 
 class Telling:
@@ -65,10 +74,7 @@ class Telling:
             way = [row["board"], row["engine"], row["adc"], row["seed"]]
             named = " ".join(str(each) for each in way if each not in (None, ""))
             print(f"{clean(row['recording'])} ({named}): {row['verdict'].upper()}")
-            for line in row["why"][:_LINES]:
-                print(f"  {clean(line)}")
-            if len(row["why"]) > _LINES:
-                print(f"  and {len(row['why']) - _LINES} more")
+            print_first(row["why"], _LINES)
             sys.stdout.flush()
         self.step(not row["was_kept"])
 

@@ -4,6 +4,7 @@ The extension decides which reader is asked; what comes back streams (tools/reco
 The readers' own docstrings define the formats.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tools.common.errors import InputError
@@ -23,6 +24,7 @@ __all__ = [
     "Recording",
     "check_rate",
     "open_recording",
+    "recordings_among",
 ]
 
 _OPENERS = {
@@ -40,6 +42,18 @@ _OPENERS = {
     ".cff": open_comtrade,
 }
 SUFFIXES = tuple(_OPENERS)
+
+
+def recordings_among(paths: Iterable[Path]) -> list[Path]:
+    """Those that are recordings by their extension, in their order; a COMTRADE .dat whose .cfg is
+    among them is part of that one."""
+    known = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    headed = {path.with_suffix("") for path in known if path.suffix.lower() == ".cfg"}
+    return [
+        path
+        for path in known
+        if path.suffix.lower() != ".dat" or path.with_suffix("") not in headed
+    ]
 
 
 def open_recording(path: str | Path) -> Recording | Capture:

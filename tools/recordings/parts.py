@@ -13,7 +13,7 @@ import numpy as np
 
 from tools.common.errors import InputError
 from tools.recordings import ranges
-from tools.recordings.open import SUFFIXES, open_recording
+from tools.recordings.open import SUFFIXES, open_recording, recordings_among
 from tools.recordings.types import BLOCK, Capture, FloatArray, Recording
 
 _DIGITS = re.compile(r"(\d+)", re.ASCII)
@@ -90,14 +90,7 @@ def expanded(given: Sequence[str | Path]) -> list[Path]:
         if not glob.has_magic(text) or Path(text).exists():
             found.append(Path(text))
             continue
-        matching = [Path(name) for name in glob.glob(text, recursive=True)]
-        matching = [path for path in matching if path.suffix.lower() in SUFFIXES]
-        headed = {path.with_suffix("") for path in matching if path.suffix.lower() == ".cfg"}
-        matching = [
-            path
-            for path in matching
-            if path.suffix.lower() != ".dat" or path.with_suffix("") not in headed
-        ]
+        matching = recordings_among(map(Path, glob.glob(text, recursive=True)))
         if not matching:
             raise InputError(
                 f"{text}: no recording has such a name; known are {' '.join(SUFFIXES)}"

@@ -14,14 +14,12 @@ from pathlib import Path
 
 from tools.common.errors import InputError
 from tools.common.files import reason
-from tools.recordings.open import SUFFIXES
+from tools.recordings.open import SUFFIXES, recordings_among
 from tools.recordings.parts import expanded
 
 GOLDEN = ".golden.json"
-# Of COMTRADE's files of one stem, the one by which it is opened; a .cff has all of them in itself.
-_COMTRADE, _ITS_DATA = ".cfg", ".dat"
-# What may stand beside a recording and be part of it: a map of channels, COMTRADE's data.
-_BESIDE = (".json", _COMTRADE, _ITS_DATA)
+# What may stand beside a recording and be part of it: a map of channels, COMTRADE's two files.
+_BESIDE = (".json", ".cfg", ".dat")
 _PIECE = 1 << 20
 
 
@@ -143,15 +141,8 @@ def _in_folder(folder: Path) -> list[Path]:
     paths = []
     for at, folders, names in os.walk(folder, onerror=fails):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
-        stems = {Path(name).stem for name in names if Path(name).suffix.lower() == _COMTRADE}
-        for name in sorted(names):
-            path = Path(at, name)
-            suffix = path.suffix.lower()
-            if name.startswith(".") or suffix not in SUFFIXES:
-                continue
-            if suffix == _ITS_DATA and path.stem in stems:
-                continue
-            paths.append(path)
+        seen = sorted(name for name in names if not name.startswith("."))
+        paths += recordings_among(Path(at, name) for name in seen)
     return paths
 
 

@@ -16,6 +16,7 @@ TAKES_uf2 := BOARD MICROPYTHON OUT
 TAKES_flash := BOARD PORT TIMEOUT ANY_BUILD
 TAKES_monitor := PORT TIMEOUT CSV PLOT
 TAKES_console := PORT TIMEOUT
+TAKES_serve := PORT CONFIG
 TAKES_capture := PORT TIMEOUT SECONDS OUT
 TAKES_selftest := PORT TIMEOUT OPTIONS
 TAKES_calibrate := PORT TIMEOUT OPTIONS
@@ -30,7 +31,7 @@ $(foreach name,$(TAKEN),$(if $(filter command,$(origin $(name))),$(if $($(name))
 option = $(if $(call given,$(2)),$(1) '$(subst ','\'',$(call given,$(2)))')
 
 .PHONY: help setup lock engines demo test test-all test-board accuracy reliability regress golden bench image \
-	uf2 flash monitor console selftest capture calibrate drawings lint clean distclean
+	uf2 flash monitor serve console selftest capture calibrate drawings lint clean distclean
 
 # Two at once would install into one .venv.
 .NOTPARALLEL:
@@ -74,7 +75,7 @@ LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 lock: ## pin, with hashes, what pyproject.toml asks for, in requirements/: [UPGRADE=…]; needs uv
 	@sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(LOCK) -o requirements/build.txt -
 	@$(LOCK) --extra lint -o requirements/lint.txt pyproject.toml
-	@for group in board emulator accuracy recordings regress test; do \
+	@for group in board emulator accuracy recordings regress serve test; do \
 		$(LOCK) --extra $$group -c requirements/lint.txt -o requirements/$$group.txt \
 			pyproject.toml || exit; \
 	done
@@ -145,6 +146,11 @@ flash: $(READY)-board ## put the firmware on a board: BOARD=… [PORT=…] [ANY_
 monitor: $(READY)-board ## watch a board: [PORT=…] [CSV=…] [PLOT=…]
 	@trap : INT; \
 	$(PY) -m tools.monitor $(AT) $(call option,--csv,CSV) $(call option,--plot,PLOT) || \
+		{ status=$$?; [ $$status -eq 130 ] || exit $$status; }
+
+serve: $(READY)-serve ## hand boards' reports on to the network: [PORT=…] [CONFIG=gateway.toml]
+	@trap : INT; \
+	$(PY) -m tools.serve $(call option,--config,CONFIG) $(call option,--port,PORT) || \
 		{ status=$$?; [ $$status -eq 130 ] || exit $$status; }
 
 console: $(READY)-board ## type commands to a board: [PORT=…]

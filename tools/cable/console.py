@@ -28,7 +28,7 @@ TIMEOUT_S = 15.0
 _AGAIN_S = 0.3
 # Bytes to ask the system for, and how long it may wait for so many.
 _READ = 4096
-_READ_S = 0.05
+READ_S = 0.05
 _PROMPT = b">>> "
 # No line of the firmware's comes near; noise without a line end is not kept for ever.
 _LONGEST = 1 << 17
@@ -45,6 +45,7 @@ class BoardConsole(contextlib.ExitStack):
 
     port     as pyserial takes it: /dev/ttyACM0, COM3, socket://127.0.0.1:4000
     timeout  seconds to wait for an answer or for a report
+    patience_s  how long a look at the port may wait for something to come
 
     noise    lines dropped so far
     misfit   of the last of them that was of a kind of ours: in what it did not fit; "" before one
@@ -53,7 +54,7 @@ class BoardConsole(contextlib.ExitStack):
     Whatever it does raises PortError when the board is gone or does not answer in time.
     """
 
-    def __init__(self, port: str, timeout: float = TIMEOUT_S) -> None:
+    def __init__(self, port: str, timeout: float = TIMEOUT_S, patience_s: float = READ_S) -> None:
         super().__init__()
         self.port = port
         self.timeout = timeout
@@ -63,7 +64,7 @@ class BoardConsole(contextlib.ExitStack):
         self._transport = board_port.open_port(port)
         self.callback(board_port.close_port, self._transport)
         self._serial: Any = self._transport.serial
-        self._serial.timeout = _READ_S
+        self._serial.timeout = patience_s
         # A board that does not read must not hold us.
         self._serial.write_timeout = timeout
         self._rest = bytearray()
@@ -74,7 +75,7 @@ class BoardConsole(contextlib.ExitStack):
     # ---- lines
 
     def poll(self) -> Line | None:
-        """The next line, if there is one within 50 ms."""
+        """The next line, if there is one within 50 ms (patience_s)."""
         if not self._lines:
             self._read()
         return self._lines.popleft() if self._lines else None

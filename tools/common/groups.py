@@ -27,6 +27,7 @@ GROUPS = {
     "accuracy": ("accuracy",),
     "recordings": (),
     "regress": ("regress", "golden"),
+    "serve": ("serve",),
     "test": ("reliability",),
     "lint": (),
 }

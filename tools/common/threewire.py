@@ -12,6 +12,7 @@ COMMANDS = {
     "replay": "meter a recording, or a board's codes, and compare with float64",
     "flash": "put the firmware on a board",
     "monitor": "watch a board",
+    "serve": "hand boards' reports on: MQTT, Modbus, a web page, Prometheus, InfluxDB",
     "console": "type commands to a board, and see its answers",
     "selftest": "let a board prove itself, with no instrument",
     "capture": "get raw codes off a board, and meter them again",

@@ -1,8 +1,9 @@
 """A connection to a board that comes back: unplugged, restarted, not there yet, at the prompt.
 
-Flow: board console -> LINK (checked reports, and how the connection stands) -> monitor.
+Flow: board console -> LINK (checked reports, and how the connection stands) -> monitor, gateway.
 """
 
+import math
 import os
 import re
 import time
@@ -14,10 +15,10 @@ from urllib.parse import urlsplit
 import serial
 
 from tools.cable import port as board_port
-from tools.cable.console import SAFE_MODE_TEXT, BoardConsole
-from tools.cable.door import Answer, Line
+from tools.cable.console import READ_S, SAFE_MODE_TEXT, BoardConsole
+from tools.cable.door import Answer, Line, Misfit, decode
 from tools.cable.port import Whereabouts
-from tools.cable.shapes import SafeMode, Telemetry
+from tools.cable.shapes import SafeMode, Telemetry, Version
 from tools.common.errors import InputError, PortError
 from tools.monitor.report import Report, from_line
 
@@ -34,7 +35,8 @@ _AGAIN_S = 1.0
 _PROMPT_AGAIN_S = 3.0
 # A prompt says nothing by itself, but answers a line end, which the firmware passes over.
 _SILENT_S = 2.5
-_TICK_S = 0.05
+# Between two questions which board it is, until one is answered.
+_ASK_S = 2.0
 
 # A board reports once a second; some reports may come at once after a while. More are a flood, and
 # would fill the disk with rows.
@@ -69,7 +71,7 @@ class _Console(BoardConsole):
     """One that is looked at without waiting for a report."""
 
     def look(self) -> Line | None:
-        """The next line within 50 ms. Raises PortError at MicroPython's prompt."""
+        """The next line within its patience. Raises PortError at MicroPython's prompt."""
         line = self.poll()
         if line is None:
             self.check_prompt()
@@ -106,6 +108,10 @@ class Link:
     port     as board_port.find takes it: None for the only board there is
     timeout  seconds without a report after which a connection is given up for another
     clock    seconds, monotonic
+    patience_s     how long a step may wait for something to come
+    asks_identity  whether each connection's board is asked which one it is
+
+    identity  what it has answered; None before, and on a new connection
 
     Raises InputError at once where waiting would not help: several boards, a port that can never
     be one.
@@ -116,9 +122,15 @@ class Link:
         port: str | None,
         timeout: float,
         clock: Callable[[], float] = lambda: time.monotonic(),
+        patience_s: float = READ_S,
+        asks_identity: bool = False,
     ) -> None:
         self._timeout = timeout
         self._clock = clock
+        self._patience_s = patience_s
+        self._asks_identity = asks_identity
+        self._asked_at = -math.inf
+        self.identity: Version | None = None
         self._console: _Console | None = None
         self._where: Whereabouts | None = None
         self._wanted = port
@@ -170,10 +182,11 @@ class Link:
         )
 
     def step(self) -> Report | None:
-        """Does what is next to do, for some 50 ms; the report that has come, if one has."""
+        """Does what is next to do, for some 50 ms (patience_s); the report that has come, if one
+        has."""
         if self._console is None:
             if self._clock() < self._again_at:
-                time.sleep(_TICK_S)
+                time.sleep(self._patience_s)
             else:
                 self._open()
             return None
@@ -204,7 +217,7 @@ class Link:
             elif not self._find():
                 self._again_at = self._clock() + _AGAIN_S
                 return
-            self._console = _Console(self._port, self._timeout)
+            self._console = _Console(self._port, self._timeout, self._patience_s)
         except (PortError, InputError) as problem:
             # Boards that are plugged in later may be too many as well.
             self._give_up(WAITING, str(problem), _AGAIN_S)
@@ -212,6 +225,7 @@ class Link:
         self._where = Whereabouts(self._port)
         self._since = self._nudged = self._clock()
         self._is_heard = False
+        self.identity, self._asked_at = None, -math.inf
         if self._is_stopped:
             self._nudged -= _SILENT_S
         else:
@@ -231,6 +245,9 @@ class Link:
                 return None
             report = from_line(line)
             self._take_note(report, now)
+            if self._asks_identity and self.identity is None and now - self._asked_at >= _ASK_S:
+                self._asked_at = now
+                console.send("version")
             return report
         # Whatever else comes, and be it without end.
         if now - self._since >= self._timeout:
@@ -244,7 +261,15 @@ class Link:
         elif not isinstance(line, Answer):
             # An answer may be left from who was here before.
             self._noise += 1
+        elif self._asks_identity and line.reply == "version" and line.error is None:
+            self._identify(line)
         return None
+
+    def _identify(self, answer: Answer) -> None:
+        try:
+            self.identity = decode(answer.line, Version, "the board's answer to `version`")
+        except Misfit:
+            self._noise += 1
 
     def _take_note(self, report: Report, now: float) -> None:
         if not self._is_heard and self._last_at is not None:

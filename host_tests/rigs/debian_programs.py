@@ -1,0 +1,67 @@
+"""Programs that the tests talk to as counterparts: those on PATH, or Debian's, without root.
+
+Flow: PATH, or this machine's mirror of Debian -> build/counterparts -> the command to start one by.
+"""
+
+import contextlib
+import fcntl
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tools.common.boards import ROOT
+from tools.common.errors import AptError
+from tools.engines import debian
+
+STORE = ROOT / "build" / "counterparts"
+
+
+def command(program: str, package: str, at: str, dependencies: bool = True) -> list[str]:
+    """The argv that a program is started with; the test is skipped with the reason where it cannot
+    be had.
+
+    program       its name on PATH
+    package, at   Debian's package, and where the program is in it, such as "usr/sbin/mosquitto"
+    dependencies  whether it needs other packages: those of one piece do not
+    """
+    for folder in (None, "/usr/sbin:/usr/local/sbin"):
+        if found := shutil.which(program, path=folder):
+            return [found]
+    try:
+        return _unpacked(package, at, dependencies)
+    except AptError as problem:
+        pytest.skip(f"there is no {program} on PATH, and Debian's cannot be had: {problem}")
+
+
+def _unpacked(package: str, at: str, dependencies: bool) -> list[str]:
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise AptError("this system has no apt")
+    tree = STORE / package
+    with _store() as work:
+        if not tree.exists():
+            source = debian.choose_source(debian.read_sources(), debian.read_codename())
+            architecture = debian.machine_architecture()
+            apt = debian.PrivateApt(work / "apt", architecture, source, lambda line: None)
+            fresh = work / "fresh"
+            debian.unpack(apt.download([package], dependencies=dependencies), fresh)
+            # In one step, so that no half of one counts.
+            fresh.rename(tree)
+    program = tree / at
+    if not dependencies:
+        return [str(program)]
+    # With the libc that is unpacked beside it, whatever the system's own is.
+    (loader,) = {path.resolve() for path in tree.glob("usr/lib*/**/ld-linux*.so.*")}
+    folders = [str(loader.parent), str(tree / "usr/lib")]
+    return [str(loader), "--library-path", ":".join(folders), str(program)]
+
+
+@contextlib.contextmanager
+def _store():
+    """A scratch folder in the store, for one process at a time."""
+    STORE.mkdir(parents=True, exist_ok=True)
+    with (STORE / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with tempfile.TemporaryDirectory(dir=STORE, ignore_cleanup_errors=True) as work:
+            yield Path(work)

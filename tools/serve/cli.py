@@ -1,0 +1,59 @@
+"""Boards' numbers in the house and the plant: make serve [PORT=…] [CONFIG=gateway.toml].
+
+Flow: options, settings -> SERVE -> gateway.  It ends when it is asked to, and not before.
+"""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from tools.common import command
+from tools.common.errors import InputError
+from tools.common.options import Parser
+from tools.serve import settings as serve_settings
+from tools.serve import sinks
+from tools.serve.gateway import Gateway
+from tools.serve.settings import Settings
+
+_EPILOG = "example: %(prog)s --config gateway.toml"
+
+
+@command.reporting()
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 asked to end (Ctrl-C, kill), 2 what is given cannot be used."""
+    parser = Parser(
+        prog=command.name("serve"),
+        description="Hand boards' reports on to the network. Without settings: the only board "
+        "there is, on a page at http://127.0.0.1:8080. Ctrl-C ends it.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, in TOML")
+    parser.add_argument(
+        "--port", metavar="PORT", help="where the board is, in place of the settings' only one"
+    )
+    parser.add_argument("--check", action="store_true", help="check the settings, and end")
+    options = parser.parse_args(argv)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    gateway = Gateway(_settings(options.config, options.port))
+    if options.check:
+        print(f"{options.config or 'the settings'}: good")
+        return 0
+    asyncio.run(gateway.run())
+    return 0
+
+
+def _settings(path: Path | None, port: str | None) -> Settings:
+    shapes = {name: sinks.module(name).Settings for name in sinks.MODULES}
+    if path is None:
+        found = serve_settings.checked({name: {} for name in sinks.DEFAULT}, shapes, "settings")
+    else:
+        found = serve_settings.read(path, shapes)
+    if port is not None:
+        if len(found.boards) > 1:
+            raise InputError(f"--port {port}: {path} has {len(found.boards)} boards; leave it out")
+        found.boards[0].port = port
+    return found

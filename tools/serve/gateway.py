@@ -1,0 +1,126 @@
+"""The gateway: readers, hub and sinks from the start to the end.
+
+Flow: settings -> GATEWAY (readers -> hub -> sinks).
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tools.common.errors import InputError
+from tools.common.files import writable_folder
+from tools.serve.counters import Counters
+from tools.serve.feed import Feed
+from tools.serve.hub import Hub, Place, watch_age
+from tools.serve.reader import Reader, Told
+from tools.serve.settings import Settings
+from tools.serve.sink import Sink, Status, keep_running
+from tools.serve.sinks import module
+
+# How often the counters are written down: a memory card lasts.
+_SAVE_S = 60.0
+# What sinks have to end in good order.
+_ENDING_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sink with what belongs to it."""
+
+    sink: Sink
+    feed: Feed
+    status: Status
+
+
+class Gateway:
+    """settings  whose sinks are made, and whose secrets are read
+
+    hub       what the sinks start from
+    sinks     with their feeds, and how they do
+    folder    where it keeps what outlives it
+
+    Raises InputError for what cannot be used.
+    """
+
+    def __init__(
+        self, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.folder = writable_folder(Path(settings.gateway.folder))
+        self._counters = Counters(self.folder)
+        self.hub = Hub(settings.boards, self._counters, now)
+        self.sinks: list[Running] = []
+        for name, table in settings.sinks.items():
+            try:
+                sink = module(name).Sink(table, self)
+                self.sinks.append(Running(sink, self.hub.feed(sink.keeps_all), Status(name)))
+            except InputError as problem:
+                raise InputError(f"[{name}]: {problem}") from None
+
+    async def run(self) -> None:
+        """Until it is cancelled, or asked to end by Ctrl-C or a kill."""
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as stack:
+            for place in self.hub.places:
+                stack.enter_context(self._reading(place, loop))
+            tasks = [
+                asyncio.create_task(keep_running(of.sink, of.feed, of.status)) for of in self.sinks
+            ]
+            tasks += [asyncio.create_task(work) for work in (watch_age(self.hub), self._save())]
+            stop = asyncio.Event()
+            with _signals(loop, stop):
+                try:
+                    await stop.wait()
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    _, late = await asyncio.wait(tasks, timeout=_ENDING_S)
+                    for task in late:
+                        _log.warning("not ended in time: %s", task.get_name())
+                    self._save_now()
+
+    @contextlib.contextmanager
+    def _reading(self, place: Place, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        def tell(told: Told) -> None:
+            # The loop may have ended before the reader.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.hub.take, place, told)
+
+        reader = Reader(place.board.port, place.board.timeout, tell)
+        reader.start()
+        try:
+            yield
+        finally:
+            reader.end()
+
+    async def _save(self) -> None:
+        while True:
+            await asyncio.sleep(_SAVE_S)
+            self._save_now()
+
+    def _save_now(self) -> None:
+        try:
+            self._counters.save()
+        except InputError as problem:
+            _log.warning("counters: %s", problem)
+
+
+@contextlib.contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Iterator[None]:
+    """A kill and Ctrl-C end it in good order.  Where the system has no such handlers Ctrl-C
+    cancels it."""
+    added = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, stop.set)
+            added.append(number)
+    try:
+        yield
+    finally:
+        for number in added:
+            loop.remove_signal_handler(number)

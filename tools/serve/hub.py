@@ -1,0 +1,144 @@
+"""Where all boards come together, and all sinks start from: one snapshot a second for each board.
+
+Flow: readers (threads) -> HUB (the event loop) -> feeds -> sinks.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from tools.monitor.link import LIVE, Standing
+from tools.serve.counters import Counters
+from tools.serve.feed import Feed
+from tools.serve.reader import Told
+from tools.serve.settings import MOST_BOARDS, Board
+from tools.serve.snapshot import Device, Snapshot
+
+# A board reports each second: after so long without one it is gone, or hangs.
+_GONE_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Place:
+    """A board of the settings, and what is known of it.
+
+    standing  how the connection stands; None before the reader's first word
+    latest    of the device that was there last
+    why_not   why what it says is not handed on
+    """
+
+    board: Board
+    standing: Standing | None = None
+    latest: Snapshot | None = None
+    why_not: str = ""
+
+
+class Hub:
+    """boards    of the settings
+    counters  that do not fall
+    now       the time, UTC: what a report is marked with
+
+    places  one a board
+    """
+
+    def __init__(
+        self,
+        boards: list[Board],
+        counters: Counters,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._now = now
+        self.places = [Place(board) for board in boards]
+        self._counters = counters
+        self._feeds: list[Feed] = []
+        self._units: dict[str, int] = {}
+
+    def feed(self, keeps_all: bool) -> Feed:
+        """One more, which begins with what there is."""
+        feed = Feed(keeps_all)
+        for snapshot in self.latest():
+            feed.put(replace(snapshot, is_new=False))
+        self._feeds.append(feed)
+        return feed
+
+    def latest(self) -> list[Snapshot]:
+        """Of each device that is, or was last, at its place."""
+        return [place.latest for place in self.places if place.latest]
+
+    def take(self, place: Place, told: Told) -> None:
+        """A reader's word, in the event loop."""
+        place.standing = told.standing
+        if told.report is None:
+            if told.standing.state != LIVE:
+                self._goes(place)
+            return
+        if told.version is None:
+            place.why_not = "it has not said yet which board it is"
+            return
+        chip_id = told.version.id
+        elsewhere = [
+            other
+            for other in self.places
+            if other is not place
+            and other.latest
+            and other.latest.is_live
+            and other.latest.device.chip_id == chip_id
+        ]
+        if elsewhere:
+            self._refuse(place, f"the board at another port has the same id, {chip_id}, as it")
+            return
+        place.why_not = ""
+        key, report = self._counters.held(chip_id, told.report)
+        name = place.board.name or f"Threewire {key[-4 if '-' not in key else -6 :]}"
+        version = told.version
+        device = Device(
+            key, chip_id, name, version.board, version.version, self._unit(place, chip_id)
+        )
+        before = place.latest
+        if before and before.device.key != key:
+            self._goes(place)
+        snapshot = Snapshot(device, report, self._now(), True, True, told.standing)
+        self._hand_on(place, snapshot)
+
+    def check_age(self) -> None:
+        """To be called once a second: finds boards that have fallen silent."""
+        for place in self.places:
+            age_s = place.standing.age_s if place.standing else None
+            if age_s is not None and age_s > _GONE_S:
+                self._goes(place)
+
+    def _goes(self, place: Place) -> None:
+        latest = place.latest
+        if latest and latest.is_live:
+            standing = place.standing or latest.standing
+            self._hand_on(place, replace(latest, is_live=False, is_new=False, standing=standing))
+
+    def _hand_on(self, place: Place, snapshot: Snapshot) -> None:
+        place.latest = snapshot
+        for feed in self._feeds:
+            feed.put(snapshot)
+
+    def _refuse(self, place: Place, why: str) -> None:
+        if why != place.why_not:
+            place.why_not = why
+            _log.warning("board at %s: %s; nothing of it is handed on", place.board.port, why)
+
+    def _unit(self, place: Place, chip_id: str) -> int:
+        """The settings' unit, or the first that is free, which a chip keeps."""
+        if place.board.unit is not None:
+            return place.board.unit
+        if chip_id not in self._units:
+            taken = {other.board.unit for other in self.places} | {*self._units.values()}
+            free = (unit for unit in range(1, MOST_BOARDS + 1) if unit not in taken)
+            self._units[chip_id] = next(free, MOST_BOARDS)
+        return self._units[chip_id]
+
+
+async def watch_age(hub: Hub) -> None:
+    """Looks for boards that have fallen silent, until it is cancelled."""
+    while True:
+        hub.check_age()
+        await asyncio.sleep(1)

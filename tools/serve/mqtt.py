@@ -1,0 +1,168 @@
+"""Devices on an MQTT broker, which Home Assistant finds there by itself.
+
+Flow: feed -> MQTT (states.py, home_assistant.py) -> broker.
+
+    PREFIX/KEY/state          JSON, once a second, retained
+    PREFIX/KEY/availability   "online" or "offline", retained
+    PREFIX/gateway/CLIENT     the same of the gateway, by its last will where it is gone
+    DISCOVERY/device/…/config what home_assistant.py makes, retained
+
+States are of now, and energies are counters: nothing is lost while the broker is away.
+"""
+
+import asyncio
+import json
+import secrets
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import aiomqtt
+from msgspec import Meta, Struct
+
+from tools.common.errors import InputError
+from tools.common.files import check_file, write_whole
+from tools.serve.feed import Feed
+from tools.serve.home_assistant import device_id, discovery
+from tools.serve.settings import Port, Text, secret
+from tools.serve.sink import Status
+from tools.serve.snapshot import Device, Snapshot
+from tools.serve.states import state
+
+if TYPE_CHECKING:
+    from tools.serve.gateway import Gateway
+
+# No wildcard, no empty level, nothing that a broker keeps for itself.
+Topic = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][^+#\x00-\x1f\x7f]{0,99}(?<!/)\Z")]
+Client = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,60}\Z")]
+# Seconds after which a broker that says nothing is gone.
+_KEEPALIVE_S = 15
+_TIMEOUT_S = 10.0
+ONLINE, OFFLINE = "online", "offline"
+
+
+class Settings(Struct):
+    """[mqtt]"""
+
+    host: Text = "127.0.0.1"
+    port: Port | None = None
+    user: Text | None = None
+    password_file: Text | None = None
+    password_env: Text | None = None
+    tls: bool = False
+    ca_file: Text | None = None
+    prefix: Topic = "threewire"
+    discovery: Topic = "homeassistant"
+    client: Client | None = None
+
+
+class Sink:
+    """Raises InputError for settings that contradict each other."""
+
+    keeps_all: ClassVar[bool] = False
+
+    def __init__(self, settings: Settings, gateway: "Gateway") -> None:
+        if settings.ca_file and not settings.tls:
+            raise InputError("ca_file is for TLS, which is off: set tls = true, or leave it out")
+        self._settings = settings
+        self._password = secret(settings, "password")
+        if self._password and not settings.user:
+            raise InputError("a password is given, and no user; name the user")
+        self._context = None
+        if settings.tls:
+            if settings.ca_file:
+                check_file(Path(settings.ca_file), "certificate")
+            try:
+                self._context = ssl.create_default_context(cafile=settings.ca_file)
+            except (OSError, ssl.SSLError) as problem:
+                raise InputError(
+                    f"ca_file {settings.ca_file}: cannot be used ({problem}); expected "
+                    "certificates in PEM"
+                ) from None
+        self._client = settings.client or _kept_client(gateway)
+        self._port = settings.port or (8883 if settings.tls else 1883)
+        self._told: dict[str, Device] = {}
+
+    @property
+    def _gateway_topic(self) -> str:
+        return f"{self._settings.prefix}/gateway/{self._client}"
+
+    async def run(self, feed: Feed, status: Status) -> None:
+        where = f"{self._settings.host}:{self._port}"
+        self._told.clear()
+        try:
+            async with aiomqtt.Client(
+                self._settings.host,
+                self._port,
+                username=self._settings.user,
+                password=self._password,
+                identifier=self._client,
+                tls_context=self._context,
+                keepalive=_KEEPALIVE_S,
+                timeout=_TIMEOUT_S,
+                will=aiomqtt.Will(self._gateway_topic, OFFLINE, qos=1, retain=True),
+            ) as client:
+                status.ok(f"connected to the broker at {where}")
+                await client.publish(self._gateway_topic, ONLINE, qos=1, retain=True)
+                await self._publish_until_gone(client, feed)
+        except aiomqtt.MqttError as problem:
+            raise ConnectionError(f"broker at {where}: {problem}") from None
+
+    async def _publish_until_gone(self, client: aiomqtt.Client, feed: Feed) -> None:
+        listening = asyncio.ensure_future(_listen(client))
+        try:
+            while True:
+                waiting = asyncio.ensure_future(feed.get())
+                await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if listening.done():
+                    waiting.cancel()
+                    listening.result()
+                await self._publish(client, waiting.result())
+        except asyncio.CancelledError:
+            # In good order the last will is not sent: this says the same.
+            for device in self._told.values():
+                await client.publish(self._availability(device), OFFLINE, qos=1, retain=True)
+            await client.publish(self._gateway_topic, OFFLINE, qos=1, retain=True)
+            raise
+        finally:
+            listening.cancel()
+
+    async def _publish(self, client: aiomqtt.Client, snapshot: Snapshot) -> None:
+        device = snapshot.device
+        topic = f"{self._settings.prefix}/{device.key}/state"
+        is_new = self._told.get(device.key) != device
+        if is_new:
+            self._told[device.key] = device
+            found = discovery(device, topic, [self._gateway_topic, self._availability(device)])
+            await client.publish(
+                f"{self._settings.discovery}/device/{device_id(device)}/config",
+                json.dumps(found, separators=(",", ":")),
+                qos=1,
+                retain=True,
+            )
+        await client.publish(topic, json.dumps(state(snapshot)), retain=True)
+        if is_new or not snapshot.is_new:
+            said = ONLINE if snapshot.is_live else OFFLINE
+            await client.publish(self._availability(device), said, qos=1, retain=True)
+
+    def _availability(self, device: Device) -> str:
+        return f"{self._settings.prefix}/{device.key}/availability"
+
+
+async def _listen(client: aiomqtt.Client) -> None:
+    """Until the broker is gone, which raises MqttError: nothing is subscribed to."""
+    async for _ in client.messages:
+        pass
+
+
+def _kept_client(gateway: "Gateway") -> str:
+    """A client's name that stays: two of the same name would end each other's sessions."""
+    file = gateway.folder / "mqtt-client"
+    try:
+        found = file.read_text().strip()
+    except (OSError, ValueError):
+        found = ""
+    if not found:
+        found = f"threewire-{secrets.token_hex(4)}"
+        write_whole(file, found + "\n")
+    return found

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,17 +30,22 @@ def command(program: str, package: str, at: str, dependencies: bool = True) -> l
     for folder in (None, "/usr/sbin:/usr/local/sbin"):
         if found := shutil.which(program, path=folder):
             return [found]
+    return unpacked_command(package, at, dependencies)
+
+
+def unpacked_command(package: str, at: str, dependencies: bool = True) -> list[str]:
+    """The same of Debian's, whatever is on PATH."""
     try:
         return _unpacked(package, at, dependencies)
     except AptError as problem:
-        pytest.skip(f"there is no {program} on PATH, and Debian's cannot be had: {problem}")
+        pytest.skip(f"there is no {Path(at).name} here, and Debian's cannot be had: {problem}")
 
 
 def _unpacked(package: str, at: str, dependencies: bool) -> list[str]:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise AptError("this system has no apt")
     tree = STORE / package
-    with _store() as work:
+    with scratch() as work:
         if not tree.exists():
             source = debian.choose_source(debian.read_sources(), debian.read_codename())
             architecture = debian.machine_architecture()
@@ -58,7 +64,7 @@ def _unpacked(package: str, at: str, dependencies: bool) -> list[str]:
 
 
 @contextlib.contextmanager
-def _store():
+def scratch() -> Iterator[Path]:
     """A scratch folder in the store, for one process at a time."""
     STORE.mkdir(parents=True, exist_ok=True)
     with (STORE / ".lock").open("w") as lock:

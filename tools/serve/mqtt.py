@@ -81,7 +81,9 @@ class Sink:
                 ) from None
         self._client = settings.client or _kept_client(gateway)
         self._port = settings.port or (8883 if settings.tls else 1883)
+        # To this broker, since it is there: of each key.
         self._told: dict[str, Device] = {}
+        self._said: dict[str, str] = {}
 
     @property
     def _gateway_topic(self) -> str:
@@ -90,6 +92,7 @@ class Sink:
     async def run(self, feed: Feed, status: Status) -> None:
         where = f"{self._settings.host}:{self._port}"
         self._told.clear()
+        self._said.clear()
         try:
             async with aiomqtt.Client(
                 self._settings.host,
@@ -109,13 +112,13 @@ class Sink:
             raise ConnectionError(f"broker at {where}: {problem}") from None
 
     async def _publish_until_gone(self, client: aiomqtt.Client, feed: Feed) -> None:
-        listening = asyncio.ensure_future(_listen(client))
+        listening = asyncio.create_task(_listen(client))
+        waiting = None
         try:
             while True:
-                waiting = asyncio.ensure_future(feed.get())
+                waiting = asyncio.create_task(feed.get())
                 await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
                 if listening.done():
-                    waiting.cancel()
                     listening.result()
                 await self._publish(client, waiting.result())
         except asyncio.CancelledError:
@@ -125,14 +128,16 @@ class Sink:
             await client.publish(self._gateway_topic, OFFLINE, qos=1, retain=True)
             raise
         finally:
-            listening.cancel()
+            for task in (listening, waiting):
+                if task:
+                    task.cancel()
 
     async def _publish(self, client: aiomqtt.Client, snapshot: Snapshot) -> None:
         device = snapshot.device
         topic = f"{self._settings.prefix}/{device.key}/state"
-        is_new = self._told.get(device.key) != device
-        if is_new:
+        if self._told.get(device.key) != device:
             self._told[device.key] = device
+            self._said.pop(device.key, None)
             found = discovery(device, topic, [self._gateway_topic, self._availability(device)])
             await client.publish(
                 f"{self._settings.discovery}/device/{device_id(device)}/config",
@@ -141,8 +146,9 @@ class Sink:
                 retain=True,
             )
         await client.publish(topic, json.dumps(state(snapshot)), retain=True)
-        if is_new or not snapshot.is_new:
-            said = ONLINE if snapshot.is_live else OFFLINE
+        said = ONLINE if snapshot.is_live else OFFLINE
+        if self._said.get(device.key) != said:
+            self._said[device.key] = said
             await client.publish(self._availability(device), said, qos=1, retain=True)
 
     def _availability(self, device: Device) -> str:

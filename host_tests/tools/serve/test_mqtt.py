@@ -1,0 +1,349 @@
+"""MQTT against Mosquitto, and what Home Assistant makes of it."""
+
+import asyncio
+import copy
+import hashlib
+import json
+import socket
+import subprocess
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+import trustme
+
+from host_tests.rigs import debian_programs, home_assistant
+from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
+from tools.common.errors import InputError
+from tools.serve import sink as serve_sink
+from tools.serve.gateway import Gateway
+
+STATE = f"threewire/{CHIP_ID}/state"
+AVAILABILITY = f"threewire/{CHIP_ID}/availability"
+CONFIG = f"homeassistant/device/threewire_{CHIP_ID}/config"
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_sink, "_AGAIN_S", 0.2)
+    monkeypatch.setattr(serve_sink, "_LONGEST_S", 0.4)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+class Broker:
+    """Mosquitto on a port of this machine, which can be killed and started anew.
+
+    lines  of its configuration besides
+    """
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        self.port = free_port()
+        self._config = folder / "mosquitto.conf"
+        # It gives up root for a user that may not enter a test's folder.
+        text = [f"listener {self.port} 127.0.0.1", "user root", *lines]
+        if not any(line.startswith("allow_anonymous") for line in lines):
+            text.append("allow_anonymous true")
+        self._config.write_text("\n".join(text) + "\n")
+        self._argv = debian_programs.command("mosquitto", "mosquitto", "usr/sbin/mosquitto")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [*self._argv, "-c", str(self._config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(self._answers, "the broker")
+
+    def _answers(self) -> bool:
+        assert self._process and self._process.poll() is None, "the broker has ended"
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    made = Broker(tmp_path)
+    yield made
+    made.kill()
+
+
+class Listener:
+    """A client that has subscribed to all, in a thread.
+
+    said   (topic, text), in the order in which they came
+    latest topic -> text
+    """
+
+    def __init__(self, port: int, **options: Any) -> None:
+        self.said: list[tuple[str, str]] = []
+        self.latest: dict[str, str] = {}
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._task = self._loop.create_task(self._listen(port, options))
+        self._thread = threading.Thread(target=self._work)
+
+    def __enter__(self) -> "Listener":
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(10)
+
+    def _work(self) -> None:
+        try:
+            self._loop.run_until_complete(self._task)
+        except (asyncio.CancelledError, aiomqtt.MqttError):
+            pass
+
+    async def _listen(self, port: int, options: dict[str, Any]) -> None:
+        async with aiomqtt.Client("127.0.0.1", port, **options) as client:
+            await client.subscribe("#", qos=1)
+            self._ready.set()
+            async for message in client.messages:
+                text = bytes(message.payload).decode()  # pyright: ignore[reportArgumentType]
+                self.said.append((str(message.topic), text))
+                self.latest[str(message.topic)] = text
+
+    def wait(self, topic: str, met: Callable[[str], object] = lambda text: True) -> str:
+        def looked() -> str | None:
+            text = self.latest.get(topic)
+            return text if text is not None and met(text) else None
+
+        return wait_for(looked, topic)
+
+
+@contextmanager
+def at_work(folder: Path, broker: Broker, **table: Any) -> Iterator[tuple[Gateway, SayingBoard]]:
+    with (
+        SayingBoard() as board,
+        running(folder / "state", [board], mqtt={"port": broker.port, **table}) as gateway,
+    ):
+        yield gateway, board
+
+
+def report_until(board: SayingBoard, met: Callable[[], object], **options: Any) -> None:
+    """Reports, as a board does once a second but sooner, until that is true."""
+
+    def looked() -> object:
+        board.report(said(**options))
+        time.sleep(0.1)
+        return met()
+
+    wait_for(looked)
+
+
+def test_all_that_a_line_says_arrives(tmp_path: Path, broker: Broker) -> None:
+    with at_work(tmp_path, broker) as (_, board), Listener(broker.port) as listener:
+        report_until(board, lambda: STATE in listener.latest, wh="98765432.123456789")
+        state = json.loads(listener.wait(STATE))
+        line = said(wh="98765432.123456789")
+        # Watt-hours by thousand, to the last digit of them.
+        assert state["delivered_kwh"] == "98765.432123456789"
+        for mine, its in zip(state["elements"], line["elements"]):
+            for name in ("watts", "var", "va", "power_factor", "volts", "amps", "reversed"):
+                assert mine[name] == its[name], name
+            assert mine["delivered_kwh"].replace(".", "").lstrip("0") == (
+                its["delivered_wh"].replace(".", "").lstrip("0")
+            )
+        assert [mine["advice"] for mine in state["elements"]] == [
+            its["text"] for its in line["doctor"]["elements"]
+        ]
+        assert (state["leds"], state["hertz"]) == (line["leds"], line["hertz"])
+        assert listener.wait(AVAILABILITY) == "online"
+
+
+def test_home_assistant_takes_what_it_is_told(tmp_path: Path, broker: Broker) -> None:
+    with at_work(tmp_path, broker) as (_, board), Listener(broker.port) as listener:
+        changed = {"leds": {"kwh": True, "ten": False, "reverse": True}}
+        report_until(board, lambda: STATE in listener.latest, **changed)
+        discovery, state = json.loads(listener.wait(CONFIG)), listener.wait(STATE)
+    (verdict,) = home_assistant.judged((discovery, state))
+    assert (verdict["refused"], verdict["faults"]) == (None, [])
+    shown = verdict["shown"]
+    line = said()
+    assert shown["delivered_kwh"] == "1.234567891234"
+    assert float(shown["watts2"]) == line["elements"][1]["watts"]
+    assert (shown["reverse_led"], shown["reversed1"]) == ("ON", "OFF")
+    assert shown["demand"] == "None"  # which it takes for unknown
+    energies = [of for of in discovery["cmps"].values() if of.get("dev_cla") == "energy"]
+    assert len(energies) == 6
+    assert {(of["unit_of_meas"], of["stat_cla"]) for of in energies} == {
+        ("kWh", "total_increasing")
+    }
+
+
+def test_its_judgement_finds_faults(tmp_path: Path, broker: Broker) -> None:
+    with at_work(tmp_path, broker) as (_, board), Listener(broker.port) as listener:
+        report_until(board, lambda: STATE in listener.latest)
+        good, state = json.loads(listener.wait(CONFIG)), listener.wait(STATE)
+    changes = {
+        "not valid together": {"unit_of_meas": "V"},
+        "state class": {"stat_cla": "measurement"},
+        "no key": {"dev_klass": "energy"},
+        "expected SensorDeviceClass": {"dev_cla": "enrgy"},
+    }
+    cases = []
+    for change in changes.values():
+        bad = copy.deepcopy(good)
+        bad["cmps"]["delivered_kwh"] |= change
+        cases.append((bad, state))
+    for fault, verdict in zip(changes, home_assistant.judged(*cases)):
+        assert fault in " ".join(verdict["faults"]), verdict
+
+
+def test_a_board_that_goes_is_offline_and_comes_back(tmp_path: Path, broker: Broker) -> None:
+    with at_work(tmp_path, broker) as (_, board), Listener(broker.port) as listener:
+        report_until(board, lambda: listener.latest.get(AVAILABILITY) == "online")
+        board.unplug()
+        listener.wait(AVAILABILITY, lambda text: text == "offline")
+        board.plug()
+        report_until(board, lambda: listener.latest.get(AVAILABILITY) == "online", t=2.0)
+
+
+def test_what_it_has_said_is_retained(tmp_path: Path, broker: Broker) -> None:
+    with at_work(tmp_path, broker) as (_, board):
+        with Listener(broker.port) as first:
+            report_until(board, lambda: STATE in first.latest)
+        with Listener(broker.port) as late:
+            for topic in (CONFIG, STATE, AVAILABILITY):
+                late.wait(topic)
+    with Listener(broker.port) as later:
+        # It has ended in good order, and says so.
+        later.wait(AVAILABILITY, lambda text: text == "offline")
+        gateway = next(topic for topic in later.latest if topic.startswith("threewire/gateway/"))
+        assert later.latest[gateway] == "offline"
+
+
+def test_a_broker_that_was_killed_gets_all_again(tmp_path: Path, broker: Broker) -> None:
+    with at_work(tmp_path, broker) as (gateway, board):
+        with Listener(broker.port) as before:
+            report_until(board, lambda: STATE in before.latest, wh=1000.0)
+        broker.kill()
+        status = gateway.sinks[0].status
+        report_until(board, lambda: not status.is_ok, wh=1001.0)
+        assert str(broker.port) in status.said
+        broker.start()  # which has forgotten all
+        with Listener(broker.port) as after:
+            report_until(board, lambda: STATE in after.latest, wh=1002.0)
+            after.wait(CONFIG)
+            after.wait(AVAILABILITY, lambda text: text == "online")
+            after.wait(STATE, lambda text: json.loads(text)["delivered_kwh"] == "1.002000000000")
+            assert gateway.sinks[0].feed.lost == 0
+
+
+def test_a_broker_that_is_not_there_yet_is_waited_for(tmp_path: Path, broker: Broker) -> None:
+    broker.kill()
+    with at_work(tmp_path, broker) as (gateway, board):
+        report_until(board, lambda: gateway.hub.latest())
+        wait_for(lambda: "broker at" in gateway.sinks[0].status.said)
+        broker.start()
+        with Listener(broker.port) as listener:
+            report_until(board, lambda: STATE in listener.latest)
+
+
+def test_a_session_that_is_taken_over_ends_by_the_last_will(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async def take_over() -> None:
+        async with aiomqtt.Client("127.0.0.1", broker.port, identifier="house"):
+            pass
+
+    topic = "threewire/gateway/house"
+    with (
+        at_work(tmp_path, broker, client="house") as (_, board),
+        Listener(broker.port) as listener,
+    ):
+        report_until(board, lambda: listener.latest.get(topic) == "online")
+        asyncio.run(take_over())
+        wait_for(lambda: (topic, "offline") in listener.said)
+        listener.wait(topic, lambda text: text == "online")
+        listener.said.clear()
+        report_until(board, lambda: any(of == STATE for of, _ in listener.said))
+
+
+def test_with_tls_a_user_and_a_password(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    own = authority.issue_cert("127.0.0.1")
+    own.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for pem in own.cert_chain_pems:
+        pem.write_to_path(str(tmp_path / "chain.pem"), append=True)
+    (tmp_path / "users").write_text(f"meter:{mosquitto_hash('a secret')}\n")
+    (tmp_path / "password").write_text("a secret\n")
+    (tmp_path / "wrong").write_text("no secret\n")
+    (tmp_path / "users").chmod(0o600)
+    broker = Broker(
+        tmp_path,
+        f"certfile {tmp_path / 'chain.pem'}",
+        f"keyfile {tmp_path / 'key.pem'}",
+        f"password_file {tmp_path / 'users'}",
+        "allow_anonymous false",
+    )
+    table = {
+        "tls": True,
+        "ca_file": str(tmp_path / "ca.pem"),
+        "user": "meter",
+        "password_file": str(tmp_path / "password"),
+    }
+    try:
+        with at_work(tmp_path, broker, **table) as (gateway, _):
+            wait_for(lambda: gateway.sinks[0].status.is_ok)
+        for wrong in (
+            {"ca_file": str(tmp_path / "other.pem")},
+            {"password_file": str(tmp_path / "wrong")},
+        ):
+            with at_work(tmp_path, broker, **(table | wrong)) as (gateway, _):
+                wait_for(lambda: "broker at" in gateway.sinks[0].status.said)
+                assert not gateway.sinks[0].status.is_ok
+                assert "secret" not in gateway.sinks[0].status.said
+    finally:
+        broker.kill()
+
+
+def mosquitto_hash(password: str) -> str:
+    """A line of its file of passwords: PBKDF2 with SHA-512 (mosquitto_passwd(1))."""
+    salt = b"0123456789ab"
+    made = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+    return f"$7$101${b64encode(salt).decode()}${b64encode(made).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"ca_file": "ca.pem"}, "tls = true"),
+        ({"password_env": "THREEWIRE_NO_SUCH"}, "THREEWIRE_NO_SUCH"),
+        ({"tls": True, "ca_file": "/no/such.pem"}, "/no/such.pem"),
+        ({"prefix": "a/#"}, "prefix"),
+        ({"port": 70000}, "port"),
+    ],
+)
+def test_settings_that_cannot_be_used(tmp_path: Path, table: dict[str, Any], says: str) -> None:
+    with (
+        SayingBoard() as board,
+        pytest.raises(InputError, match=says),
+        running(tmp_path, [board], mqtt=table),
+    ):
+        pass

@@ -1,6 +1,6 @@
 """Programs that the tests talk to as counterparts: those on PATH, or Debian's, without root.
 
-Flow: PATH, or this machine's mirror of Debian -> build/counterparts -> the command to start one by.
+Flow: PATH, or this machine's mirror of Debian -> build/counterparts -> what starts one.
 """
 
 import contextlib

@@ -10,7 +10,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +112,8 @@ class Listener:
         self._thread.join(10)
 
     def _work(self) -> None:
-        try:
+        with suppress(asyncio.CancelledError, aiomqtt.MqttError):
             self._loop.run_until_complete(self._task)
-        except (asyncio.CancelledError, aiomqtt.MqttError):
-            pass
 
     async def _listen(self, port: int, options: dict[str, Any]) -> None:
         async with aiomqtt.Client("127.0.0.1", port, **options) as client:

@@ -1,0 +1,249 @@
+"""From boards to feeds: who is who, who is there, and no sink in another's way."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from msgspec import Struct
+
+from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
+from tools.common.boards import ROOT
+from tools.serve import sink as serve_sink
+from tools.serve import sinks
+from tools.serve.feed import Feed
+from tools.serve.hub import Hub
+from tools.serve.sink import Status
+from tools.serve.snapshot import Snapshot
+
+
+class Kept:
+    """A sink that keeps what it gets."""
+
+    class Settings(Struct):
+        delay_s: float = 0.0
+        fails: int = 0
+
+    class Sink:
+        keeps_all: ClassVar[bool] = True
+
+        def __init__(self, settings: Any, gateway: Any) -> None:
+            self._settings = settings
+            self.got: list[Snapshot] = []
+            self.runs = 0
+
+        async def run(self, feed: Feed, status: Status) -> None:
+            self.runs += 1
+            if self.runs <= self._settings.fails:
+                raise OSError("no\nuse \x1b[2J")
+            status.ok("keeps")
+            while True:
+                self.got.append(await feed.get())
+                await asyncio.sleep(self._settings.delay_s)
+
+
+@pytest.fixture(autouse=True)
+def two_sinks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(serve_sink, "_AGAIN_S", 0.05)
+    monkeypatch.setattr(sinks, "MODULES", {"one": "one", "other": "other"})
+    monkeypatch.setattr(sinks, "module", lambda name: Kept)
+    monkeypatch.setattr("tools.serve.gateway.module", lambda name: Kept)
+    yield
+
+
+def reports(board: SayingBoard, sink: Any, count: int = 1, **options: Any) -> list[Snapshot]:
+    """Reports until so many more have come through."""
+    before = len(sink.got)
+
+    def came() -> bool:
+        board.report(said(**options))
+        time.sleep(0.05)
+        return len(sink.got) >= before + count
+
+    wait_for(came)
+    return sink.got[before:]
+
+
+def test_who_says_it_is_known(tmp_path: Path) -> None:
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        got = reports(board, gateway.sinks[0].sink)[0]
+    device = got.device
+    assert (device.key, device.chip_id, device.board) == (CHIP_ID, CHIP_ID, "pico")
+    assert (device.name, device.version, device.unit) == ("Threewire 0c2c", "0.3.0", 1)
+    assert got.is_live and got.is_new
+    assert abs((datetime.now(UTC) - got.at).total_seconds()) < 30
+
+
+def test_a_board_that_does_not_say_who_it_is_is_not_handed_on(tmp_path: Path) -> None:
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        board.on_heard = lambda data: None
+        board._console = None
+        place = gateway.hub.places[0]
+
+        def refused() -> str:
+            board.report(said())
+            time.sleep(0.05)
+            return place.why_not
+
+        assert "which board it is" in wait_for(refused)
+        assert not gateway.hub.latest()
+
+
+def test_a_board_put_in_the_place_of_another_is_another_device(tmp_path: Path) -> None:
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        sink: Any = gateway.sinks[0].sink
+        reports(board, sink, wh=50000.0)
+        board.unplug()
+        wait_for(lambda: not gateway.hub.latest()[0].is_live)
+        board._answers = SayingBoard("00ff")._answers
+        board.plug()
+        got = reports(board, sink, count=2, wh=7.0)[-1]
+    assert (got.device.key, got.report.total.delivered_wh) == ("00ff", "7.000000000")
+    last = [of for of in sink.got if of.device.key == CHIP_ID][-1]
+    assert not last.is_live and last.report.total.delivered_wh == "50000.000000000"
+
+
+def test_the_same_board_twice_is_handed_on_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        SayingBoard() as board,
+        SayingBoard() as double,
+        running(tmp_path, [board, double], one={}) as gateway,
+    ):
+        reports(board, gateway.sinks[0].sink)
+        place = gateway.hub.places[1]
+
+        def refused() -> str:
+            board.report(said())
+            double.report(said())
+            time.sleep(0.05)
+            return place.why_not if "same id" in place.why_not else ""
+
+        wait_for(refused)
+        assert place.latest is None
+        assert sum("same id" in record.message for record in caplog.records) == 1
+
+
+def test_units_are_given_and_found(tmp_path: Path) -> None:
+    with (
+        SayingBoard("aa") as one,
+        SayingBoard("bb") as two,
+        running(tmp_path, [one, two], units=[2, 1], one={}) as gateway,
+    ):
+
+        def both() -> bool:
+            for board in (one, two):
+                board.report(said())
+            time.sleep(0.05)
+            return len(gateway.hub.latest()) == 2
+
+        wait_for(both)
+        units = {of.device.chip_id: of.device.unit for of in gateway.hub.latest()}
+        assert units == {"aa": 2, "bb": 1}
+
+
+def test_a_sink_that_fails_is_run_again_and_harms_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        SayingBoard() as board,
+        running(tmp_path, [board], one={"fails": 3}, other={}) as gateway,
+    ):
+        failing, good = gateway.sinks
+        reports(board, good.sink, count=5)
+        wait_for(lambda: failing.status.is_ok)
+        wait_for(lambda: len(failing.sink.got) >= 5)  # pyright: ignore
+        # What came meanwhile has waited for it.
+        assert failing.sink.got[:5] == good.sink.got[:5]  # pyright: ignore
+        assert failing.sink.runs == 4  # pyright: ignore
+    said_of = [
+        record.getMessage() for record in caplog.records if "one: no" in record.getMessage()
+    ]
+    assert said_of and "\x1b" not in said_of[0] and "\n" not in said_of[0]
+
+
+def test_a_slow_sink_loses_its_own_oldest_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Feed.__init__, "__defaults__", (4,))
+    with (
+        SayingBoard() as board,
+        running(tmp_path, [board], one={"delay_s": 60.0}, other={}) as gateway,
+    ):
+        slow, quick = gateway.sinks
+        for k in range(12):
+            reports(board, quick.sink, t=10.0 + k)
+        wait_for(lambda: slow.feed.lost >= 5)
+        assert len(slow.feed) == 4 and quick.feed.lost == 0
+        times = [of.report.t for of in quick.sink.got]  # pyright: ignore
+        assert times == sorted(times) and len(set(times)) == 12
+
+
+def test_a_feed_of_the_latest_has_one_of_each() -> None:
+    async def work() -> None:
+        feed = Feed(keeps_all=False)
+        for key, number in (("a", 1), ("b", 2), ("a", 3)):
+            feed.put(SimpleNamespace(device=SimpleNamespace(key=key), number=number))  # pyright: ignore
+        assert [(await feed.get()).number for _ in range(len(feed))] == [2, 3]  # pyright: ignore
+        waiting = asyncio.ensure_future(feed.get())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        # What a wait that was given up would have got is not lost.
+        feed.put(SimpleNamespace(device=SimpleNamespace(key="c"), number=4))  # pyright: ignore
+        assert (await feed.get()).number == 4  # pyright: ignore
+
+    asyncio.run(work())
+
+
+def test_a_board_that_falls_silent_is_gone_after_seconds(tmp_path: Path) -> None:
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        reports(board, gateway.sinks[0].sink)
+        place = gateway.hub.places[0]
+        assert place.standing and place.latest and place.latest.is_live
+        old = replace(place.standing, age_s=5.1)
+        hub = Hub([place.board], gateway._counters)
+        hub.places = [replace(place, standing=old)]
+        hub.check_age()
+        assert not hub.places[0].latest.is_live  # pyright: ignore
+
+
+def test_the_command_ends_in_good_order(tmp_path: Path) -> None:
+    """By Ctrl-C, with status 0; what it knows of devices is on the disk."""
+    with SayingBoard() as board:
+        config = tmp_path / "gateway.toml"
+        config.write_text(
+            f"[gateway]\nfolder = '{tmp_path}/state'\n[[board]]\nport = '{board.url}'\n"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.serve", "--config", str(config)],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        board.wait_client(seconds=20)
+
+        def heard() -> bool:
+            board.report(said())
+            time.sleep(0.1)
+            return b"version" in board.heard
+
+        wait_for(heard)
+        board.report(said())
+        time.sleep(1)
+        process.send_signal(2)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 0, told
+    assert "Traceback" not in told
+    assert CHIP_ID in (tmp_path / "state" / "devices.json").read_text()

@@ -115,7 +115,7 @@ golden: $(READY)-regress ## meter all recordings anew, show what differs from be
 	@$(PY) -m tools.engines --get micropython || true
 	@$(PY) -m tools.golden
 
-bench: $(READY)-emulator $(READY)-regress ## measure speed on the emulated RP2040 and on this machine, into build/bench.json
+bench: $(READY)-emulator $(READY)-regress $(READY)-serve ## measure speed on the emulated RP2040 and on this machine, into build/bench.json
 	@$(PY) -m tools.engines --get || true
 	@$(PY) -m tools.bench
 

@@ -1,13 +1,13 @@
 """Measures speed, on the emulated RP2040 and on the host's engines: `make bench`.
 
-Flow: chip, host, regression -> CLI -> table on stdout, build/bench.json.  Figures of the emulated
-chip are cycles and emulated time, alike on every machine; those of the host depend on it.
+Flow: chip, host, regression, serving -> CLI -> table on stdout, build/bench.json.  Figures of the
+emulated chip are cycles and emulated time, alike on every machine; those of the host depend on it.
 """
 
 import json
 import sys
 
-from tools.bench import chip, host, regression
+from tools.bench import chip, host, regression, serving
 from tools.bench.figures import show
 from tools.common import command
 from tools.common.boards import ROOT
@@ -60,6 +60,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"without a replay: {problem}", file=sys.stderr)
     print("regressions: some minutes", file=sys.stderr)
     figures += regression.regressions(options.recordings)
+    print("the gateway: three minutes", file=sys.stderr)
+    try:
+        figures += serving.serving()
+    except EngineFailed as problem:
+        print(f"without the gateway: {problem}", file=sys.stderr)
     print(*[show(figure) for figure in figures], sep="\n")
     said = {figure.key: figure.value for figure in figures}
     said["where"] = {figure.key: figure.where for figure in figures}

@@ -18,6 +18,7 @@ import numpy as np
 
 from tools.bench.chip import HERTZ, VOLTS
 from tools.bench.figures import Figure
+from tools.bench.processes import peak_mb
 from tools.common.boards import ROOT
 
 _RATE_HZ = 7680
@@ -88,7 +89,7 @@ def _run(recordings: Path, out: Path, cores: list[int]) -> tuple[float, float]:
         ) as child:
             most = 0.0
             while child.poll() is None:
-                most = max([most, *map(_peak_mb, _descendants(child.pid))])
+                most = max([most, *map(peak_mb, _descendants(child.pid))])
                 time.sleep(_LOOK_S)
         if child.returncode:
             raise RuntimeError(f"{' '.join(words)}: status {child.returncode}")
@@ -105,11 +106,3 @@ def _descendants(number: int) -> list[int]:
             for task in Path(f"/proc/{each}/task").iterdir():
                 found += map(int, (task / "children").read_text().split())
     return found
-
-
-def _peak_mb(number: int) -> float:
-    with suppress(OSError, ValueError):
-        for line in Path(f"/proc/{number}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return 0.0

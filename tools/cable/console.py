@@ -6,6 +6,8 @@ else is noise and dropped.  Whatever comes, no more than one line and one read i
 """
 
 import contextlib
+import io
+import select
 import time
 from collections import deque
 from typing import Any, TypeVar
@@ -64,7 +66,8 @@ class BoardConsole(contextlib.ExitStack):
         self._transport = board_port.open_port(port)
         self.callback(board_port.close_port, self._transport)
         self._serial: Any = self._transport.serial
-        self._serial.timeout = patience_s
+        self._serial.timeout = READ_S
+        self._patience_s = patience_s
         # A board that does not read must not hold us.
         self._serial.write_timeout = timeout
         self._rest = bytearray()
@@ -82,9 +85,12 @@ class BoardConsole(contextlib.ExitStack):
 
     def _read(self) -> None:
         try:
+            if self._patience_s > READ_S and not self._comes():
+                return
             data = self._serial.read(_READ)
-        except (serial.SerialException, OSError, TypeError) as problem:
-            # TypeError: pyserial's own, where the port has been closed under it.
+        except (serial.SerialException, OSError, TypeError, ValueError) as problem:
+            # TypeError: pyserial's own, where the port has been closed under it; ValueError:
+            # select's.
             raise PortError(f"{self.port}: {board_port.told(problem)}") from None
         self.size += len(data)
         self._rest += data
@@ -94,6 +100,14 @@ class BoardConsole(contextlib.ExitStack):
         if len(self._rest) > _LONGEST:
             self._rest.clear()
             self.noise += 1
+
+    def _comes(self) -> bool:
+        """Whether something comes within the patience; where the system does not tell, it may."""
+        try:
+            number = self._serial.fileno()
+        except (AttributeError, io.UnsupportedOperation):
+            return True
+        return bool(select.select([number], [], [], self._patience_s)[0])
 
     def _take(self, line: bytes) -> None:
         is_first, self._is_first = self._is_first, False

@@ -8,6 +8,7 @@ Its counters are held until they are beyond that again, so that they are the boa
 they move.  Where they fall by more the registers have begun anew: that is another device.
 """
 
+import functools
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -99,10 +100,12 @@ class Counters:
                 _key(chip_id, known.generation),
             )
         else:
-            known.energies = [max(pair, key=Decimal) for pair in zip(known.energies, new)]
+            known.energies = [max(pair, key=_value) for pair in zip(known.energies, new)]
             known.lost_wh = lost_wh
         self._is_changed = True
-        return _key(chip_id, known.generation), _with(report, known.energies)
+        if known.energies != new:
+            report = _with(report, known.energies)
+        return _key(chip_id, known.generation), report
 
 
 def _key(chip_id: str, generation: int) -> str:
@@ -117,8 +120,13 @@ def _may_lose(report: Report) -> float:
 
 def _has_begun_anew(known: _Known, new: list[str]) -> bool:
     return any(
-        Decimal(before) - Decimal(now) > known.lost_wh for before, now in zip(known.energies, new)
+        before != now and _value(before) - _value(now) > known.lost_wh
+        for before, now in zip(known.energies, new)
     )
+
+
+# Most energies of a report are those of the one before.
+_value = functools.lru_cache(maxsize=4096)(Decimal)
 
 
 def _of(report: Report) -> Iterator[Total]:

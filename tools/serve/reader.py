@@ -13,9 +13,9 @@ from tools.cable.shapes import Version
 from tools.monitor.link import Link, Standing
 from tools.monitor.report import Report
 
-# How long a look at a port may take: fifty boards at the monitor's 50 ms would be a thousand a
-# second.
-PATIENCE_S = 0.25
+# How long a look at a port may wait for something to come: fifty boards at the monitor's 50 ms
+# would be a thousand looks a second.
+PATIENCE_S = 0.5
 # Between two words on a board that has nothing to report.
 _TOLD_S = 1.0
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Reader(threading.Thread):
         self._is_done = threading.Event()
 
     def end(self) -> None:
-        """Asks it to end, which it does within a quarter of a second, unless a port is slow to
+        """Asks it to end, which it does within half a second, unless a port is slow to
         open."""
         self._is_done.set()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 # Table of the settings -> module.  What a sink needs is imported with it.
 MODULES = {
+    "modbus": "modbus",
     "mqtt": "mqtt",
 }
 # On without a table, as theirs would be if it were empty.

@@ -1,0 +1,399 @@
+"""The Modbus maps, held against SunSpec's own models, Eastron's list of registers, numpy, numbers
+by hand, and MicroPython, which is to serve them one day."""
+
+import json
+import math
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sunspec2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host_tests.conftest import need_engine
+from host_tests.rigs.gateway_run import CHIP_ID, said
+from host_tests.rigs.telemetry_lines import report_of
+from tools.common.boards import ROOT
+from tools.monitor.link import LIVE, Standing
+from tools.monitor.report import Report
+from tools.serve import modbus_pdu, sdm630_map, sunspec_map
+from tools.serve.modbus import reading_of
+from tools.serve.snapshot import Device, Snapshot
+
+MODELS = Path(sunspec2.__file__).parent / "models" / "json"
+DEVICE = Device(CHIP_ID, CHIP_ID, "Garage", "feather_rp2040", "0.3.0", 7)
+STANDING = Standing(LIVE, "here", "", 0.1, 0, 0, 0)
+SCALE_FACTORS = {"A": -1, "V": -2, "Hz": -2, "W": 1, "VA": 1, "VAR": 1, "PF": -2}
+# Where a point's unit is, sources of it are named so.
+SOURCES = {
+    "A": ("amps",),
+    "V": ("volts", "line_volts"),
+    "Hz": ("hertz",),
+    "W": ("watts",),
+    "VA": ("va",),
+    "var": ("var",),
+    "Pct": ("flow",),
+    "Wh": ("delivered", "received"),
+    "varh": ("q1", "q2", "q3", "q4"),
+}
+
+
+def snapshot(report: Report, device: Device = DEVICE) -> Snapshot:
+    return Snapshot(device, report, datetime.now(UTC), True, True, STANDING)
+
+
+def reading(**changed: Any) -> dict[str, Any]:
+    """What the maps are filled from, of a line with something changed."""
+    return reading_of(snapshot(report_of(said(**changed))))
+
+
+def model(number: int) -> list[dict[str, Any]]:
+    return json.loads((MODELS / f"model_{number}.json").read_text())["group"]["points"]
+
+
+def points(of: dict[str, Any]) -> dict[str, int]:
+    """The integers of model 202 as its own definition places them; strings are left out."""
+    made = sunspec_map.registers(of)
+    found: dict[str, int] = {}
+    at = 2 * 70
+    for point in model(202):
+        size = 2 * point["size"]
+        is_signed = point["type"] in ("int16", "sunssf")
+        found[point["name"]] = int.from_bytes(made[at : at + size], "big", signed=is_signed)
+        at += size
+    return found
+
+
+# ---- SunSpec
+
+
+@pytest.mark.parametrize(("number", "table"), [(1, sunspec_map.COMMON), (202, sunspec_map.METER)])
+def test_a_table_is_that_of_the_model(number: int, table: tuple[Any, ...]) -> None:
+    offset = 0
+    for row, point in zip(table, model(number), strict=True):
+        name, at, kind, source, divisor = row
+        assert (name, at) == (point["name"], offset)
+        # A pad has one value, which is that of an int16 that is not implemented.
+        assert kind == ("int16" if point["type"] == "pad" else point["type"]), name
+        if kind == "string":
+            assert divisor == point["size"]
+        if point.get("mandatory") == "M":
+            assert source is not None, f"{name} is mandatory"
+        if isinstance(source, str) and "units" in point:
+            bare = source.removesuffix("_mean").removesuffix("_1").removesuffix("_2")
+            assert bare in SOURCES[point["units"]], name
+            assert source.endswith("_1") == name.lower().endswith("pha"), name
+            assert source.endswith("_2") == name.lower().endswith("phb"), name
+        offset += point["size"]
+    assert table[1][3] == offset - 2  # L: what follows it
+
+
+def test_the_registers_begin_and_end_as_they_must() -> None:
+    made = sunspec_map.registers(reading())
+    assert len(made) == 2 * sunspec_map.REGISTERS
+    assert made[:4] == b"SunS"
+    assert struct.unpack(">HH", made[4:8]) == (1, 66)
+    assert struct.unpack(">HH", made[140:144]) == (202, 105)
+    assert struct.unpack(">HH", made[-4:]) == (0xFFFF, 0)
+
+
+def test_scale_factors_are_those_that_the_model_asks_for() -> None:
+    found = points(reading())
+    for point in model(202):
+        if "sf" not in point:
+            continue
+        unit = point["units"]
+        if unit in ("Wh", "varh"):
+            assert found[point["sf"]] == 0
+        elif unit == "VAh":
+            assert found[point["sf"]] == -32768
+            assert found[point["name"]] == 0
+        else:
+            assert found[point["sf"]] == SCALE_FACTORS[point["sf"][:-3]]
+
+
+def full_load() -> dict[str, Any]:
+    """200 A of 120 V on each line, at 138 V: the most that the front end is made for."""
+    line = said()
+    of = {"amps": 200.0, "watts": 24000.0, "va": 24000.0, "var": 24000.0, "power_factor": 1.0}
+    line["elements"] = [{**element, **of, "volts": 138.0} for element in line["elements"]]
+    return line | {"watts": 48000.0, "va": 48000.0, "var": -48000.0, "power_factor": 1.0}
+
+
+def test_48_kw_fit_and_no_digit_more_would() -> None:
+    found = points(reading_of(snapshot(report_of(full_load()))))
+    expected = {"A": 400, "PPV": 276, "Hz": 60, "W": 48000, "VA": 48000, "VAR": -48000, "PF": 100}
+    for name, value in expected.items():
+        factor = found[("V" if name == "PPV" else name) + "_SF"]
+        assert found[name] * Decimal(10) ** factor == value
+        assert abs(found[name]) < 32768 < abs(found[name]) * 10
+
+
+def test_what_is_beyond_a_register_is_the_most_it_has() -> None:
+    found = points(reading(watts=327680.0, var=-400000.0))
+    assert (found["W"], found["VAR"]) == (32767, -32767)  # -32768 is "not implemented"
+
+
+def test_energies_are_whole_watt_hours_and_wrap() -> None:
+    assert points(reading(wh="999.999999999"))["TotWhImp"] == 999
+    assert points(reading(wh="4294967295.999999999"))["TotWhImp"] == 2**32 - 1
+    assert points(reading(wh="4294967301.000000000"))["TotWhImp"] == 5
+    assert points(reading(wh="7.5"))["TotWhImp"] == 7
+    assert points(reading(received_wh="70.1"))["TotWhExp"] == 70
+
+
+def test_varh_go_to_their_quadrants() -> None:
+    line = said(varh=["1.0", "2.9", "3.0", "4.0"])
+    line["elements"][1]["varh"] = ["11.0", "12.0", "13.0", "14.0"]
+    found = points(reading_of(snapshot(report_of(line))))
+    assert [found[f"TotVArh{q}"] for q in ("ImpQ1", "ImpQ2", "ExpQ3", "ExpQ4")] == [1, 2, 3, 4]
+    assert [found[f"TotVArh{q}PhB"] for q in ("ImpQ1", "ImpQ2", "ExpQ3", "ExpQ4")] == [
+        11,
+        12,
+        13,
+        14,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("watts", "power_factor", "percent"),
+    [(500, 0.5, 50), (500, -0.5, 50), (-500, 0.5, -50), (-500, -0.5, -50), (0, 0, 0)],
+)
+def test_a_power_factor_has_the_sign_of_the_watts(
+    watts: float, power_factor: float, percent: float
+) -> None:
+    of = reading(watts=watts, power_factor=power_factor)
+    assert points(of)["PF"] == 100 * percent
+    assert sdm630(of)[0x3E] == percent / 100
+
+
+def with_volts(service: str, one: float, two: float) -> dict[str, Any]:
+    line = said()
+    line["doctor"]["service"] = service
+    for element, volts in zip(line["elements"], (one, two)):
+        element["volts"] = volts
+    return reading_of(snapshot(report_of(line)))
+
+
+@pytest.mark.parametrize(
+    ("service", "volts", "line_volts"),
+    [
+        ("split phase", (119.0, 121.5), 240.5),
+        ("208Y/120", (120.0, 120.0), 120 * math.sqrt(3)),
+        # |120 - 110 at 120 degrees|, by complex numbers.
+        ("208Y/120", (120.0, 110.0), abs(120 - 110 * np.exp(2j * np.pi / 3))),
+        ("unknown", (120.0, 0.0), 120.0),
+    ],
+)
+def test_line_to_line(service: str, volts: tuple[float, float], line_volts: float) -> None:
+    of = with_volts(service, *volts)
+    found = points(of)
+    assert found["PPV"] == found["PhVphAB"] == round(100 * line_volts)
+    assert found["PhV"] == 100 * sum(volts) / 2
+    assert sdm630(of)[0xC8] == pytest.approx(line_volts, rel=1e-6)
+    assert bool(found["Evt"] & sunspec_map.SERVICE_UNKNOWN) == (service == "unknown")
+
+
+def bits(active: list[str], backwards: tuple[bool, bool] = (False, False)) -> set[str]:
+    """The model's names of the events that are told."""
+    line = said()
+    line["faults"]["active"] = active
+    for element, is_reversed in zip(line["elements"], backwards):
+        element["reversed"] = is_reversed
+    told = points(reading_of(snapshot(report_of(line))))["Evt"]
+    (symbols,) = [point["symbols"] for point in model(202) if point["name"] == "Evt"]
+    names = {s["name"].removeprefix("M_EVENT_") for s in symbols if told >> s["value"] & 1}
+    assert told.bit_count() == len(names)
+    return names
+
+
+def test_events() -> None:
+    assert bits([]) == set()
+    assert bits(["no_voltage 2"]) == {"Under_Voltage"}
+    assert bits(["no_voltage 2", "no_voltage 1"]) == {"Under_Voltage", "Power_Failure"}
+    assert bits(["stuck i1"]) == bits(["railed v2"]) == {"Missing_Sensor"}
+    assert bits(["bad_frequency"]) == {"OEM03"}
+    assert bits(["something new"]) == {"OEM05"}
+    assert bits([], (True, False)) == {"OEM01"}
+    assert bits(["stuck v1"], (True, True)) == {"Missing_Sensor", "OEM01", "OEM02"}
+
+
+def test_long_names_are_cut_and_leave_their_neighbours() -> None:
+    device = replace(DEVICE, board="b" * 40, version="v" * 40, chip_id="c" * 32, unit=247)
+    made = sunspec_map.registers(reading_of(snapshot(report_of(said()), device)))
+    common = made[4:140]
+    assert common[4:36].rstrip(b"\0") == b"Threewire"
+    assert common[36:68] == b"b" * 32
+    assert common[68:84] == bytes(16)
+    assert common[84:100] == b"v" * 16
+    assert common[100:132] == b"c" * 32
+    assert struct.unpack(">Hh", common[132:]) == (247, -32768)
+
+
+# ---- SDM630
+
+
+def sdm630(of: dict[str, Any]) -> dict[int, float]:
+    """Register -> the float that begins there."""
+    made = sdm630_map.registers(of)
+    return {at // 2: struct.unpack(">f", made[at : at + 4])[0] for at in range(0, len(made), 4)}
+
+
+def read_line(line: dict[str, Any]) -> Iterator[tuple[int, Decimal]]:
+    """Register -> value, as Eastron's list has them (protocol V1.8; the registers that mbmd, so
+    evcc, and templates for Home Assistant read are among them)."""
+    for k, element in enumerate(line["elements"]):
+        for first, name in ((0x00, "volts"), (0x06, "amps"), (0x0C, "watts"), (0x12, "va")):
+            yield first + 2 * k, Decimal(str(element[name]))
+        yield 0x18 + 2 * k, Decimal(str(element["var"]))
+        yield 0x1E + 2 * k, Decimal(str(element["power_factor"]))
+        yield 0x15A + 2 * k, Decimal(element["delivered_wh"]) / 1000
+        yield 0x160 + 2 * k, Decimal(element["received_wh"]) / 1000
+        both = Decimal(element["delivered_wh"]) + Decimal(element["received_wh"])
+        yield 0x166 + 2 * k, both / 1000
+        varh = [Decimal(text) / 1000 for text in element["varh"]]
+        yield 0x16C + 2 * k, varh[0] + varh[1]
+        yield 0x172 + 2 * k, varh[2] + varh[3]
+        yield 0x178 + 2 * k, sum(varh, Decimal(0))
+    one, two = line["elements"]
+    yield 0x2A, Decimal(str(one["volts"])) / 2 + Decimal(str(two["volts"])) / 2
+    yield 0x2E, Decimal(str(one["amps"])) / 2 + Decimal(str(two["amps"])) / 2
+    yield 0x30, Decimal(str(one["amps"])) + Decimal(str(two["amps"]))
+    yield 0x34, Decimal(str(line["watts"]))
+    yield 0x38, Decimal(str(line["va"]))
+    yield 0x3C, Decimal(str(line["var"]))
+    yield 0x3E, Decimal(str(line["power_factor"]))
+    yield 0x46, Decimal(str(line["hertz"]))
+    yield 0x48, Decimal(line["delivered_wh"]) / 1000
+    yield 0x4A, Decimal(line["received_wh"]) / 1000
+    varh = [Decimal(text) / 1000 for text in line["varh"]]
+    yield 0x4C, varh[0] + varh[1]
+    yield 0x4E, varh[2] + varh[3]
+    yield 0x54, Decimal(str(line["demand"]["watts"]))
+    yield 0x56, Decimal(str(line["demand"]["peak"]))
+    yield 0xC8, Decimal(str(one["volts"])) + Decimal(str(two["volts"]))
+    yield 0xCE, Decimal(str(one["volts"])) + Decimal(str(two["volts"]))
+    yield 0x156, (Decimal(line["delivered_wh"]) + Decimal(line["received_wh"])) / 1000
+    yield 0x158, sum(varh, Decimal(0))
+
+
+def test_the_sdm630_has_each_value_where_eastron_has_it() -> None:
+    line = said(
+        received_wh="1234567.123456789",
+        varh=["1.5", "20.25", "300.125", "4000.5"],
+        demand={"watts": 1234.5, "least": 1.0, "most": 2.0, "peak": 7654.25},
+    )
+    line["elements"][1] |= {"received_wh": "98765.432", "varh": ["5.5", "6.25", "7.125", "8.5"]}
+    expected = dict(read_line(line))
+    found = sdm630(reading_of(snapshot(report_of(line))))
+    for register, value in found.items():
+        assert value == np.float32(float(expected.get(register, 0))), hex(register)
+    assert set(expected) <= set(found)
+    assert len(expected) == len(sdm630_map.MAP)
+
+
+# ---- both
+
+
+NUMBER = st.floats(-1e15, 1e15, allow_nan=False)
+ENERGY = st.from_regex(r"[0-9]{1,20}\.[0-9]{1,12}", fullmatch=True)
+
+
+@given(NUMBER, NUMBER, st.lists(ENERGY, min_size=4, max_size=4), st.floats(1, 1e6))
+def test_whatever_the_door_lets_in_has_registers(
+    number: float, other: float, energies: list[str], hertz: float
+) -> None:
+    line = said(watts=number, va=other, var=number, power_factor=other, hertz=hertz, varh=energies)
+    line["delivered_wh"], line["received_wh"] = energies[:2]
+    line["elements"][0] |= {"volts": number, "amps": other, "watts": other, "varh": energies}
+    line["doctor"]["service"] = "208Y/120"
+    of = reading_of(snapshot(report_of(line)))
+    found = points(of)
+    whole = Decimal(energies[0]).to_integral_value(ROUND_FLOOR)
+    assert found["TotWhImp"] == whole % 2**32
+    tens = (Decimal(number) / 10).to_integral_value(ROUND_HALF_UP)
+    assert abs(found["W"] - max(-32767, min(32767, tens))) <= 1
+    assert sdm630(of)[0x34] == pytest.approx(number, rel=1e-6, abs=1e-6)
+
+
+SCRIPT = """\
+import json, sys
+sys.path[0] = {folder!r}
+import modbus_pdu, modbus_reading, sdm630_map, sunspec_map
+of = modbus_reading.derive(json.loads(sys.stdin.read()))
+sunspec, sdm630 = sunspec_map.registers(of), sdm630_map.registers(of)
+areas = {{3: ((40000, sunspec, 1),)}}
+for made in (sunspec, sdm630, modbus_pdu.answer(b"\\x03\\x9c\\x40\\x00\\x02", areas)):
+    print("".join("%02x" % byte for byte in made))
+"""
+
+
+@pytest.mark.parametrize("engine", ["micropython", "i386"])
+def test_micropython_makes_the_same_registers(engine: str, tmp_path: Path) -> None:
+    of = reading(wh="13333334.638713123", received_wh="4294967301.5", watts=-1234.567)
+    script = tmp_path / "main.py"
+    script.write_text(SCRIPT.format(folder=str(ROOT / "tools" / "serve")))
+    done = subprocess.run(
+        [*need_engine(engine), str(script)],
+        input=json.dumps(of),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert not done.stderr
+    assert done.stdout.split() == [
+        sunspec_map.registers(of).hex(),
+        sdm630_map.registers(of).hex(),
+        (b"\x03\x04SunS").hex(),
+    ]
+
+
+# ---- requests, by hand
+
+
+AREAS = {3: ((100, bytes(range(20)), 1),), 4: ((0, bytes(range(8)), 2), (100, bytes(20), 1))}
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ("03 0064 0001", "03 02 0001"),
+        ("03 0066 0002", "03 04 0405 0607"),
+        ("03 006d 0001", "03 02 1213"),
+        ("03 006d 0002", "83 02"),  # beyond the end
+        ("03 0063 0001", "83 02"),  # before the beginning
+        ("03 ffff 0001", "83 02"),
+        ("03 0064 0000", "83 03"),
+        ("03 0064 007e", "83 03"),  # 126
+        ("03 0064", "83 03"),
+        ("03 0064 0001 00", "83 03"),
+        ("04 0000 0004", "04 08 0001 0203 0405 0607"),
+        ("04 0002 0002", "04 04 0405 0607"),
+        ("04 0001 0002", "84 02"),  # halves of two values
+        ("04 0000 0001", "84 02"),
+        ("04 0064 0001", "04 02 0000"),
+        ("01 0000 0001", "81 01"),
+        ("06 0064 0001", "86 01"),
+        ("10 0064 0001 02 0001", "90 01"),
+        ("2b 0e 01 00", "ab 01"),
+        ("00", "80 01"),
+        ("83 01", "83 01"),
+        ("ff", "ff 01"),
+    ],
+)
+def test_answers(request_: str, expected: str) -> None:
+    assert modbus_pdu.answer(bytes.fromhex(request_), AREAS) == bytes.fromhex(expected)
+
+
+@pytest.mark.parametrize("request_", ["03 0064 0001", "06 0064 0001", "00"])
+def test_a_unit_that_is_not_there(request_: str) -> None:
+    asked = bytes.fromhex(request_)
+    assert modbus_pdu.answer(asked, None) == bytes((asked[0] | 0x80, 0x0B))

@@ -37,7 +37,6 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     gateway = Gateway(_settings(options.config, options.port))
     if options.check:
         print(f"{options.config or 'the settings'}: good")

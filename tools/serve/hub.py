@@ -5,7 +5,7 @@ Flow: readers (threads) -> HUB (the event loop) -> feeds -> sinks.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -25,12 +25,14 @@ _log = logging.getLogger(__name__)
 class Place:
     """A board of the settings, and what is known of it.
 
+    unit      of the settings, or the first that is free, in the order of the settings
     standing  how the connection stands; None before the reader's first word
     latest    of the device that was there last
     why_not   why what it says is not handed on
     """
 
     board: Board
+    unit: int
     standing: Standing | None = None
     latest: Snapshot | None = None
     why_not: str = ""
@@ -51,10 +53,9 @@ class Hub:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._now = now
-        self.places = [Place(board) for board in boards]
+        self.places = [Place(board, unit) for board, unit in zip(boards, _units(boards))]
         self._counters = counters
         self._feeds: list[Feed] = []
-        self._units: dict[str, int] = {}
 
     def feed(self, keeps_all: bool) -> Feed:
         """One more, which begins with what there is."""
@@ -94,9 +95,7 @@ class Hub:
         key, report = self._counters.held(chip_id, told.report)
         name = place.board.name or f"Threewire {key[-4 if '-' not in key else -6 :]}"
         version = told.version
-        device = Device(
-            key, chip_id, name, version.board, version.version, self._unit(place, chip_id)
-        )
+        device = Device(key, chip_id, name, version.board, version.version, place.unit)
         before = place.latest
         if before and before.device.key != key:
             self._goes(place)
@@ -126,15 +125,12 @@ class Hub:
             place.why_not = why
             _log.warning("board at %s: %s; nothing of it is handed on", place.board.port, why)
 
-    def _unit(self, place: Place, chip_id: str) -> int:
-        """The settings' unit, or the first that is free, which a chip keeps."""
-        if place.board.unit is not None:
-            return place.board.unit
-        if chip_id not in self._units:
-            taken = {other.board.unit for other in self.places} | {*self._units.values()}
-            free = (unit for unit in range(1, MOST_BOARDS + 1) if unit not in taken)
-            self._units[chip_id] = next(free, MOST_BOARDS)
-        return self._units[chip_id]
+
+def _units(boards: list[Board]) -> Iterator[int]:
+    taken = {board.unit for board in boards}
+    free = (unit for unit in range(1, MOST_BOARDS + 1) if unit not in taken)
+    for board in boards:
+        yield board.unit or next(free)
 
 
 async def watch_age(hub: Hub) -> None:

@@ -63,6 +63,7 @@ def running(
     boards: Sequence[ConsoleServer],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     units: Sequence[int] = (),
+    names: Sequence[str] = (),
     **tables: dict[str, Any],
 ) -> Iterator[Gateway]:
     """A gateway of these boards with the sinks whose tables are given, which has ended in good
@@ -74,7 +75,12 @@ def running(
         {
             "gateway": {"folder": str(folder)},
             "board": [
-                {"port": board.url, "timeout": 3.0, **({"unit": units[k]} if units else {})}
+                {
+                    "port": board.url,
+                    "timeout": 3.0,
+                    **({"unit": units[k]} if units else {}),
+                    **({"name": names[k]} if names else {}),
+                }
                 for k, board in enumerate(boards)
             ],
             **tables,

@@ -34,7 +34,13 @@ _QUIET = (
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
 _PATIENCE_S = 60
-_KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), " ": (32, " "), "Escape": (27, "")}
+_KEYS = {
+    "Enter": (13, "\r"),
+    "Tab": (9, ""),
+    " ": (32, " "),
+    "Escape": (27, ""),
+    "ArrowLeft": (37, ""),
+}
 
 
 def find() -> str | None:

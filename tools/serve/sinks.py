@@ -8,11 +8,13 @@ from typing import Any
 
 # Table of the settings -> module.  What a sink needs is imported with it.
 MODULES = {
-    "modbus": "modbus",
+    "history": "history",
+    "web": "web",
     "mqtt": "mqtt",
+    "modbus": "modbus",
 }
-# On without a table, as theirs would be if it were empty.
-DEFAULT: tuple[str, ...] = ()
+# On where there are no settings, as if their tables were there and empty.
+DEFAULT: tuple[str, ...] = ("history", "web")
 
 
 def module(name: str) -> Any:

@@ -12,6 +12,7 @@ MODULES = {
     "web": "web",
     "mqtt": "mqtt",
     "modbus": "modbus",
+    "influx": "influx",
 }
 # On where there are no settings, as if their tables were there and empty.
 DEFAULT: tuple[str, ...] = ("history", "web")

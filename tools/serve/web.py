@@ -1,6 +1,6 @@
 """The meter in a browser: one page, what it asks for, and how the gateway does.
 
-Flow: feed, hub -> WEB (live.py, now.py, past.py, health.py, page/) -> browsers.
+Flow: feed, hub -> WEB (live.py, now.py, past.py, health.py, metrics.py, page/) -> browsers.
 
     /                                        the page
     /live                                    server-sent events, live.py
@@ -9,6 +9,7 @@ Flow: feed, hub -> WEB (live.py, now.py, past.py, health.py, page/) -> browsers.
     /api/energy?device=KEY[&day=YYYY-MM-DD]  of today and yesterday, or of that day
     /csv?device=KEY&from=DAY&to=DAY          the past as a table, as fine as it is kept
     /health                                  200 where all is well, 503 where something is not
+    /metrics                                 what Prometheus reads
 
 All of it is read only: there is nothing that could be changed from here, and so no token.
 """
@@ -28,7 +29,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from tools.serve import history, past
+from tools.serve import history, metrics, past
 from tools.serve.days import bounds, local_date
 from tools.serve.feed import Feed
 from tools.serve.health import board, health
@@ -88,9 +89,14 @@ def _health(gateway: "Gateway") -> Answer:
     return Answer(msgspec.json.encode(found), status=200 if found["is_ok"] else 503)
 
 
+def _metrics(gateway: "Gateway") -> Answer:
+    return Answer(metrics.render(gateway.hub, gateway.sinks), type=metrics.CONTENT_TYPE)
+
+
 # One more is a line here.
 _PLAIN: dict[str, Callable[["Gateway"], Answer]] = {
     "/health": _health,
+    "/metrics": _metrics,
 }
 
 

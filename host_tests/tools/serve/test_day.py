@@ -73,7 +73,9 @@ def small_disk(folder: Path) -> Iterator[bool]:
     """A disk of 4 MB at `folder`, where one may be mounted; whether it is."""
     folder.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    is_there = sys.platform == "linux" and not subprocess.run(words, capture_output=True).returncode
+    is_there = (
+        sys.platform == "linux" and not subprocess.run(words, capture_output=True).returncode
+    )
     try:
         yield is_there
     finally:
@@ -103,8 +105,9 @@ def _run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, pace: fl
     filler = tmp_path / "disk" / "filler"
     with small_disk(tmp_path / "disk") as has_disk, SayingBoard() as board:
         house = House(board, seed=seconds)
-        tables: dict[str, dict[str, Any]] = {"history": {}, "mqtt": {"port": broker.port}}
-        with running(tmp_path / "disk" / "state", [board], now, **tables) as gateway:
+        mqtt = {"port": broker.port}
+        state = tmp_path / "disk" / "state"
+        with running(state, [board], now, history={}, mqtt=mqtt) as gateway:
             history: Any = gateway.sinks[0].sink
             seen: list[Decimal] = []
             wait_for(lambda: house.second() and gateway.hub.latest())
@@ -167,7 +170,5 @@ def test_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_day_at_sixty_times_its_pace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_day_at_sixty_times_its_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(tmp_path, monkeypatch, 86_400, 60.0)

@@ -17,6 +17,7 @@ from typing import Any
 
 from host_tests.rigs.console_server import ConsoleServer
 from host_tests.rigs.telemetry_lines import line
+from tools.emulate.tcp_port import TcpPort
 from tools.serve import sinks
 from tools.serve.gateway import Gateway
 from tools.serve.settings import checked
@@ -60,16 +61,18 @@ def wait_for(met: Callable[[], Any], what: str = "it", seconds: float = 15.0) ->
 @contextmanager
 def running(
     folder: Path,
-    boards: Sequence[ConsoleServer],
+    boards: Sequence[TcpPort],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     units: Sequence[int] = (),
     names: Sequence[str] = (),
+    timeout_s: float = 3.0,
     **tables: dict[str, Any],
 ) -> Iterator[Gateway]:
     """A gateway of these boards with the sinks whose tables are given, which has ended in good
     order at the end.
 
-    folder  where it keeps what outlives it
+    folder     where it keeps what outlives it
+    timeout_s  of the boards' connections
     """
     settings = checked(
         {
@@ -77,7 +80,7 @@ def running(
             "board": [
                 {
                     "port": board.url,
-                    "timeout": 3.0,
+                    "timeout": timeout_s,
                     **({"unit": units[k]} if units else {}),
                     **({"name": names[k]} if names else {}),
                 }
@@ -108,7 +111,8 @@ def running(
     thread.start()
     try:
         for board in boards:
-            board.wait_client()
+            if isinstance(board, ConsoleServer):
+                board.wait_client()
         yield gateway
     finally:
         loop.call_soon_threadsafe(task.cancel)

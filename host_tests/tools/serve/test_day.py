@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 
-from host_tests.rigs.gateway_run import SayingBoard, running, said, wait_for
-from host_tests.tools.serve.test_mqtt import STATE, Broker, Listener
+from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
+from host_tests.rigs.mosquitto import Broker, Listener
 from tools.monitor import link as monitor_link
 from tools.serve import history as serve_history
 from tools.serve import sink as serve_sink
 
+STATE = f"threewire/{CHIP_ID}/state"
 START = datetime(2026, 3, 1, tzinfo=UTC)
 _TENTH = 0.1
 # Of the board: it saves at the latest after so much, and loses what came since.

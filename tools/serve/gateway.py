@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from tools.common.errors import InputError
 from tools.common.files import writable_folder
@@ -52,6 +53,7 @@ class Gateway:
         self, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self.folder = writable_folder(Path(settings.gateway.folder))
+        self._lock = _locked(self.folder)
         self._counters = Counters(self.folder)
         self.hub = Hub(settings.boards, self._counters, now)
         self.sinks: list[Running] = []
@@ -108,6 +110,24 @@ class Gateway:
             self._counters.save()
         except InputError as problem:
             _log.warning("counters: %s", problem)
+
+
+def _locked(folder: Path) -> IO[bytes]:
+    """A file that keeps other gateways out of the folder as long as it is open."""
+    file = (folder / "lock").open("ab")
+    try:
+        import fcntl  # not on Windows, where whoever starts two has to know it
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass
+    except OSError:
+        file.close()
+        raise InputError(
+            f"{folder}: another gateway is at work there; give this one a folder of its own "
+            "([gateway])"
+        ) from None
+    return file
 
 
 @contextlib.contextmanager

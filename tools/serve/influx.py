@@ -200,6 +200,7 @@ class Sink:
 
     async def _send_all(self, session: aiohttp.ClientSession, feed: Feed) -> None:
         """Until nothing waits.  Raises _Away."""
+        await self._flush(feed)
         while records := await self._on_disk(self._spool.take, _BATCH_BYTES):
             try:
                 lost, why = await self._write(session, records)
@@ -211,6 +212,9 @@ class Sink:
             if lost:
                 feed.lost += lost
                 _log.warning("%s: will not have %d reports: %s", self._where, lost, why)
+            if self._spool.is_refused:
+                # What comes next is not sent from memory before the disk has been tried again.
+                await self._flush(feed)
 
     async def _write(
         self, session: aiohttp.ClientSession, records: list[bytes]

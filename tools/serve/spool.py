@@ -112,9 +112,10 @@ class Spool:
     def flush(self) -> None:
         """Puts on disk what has been added.  Raises OSError where that is not possible; then it
         stays in memory, and on disk is what was there."""
-        self._gather()
         if self._taken and self._taken.segment is None:
             return  # it is on its way from memory
+        while self._added:
+            self._unwritten.append(self._added.popleft())
         try:
             if self._unwritten:
                 self._put_on_disk()
@@ -139,7 +140,7 @@ class Spool:
             records = [record + b"\n" for record in data.split(END)[:-1]]
             self._taken = _Taken(len(records), segment, self._done + len(data))
             return records
-        self._gather()
+        # What has been added since has to be refused by the disk first, lest it is never asked.
         if not (self._unwritten and self.is_refused):
             return []
         self._taken = _Taken(len(self._unwritten), None)
@@ -169,10 +170,6 @@ class Spool:
         self._close_file()
 
     # ---- within
-
-    def _gather(self) -> None:
-        while self._added:
-            self._unwritten.append(self._added.popleft())
 
     def _put_on_disk(self) -> None:
         data = b"".join(record + b"\n" for record in self._unwritten)

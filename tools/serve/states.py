@@ -3,7 +3,6 @@
 Flow: snapshot -> STATES -> mqtt.py, web.py.
 """
 
-from decimal import Decimal
 from typing import Any
 
 from tools.monitor.report import Element, Total
@@ -16,7 +15,9 @@ LONGEST_TEXT = 255
 def kwh(wh: str) -> str:
     """Kilowatt-hours of decimal watt-hours, to the last digit: "13333.334638713" ->
     "13.333334638713"."""
-    return f"{Decimal(wh).scaleb(-3):f}"
+    whole, _, part = wh.partition(".")
+    whole = whole.rjust(4, "0")
+    return f"{whole[:-3]}.{whole[-3:]}{part}"
 
 
 def state(snapshot: Snapshot) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def test_api_1(tmp_path, monkeypatch):
             table = {"database": "db/ä", "user": "me", "password_env": "INFLUX_PASSWORD"}
             async with at_work(sink_of(tmp_path, url=server.url, **table), feed):
                 await until(lambda: server.order)
-            (asked,) = server.asked
+            asked = server.asked[0]
             assert asked.path == "/write"
             assert dict(asked.query) == {"db": "db/ä", "precision": "ms"}
             found = BasicAuth.decode(asked.headers["Authorization"], "utf-8")
@@ -605,6 +605,27 @@ def test_disk_full_while_the_server_is_there(tmp_path, monkeypatch, caplog):
     asyncio.run(main())
 
 
+def test_disk_is_tried_again_however_often_is_sent(tmp_path, monkeypatch):
+    """All is sent from memory before the next flush comes: a disk that has room again is found all
+    the same."""
+    monkeypatch.setattr(influx, "_FLUSH_S", 3600)
+
+    async def main():
+        async with Server().serving() as server:
+            feed, status = Feed(True), Status("influx")
+            async with at_work(sink_of(tmp_path, url=server.url, **V2), feed, status):
+                with monkeypatch.context() as patched:
+                    _disk_full(patched)
+                    feed.put(snapshot(0))
+                    await until(lambda: "no space left" in status.said)
+                    await until(lambda: server.order)
+                feed.put(snapshot(1))
+                await until(lambda: status.is_ok)
+                await until(lambda: len(server.order) == 2)
+
+    asyncio.run(main())
+
+
 def test_disk_full_while_the_server_is_away(tmp_path, monkeypatch):
     """Memory is bounded, what goes is counted, and what is left comes in order."""
     monkeypatch.setattr(of_spool, "MOST_IN_MEMORY", 100_000)
@@ -617,6 +638,7 @@ def test_disk_full_while_the_server_is_away(tmp_path, monkeypatch):
         with monkeypatch.context() as patched:
             _disk_full(patched)
             async with at_work(sink, feed, status):
+                await until(lambda: status.is_ok, "its start")
                 for k in range(500):
                     feed.put(snapshot(k))
                     await asyncio.sleep(0)

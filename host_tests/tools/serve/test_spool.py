@@ -293,7 +293,10 @@ def test_from_memory_while_the_disk_is_full(tmp_path, monkeypatch):
     monkeypatch.undo()
     spool.flush()
     spool.done()
+    # Nor does it come from memory too before the disk has been asked, which takes it by now.
+    assert spool.take(MB) == []
     spool.flush()
+    assert not spool.is_refused
     assert rest(spool) == [3, 4]
 
 

@@ -5,8 +5,9 @@ Flow: row -> a line at the end of KEPT's file -> the row again, in a later run.
 
 import json
 import os
+import re
+import zlib
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,22 @@ from tools.common.files import reason, writable_folder
 from tools.regress.find import content
 
 _ROWS, _CONTENTS = "kept.jsonl", "contents.jsonl"
+# An object as its line has it, with the CRC-32 of its text: half a line, a digit that a disk has
+# turned, or somebody's own change would else be taken for a result.
+_LINE = re.compile(rb'\{"crc": "([0-9a-f]{8})", "of": (\{.*\})\}\n?', re.DOTALL)
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    text = json.dumps(row).encode()
+    return b'{"crc": "%08x", "of": %b}\n' % (zlib.crc32(text), text)
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """The object in a line; None where it is none of ours, or no longer."""
+    found = _LINE.fullmatch(line)
+    if found is None or int(found[1], 16) != zlib.crc32(found[2]):
+        return None
+    return json.loads(found[2])
 
 
 class _Lines:
@@ -30,8 +47,9 @@ class _Lines:
                 file.seek(0)
                 at = 0
                 for line in file:
-                    with suppress(ValueError, KeyError, TypeError, RecursionError):
-                        self._at[json.loads(line)["key"]] = at
+                    row = _row(line)
+                    if row is not None:
+                        self._at[row["key"]] = at
                     at += len(line)
                 if at:
                     file.seek(at - 1)
@@ -49,15 +67,13 @@ class _Lines:
             return None
         with self._path.open("rb") as file:
             file.seek(at)
-            try:
-                found = json.loads(file.readline())
-            except ValueError:
-                return None  # somebody has changed the file meanwhile
-        return found if found.get("key") == key else None
+            found = _row(file.readline())
+        # None: somebody has changed the file meanwhile.
+        return found if found is not None and found["key"] == key else None
 
     def add(self, row: dict[str, Any]) -> None:
         """Raises InputError where it cannot be written."""
-        line = json.dumps(row).encode() + b"\n"
+        line = _line(row)
         try:
             # In one piece at the end, wherever another run has moved that.
             with self._path.open("ab") as file:
@@ -78,12 +94,16 @@ class Kept:
         self._contents = _Lines(folder / _CONTENTS)
 
     def content(self, files: Iterable[Path]) -> str:
-        """find.content, which is reckoned once for files of this size and time. Raises OSError."""
+        """find.content, which is reckoned once for files of this size and these times. Raises
+        OSError."""
         stamps = []
         files = tuple(files)
         for file in files:
             state = file.stat()
-            stamps.append(f"{os.path.abspath(file)} {state.st_size} {state.st_mtime_ns}")
+            # The time of the last change of its state, too: what was unpacked or copied may have
+            # the length and the time of what it took the name of.
+            times = f"{state.st_mtime_ns} {state.st_ctime_ns}"
+            stamps.append(f"{file.absolute()} {state.st_size} {times}")
         key = "\n".join(stamps)
         known = self._contents.get(key)
         if known is not None:

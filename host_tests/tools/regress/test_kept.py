@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_what_was_cut_short_is_not_there_and_spoils_nothing(tmp_path: Path, cut:
     again.rows.add({"key": "c", "n": 3})
     assert Kept(tmp_path).rows.get("c") == {"key": "c", "n": 3}
     lines = file.read_bytes().splitlines()
-    assert json.loads(lines[-1]) == {"key": "c", "n": 3}
+    assert json.loads(lines[-1])["of"] == {"key": "c", "n": 3}
 
 
 def test_rubbish_in_it(tmp_path: Path) -> None:
@@ -56,6 +57,10 @@ def test_rubbish_in_it(tmp_path: Path) -> None:
     good = file.read_bytes()
     file.write_bytes(b'\xff\xfe\n[1]\n{"n":1}\n"key"\n{"key":[]}\n' + b"[" * 9999 + b"\n" + good)
     assert Kept(tmp_path).rows.get("a") == {"key": "a", "n": 1}
+    # A digit that the disk has turned, and objects that are none of ours.
+    for other in (good.replace(b'"n": 1', b'"n": 7'), b'{"key": "a", "n": 1}\n', b"\0" * 99):
+        file.write_bytes(other)
+        assert Kept(tmp_path).rows.get("a") is None
     # Changed behind a run's back.
     file.write_bytes(b"x" * file.stat().st_size)
     assert kept.rows.get("a") is None
@@ -72,6 +77,19 @@ def test_content_is_reckoned_anew_where_a_file_has_changed(tmp_path: Path) -> No
     file.unlink()
     with pytest.raises(FileNotFoundError):
         kept.content([file])
+
+
+def test_files_of_one_length_and_time_that_change_places(tmp_path: Path) -> None:
+    one, other, aside = (tmp_path / name for name in ("one.csv", "other.csv", "aside.csv"))
+    for file, text in ((one, b"one"), (other, b"two")):
+        file.write_bytes(text)
+        os.utime(file, (1e9, 1e9))
+    kept = Kept(tmp_path / "out")
+    before = kept.content([one]), kept.content([other])
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+    assert (kept.content([other]), kept.content([one])) == before
 
 
 def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 Flow: folders and files as given -> FIND -> Found, in the order of their names -> jobs.
 """
 
+import errno
 import fnmatch
 import hashlib
 import os
-import zipfile
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from tools.common.errors import InputError
 from tools.common.files import reason
+from tools.recordings.npz_members import opened_zip
 from tools.recordings.open import SUFFIXES, recordings_among
 from tools.recordings.parts import expanded
 
@@ -64,9 +66,9 @@ class Found:
         if self.path.suffix.lower() != ".npz" or self.also:
             return False
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with opened_zip(self.path) as archive:
                 return "codes.npy" in archive.namelist()
-        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        except (OSError, InputError):
             return False  # what it is then, opening it tells
 
 
@@ -128,8 +130,8 @@ def _plain(path: Path) -> str:
 def _real(path: Path) -> Path:
     try:
         return path.resolve()
-    except (OSError, RuntimeError, ValueError) as problem:
-        raise InputError(f"{path}: cannot be looked at ({problem})") from None
+    except (OSError, RuntimeError, ValueError):
+        return path.absolute()  # a link to itself, say: why it cannot be read, reading it tells
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -173,10 +175,14 @@ class _Beside:
 
 
 def content(files: Iterable[Path]) -> str:
-    """SHA-256 over the files' ends of names and what is in them. Raises OSError."""
+    """SHA-256 over the files' ends of names and what is in them. Raises OSError, also for what
+    has no end, as a pipe or /dev/zero."""
     whole = hashlib.sha256()
     for file in files:
-        whole.update(f"{file.suffix.lower()} {file.stat().st_size}\n".encode())
+        state = file.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(file))
+        whole.update(f"{file.suffix.lower()} {state.st_size}\n".encode())
         with file.open("rb") as stream:
             while piece := stream.read(_PIECE):
                 whole.update(piece)

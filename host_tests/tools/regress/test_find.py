@@ -1,6 +1,8 @@
 """Which recordings a folder has, against folders laid out by hand."""
 
 import hashlib
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,28 @@ def test_a_capture_is_told_from_a_recording(tmp_path: Path) -> None:
         **{"broken.npz": False, "capture.npz": True},
         **{"recording.npz": False, "table.csv": False},
     }
+
+
+def test_a_directory_in_an_archive_that_nobody_would_read_is_not_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "many.npz", "w") as archive:
+        for name in ("codes.npy", *map(str, range(30_000))):
+            archive.writestr(name, b"")
+    (found,) = find([tmp_path])
+    assert not found.is_capture
+
+
+def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.wav").symlink_to("/dev/zero")
+    for each in find([tmp_path]):
+        with pytest.raises(OSError, match="no regular file"):
+            content(each.files)
+
+
+def test_a_link_to_itself_is_found_and_said_by_who_reads_it(tmp_path: Path) -> None:
+    lay(tmp_path, "a.csv")
+    (tmp_path / "round.csv").symlink_to("round.csv")
+    assert [each.name for each in find([tmp_path])] == ["a.csv", "round.csv"]
 
 
 def test_content_is_of_all_files_and_not_of_their_names(tmp_path: Path) -> None:

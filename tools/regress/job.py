@@ -5,7 +5,6 @@ Flow: Found, engines, boards, converters, seeds -> JOBS, the longest first -> wo
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -126,7 +125,8 @@ def jobs_of(found: Found, plan: Plan, content: str) -> Iterator[Job]:
             "seconds": seconds,
         }
         key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-        parts = tuple(map(os.path.abspath, found.parts))
+        # Not os.path.abspath: behind a link to a folder ".." leads elsewhere.
+        parts = tuple(str(part.absolute()) for part in found.parts)
         yield Job(found.name, parts, way, plan.begin, seconds, key, metering())
 
 

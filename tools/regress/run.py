@@ -5,13 +5,14 @@ Flow: Found, plan -> jobs -> kept rows, and workers for the rest -> RUN -> rows,
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.common.errors import Failure
-from tools.common.files import reason
+from tools.common.errors import Failure, InputError
+from tools.common.files import reason, write_whole
 from tools.regress.against import Revision, compare
 from tools.regress.find import Found
 from tools.regress.job import Job, Plan, Way, jobs_of, longest_first, shipped
@@ -42,7 +43,8 @@ class Run:
     def __init__(self, found: Sequence[Found], plan: Plan, kept: Kept, workers: Workers) -> None:
         self._kept = kept
         self._workers = workers
-        self._files = {each.path.absolute(): each.files for each in found}
+        # Of a job's first part: all files, and what was in them when it was made.
+        self._files: dict[str, tuple[tuple[Path, ...], str]] = {}
         self._unread: list[Row] = []
         sized: list[tuple[int, Job]] = []
         # Two recordings of one content are metered once.
@@ -55,6 +57,7 @@ class Run:
                 self._unread += [_unread(each.name, way, why) for way in plan.ways(False)]
                 continue
             for job in jobs_of(each, plan, content):
+                self._files[job.parts[0]] = each.files, content
                 same = self._names.setdefault(job.key, [])
                 same.append(job)
                 if len(same) == 1:
@@ -85,7 +88,10 @@ class Run:
             else:
                 row["was_kept"] = True
                 yield from self._named(row)
-        for _, row in self._spread(measure, todo, _died):
+        for job, row in self._spread(measure, todo, _died):
+            why = self._changed(job)
+            if why is not None:
+                row = _unread(job.name, job.way, why, job.key)
             # What has failed may come out otherwise, as when a worker has no more memory, and what
             # cannot be used, as when its disk was gone meanwhile.
             if row["report"] is not None:
@@ -98,22 +104,35 @@ class Run:
             named["recording"] = job.name
             yield named
 
+    def _changed(self, job: Job) -> str | None:
+        """Why what has come of a job is not of the contents that its key is made of; None where
+        it is."""
+        files, content = self._files[job.parts[0]]
+        try:
+            if self._kept.content(files) == content:
+                return None
+        except OSError as problem:
+            return f"{problem.filename or files[0]}: cannot be read any more ({reason(problem)})"
+        return f"{files[0]}: has changed while it was metered; run this again"
+
     def pictures(self, keys: Sequence[str]) -> dict[str, bytes]:
         """SVGs of rows, by their keys; none of what cannot be drawn."""
         folder = self._kept.folder / "pictures"
-        folder.mkdir(exist_ok=True)
         found = {}
         todo = []
         for key in dict.fromkeys(keys):
-            file = folder / f"{key}.svg"
-            if file.exists():
-                found[key] = file.read_bytes()
-            elif key in self._names:
-                todo.append(self._names[key][0])
+            try:
+                found[key] = (folder / f"{key}.svg").read_bytes()
+            except OSError:
+                if key in self._names:
+                    todo.append(self._names[key][0])
         for job, svg in self._spread(picture, todo, _none):
-            if svg is not None:
-                (folder / f"{job.key}.svg").write_bytes(svg)
+            if svg is not None and self._changed(job) is None:
                 found[job.key] = svg
+                # Where it cannot be kept it is drawn anew the next time.
+                with suppress(OSError, InputError):
+                    folder.mkdir(exist_ok=True)
+                    write_whole(folder / f"{job.key}.svg", svg)
         return found
 
     def compared(self, revision: Revision) -> Iterator[tuple[str, Against]]:
@@ -128,6 +147,9 @@ class Run:
         here = dataclasses.replace(self._workers, dask=None, ships=False)
         work = partial(_compared, revision=revision)
         for job, against in self._spread(work, todo, partial(_not_compared, revision), here):
+            why = self._changed(job)
+            if why is not None:
+                against = _not_compared(revision, job, why)
             if against["speed_ratio"] is not None:
                 self._kept.rows.add({"key": _beside(job, revision), "against": against})
             yield job.key, against
@@ -145,7 +167,7 @@ class Run:
 
     def _shipped(self, job: Job) -> Job:
         try:
-            return shipped(job, self._files[Path(job.parts[0]).absolute()])
+            return shipped(job, self._files[job.parts[0]][0])
         except OSError:
             return job  # gone meanwhile: the worker says so
 
@@ -171,8 +193,8 @@ def _not_compared(revision: Revision, job: Job, why: str = "its process died") -
     }
 
 
-def _unread(name: str, way: Way, why: str) -> Row:
-    return {**blank(name, way), "verdict": "unusable", "why": [why]}
+def _unread(name: str, way: Way, why: str, key: str = "") -> Row:
+    return {**blank(name, way, key), "verdict": "unusable", "why": [why]}
 
 
 def _died(job: Job) -> Row:

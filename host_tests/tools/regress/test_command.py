@@ -21,6 +21,8 @@ from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.regress import cli, measure
 from tools.regress import run as regress_run
+from tools.regress.job import Job
+from tools.regress.row import Row
 
 RATE_HZ = 4000
 VOLTS = 120.0
@@ -156,6 +158,58 @@ def test_what_was_gone_for_a_while_is_tried_again(
         patch.setattr(measure, "replay", gone)
         assert regress() == 2
     assert regress() == 0 and "0 known from before" in regress.said
+
+
+@pytest.mark.parametrize("how", ["changes", "goes"])
+def test_what_changes_while_it_is_metered_is_not_kept(
+    regress: Regress, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Else what it has come to would be that of the contents before, for good."""
+    file = record(regress.recordings / "a.npz", 10)
+    record(regress.recordings / "b.npz", 20)
+    before = file.read_bytes()
+
+    def meanwhile(job: Job) -> Row:
+        if job.name == "a.npz":
+            if how == "changes":
+                record(file, 5)
+            else:
+                file.unlink()
+        return measure.measure(job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(regress_run, "measure", meanwhile)
+        assert regress() == 2
+    assert [row["verdict"] for row in regress.rows] == ["unusable", "passed"]
+    assert "a.npz: " in regress.said and regress.rows[0]["why"] in (
+        [f"{file}: has changed while it was metered; run this again"],
+        [f"{file}: cannot be read any more (no such file or directory)"],
+    )
+    file.write_bytes(before)
+    assert regress() == 0
+    assert float(regress.rows[0]["report"]["delivered_wh"]) == pytest.approx(wh(10), rel=1e-3)
+    assert "1 known from before" in regress.said
+
+
+def test_a_folder_behind_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need_engine("micropython")
+    record(tmp_path / "far" / "r.npz", 10)
+    (tmp_path / "far" / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
+    path = tmp_path / "link" / ".." / "r.npz"
+    assert cli.main([str(path), "--jobs", "1", "--out", str(tmp_path / "out")]) == 0
+    assert "1 passed" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_kept_is_shown_all_the_same(
+    regress: Regress, tmp_path: Path
+) -> None:
+    record(regress.recordings / "a.npz", 10)
+    regress.out.mkdir()
+    (regress.out / "pictures").write_text("")
+    page = tmp_path / "page.html"
+    assert regress("--html", str(page)) == 0
+    assert "data:image/svg+xml" in page.read_text()
 
 
 def test_an_energy_that_is_off(regress: Regress) -> None:
@@ -334,7 +388,7 @@ def test_a_cluster_of_three_of_which_one_is_killed(regress: Regress) -> None:
         assert [row["was_kept"] for row in regress.rows] == [False] * 24
         assert {row["recording"]: row["digest"] for row in regress.rows} == alone
         lines = kept.read_text().splitlines()
-        assert len(lines) == 24 == len({json.loads(line)["key"] for line in lines})
+        assert len(lines) == 24 == len({json.loads(line)["of"]["key"] for line in lines})
 
 
 def until(is_so: Callable[[], bool], seconds: float = 60) -> None:

@@ -38,13 +38,19 @@ class Revision:
     tree: Path
 
 
+def commit_of(name: str) -> str:
+    """The commit that a revision's name means. Raises InputError for one that there is not."""
+    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if commit is None:
+        raise InputError(f"--against {name}: no such revision in {ROOT}; `git log` lists them")
+    return commit
+
+
 @contextmanager
 def checked_out(name: str) -> Iterator[Revision]:
     """A revision of this project beside it, as long as it is needed. Raises InputError for one
     that there is not."""
-    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    if commit is None:
-        raise InputError(f"--against {name}: no such revision in {ROOT}; `git log` lists them")
+    commit = commit_of(name)
     with tempfile.TemporaryDirectory(prefix="threewire-") as folder:
         tree = Path(folder, "tree")
         if _git("worktree", "add", "--detach", "--quiet", str(tree), commit) is None:

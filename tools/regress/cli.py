@@ -6,6 +6,7 @@ Flow: folders -> recordings -> workers -> verdicts -> what is printed, JSON line
 
 import argparse
 import json
+import math
 import platform
 import statistics
 import time
@@ -25,7 +26,7 @@ from tools.common.options import Parser
 from tools.common.terminal import clean
 from tools.engines.interpreters import ENGINES, choose_engine
 from tools.regress import goldens
-from tools.regress.against import checked_out
+from tools.regress.against import checked_out, commit_of
 from tools.regress.find import Found, find, joined
 from tools.regress.job import ADCS, Plan
 from tools.regress.judge import LIMITS, Engines, judged
@@ -87,10 +88,17 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="what is given, files or patterns in quotes, are parts of one recording",
     )
     parser.add_argument(
-        "--from", dest="begin", type=float, metavar="SECONDS", help="start there in each"
+        "--from",
+        dest="begin",
+        type=float,
+        metavar="SECONDS",
+        help="start there in each",
     )
     parser.add_argument(
-        "--duration", type=float, metavar="SECONDS", help="loop over whole cycles, or cut, to this"
+        "--duration",
+        type=float,
+        metavar="SECONDS",
+        help="loop over whole cycles, or cut, to this",
     )
     parser.add_argument(
         "--limit",
@@ -138,11 +146,14 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--html", type=Path, metavar="FILE", help="report to look at")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML, for CI")
     options = parser.parse_args(argv)
-    if not options.recordings:
+    if not options.recordings or "" in options.recordings:
         raise InputError("which recordings? name a folder or files (with make: DIR=)")
     for name, value in (("--seeds", options.seeds), ("--jobs", options.jobs)):
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: expected an integer from 1 up")
+    for name, value in (("--from", options.begin), ("--duration", options.duration)):
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{name} {value:g}: expected a number of seconds, more than 0")
     if options.limit is not None and not 0 <= options.limit <= 100:
         raise InputError(f"--limit {options.limit:g}: expected percent, 0 to 100")
     if options.join and options.exclude:
@@ -153,6 +164,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         raise InputError(
             "--jobs and --dask: a cluster has its own number of workers; leave one out"
         )
+    if options.golden is not None and options.golden.exists() and not options.golden.is_dir():
+        raise InputError(f"--golden {options.golden}: is no folder; name that of golden files")
+    # Each with an end of its own: neither takes the other's name, nor that of a recording.
+    for path, suffixes in ((options.html, (".html", ".htm")), (options.junit, (".xml",))):
+        if path is not None:
+            check_writable(path, suffixes)
     return options
 
 
@@ -176,25 +193,30 @@ def _once(names: Iterable[T]) -> list[T]:
 class _Judge:
     """Judges rows as they come, and keeps golden files where that is asked for."""
 
-    def __init__(self, found: Sequence[Found], limit: float | None, updates: bool) -> None:
+    def __init__(
+        self, found: Sequence[Found], plan: Plan, limit: float | None, updates: bool
+    ) -> None:
         self._golden = {each.name: each.golden for each in found}
+        self._part = _part(plan)
         self._limit = limit
         self._updates = updates
         self._engines = Engines()
         self.without: set[str] = set()
-        self.written = 0
+        self.written = self.refused = 0
 
     def verdict(self, row: Row) -> Row:
         path = self._golden[row["recording"]]
         if row["report"] is None:
             return row
-        try:
-            kept = goldens.read(path)
-            against = [] if self._updates else goldens.compared(kept, row, path)
-        except InputError as problem:
-            kept, against = {}, [str(problem)]
-        if goldens.section(row) not in kept:
-            self.without.add(row["recording"])
+        against: list[str] = []
+        if not self._updates:
+            try:
+                kept = goldens.read(path)
+                against = goldens.compared(kept, row, path, self._part)
+                if goldens.section(row, self._part) not in kept:
+                    self.without.add(row["recording"])
+            except InputError as problem:
+                against = [str(problem)]
         return judged(row, self._limit, against, self._engines)
 
     def update(self, rows: Sequence[Row]) -> None:
@@ -204,10 +226,16 @@ class _Judge:
         if wrong:
             print(f"{path}: not written, a replay has not passed")
             return
-        diff = goldens.updated(path, rows)
+        try:
+            diff = goldens.updated(path, rows, part=self._part)
+        except InputError as problem:
+            # One that is damaged may hold what other ways came to, for which nobody has asked.
+            self.refused += 1
+            print(f"{problem}: not written; put it right, or delete it")
+            return
         if diff is not None:
             self.written += 1
-            print(*map(clean, diff), sep="\n")
+            print(f"{path}:", *map(clean, diff), sep="\n")
 
 
 def _judged(run: Run, judge: _Judge, updates: bool, telling: Telling) -> Iterator[Row]:
@@ -226,21 +254,26 @@ def _judged(run: Run, judge: _Judge, updates: bool, telling: Telling) -> Iterato
         yield row
 
 
-def _status(verdicts: Counter[str]) -> int:
+def _part(plan: Plan) -> str:
+    """How golden files' sections tell that they are of a part of each recording."""
+    begin = "" if plan.begin is None else f", from {plan.begin:.12g} s"
+    return begin + ("" if plan.duration is None else f", {plan.duration:.12g} s long")
+
+
+def _status(verdicts: Counter[str], judge: _Judge) -> int:
     if verdicts["limit"] + verdicts["golden"] + verdicts["failed"]:
         return 1
-    return 2 if verdicts["unusable"] else 0
+    return 2 if verdicts["unusable"] + judge.refused else 0
 
 
 @command.reporting()
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 all passed; 1 a limit or a golden file failed, or an engine; 2 a recording
-    cannot be used, or what was asked for."""
+    or a golden file cannot be used, or what was asked for."""
     options = _arguments(argv)
     plan = _plan(options)
-    for path in (options.html, options.junit):
-        if path is not None:
-            check_writable(path)
+    if options.against:
+        commit_of(options.against)
     if options.join:
         found = [joined(options.recordings, options.golden)]
     else:
@@ -248,7 +281,7 @@ def main(argv: list[str] | None = None) -> int:
     kept = Kept(options.out)
     workers = Workers(options.jobs or joblib.cpu_count(), options.dask, options.ship)
     run = Run(found, plan, kept, workers)
-    judge = _Judge(found, options.limit, options.update)
+    judge = _Judge(found, plan, options.limit, options.update)
     rows: list[Row] = []
     began = time.monotonic()
     with (
@@ -259,10 +292,11 @@ def main(argv: list[str] | None = None) -> int:
         for row in _judged(run, judge, options.update, telling):
             lines.write(json.dumps(row) + "\n")
             rows.append(_lighter(row))
+    took_s = time.monotonic() - began
     rows.sort(key=_order)
     if options.against:
         _compare(run, rows, options.against)
-    _say(rows, telling, judge, options.update, time.monotonic() - began)
+    _say(rows, telling, judge, options.update, took_s)
     if options.junit:
         from tools.regress import junit
 
@@ -272,7 +306,7 @@ def main(argv: list[str] | None = None) -> int:
 
         pictures = run.pictures([row["key"] for row in worst(rows, page.WORST) if row["key"]])
         page.write(options.html, _TITLE, rows, _about(options, plan), pictures)
-    return _status(telling.verdicts)
+    return _status(telling.verdicts, judge)
 
 
 def _lighter(row: Row) -> Row:

@@ -8,6 +8,7 @@ import fnmatch
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ def find(
     given: Iterable[str | Path], golden: Path | None = None, without: Sequence[str] = ()
 ) -> list[Found]:
     """The recordings in folders, of all formats and at any depth, and those named by themselves;
-    each once, in the order of their names.  With more than one of these, names are paths as given.
+    each once, in the order of their names.  With more than one of these, names are paths as given,
+    and whole where these would be the same.
 
     golden   folder of the golden files; None: each beside its recording
     without  patterns, as a shell has them, of names or paths that are left out
@@ -85,9 +87,8 @@ def find(
     go round. Raises InputError for what is not there, for a folder that cannot be read, and where
     nothing is found.
     """
-    found: dict[Path, Found] = {}
+    files: dict[Path, tuple[Path, str]] = {}
     given = list(given)
-    beside = _Beside()
     for each in given:
         path = Path(each)
         folder, paths = (path, _in_folder(path)) if path.is_dir() else (path.parent, [path])
@@ -95,13 +96,21 @@ def find(
             name = file.relative_to(folder).as_posix() if len(given) == 1 else _plain(file)
             if any(fnmatch.fnmatch(part, pattern) for pattern in without for part in _parts(name)):
                 continue
-            at = golden / f"{name}{GOLDEN}" if golden else file.with_name(f"{file.name}{GOLDEN}")
-            found.setdefault(_real(file), Found(name, file, beside.of(file), at))
-    if not found:
+            files.setdefault(_real(file), (file, name))
+    if not files:
         raise InputError(
             f"{', '.join(map(str, given))}: no recording in it; known are {' '.join(SUFFIXES)}"
         )
-    return sorted(found.values(), key=lambda each: (each.name, str(each.path)))
+    # Without what leads out of the folder that one is in, two may have one name.
+    often = Counter(name for _, name in files.values())
+    beside = _Beside()
+    found = []
+    for file, name in files.values():
+        if often[name] > 1:
+            name = _plain(file.absolute())
+        at = golden / f"{name}{GOLDEN}" if golden else file.with_name(f"{file.name}{GOLDEN}")
+        found.append(Found(name, file, beside.of(file), at))
+    return sorted(found, key=lambda each: (each.name, str(each.path)))
 
 
 def joined(given: Sequence[str | Path], golden: Path | None = None) -> Found:
@@ -111,7 +120,7 @@ def joined(given: Sequence[str | Path], golden: Path | None = None) -> Found:
     name = f"{first.name} and {len(paths) - 1} more" if len(paths) > 1 else first.name
     lists = _Beside()
     beside = tuple(dict.fromkeys(file for path in paths for file in lists.of(path)))
-    at = (golden or first.parent) / f"{first.name}{GOLDEN}"
+    at = (golden or first.parent) / f"{name}{GOLDEN}"
     return Found(name, first, beside, at, also=tuple(paths[1:]))
 
 

@@ -270,6 +270,59 @@ def test_golden_files_in_a_folder_of_their_own_and_broken_ones(regress: Regress)
         assert str(golden) in regress.rows[0]["why"][0] or "was kept" in regress.rows[0]["why"][0]
 
 
+def test_golden_files_that_cannot_be_written_cost_the_others_nothing(regress: Regress) -> None:
+    names = ("a", "b", "c", "d" * 246)
+    for k, name in enumerate(names):
+        record(regress.recordings / f"{name}.npz", 10 + k)
+    goldens = [regress.recordings / f"{name}.npz.golden.json" for name in names]
+    # As a merge, or a loss of power, may leave it; it may hold what other ways came to.
+    goldens[0].write_text('<<<<<<< HEAD\n{"feather')
+    goldens[1].write_text('{"feather_rp2040, ideal ADC, seed 0": {"hertz": "x"}, "other": 1}')
+    assert regress("--update") == 2
+    assert "2 golden files written" in regress.said and regress.erred == ""
+    assert "a.npz.golden.json: is not a JSON golden file" in regress.said
+    assert "not written; put it right, or delete it" in regress.said
+    assert goldens[0].read_text() == '<<<<<<< HEAD\n{"feather'
+    assert json.loads(goldens[1].read_text())["other"] == 1
+    # The name of the last one leaves no room for ".golden.json".
+    assert regress() == 1 and [row["verdict"] for row in regress.rows] == [
+        *("golden", "passed", "passed", "passed")
+    ]
+    goldens[0].unlink()
+    assert regress("--update") == 2 and regress() == 0
+
+
+def test_golden_files_of_a_part_of_each_recording(regress: Regress) -> None:
+    record(regress.recordings / "r.npz", 30, 6.0)
+    golden = regress.recordings / "r.npz.golden.json"
+    assert regress("--update") == 0
+    whole = json.loads(golden.read_text())
+    # Nothing is held against a part, nor takes the place of the whole.
+    assert regress("--from", "2") == 0 and "1 recording" in regress.said
+    assert regress("--from", "2", "--duration", "1.5", "--update") == 0
+    both = json.loads(golden.read_text())
+    ((name, section),) = (each for each in both.items() if each[0] not in whole)
+    assert name.endswith(", from 2 s, 1.5 s long") and section["seconds"] == 1.5
+    assert {**both, **whole} == both
+    assert regress() == 0 and "without a golden" not in regress.said
+
+
+def test_two_recordings_of_one_name_are_not_held_against_each_other(
+    regress: Regress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(tmp_path / "here" / "a" / "r.npz", 10)
+    record(tmp_path / "a" / "r.npz", 20)
+    monkeypatch.chdir(tmp_path / "here")
+    goldens = tmp_path / "goldens"
+    given = ["a", "../a", "--jobs", "1", "--engine", "micropython", "--engine", "cpython"]
+    given += ["--golden", str(goldens), "--out", str(regress.out)]
+    assert cli.main([*given, "--update"]) == 0
+    assert {row["verdict"] for row in regress.rows} == {"passed"}
+    assert len({row["recording"] for row in regress.rows}) == 2
+    assert len(list(goldens.rglob("*.json"))) == 2
+    assert cli.main(given) == 0
+
+
 def test_a_wrong_energy_is_not_kept(regress: Regress) -> None:
     record(regress.recordings / "loud.npz", 400)
     assert regress("--update") == 1
@@ -306,6 +359,9 @@ def test_parts_of_one_recording_and_a_part_of_it(regress: Regress, tmp_path: Pat
     (joined,) = regress.rows
     assert joined["recording"] == "part_0.npz and 1 more"
     assert joined["digest"] == one["digest"] != ""
+    # Its golden file is not that of its first part.
+    assert regress("--join", "--update") == 0
+    assert [each.name for each in tmp_path.glob("*.json")] == ["part_0.npz and 1 more.golden.json"]
     assert regress("--join", "--from", "4", "--duration", "1") == 0
     (cut,) = regress.rows
     assert float(cut["report"]["delivered_wh"]) == pytest.approx(wh(30, 1.0), rel=1e-3)
@@ -352,8 +408,15 @@ def test_a_capture_is_held_against_its_board(regress: Regress) -> None:
         (["--dask", "tcp://127.0.0.1:1", "--jobs", "2"], "leave one out"),
         (["--exclude", "*"], "no recording in it"),
         (["--html", "/nowhere/x.html"], "/nowhere"),
-        (["--duration", "-1"], "duration -1"),
-        (["--from", "5"], "5"),
+        (["--html", "r.npz"], "r.npz: expected a name that ends in .html"),
+        (["--junit", "page.html"], "page.html: expected a name that ends in .xml"),
+        (["--golden", __file__], "is no folder"),
+        (["--against", "nowhere"], "--against nowhere: no such revision"),
+        (["--duration", "-1"], "--duration -1: expected a number of seconds"),
+        (["--duration", "inf"], "--duration inf: expected a number of seconds"),
+        (["--from", "nan"], "--from nan: expected a number of seconds"),
+        (["--from", "5"], "ends at 2 s, and is to be replayed from 5 s on"),
+        (["", "--seeds", "2"], "which recordings?"),
         (["--join", "--exclude", "x"], "leave one out"),
     ],
 )
@@ -363,6 +426,8 @@ def test_what_is_refused(regress: Regress, options: list[str], says: str) -> Non
     assert cli.main(given) == 2
     said, erred = regress._capsys.readouterr()
     assert says in erred + said and len(erred.splitlines()) <= 1
+    # What can be told at once is told before the work.
+    assert regress.out.exists() == says.startswith("ends at")
 
 
 def kill_behind(worker: Process, kept: Path, lines: int) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.common.errors import Failure, InputError
+from tools.common.errors import EngineFailed, Failure, InputError
 from tools.common.files import reason, write_whole
 from tools.regress.against import Revision, compare
 from tools.regress.find import Found
@@ -163,7 +163,13 @@ class Run:
     ) -> Iterator[tuple[Job, Any]]:
         workers = workers or self._workers
         given = map(self._shipped, jobs) if workers.ships else iter(jobs)
-        return spread(work, given, len(jobs), died, workers.count, workers.dask)
+        try:
+            yield from spread(work, given, len(jobs), died, workers.count, workers.dask)
+        except OSError as problem:
+            # Whoever asks may be writing a file, of which this says nothing.
+            raise EngineFailed(
+                f"the work cannot go on ({reason(problem)}); what is done is kept"
+            ) from None
 
     def _shipped(self, job: Job) -> Job:
         try:

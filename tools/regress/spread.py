@@ -4,6 +4,8 @@ Flow: jobs -> SPREAD -> what each came to, in the order in which they are done. 
 costs the jobs that were under way another try.
 """
 
+import asyncio
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -19,8 +21,8 @@ from tools.common.errors import InputError
 # How often a job may be under way when a worker dies.  The last try is by itself: else one that
 # kills its worker would take others with it.
 TRIES = 3
-# Seconds until a scheduler must have answered.
-_ANSWER_S = 20
+# Seconds until a scheduler must have answered, and then until it must have a worker.
+_ANSWER_S = _WORKER_S = 20
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -72,7 +74,13 @@ def spread(
                 return_as="generator_unordered",
             )
             try:
-                given_out: Any = parallel(dispatched(again, also))
+                try:
+                    given_out: Any = parallel(dispatched(again, also))
+                except TimeoutError:
+                    raise InputError(
+                        f"--dask {dask}: its scheduler has had no worker for {_WORKER_S} s; `dask "
+                        f"worker {dask}` starts one"
+                    ) from None
                 with closing(given_out) as results:
                     for at, made in results:
                         yield under_way.pop(at), made
@@ -84,6 +92,24 @@ def spread(
                     if tries[at] == TRIES:
                         each = under_way.pop(at)
                         yield each, died(each)
+
+
+async def _met(address: str) -> None:
+    """Raises OSError, ValueError or TypeError where no scheduler answers in time."""
+    from distributed.core import rpc
+
+    async def asked() -> dict[str, Any]:
+        async with rpc(address, timeout=_ANSWER_S) as other:
+            return await other.identity()
+
+    kind = (await asyncio.wait_for(asked(), _ANSWER_S)).get("type")
+    if kind != "Scheduler":
+        raise ValueError(f"it is a {str(kind).lower()}")
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    record.exc_info = None
+    return bool(record.getMessage().strip())
 
 
 def _with_number(work: Callable[[Given], Made], at: int, each: Given) -> tuple[int, Made]:
@@ -105,11 +131,20 @@ def _backend(workers: int, dask: str | None) -> Iterator[tuple[type[Exception], 
     from distributed import Client, KilledWorker  # a second to import
 
     try:
+        # First, because a client that comes to nothing takes a minute to end, and leaves a
+        # traceback; and what is no scheduler at all, but listens, it never leaves.
+        asyncio.run(_met(dask))
         client = Client(dask, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as problem:
+        why = str(problem) or f"nothing within {_ANSWER_S} s"
         raise InputError(
-            f"--dask {dask}: no scheduler answers there ({problem}); expected the address that "
+            f"--dask {dask}: no scheduler answers there ({why}); expected the address that "
             "`dask scheduler` prints, as tcp://host:8786"
         ) from None
-    with client, joblib.parallel_config("dask", client=client):
+    # That it has lost its scheduler, and goes on alone, it says in one line.
+    logging.getLogger("distributed.client").addFilter(_without_traceback)
+    with (
+        client,
+        joblib.parallel_config("dask", client=client, wait_for_workers_timeout=_WORKER_S),
+    ):
         yield (KilledWorker,)

@@ -2,12 +2,16 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from host_tests.rigs.dask_cluster import cluster, nobody
+from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.regress.spread import TRIES, spread
 
@@ -89,3 +93,41 @@ def test_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.regress.spread._ANSWER_S", 1)
     with pytest.raises(InputError, match=r"no scheduler answers there.*expected the address"):
         list(spread(squared, [1], 1, died, 1, nobody()))
+
+
+@pytest.mark.parametrize("address", ["nowhere", "tcp://", "http://127.0.0.1:1", "tls://[::1]:1"])
+def test_an_address_that_is_none(address: str) -> None:
+    with pytest.raises(InputError, match=r"no scheduler answers there .*expected the addr"):
+        list(spread(squared, [1], 1, died, 1, address))
+
+
+def test_an_address_that_is_none_is_told_in_one_line_and_ends_at_once(tmp_path: Path) -> None:
+    """A client that came to nothing used to wait for its own end, for forty seconds, and then to
+    leave a traceback."""
+    (tmp_path / "r.csv").write_text("# rate_hz=8000\nv1,i1\n" + "1,1\n" * 9)
+    command = [sys.executable, "-m", "tools.regress", str(tmp_path), "--dask", "nowhere"]
+    run = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "firmware")))},
+        capture_output=True,
+        text=True,
+        timeout=35,
+    )
+    assert run.returncode == 2 and run.stdout == ""
+    assert run.stderr.startswith("error: --dask nowhere: no scheduler answers there")
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_what_listens_and_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.regress.spread._ANSWER_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(InputError, match="nothing within 1 s"):
+            list(spread(squared, [1], 1, died, 1, address))
+
+
+def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.regress.spread._WORKER_S", 1)
+    with cluster(0) as (address, _), pytest.raises(InputError, match="no worker for 1 s; `dask "):
+        list(spread(squared, [1], 1, died, 1, address))

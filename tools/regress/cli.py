@@ -229,9 +229,8 @@ class _Judge:
         try:
             diff = goldens.updated(path, rows, part=self._part)
         except InputError as problem:
-            # One that is damaged may hold what other ways came to, for which nobody has asked.
             self.refused += 1
-            print(f"{problem}: not written; put it right, or delete it")
+            print(f"{path}: not written\n  {problem}")
             return
         if diff is not None:
             self.written += 1
@@ -359,7 +358,8 @@ def _say(
         f"{len(rows) - fresh} known from before"
     )
     if updates:
-        print(f"{judge.written} golden files written")
+        refused = f", {judge.refused} could not be" if judge.refused else ""
+        print(f"{judge.written} golden files written{refused}")
     elif judge.without:
         print(f"{len(judge.without)} recordings without a golden file of this: --update writes it")
 

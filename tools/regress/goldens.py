@@ -178,7 +178,11 @@ def updated(
     check  write nothing
     part   as section's
     """
-    before = read(path)
+    try:
+        before = read(path)
+    except InputError as problem:
+        # It may hold what other ways have come to, for which nobody has asked now.
+        raise InputError(f"{problem}; put it right, or delete it") from None
     now = dict(before)
     for row in rows:
         if row["report"] is not None:

@@ -4,6 +4,7 @@ Flow: names and patterns -> PARTS -> open.py for each -> one recording, that str
 """
 
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -81,8 +82,8 @@ def expanded(given: Sequence[str | Path]) -> list[Path]:
     """The files that are meant: names, and patterns (day_*.flac) of recordings, as the shell's.
 
     A name that is there is meant as it stands. Of what lies beside recordings a pattern takes
-    nothing: no .json, no .dat whose .cfg it takes. Raises InputError for a pattern without any
-    recording, and for a file that is named twice.
+    nothing: no .json; and a .dat whose .cfg is meant too is the same recording. Raises InputError
+    for a pattern without any recording, and for a file that is named twice, by whatever names.
     """
     found: list[Path] = []
     for each in given:
@@ -96,11 +97,16 @@ def expanded(given: Sequence[str | Path]) -> list[Path]:
                 f"{text}: no recording has such a name; known are {' '.join(SUFFIXES)}"
             )
         found += sorted(matching, key=_natural)
-    seen: set[Path] = set()
+    # A shell's pattern takes both files of COMTRADE, too.
+    known = set(recordings_among(found))
+    found = [path for path in found if path.suffix.lower() != ".dat" or path in known]
+    seen: dict[str, Path] = {}
     for path in found:
-        if path.absolute() in seen:
-            raise InputError(f"{path}: is named twice; name each part once")
-        seen.add(path.absolute())
+        # As a link to the latest part may lie among them.
+        same = seen.setdefault(os.path.realpath(path), path)
+        if same is not path:
+            also = "" if same == path else f", as {same} too"
+            raise InputError(f"{path}: is named twice{also}; name each part once")
     return found
 
 

@@ -30,6 +30,11 @@ FloatArray = NDArray[np.float64]
 Reader = Callable[[int, int], Iterator[FloatArray]]
 
 
+def _whole_frames(frames: float) -> int:
+    """How many begin within the time of so many, but for what floats are off."""
+    return math.ceil(frames - 1e-6)
+
+
 def unit_of(name: str) -> str:
     """The unit of an input, in words: "volts" for v1 and v2, "amperes" for i1 and i2."""
     return "volts" if name[0] == "v" else "amperes"
@@ -239,13 +244,13 @@ class Capture:
             left_s = from_s - (float(ends[whole - 1]) if whole else 0.0)
             gone = int(spans[:whole, 0].sum())
             if whole < len(spans):
-                part = math.ceil(left_s * self.tick_hz / float(spans[whole, 1]))
+                part = _whole_frames(left_s * self.tick_hz / float(spans[whole, 1]))
                 gone += part
                 spans = spans[whole:].copy()
                 spans[0, 0] -= part
                 spans = spans[spans[:, 0] > 0]
         else:
-            gone = round(from_s * self.rate_hz)
+            gone = _whole_frames(from_s * self.rate_hz)
         if self.frames - gone < LEAST_SAMPLES:
             raise InputError(
                 f"{self.path}: ends at {self.seconds:.10g} s, and is to be replayed from "

@@ -164,6 +164,9 @@ def test_what_is_no_part_of_the_same_recording_is_refused(tmp_path):
     refused([first, tmp_path / "captured.npz"], "captured.npz: holds a board's own codes", "alone")
     refused([first, second, tmp_path / "." / "part_8.npz"], "part_8.npz: is named twice")
     refused([tmp_path / "part_*.npz", second], "part_9.npz: is named twice")
+    latest = tmp_path / "latest.npz"
+    latest.symlink_to("part_9.npz")
+    refused([first, second, latest], f"latest.npz: is named twice, as {second} too; name each")
     refused([first, tmp_path / "absent.npz"], "absent.npz: no such file")
     refused([tmp_path / "day_*.npz"], "day_*.npz: no recording has such a name")
     late = comtrade(tmp_path / "late.cfg", 0, 1600, "01/01/2024,00:00:00.000000")
@@ -177,6 +180,14 @@ def test_a_name_that_is_there_is_no_pattern(tmp_path):
     odd = save_npz(tmp_path / "a[1].npz", cut(0, 90))
     assert expanded([odd]) == [odd]
     assert open_parts(expanded([odd])).path == odd
+
+
+def test_both_files_of_comtrade_are_one_part(tmp_path):
+    first = comtrade(tmp_path / "a.cfg", 0, 1600, "31/12/2023,23:59:59.900000")
+    second = comtrade(tmp_path / "b.cfg", 1600, 4000, "01/01/2024,00:00:00.100000")
+    both = [file for path in (first, second) for file in (path, path.with_suffix(".dat"))]
+    assert expanded(both) == [first, second] and joined(both).samples == 4000
+    assert expanded(both[1:]) == [both[1], second]
 
 
 def test_a_pattern_leaves_out_what_lies_beside(tmp_path):
@@ -243,12 +254,13 @@ def test_from_of_a_capture_is_of_its_own_frames(tmp_path, spans):
     capture = open_recording(tmp_path / "a.npz")
     assert isinstance(capture, Capture)
     cases = (
-        [(0.03, 300, []), (0.0001, 1, [])]
+        [(0.03, 300, []), (0.0001, 1, []), (0.00011, 2, []), (0.0007, 7, [])]
         if spans is None
         else [
             (0.01, 100, [(200, 4800), (200, 9600), (500, 2400)]),
             (0.03, 300, [(200, 9600), (500, 2400)]),
             (0.0301, 301, [(199, 9600), (500, 2400)]),
+            (0.0303, 302, [(198, 9600), (500, 2400)]),
             (0.09, 900, [(100, 2400)]),
         ]
     )

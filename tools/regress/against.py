@@ -79,8 +79,10 @@ def compare(job: Job, revision: Revision) -> Against:
     change, too. Raises EngineFailed, InputError."""
     theirs, their_s = _replayed(job, revision.tree)
     ours, our_s = _replayed(job, ROOT)
+    ratio = None
     if isinstance(theirs, dict) and isinstance(ours, dict):
         found = list(_changes(theirs, ours))
+        ratio = round(their_s / our_s, 3)
     else:
         said = [each if isinstance(each, str) else "is metered" for each in (theirs, ours)]
         found = [("recording", said[0], said[1])] if said[0] != said[1] else []
@@ -89,7 +91,7 @@ def compare(job: Job, revision: Revision) -> Against:
         "is_same": not found,
         "why": [],
         "changes": found,
-        "speed_ratio": round(their_s / our_s, 3),
+        "speed_ratio": ratio,
     }
 
 

@@ -95,6 +95,8 @@ def test_what_another_firmware_does_is_told(
     ((what, old, new),) = found["changes"]
     assert what == "recording" and "board 'feather_rp2040' is unknown" in old
     assert new == "is metered"
+    # To refuse takes less time than to meter, and is no speed.
+    assert found["speed_ratio"] is None
 
 
 def test_where_two_reports_differ() -> None:

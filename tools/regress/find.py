@@ -116,6 +116,9 @@ def find(
 def joined(given: Sequence[str | Path], golden: Path | None = None) -> Found:
     """The one recording whose parts are given, by names or patterns. Raises InputError."""
     paths = expanded(given)
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name the parts, as '{path}/*.npz' in quotes")
     first = paths[0]
     name = f"{first.name} and {len(paths) - 1} more" if len(paths) > 1 else first.name
     lists = _Beside()

@@ -98,7 +98,7 @@ async def _met(address: str) -> None:
     """Raises OSError, ValueError or TypeError where no scheduler answers in time."""
     from distributed.core import rpc
 
-    async def asked() -> dict[str, Any]:
+    async def asked() -> Any:
         async with rpc(address, timeout=_ANSWER_S) as other:
             return await other.identity()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tools.common.errors import InputError
-from tools.regress.find import content, find
+from tools.regress.find import content, find, joined
 
 
 def lay(folder: Path, *names: str) -> None:
@@ -61,6 +61,12 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         find([tmp_path])
     # A file that is named is one to be told of, whatever it is.
     assert [each.name for each in find([tmp_path / "gone.npz"])] == ["gone.npz"]
+
+
+def test_a_folder_is_no_part(tmp_path: Path) -> None:
+    lay(tmp_path, "a.csv", "b.csv")
+    with pytest.raises(InputError, match="is a folder; name the parts"):
+        joined([tmp_path])
 
 
 def test_a_capture_is_told_from_a_recording(tmp_path: Path) -> None:

@@ -91,10 +91,12 @@ def find(
     given = list(given)
     for each in given:
         path = Path(each)
-        folder, paths = (path, _in_folder(path)) if path.is_dir() else (path.parent, [path])
+        folder, paths = (
+            (path, _in_folder(path, without)) if path.is_dir() else (path.parent, [path])
+        )
         for file in paths:
             name = file.relative_to(folder).as_posix() if len(given) == 1 else _plain(file)
-            if any(fnmatch.fnmatch(part, pattern) for pattern in without for part in _parts(name)):
+            if any(_matches(part, without) for part in _parts(name)):
                 continue
             files.setdefault(_real(file), (file, name))
     if not files:
@@ -133,6 +135,10 @@ def _parts(name: str) -> Iterator[str]:
     yield from name.split("/")
 
 
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
 def _plain(path: Path) -> str:
     """A path without what leads out of a folder: it can stand for itself in another one."""
     parts = Path(os.path.normpath(path)).parts
@@ -146,15 +152,18 @@ def _real(path: Path) -> Path:
         return path.absolute()  # a link to itself, say: why it cannot be read, reading it tells
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Path, without: Sequence[str]) -> list[Path]:
     def fails(problem: OSError) -> None:
         raise InputError(
-            f"{problem.filename}: cannot be read ({reason(problem)}); check its permissions"
+            f"{problem.filename}: cannot be read ({reason(problem)}); check its permissions, or "
+            "leave it out with --exclude"
         )
 
     paths = []
     for at, folders, names in os.walk(folder, onerror=fails):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        # What is left out is not looked into: a disk's lost+found is root's alone.
+        shown = (each for each in folders if not each.startswith("."))
+        folders[:] = sorted(each for each in shown if not _matches(each, without))
         seen = sorted(name for name in names if not name.startswith("."))
         paths += recordings_among(Path(at, name) for name in seen)
     return paths

@@ -1,5 +1,6 @@
 """Which recordings a folder has, against folders laid out by hand."""
 
+import errno
 import hashlib
 import os
 import zipfile
@@ -53,6 +54,24 @@ def test_what_is_left_out(tmp_path: Path) -> None:
     lay(tmp_path, "x.csv", "old/x.npz", "new/old.npz", "new/x.csv")
     names = [each.name for each in find([tmp_path], without=["old", "*.csv"])]
     assert names == ["new/old.npz"]
+
+
+def test_what_is_left_out_is_not_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a disk's lost+found, which only root may read."""
+    lay(tmp_path, "x.csv", "lost+found/x.npz")
+    entered = os.scandir
+
+    def denied(path: str) -> object:
+        if Path(path).name == "lost+found":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return entered(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(InputError, match=r"lost\+found: cannot be read .*, or leave it out with"):
+        find([tmp_path])
+    assert [each.name for each in find([tmp_path], without=["lost+found"])] == ["x.csv"]
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Work over processes, of which some are ended from outside."""
 
+import logging
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import pytest
 from host_tests.rigs.dask_cluster import cluster, nobody
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
-from tools.regress.spread import TRIES, spread
+from tools.regress.spread import TRIES, _without_traceback, spread
 
 
 def squared(n: int) -> int:
@@ -127,7 +128,16 @@ def test_what_listens_and_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> No
             list(spread(squared, [1], 1, died, 1, address))
 
 
+def test_what_a_client_says_of_its_scheduler_is_one_line() -> None:
+    lost = (OSError, OSError("lost"), None)
+    said = logging.makeLogRecord({"msg": "Failed to %s", "args": ("reconnect",), "exc_info": lost})
+    assert _without_traceback(said)
+    assert logging.Formatter().format(said) == "Failed to reconnect"
+    assert not _without_traceback(logging.makeLogRecord({"msg": " ", "exc_info": lost}))
+
+
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes the seconds that a scheduler needs to start."""
     monkeypatch.setattr("tools.regress.spread._WORKER_S", 1)
     with cluster(0) as (address, _), pytest.raises(InputError, match="no worker for 1 s; `dask "):
         list(spread(squared, [1], 1, died, 1, address))

@@ -237,6 +237,45 @@ def test_a_multitone_in_a_short_loop_is_exact() -> None:
     assert np.abs(found - expected).max() < 2e-5
 
 
+@pytest.mark.parametrize(
+    ("rate", "seconds", "period"),
+    [
+        (8000.0, 1.0, 8000),
+        (12000.0, 0.5, 4000),
+        (10000.0, 0.25, 2000),  # a turn is no whole number of chunks, nor are ten
+        (6400.0, 0.05, 400),  # many turns a chunk
+        (24000.0, 50 / 24000, 50),  # a frame is 3 samples: 50 are three turns of an odd loop
+        (8000.3, 1.0, None),
+    ],
+)
+@pytest.mark.parametrize("adc", ["ideal", "real"])
+def test_what_is_kept_of_a_loop_has_the_bits_it_would_have_anew(
+    rate: float, seconds: float, period: int | None, adc: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int | None] = []
+    real = LoopSpline.period
+
+    def noted(*args: Any) -> int | None:
+        found.append(real(*args))
+        return found[-1]
+
+    recording = house(rate, seconds)
+    monkeypatch.setattr(LoopSpline, "period", noted)
+    kept = all_codes(FrontEnd(adc=adc, seed=5), Source(recording, 5))
+    assert found == [period]
+    monkeypatch.setattr(LoopSpline, "period", lambda *_: None)
+    assert np.array_equal(kept, all_codes(FrontEnd(adc=adc, seed=5), Source(recording, 5)))
+
+
+def test_a_loop_is_not_kept_where_rounding_would_show() -> None:
+    # Instants on samples have fractions of 0 or just below 1, as their sums are rounded.
+    recording = house(8000, 1)
+    spline = make_spline(Source(recording, 10), [0], np.ones(1), 0, 4096)
+    assert spline.period(np.array([0.25]), Fraction(1)) == 8000 * spline.raised
+    assert spline.period(np.array([0.0]), Fraction(1)) is None
+    assert spline.period(np.array([0.5 + 2**-25]), Fraction(1)) is None  # between two floats
+
+
 @pytest.mark.parametrize("rate", [1000.0, 8000.0])
 def test_the_ends_of_an_unlooped_recording_stay_tame(rate: float) -> None:
     n = round(rate / 4)

@@ -6,6 +6,7 @@ a higher rate by FFT (short loops, where it is exact) or by a windowed sinc (eve
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,20 @@ class LoopSpline:
         """An array (rows, n) with coefficients low..high in it, and the index of its first."""
         return self._table, low - low % self._turn
 
+    def period(self, start: Floats, step: Fraction) -> int | None:
+        """After how many instants from start on (one for each row), step apart, all in
+        coefficients, the same values come again, to the last bit; None: they never do."""
+        turn = self._turn * step.denominator
+        period = turn // math.gcd(turn, step.numerator)
+        if period > self._table.shape[1]:
+            return None
+        # An instant's fraction is one of these, but for the rounding of a few sums of table
+        # indices, which must be too small to show in float32.
+        fraction = (start[:, None] + np.arange(step.denominator) / step.denominator) % 1
+        off = 4 * np.spacing(float(self._table.shape[1]))
+        low, high = (fraction - off).astype(np.float32), (fraction + off).astype(np.float32)
+        return period if (low == high).all() and low.min() > 0 and high.max() < 1 else None
+
 
 class StreamSpline:
     """Spline coefficients of a source made as they are needed, in blocks that never depend on use.
@@ -105,6 +120,9 @@ class StreamSpline:
             self._held = np.concatenate(parts, axis=1)
             self._first += done
         return self._held, self._first
+
+    def period(self, start: Floats, step: Fraction) -> None:
+        """As LoopSpline's: they never do."""
 
     def _next(self) -> Floats32:
         joined = np.concatenate((self._tail, next(self._samples)), axis=1)
@@ -156,9 +174,12 @@ def _sinc_taps(fraction: float) -> Floats:
     return taps / taps.sum()
 
 
+Spline = LoopSpline | StreamSpline
+
+
 def make_spline(
     source: Source, rows: list[int], scale: Floats, low: float, per_chunk: float
-) -> LoopSpline | StreamSpline:
+) -> Spline:
     """The right kind of spline for `source`.
 
     low: the first instant ever asked for, per_chunk: the most asked for in one window, both in

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from threewire.metering.kernel import MID
 from threewire.metering.layout import SENSOR, Layout
-from tools.front_end.interpolation import Evaluator, make_spline
-from tools.front_end.looping import Source
+from tools.front_end.interpolation import Evaluator, Spline, make_spline
+from tools.front_end.looping import Floats, Source
 from tools.front_end.waves import Wave
 from tools.recordings.types import INPUTS
 
@@ -25,6 +25,8 @@ Codes = NDArray[np.uint16]
 # Frames made at once, whatever the caller's blocks: the noise, drawn per chunk, and every rounding
 # are then the same for any block size. 64 kB a pass for four inputs stays in the cache.
 _CHUNK = 4096
+# Frames of a loop whose values are kept: 2 MB of four inputs.
+_MOST_KEPT = 1 << 17
 # Codes are made in units of 2**-16 count, so that dither, rounding and table lookup are integer.
 _UNIT_BITS = 16
 _UNIT = 1 << _UNIT_BITS
@@ -164,6 +166,9 @@ class FrontEnd:
         if metered != self.inputs:
             zero.append(sensor_code(kelvin, reference))
         self._zero = np.rint(np.array(zero) * _UNIT).astype(np.int32)[:, None]
+        # Half a count, so that the floor rounds; dither as it is drawn has a mean of a count less
+        # 1.
+        self._zero += _UNIT // 2 - (_UNIT - 1 if adc == "ideal" else 0)
 
     @classmethod
     def of(cls, layout: Layout, **options: Any) -> "FrontEnd":
@@ -204,16 +209,16 @@ class FrontEnd:
         hertz: the mains frequency at which ct_lead_deg and divider_lag_deg are. The first frame is
         centred half a frame after the waves' zero of time.
         """
-        values = self._evaluated(waves, frames, hertz)
-        return self._blocks(values, frames, frames_per_block)
+        units = self._in_units(self._evaluated(waves, frames, hertz))
+        return self._blocks(units, frames, frames_per_block)
 
     def _blocks(
-        self, values: Iterator[NDArray[np.float32]], frames: int, frames_per_block: int
+        self, units: Iterator[NDArray[np.int32]], frames: int, frames_per_block: int
     ) -> Iterator[Codes]:
         self.clipped = dict.fromkeys(self.inputs, 0)
         kept: list[Codes] = []
         have = 0
-        for chunk in self._chunks(values, frames):
+        for chunk in self._chunks(units, frames):
             if frames_per_block == _CHUNK:
                 yield chunk
                 continue
@@ -229,25 +234,31 @@ class FrontEnd:
         if have:
             yield np.concatenate(kept)
 
-    def _chunks(self, values: Iterator[NDArray[np.float32]], frames: int) -> Iterator[Codes]:
-        """Codes of `frames` frames, from what is at the inputs in units of 2**-16 count."""
+    def _chunks(self, units: Iterator[NDArray[np.int32]], frames: int) -> Iterator[Codes]:
+        """Codes of `frames` frames, from what is to be converted."""
         bits = np.random.SFC64([self._seed, 0])
-        units = np.empty((len(self.inputs), _CHUNK), dtype=np.int32)
         convert = self._convert_ideal if self.adc == "ideal" else self._convert_real
-        for first, value in zip(range(0, frames, _CHUNK), values, strict=True):
+        for first, chunk in zip(range(0, frames, _CHUNK), units, strict=True):
+            yield self._count(convert(chunk, bits), min(_CHUNK, frames - first))
+
+    def _in_units(self, values: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.int32]]:
+        """What is to be converted, from what is at the inputs but for the sensor, in units of
+        2**-16 count: (inputs, _CHUNK), in the same memory each time."""
+        units = np.empty((len(self.inputs), _CHUNK), dtype=np.int32)
+        for value in values:
             np.clip(value, -_LIMIT, _LIMIT, out=value)
             np.rint(value, out=value)
             np.copyto(units[: len(self._metered)], value, casting="unsafe")
             units[len(self._metered) :] = 0
-            yield self._count(convert(units, bits), min(_CHUNK, frames - first))
+            units += self._zero
+            yield units
 
     def _shift_s(self, hertz: float | None) -> NDArray[np.float64]:
         """By how much later than the frame's centre each input is taken."""
         return self._offsets_s + self._lead_deg / 360 / (hertz or 60.0)
 
-    def _interpolated(self, source: Source, frames: int) -> Iterator[NDArray[np.float32]]:
-        """Chunks of what is at the inputs, without the sensor: (inputs, _CHUNK), in the same
-        memory each time."""
+    def _interpolated(self, source: Source, frames: int) -> Iterator[NDArray[np.int32]]:
+        """Chunks of what is to be converted, (inputs, _CHUNK); not to be written to."""
         step = self.frame_period * source.rate  # samples of the recording a frame
         shift_s = self._shift_s(source.mains_hz if self._lead_deg.any() else None)
         # Where in the recording frame 0 is converted: sample k stands at k + 1/2 from the edge,
@@ -260,17 +271,12 @@ class FrontEnd:
         spline = make_spline(source, rows, self._scale * _UNIT, low, per_chunk)
         start *= spline.raised
         step *= spline.raised
-        evaluate = Evaluator(len(rows), _CHUNK, float(step))
-        reach = math.ceil(evaluate.reach) + 3
-        value = np.empty((len(rows), _CHUNK), dtype=np.float32)
-        for first in range(0, frames, _CHUNK):
-            # Whole samples apart from the fraction, in integers: hours lose no precision.
-            whole, part = divmod(first * step.numerator, step.denominator)
-            at = start + part / step.denominator
-            base = whole + math.floor(at.min()) - 1
-            table, origin = spline.window(base, base + math.ceil(float(np.ptp(at))) + reach)
-            evaluate(table, at + (whole - origin), value)
-            yield value
+        period = spline.period(start, step)
+        if period is None or period > min(frames, _MOST_KEPT):
+            return self._in_units(_spline_values(spline, start, step, frames))
+        values = _spline_values(spline, start, step, period)
+        kept = np.concatenate([units.copy() for units in self._in_units(values)], axis=1)
+        return _repeated(kept[:, :period], frames)
 
     def _evaluated(
         self, waves: Mapping[str, Wave], frames: int, hertz: float
@@ -287,24 +293,26 @@ class FrontEnd:
     def _convert_ideal(self, units: NDArray[np.int32], bits: np.random.SFC64) -> NDArray[np.int32]:
         """Codes before clipping from values in 2**-16 count: dither, then floor."""
         words = np.asarray(bits.random_raw(units.size // 2)).view(np.uint32)
-        # The sum of the two 16-bit halves, centred: triangular in (-1, 1) count, mean exactly 0.
-        dither = (words >> 16) + (words & 0xFFFF)
-        units += dither.view(np.int32).reshape(units.shape)
-        units += self._zero + (_UNIT // 2 - _UNIT + 1)
-        units >>= _UNIT_BITS
-        return units
+        # The sum of the two 16-bit halves: triangular within a count of its mean.
+        dither = words >> 16
+        words &= 0xFFFF
+        dither += words
+        codes = dither.view(np.int32).reshape(units.shape)
+        codes += units
+        codes >>= _UNIT_BITS
+        return codes
 
     def _convert_real(self, units: NDArray[np.int32], bits: np.random.SFC64) -> NDArray[np.int32]:
         """Codes from values in 2**-16 count, -1 or the full scale where beyond the range."""
         words = np.asarray(bits.random_raw(units.size // 4)).view(np.uint16)
-        units += np.take(self._noise, words).reshape(units.shape)
-        units += self._zero + _UNIT // 2
-        units >>= _UNIT_BITS - _TABLE_BITS
-        low, high = int(units.min()), int(units.max())
-        codes = np.take(self._transfer, units, mode="clip").astype(np.int32)
+        steps = np.take(self._noise, words).reshape(units.shape)
+        steps += units
+        steps >>= _UNIT_BITS - _TABLE_BITS
+        low, high = int(steps.min()), int(steps.max())
+        codes = np.take(self._transfer, steps, mode="clip").astype(np.int32)
         if low < 0 or high >= self._transfer.size:
-            codes[units < 0] = -1
-            codes[units >= self._transfer.size] = self._full
+            codes[steps < 0] = -1
+            codes[steps >= self._transfer.size] = self._full
         return codes
 
     def _count(self, codes: NDArray[np.int32], frames: int) -> Codes:
@@ -319,3 +327,30 @@ class FrontEnd:
         for column, row in zip(out.T, codes):  # in half the time of all at once
             np.copyto(column, row, casting="unsafe")
         return out
+
+
+def _spline_values(
+    spline: Spline, start: Floats, step: Fraction, frames: int
+) -> Iterator[NDArray[np.float32]]:
+    """Chunks of a spline's values, (rows, _CHUNK) in the same memory each time, `step` apart;
+    start: of each row, in coefficients."""
+    evaluate = Evaluator(len(start), _CHUNK, float(step))
+    reach = math.ceil(evaluate.reach) + 3
+    value = np.empty((len(start), _CHUNK), dtype=np.float32)
+    for first in range(0, frames, _CHUNK):
+        # Whole samples apart from the fraction, in integers: hours lose no precision.
+        whole, part = divmod(first * step.numerator, step.denominator)
+        at = start + part / step.denominator
+        base = whole + math.floor(at.min()) - 1
+        table, origin = spline.window(base, base + math.ceil(float(np.ptp(at))) + reach)
+        evaluate(table, at + (whole - origin), value)
+        yield value
+
+
+def _repeated(turn: NDArray[np.int32], frames: int) -> Iterator[NDArray[np.int32]]:
+    """Chunks of (inputs, period) that repeats."""
+    period = turn.shape[1]
+    turn = np.tile(turn, 1 + math.ceil(_CHUNK / period))
+    for first in range(0, frames, _CHUNK):
+        at = first % period
+        yield turn[:, at : at + _CHUNK]

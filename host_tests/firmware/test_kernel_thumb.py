@@ -582,10 +582,17 @@ def test_frames_are_correlated_as_by_the_reference(chip: Chip, is_corrected: boo
 
 @pytest.mark.rp2040
 def test_the_chip_compiles_the_source_alike(chip: Chip) -> None:
-    # Without its comments: with the arrays there is little room for them.
+    # Without comments, indentation, and constants of others: with the arrays there is little room.
     body = ast.parse(SOURCE.read_text()).body[1:]
-    wanted = [n for n in body if not isinstance(n, ast.FunctionDef) or n.name == "scan"]
-    source = "\n".join(map(ast.unparse, wanted))
+    (scan,) = (n for n in body if isinstance(n, ast.FunctionDef) and n.name == "scan")
+    named = {n.id for n in ast.walk(scan) if isinstance(n, ast.Name)}
+    wanted = [
+        n
+        for n in body
+        if not isinstance(n, ast.FunctionDef | ast.Assign)
+        or (isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) in named)
+    ]
+    source = "\n".join(map(ast.unparse, [*wanted, scan])).replace("    ", " ")
     chip.run(f"there = {{}}\nexec({source!r}, there)\nscans[1] = there['scan']")
     try:
         rng = np.random.default_rng(40)

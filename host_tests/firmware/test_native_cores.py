@@ -137,9 +137,9 @@ def test_accesses_are_aligned_and_within_what_is_given(arch: str, module: str) -
 
 # A module, and in it something that is not as it should be: what nobody would see at once.
 FAULTS = [
-    ("metering/kernel_viper", "py2 += p2 * y", "py2 += p1 * y"),
+    ("metering/kernel_viper", "py2 = y * p2 + py2", "py2 = y * p1 + py2"),
     ("metering/kernel_viper", "if z >= fire:", "if z > fire:"),
-    ("metering/kernel_viper", "s3 += y2 * sin", "s3 += y2 * cos"),
+    ("metering/kernel_viper", "s3 = x * sin + s3", "s3 = x * cos + s3"),
     ("metering/look_viper", "st[_LEFT] = left", "st[_LEFT] = left - 1"),
     (
         "metering/words_viper",

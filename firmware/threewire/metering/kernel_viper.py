@@ -56,13 +56,17 @@ _LOW = const(4095)
 
 
 @micropython.viper
-def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
-    """Add the frames at codes[pos:end] to the state `st`; stop in front of an upward crossing.
+def scan(codes: ptr16, pos: int, x: int, st: ptr32) -> int:
+    """Called as scan(codes, pos, end, st): add the frames at codes[pos:end] to the state `st`;
+    stop in front of an upward crossing.
 
     `pos` and `end` count codes, both multiples of the stride apart; codes are 0..4095.  Where the
     state has a table the sums are of table[code], crossings still of the codes.  Returns the
     position reached: below `end` exactly when the frame there is the first of a new cycle.
     """
+    # Viper keeps a function's first three variables in registers, and all others on the stack:
+    # x is what the loop has to do with most.
+    end = x
     x1s = st[_X1]
     y1s = st[_Y1]
     x2s = st[_X2]
@@ -90,12 +94,22 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
         stop = pos + _FOLD * stride
         if stop > end:
             stop = end
-        arms = arm
         if pos < seeing:
             armed = 0
-            arms = 0 - 1
             if stop > seeing:
                 stop = seeing
+        else:
+            # Where to stop is looked for beforehand: what adds has nothing to ask then.
+            at = pos
+            while at < stop:
+                z = codes[at + zs]
+                if armed:
+                    if z >= fire:
+                        crossed = 1
+                        stop = at
+                elif z <= arm:
+                    armed = 1
+                at += stride
         sx1 = 0
         sy1 = 0
         sx2 = 0
@@ -110,57 +124,43 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
         yy2 = st[_YY2 + 1]
         # The same loop twice: with a test inside, boards without a table would pay for it.
         while table and pos < stop:
-            z = codes[pos + zs]
-            if armed:
-                if z >= fire:
-                    crossed = 1
-                    break
-            elif z <= arms:
-                armed = 1
             x = corrected[table + codes[pos + x1s]] - _MID
             y = corrected[table + codes[pos + y1s]] - _MID
-            sx1 += x
-            sy1 += y
-            xy1 += x * y
-            py1 += p1 * y
-            xx1 += x * x
-            yy1 += y * y
+            sx1 = x + sx1
+            sy1 = y + sy1
+            xy1 = x * y + xy1
+            py1 = y * p1 + py1
+            xx1 = x * x + xx1
+            yy1 = y * y + yy1
             p1 = x
             x = corrected[table + codes[pos + x2s]] - _MID
             y = corrected[table + codes[pos + y2s]] - _MID
-            sx2 += x
-            sy2 += y
-            xy2 += x * y
-            py2 += p2 * y
-            xx2 += x * x
-            yy2 += y * y
+            sx2 = x + sx2
+            sy2 = y + sy2
+            xy2 = x * y + xy2
+            py2 = y * p2 + py2
+            xx2 = x * x + xx2
+            yy2 = y * y + yy2
             p2 = x
             pos += stride
-        while pos < stop and not crossed:
-            z = codes[pos + zs]
-            if armed:
-                if z >= fire:
-                    crossed = 1
-                    break
-            elif z <= arms:
-                armed = 1
+        while pos < stop:
             x = codes[pos + x1s] - _MID
             y = codes[pos + y1s] - _MID
-            sx1 += x
-            sy1 += y
-            xy1 += x * y
-            py1 += p1 * y
-            xx1 += x * x
-            yy1 += y * y
+            sx1 = x + sx1
+            sy1 = y + sy1
+            xy1 = x * y + xy1
+            py1 = y * p1 + py1
+            xx1 = x * x + xx1
+            yy1 = y * y + yy1
             p1 = x
             x = codes[pos + x2s] - _MID
             y = codes[pos + y2s] - _MID
-            sx2 += x
-            sy2 += y
-            xy2 += x * y
-            py2 += p2 * y
-            xx2 += x * x
-            yy2 += y * y
+            sx2 = x + sx2
+            sy2 = y + sy2
+            xy2 = x * y + xy2
+            py2 = y * p2 + py2
+            xx2 = x * x + xx2
+            yy2 = y * y + yy2
             p2 = x
             pos += stride
         st[_SX1] = st[_SX1] + sx1
@@ -195,9 +195,10 @@ def scan(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
 
 
 @micropython.viper
-def correlate(codes: ptr16, pos: int, end: int, st: ptr32):
-    """Correlate every STEP-th of the frames at codes[pos:end], which follow on those before, with
-    sine and cosine (see phasors.py)."""
+def correlate(codes: ptr16, pos: int, x: int, st: ptr32):
+    """Called as correlate(codes, pos, end, st): correlate every STEP-th of the frames at
+    codes[pos:end], which follow on those before, with sine and cosine (see phasors.py)."""
+    end = x  # as in `scan`
     base = st[_PHASORS]
     pos += st[base + _AHEAD]
     step = st[base + _STEP]
@@ -227,44 +228,46 @@ def correlate(codes: ptr16, pos: int, end: int, st: ptr32):
         sin = ((both & 0xFFFF) ^ 0x8000) - 0x8000
         cos = (((both >> 16) & 0xFFFF) ^ 0x8000) - 0x8000
         phase = (phase + turn) & 0xFFFFFF
-        x1 = codes[pos + x1s]
-        y1 = codes[pos + y1s]
-        x2 = codes[pos + x2s]
-        y2 = codes[pos + y2s]
+        c = cos + c
+        s = sin + s
+        x = codes[pos + x1s]
         if table:
-            x1 = halves[table + x1]
-            y1 = halves[table + y1]
-            x2 = halves[table + x2]
-            y2 = halves[table + y2]
-        x1 -= _MID
-        y1 -= _MID
-        x2 -= _MID
-        y2 -= _MID
+            x = halves[table + x]
+        c0 = x * cos + c0
+        s0 = x * sin + s0
+        x = codes[pos + y1s]
+        if table:
+            x = halves[table + x]
+        c1 = x * cos + c1
+        s1 = x * sin + s1
+        x = codes[pos + x2s]
+        if table:
+            x = halves[table + x]
+        c2 = x * cos + c2
+        s2 = x * sin + s2
+        x = codes[pos + y2s]
+        if table:
+            x = halves[table + x]
+        c3 = x * cos + c3
+        s3 = x * sin + s3
         n += 1
-        c += cos
-        s += sin
-        c0 += x1 * cos
-        s0 += x1 * sin
-        c1 += y1 * cos
-        s1 += y1 * sin
-        c2 += x2 * cos
-        s2 += x2 * sin
-        c3 += y2 * cos
-        s3 += y2 * sin
         pos += step
     st[base + _AHEAD] = pos - end
+    # What has been added up is of codes: a call has some 200 of them, that is under 2**29.
+    x = _MID * c
+    y = _MID * s
     st[base + _PHASE] = phase
     k = base + _COUNT
     st[k] = st[k] + n
     k = base + _COS
     st[k] = st[k] + c
-    st[k + 1] = st[k + 1] + c0
-    st[k + 2] = st[k + 2] + c1
-    st[k + 3] = st[k + 3] + c2
-    st[k + 4] = st[k + 4] + c3
+    st[k + 1] = st[k + 1] + c0 - x
+    st[k + 2] = st[k + 2] + c1 - x
+    st[k + 3] = st[k + 3] + c2 - x
+    st[k + 4] = st[k + 4] + c3 - x
     k = base + _SIN
     st[k] = st[k] + s
-    st[k + 1] = st[k + 1] + s0
-    st[k + 2] = st[k + 2] + s1
-    st[k + 3] = st[k + 3] + s2
-    st[k + 4] = st[k + 4] + s3
+    st[k + 1] = st[k + 1] + s0 - y
+    st[k + 2] = st[k + 2] + s1 - y
+    st[k + 3] = st[k + 3] + s2 - y
+    st[k + 4] = st[k + 4] + s3 - y

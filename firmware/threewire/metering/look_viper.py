@@ -43,11 +43,15 @@ _BEFORE = const(0x1000000)
 
 
 @micropython.viper
-def look(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
-    """Looks at a block, the frames at codes[pos:end], in codes; st: all lines' words.  Returns 0
-    when it is through.  Else lines have st[_FOUND], and the rest is to be looked at by another
-    call with the `end` as `pos`: a line stops where its mean is out of bounds.
+def look(codes: ptr16, pos: int, code: int, st: ptr32) -> int:
+    """Called as look(codes, pos, end, st): looks at a block, the frames at codes[pos:end], in
+    codes; st: all lines' words.  Returns 0 when it is through.  Else lines have st[_FOUND], and
+    the rest is to be looked at by another call with the `end` as `pos`: a line stops where its
+    mean is out of bounds.
     """
+    # As in kernel_viper.py's `scan`, the third register is for what the loop has to do with most.
+    first = pos
+    end = code
     result = 0
     more = 1
     while more:
@@ -57,26 +61,28 @@ def look(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
         total = st[_SUM]
         squares = st[_SQUARES]
         left = st[_LEFT]
-        at = pos - _BEFORE + st[_NEXT]
-        while at < end:
-            code = codes[at]
-            at += step
-            total += code
+        bins = st[_BINS]
+        # Of the last four bins, as it is from here on.
+        half = 0
+        n = 4
+        while n:
+            half += st[_RING + ((bins - n) & 15)]
+            n -= 1
+        pos = first - _BEFORE + st[_NEXT]
+        while pos < end:
+            code = codes[pos]
+            pos += step
+            total = code + total
             code -= offset
-            squares += code * code
+            squares = code * code + squares
             left -= 1
             if left:
                 continue
             left = st[_SIZE]
-            bins = st[_BINS]
+            half += squares - st[_RING + ((bins - 4) & 15)]
             st[_RING + (bins & 15)] = squares
             squares = 0
-            half = 0
-            n = bins - 3
             bins += 1
-            while n < bins:
-                half += st[_RING + (n & 15)]
-                n += 1
             persist = st[_PERSIST]
             n = st[_NOT_UP_FOR]
             if half >= st[_UP]:
@@ -111,19 +117,18 @@ def look(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
                 total = 0
                 bins = 0
                 st[_SECONDS] = st[_SECONDS] + 1
-            st[_BINS] = bins
             if bins & 3:
                 continue
             if st[_COLD]:
                 st[_COLD] = st[_COLD] - 1
                 continue
             # The whole bins of a cycle, and on either side of them a part of one.
-            bins -= 1
-            n = bins - st[_WHOLE]
-            mean = st[_RING + (bins & 15)] >> 6
+            last = bins - 1
+            n = last - st[_WHOLE]
+            mean = st[_RING + (last & 15)] >> 6
             mean += st[_RING + ((n - 1) & 15)] >> 6
             mean *= st[_PART_Q6]
-            while n < bins:
+            while n < last:
                 mean += st[_RING + (n & 15)]
                 n += 1
             mean //= st[_CYCLE_Q6]
@@ -132,7 +137,8 @@ def look(codes: ptr16, pos: int, end: int, st: ptr32) -> int:
                 found |= _CHANGED
                 break
         st[_FOUND] = found
-        st[_NEXT] = at - end + _BEFORE
+        st[_BINS] = bins
+        st[_NEXT] = pos - end + _BEFORE
         st[_SUM] = total
         st[_SQUARES] = squares
         st[_LEFT] = left

@@ -62,8 +62,9 @@ _QUIET_SECONDS = const(10)
 _MOST_KEPT = const(1000)
 # A recording of fewer cycles than this is too short for two that are alike.
 _SHORT_CYCLES = const(3)
-# Of the kernel's state, as in kernel.py: where in its frame a run's cycle that goes on has begun,
-# and what tells that there is a run.
+# Of the kernel's state, as in kernel.py: how many more cycles a run may have, where in its frame
+# the one that goes on has begun, and what tells that there is a run.
+_RUN = const(36)
 _BEGUN = const(37)
 _LENGTH = const(38)
 # Where a Stretch's words have the totals.
@@ -183,23 +184,24 @@ class Accumulator:
         sums = self._sums
         stride = self._stride
         most = self._most
+        n = self._n
         while pos < total:
             limit = self._half or most
-            n = self._n
             end = pos + (limit - n) * stride
             if end > total:
                 end = total
             start = pos
             pos = sums.add(codes, pos, end)
-            self._n = n = n + (pos - start) // stride
+            n += (pos - start) // stride
             if pos < end:
                 if self.temperature and not self._filled:
                     self.temperature.take(codes[pos + stride - 1])
-                fraction = goes_on(sums.words, codes, pos, n)
-                if fraction >= 0:
-                    self._go_on(n, fraction)
+                if goes_on(sums.words, codes, pos, n) >= 0:
+                    self._go_on(n)
                 else:
+                    self._n = n
                     self._close(True, sums.fraction(codes, pos), pos >= sure)
+                n = 0
                 if self._wants_noise and not self._filled:
                     self._look_at_noise(codes, pos, (total - pos) // stride)
             elif n >= limit:
@@ -210,9 +212,12 @@ class Accumulator:
                 else:
                     if self.temperature and not self._filled:
                         self.temperature.take(codes[pos - 1])
+                    self._n = n
                     self._close(False, 0, False)
+                    n = 0
                     # Perhaps only this element's voltage is missing.
                     sums.bound_by(1 - sums.reference)
+        self._n = n
 
     def _look_at_noise(self, codes, pos, frames):
         """Follows the converter's noise, by frames behind a crossing: there dimmers and rectifiers
@@ -300,27 +305,31 @@ class Accumulator:
                 self._end_window(0)
 
     @micropython.native
-    def _go_on(self, n, fraction):
+    def _go_on(self, n):
         """As _close, at a crossing that `goes_on` has taken."""
-        self._n = 0
-        self._quiet = False
-        self._last_fraction = fraction
-        self._stretches += 1
-        frames = self._sums.frames
-        stretch = self._stretch
-        ticks = (frames - stretch.frames) * self._ticks + self._carried
-        self._carried = 0
+        # In a run nothing is carried: no segment ends within it.
+        ticks = n * self._ticks
         if self._varying:
             self._adapt(True)
-        stretch.end(frames, ticks)
+        stretch = self._stretch
+        stretch.end(self._sums.frames, ticks)
         self._window.ticks += ticks
-        self._half = n >> 1 if self._sink.cycle(stretch.words, ticks) else 0
+        if self._sink.cycle(stretch.words, ticks):
+            self._half = n >> 1
+        elif self._half:
+            self._half = 0
 
     def _end_run(self):
         """Cycles are not taken by `goes_on` any more, until _close begins another run."""
         st = self._sums.words
         if st[_LENGTH]:
             self._begun = st[_BEGUN]
+            # A run may have all of the window's cycles but the last one.
+            stretches = self._target - 1 - st[_RUN]
+            if stretches > self._stretches:
+                self._stretches = stretches
+                self._last_fraction = self._begun
+                self._quiet = False
             self._cycles.end_run(st)
 
     def _close(self, crossed, fraction, is_seen):

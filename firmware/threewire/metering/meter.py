@@ -18,14 +18,16 @@ from threewire.metering.intmath import isqrt, nearest
 from threewire.metering.reactive import Reactive
 from threewire.metering.readings import BENT_PPM, Reading
 from threewire.metering.registers import Registers
-from threewire.metering.stretch import STAGE
 from threewire.metering.window import Window, half_square
 
 # A voltage whose mean is further from mid-scale than 512 counts, in 1/16, is none: its pin floats.
 _FLOATS_Q4 = const(8192)
 # Of a window's words, as in window.py.
 _OWN = const(80)
-# Of what words_viper.book returns.
+# Of a stretch's words, as in stretch.py.
+_STAGE = const(30)
+# Of what words_viper.book returns; that both elements are done and count, and nothing else.
+_USUAL = const(15)
 _ONE_COUNTS = const(4)
 _TWO_COUNTS = const(8)
 _WHOLE = const(112)
@@ -118,12 +120,14 @@ class Meter:
         """Registers the energies in `e`, which end up as what counts of them.  Returns whether
         two more like it may take the LEDs to an edge."""
         self._since += ticks
-        one, two = self.gates
-        e[STAGE] = 0
+        e[_STAGE] = 0
         one_words, two_words, net_words = self._flow_words
         done = self._book(e, one_words, two_words, net_words)
+        if done == _USUAL and not self.is_edge_near:
+            return False  # there is nothing to count, nor to show
         if done < 0:
             done = self._book_rare(e, ticks)
+        one, two = self.gates
         if not done & _ONE_COUNTS:
             one.pass_time(ticks)
         if not done & _TWO_COUNTS:
@@ -147,12 +151,12 @@ class Meter:
         """As words_viper.book, where a gate opens or shuts, or what was held before is booked."""
         done = -1
         while done < 0:
-            k = e[STAGE] & 1
+            k = e[_STAGE] & 1
             gate = self.gates[k]
             at = k * wide.WORDS
             raw = gate.passed(wide.number(e, at), ticks)
             wide.put(e, at, raw)
-            e[STAGE] |= 5 << k
+            e[_STAGE] |= 5 << k
             if gate.both_ways:
                 self.registers.book_both_ways(gate.both_ways)
             done = self._book(e, *self._flow_words)
@@ -222,12 +226,15 @@ class Meter:
             self._is_second = True
             if k:
                 self._recent = recent[k:]
+            judged = False
             for k, gate in enumerate(self.gates):
                 rule = self.rules[k]
                 # Where nothing has come out nothing is reversed, nor becomes so.
                 if gate.is_allowed and (rule.reversed or signs >> k & 1):
+                    judged = True
                     rule.judge(sum([w.number(wide.WORDS * k) for w in self._recent]), ticks)
-            self.indicators.show_reverse(self.rules, now)
+            if judged:
+                self.indicators.show_reverse(self.rules, now)
         if self._on_window:
             self._on_window(window)
 

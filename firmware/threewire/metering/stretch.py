@@ -15,7 +15,7 @@ from threewire.metering.kernel import PREV_X1
 
 # Words of 16 bits, as words_viper.py and words_thumb.py have them too.  First the energies of
 # element 1 and 2, and room for their net; whoever gets them may change these.
-STAGE = const(30)  # of Meter's booking
+_STAGE = const(30)  # of Meter's booking
 ELAPSED = const(32)  # the stretch's ticks, a double
 _CARRIED = const(34)  # what the stretch got from segments that ended within it
 _TOTAL = const(54)  # of all stretches, which goes round

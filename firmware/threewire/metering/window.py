@@ -154,16 +154,19 @@ class Window:
         self.scales = other.scales
         self.means = other.means
         self.whole = other.whole and (self.whole or not self.ticks)
-        frames = max(1, self.frames + other.frames)
-        one, two = self.own_means[:2]
-        its_one, its_two = other.own_means[:2]
+        mine = self.frames
+        its = other.frames
+        self.frames = frames = mine + its
+        if not frames:
+            frames = 1
+        means = self.own_means
+        its_means = other.own_means
         self.own_means = (
-            (one * self.frames + its_one * other.frames) // frames,
-            (two * self.frames + its_two * other.frames) // frames,
+            (means[0] * mine + its_means[0] * its) // frames,
+            (means[1] * mine + its_means[1] * its) // frames,
         )
         join(self.words, other.words, _NUMBERS)
         self.ticks += other.ticks
-        self.frames += other.frames
         self.cycles += other.cycles
         self.span_q12 += other.span_q12
         self.points += other.points

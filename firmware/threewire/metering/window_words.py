@@ -33,6 +33,7 @@ _MEANS = const(33)
 _REAL = const(37)
 _IMAGINARY = const(41)
 _WORK = const(45)
+_NOTHING = array("i", bytes(4 * (_MEANS - _FRAMES)))
 
 _DIGITS = const(10)
 # Of a window, as in window.py.
@@ -92,7 +93,7 @@ class WindowWork:
 
     def restart(self):
         """The sums begin anew."""
-        self.words[_FRAMES:_MEANS] = array("i", bytes(4 * (_MEANS - _FRAMES)))
+        self.words[_FRAMES:_MEANS] = _NOTHING
 
     def turn(self, k, turn):
         """Takes the cosine and sine, Q30, of the angle by which the input x of element k + 1 is to
@@ -131,20 +132,22 @@ class WindowWork:
         """
         j = self.words
         w = window.words
-        own_means = [0, 0, 0, 0]
-        own_offs = [0, 0, 0, 0]
-        for k, e in enumerate(self._elements):
-            v = 1 if e.x_is_i else 0
-            for at, place in ((v, k), (1 - v, k + 2)):
-                offset = e.offsets[at]
-                at += 2 * k
-                j[_OFFSETS + at] = offset
-                own_means[place] = means[at]
-                own_offs[place] = means[at] - offset
+        one, two = self._elements
+        offsets = one.offsets + two.offsets
+        window.own_means = own_means = [0, 0, 0, 0]
+        window.own_offs = own_offs = [0, 0, 0, 0]
+        squares = self._pairs[1]
+        at = 0
+        for place in squares:
+            place -= _VOLTS2 // _DIGITS  # among both voltages and both currents
+            mean = means[at]
+            offset = offsets[at]
+            j[_OFFSETS + at] = offset
+            own_means[place] = mean
+            own_offs[place] = mean - offset
+            at += 1
         window.frames = n = j[_FRAMES]
-        window.own_means = own_means
-        window.own_offs = own_offs
-        self.arithmetic.squares(j, w, self._pairs[1])
+        self.arithmetic.squares(j, w, squares)
         w[_OWN : _OWN + 2 * WORDS] = w[_VOLTS2 : _VOLTS2 + 2 * WORDS]
         if not is_known:
             for k in (0, 1):

@@ -22,8 +22,10 @@ from tools.engines.child import Child, started
 HEAP = "640k"
 # Where frames differ in length the meter keeps sums of each span until it knows the offsets.
 _SPANS_HEAP = "2m"
-# 1024 frames of four codes are 8 kB: some ten system calls for each second of signal.
+# 1024 frames of four codes are 8 kB.
 BLOCK_FRAMES = 1024
+# What is read by one call where the heap is no board's: a call takes as long as a mains cycle.
+_READ_FRAMES = 4096
 # Room for the front end to run ahead: with less, the processes wake each other for every block.
 PIPE_BYTES = 1 << 20
 _PROGRAM = Path(__file__).with_name("program.py")
@@ -127,12 +129,14 @@ class Engine:
         ended).
         """
         runs = np.asarray(spans, np.int64).reshape(-1, 2)
+        read_blocks = max(1, _READ_FRAMES // block_frames) if heap == HEAP and not len(runs) else 1
         config = {
             "board": board,
             "calibration": calibration,
             "frame_ticks": frame_ticks,
             "tick_hz": tick_hz,
             "block_frames": block_frames,
+            "read_frames": read_blocks * block_frames,
             "trace_ticks": trace_ticks,
             "sampler": sampler,
             "slots": slots,

@@ -10,6 +10,7 @@ object:
     frame_ticks, tick_hz   length of a frame, and the clock it is counted in
     spans         whether frames differ in length
     block_frames  frames handed to the meter at a time
+    read_frames   frames read at a time, in whole blocks; where they differ in length, one
     trace_ticks   0, or about how often to report power and registers
     sampler, slots   what the board file's SAMPLER and SLOTS are taken to be instead, or null
     lost          [frames that are metered, frames that are lost] one after the other; or null
@@ -58,8 +59,8 @@ def layout_of(config):
 
 
 def codes_for(config, layout):
-    """Room for a block of frames."""
-    return array("H", bytes(2 * layout.stride * config["block_frames"]))
+    """Room for what is read at a time."""
+    return array("H", bytes(2 * layout.stride * config["read_frames"]))
 
 
 config = json.loads(source.readline())
@@ -165,11 +166,12 @@ class Frames:
     """Takes a recording's frames from the stream and hands them on in blocks of one size, however
     the pieces are cut."""
 
-    def __init__(self, codes, layout):
+    def __init__(self, codes, layout, block):
         self._codes = codes
         self._space = as_bytes(codes, 2)
         self._frame_bytes = 2 * layout.stride
         self._ticks = layout.frame_ticks
+        self._block = block
         self._count = array("I", [0])
         self._count_space = as_bytes(self._count, 4)
 
@@ -181,8 +183,9 @@ class Frames:
         """Hands all of them to a meter; returns how many there were."""
         space = self._space
         size = len(space)
-        block = size // self._frame_bytes
-        frames = filled = 0
+        block = self._block
+        block_bytes = block * self._frame_bytes
+        frames = filled = handed = 0  # the latter two in bytes of the space
         count = self._next_count()
         while count:
             frames += count
@@ -192,22 +195,25 @@ class Frames:
                 fill(space[filled : filled + part])
                 left -= part
                 filled += part
-                if filled == size:
-                    taker.feed(self._codes, block, self._ticks, 0)
-                    filled = 0
+                while filled - handed >= block_bytes:
+                    taker.feed(self._codes, block, self._ticks, handed // self._frame_bytes)
+                    handed += block_bytes
+                if handed == size:
+                    filled = handed = 0
             count = self._next_count()
-        if filled:
-            taker.feed(self._codes, filled // self._frame_bytes, self._ticks, 0)
+        if filled > handed:
+            rest = (filled - handed) // self._frame_bytes
+            taker.feed(self._codes, rest, self._ticks, handed // self._frame_bytes)
         return frames
 
 
 class SpannedFrames(Frames):
     """The same of frames that differ in length: each piece is a block, behind its spans."""
 
-    def __init__(self, codes, layout):
-        Frames.__init__(self, codes, layout)
+    def __init__(self, codes, layout, block):
+        Frames.__init__(self, codes, layout, block)
         # Frames, and ticks of each, one after the other: at most as many spans as frames.
-        self._pairs = array("I", bytes(8 * len(codes) // layout.stride))
+        self._pairs = array("I", bytes(8 * block))
         self._pairs_space = as_bytes(self._pairs, 4)
 
     def feed(self, taker):
@@ -275,7 +281,8 @@ def meter_recording(config, layout, codes):
         taker = Losses(taker, config["lost"])
     say("ready")
     sys.stdout.flush()
-    frames = (SpannedFrames if config["spans"] else Frames)(codes, layout).feed(taker)
+    reader = SpannedFrames if config["spans"] else Frames
+    frames = reader(codes, layout, config["block_frames"]).feed(taker)
     meter.finish()
     if config["trace_ticks"]:
         trace.report()
@@ -293,7 +300,7 @@ while True:
         break
     config = json.loads(line)
     layout = layout_of(config)
-    if len(codes) != layout.stride * config["block_frames"]:
+    if len(codes) != layout.stride * config["read_frames"]:
         codes = None
         gc.collect()
         codes = codes_for(config, layout)

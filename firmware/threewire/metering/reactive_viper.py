@@ -31,10 +31,11 @@ _REACTIVE = const(120)
 
 
 @micropython.viper
-def flows(f: ptr16, w: ptr16, allowed: int):
-    """Writes what a window, whose words are `w`, has of each element that is allowed (bits 1 and
-    2), and of both: watts, rounded down, and var and watts of the mains frequency, rounded toward
-    zero, in nV * nA."""
+def flows(f: ptr16, w: ptr16, k: int):
+    """Called as flows(f, w, allowed): writes what a window, whose words are `w`, has of each
+    element that is allowed (bits 1 and 2), and of both: watts, rounded down, and var and watts of
+    the mains frequency, rounded toward zero, in nV * nA."""
+    allowed = k  # as in kernel_viper.py's `scan`, a register is for what the loops need most
     e = 0
     while e < 2:
         which = 0
@@ -157,6 +158,8 @@ def book(f: ptr16) -> int:
     """Books what `flows` has written, over the ticks that are waited for, in the registers: each
     where it is as much as the least.  Returns which registers have come to whole watt-hours, 1 for
     the first, 2 for the second and so on: these are then in their words."""
+    j = 0  # in a register, as the first three variables are, and so is the next
+    carry = 0
     found = 0
     k = 0
     while k < 3:

@@ -198,10 +198,11 @@ def book(e, one, two, net):
 
 
 @micropython.viper
-def take(e: ptr16, at: int, w: ptr16, ticks: int) -> int:
-    """Books, or holds, the energy at e[at] that came in over `ticks`; w: a Flow's words.  Returns
-    -1 where it is for ints, and nothing has been done; else 1 if the gate is open, and 2 if a
-    register has come to a whole watt-hour."""
+def take(e: ptr16, k: int, w: ptr16, ticks: int) -> int:
+    """Called as take(e, at, w, ticks): books, or holds, the energy at e[at] that came in over
+    `ticks`; w: a Flow's words.  Returns -1 where it is for ints, and nothing has been done; else 1
+    if the gate is open, and 2 if a register has come to a whole watt-hour."""
+    at = k  # as in kernel_viper.py's `scan`, a register is for what the loops have to do with most
     is_open = w[_OPEN]
     if is_open == 3:
         return -1
@@ -359,8 +360,8 @@ def is_noise(root: int, second: int, most_root: int, ticks: int) -> int:
 def sum_up(e: ptr16, which: int):
     """Writes the net of the energies at e[0] and e[10], of those that `which` says (1, 2 or 3),
     to e[20]."""
-    carry = 0
     k = 0
+    carry = 0
     while k < _DIGITS:
         if which & 1:
             carry += e[k]
@@ -372,9 +373,10 @@ def sum_up(e: ptr16, which: int):
 
 
 @micropython.viper
-def reaches(e: ptr16, at: int, w: ptr16) -> int:
-    """Whether twice the energy at e[at], 0 or more, would take the delivered register to its
-    next whole watt-hour."""
+def reaches(e: ptr16, k: int, w: ptr16) -> int:
+    """Called as reaches(e, at, w): whether twice the energy at e[at], 0 or more, would take the
+    delivered register to its next whole watt-hour."""
+    at = k
     if e[at + _DIGITS - 1] >> 15:
         return 0
     carry = 0

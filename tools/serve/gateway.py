@@ -53,7 +53,6 @@ class Gateway:
         self, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self.folder = writable_folder(Path(settings.gateway.folder))
-        self._lock = _locked(self.folder)
         self._counters = Counters(self.folder)
         self.hub = Hub(settings.boards, self._counters, now)
         self.sinks: list[Running] = []
@@ -65,9 +64,11 @@ class Gateway:
                 raise InputError(f"[{name}]: {problem}") from None
 
     async def run(self) -> None:
-        """Until it is cancelled, or asked to end by Ctrl-C or a kill."""
+        """Until it is cancelled, or asked to end by Ctrl-C or a kill.  Raises InputError where
+        another is at work in its folder."""
         loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as stack:
+            stack.enter_context(_locked(self.folder))
             for place in self.hub.places:
                 stack.enter_context(self._reading(place, loop))
             tasks = [

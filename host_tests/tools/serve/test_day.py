@@ -81,7 +81,7 @@ def small_disk(folder: Path) -> Iterator[bool]:
         yield is_there
     finally:
         if is_there:
-            subprocess.run(["umount", str(folder)], check=True)
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def _run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, pace: float) -> None:

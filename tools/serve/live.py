@@ -30,6 +30,8 @@ _SLOW_S = 10.0
 _QUIET_S = 15.0
 _QUIET = b"event: quiet\ndata: 0\n\n"
 _LOOK_S = 1.0
+# Many boards' reports are written together: each write has its price.
+_GATHER_S = 0.1
 
 
 class Live:
@@ -79,16 +81,24 @@ class Live:
     async def _tell(self, feed: Feed, response: web.StreamResponse) -> None:
         """Until the page is gone, or takes nothing: ConnectionError, TimeoutError."""
         loop = asyncio.get_running_loop()
-        boards, said_at = b"", loop.time()
+        boards, look_at, said_at = b"", 0.0, loop.time()
         while True:
             parts = []
+            snapshot = None
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
+                    snapshot = await feed.get()
+            if snapshot:
+                parts.append(self._event(snapshot))
+                await asyncio.sleep(_GATHER_S)
+                while len(feed):
                     parts.append(self._event(await feed.get()))
-            stand = msgspec.json.encode([board(place) for place in self._hub.places])
-            if stand != boards:
-                boards = stand
-                parts.append(b"event: boards\ndata: %s\n\n" % stand)
+            if loop.time() >= look_at:
+                look_at = loop.time() + _LOOK_S
+                stand = msgspec.json.encode([board(place) for place in self._hub.places])
+                if stand != boards:
+                    boards = stand
+                    parts.append(b"event: boards\ndata: %s\n\n" % stand)
             if not parts:
                 if loop.time() - said_at < _QUIET_S:
                     continue

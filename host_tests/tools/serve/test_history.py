@@ -37,6 +37,7 @@ from tools.serve.snapshot import Device, Snapshot
 KEY = "e6614103e7690c2c"
 # A Monday, 00:00 UTC.
 MONDAY = 1_767_571_200
+_PATIENCE_S = 20
 STANDING = Standing(LIVE, "/dev/ttyACM0", "", 0.0, 0, 0, 0)
 RANDOM = np.random.default_rng(7)
 
@@ -105,7 +106,8 @@ def kept(
             while len(feed) or (not status.is_ok and "wait in memory" not in status.said):
                 assert not task.done()
                 await asyncio.sleep(0.01)
-            return await asked(sink, status) if asked else None
+            async with asyncio.timeout(_PATIENCE_S):
+                return await asked(sink, status) if asked else None
         finally:
             task.cancel()
             await asyncio.wait({task})
@@ -264,6 +266,9 @@ def test_minutes_become_fives_after_a_month(tmp_path: Path) -> None:
     read = file.intervals(KEY, 0, 2**40, 1000)
     assert [of.start for of in read] == sorted([*{*groups.tolist()}, *left])
     assert sum(of.sums[1] for of in read) == sum(of.sums[1] for of in told)
+    for at, start in ((3300, 3000), (3600, 3300), (3660, 3600), (4200, 4140)):
+        last = file.last_before(KEY, MONDAY + at)
+        assert last and last.start == MONDAY + start
     file.close()
 
 
@@ -573,7 +578,9 @@ def test_what_is_found_corrupt_by_reading_is_moved_aside(
     monkeypatch.setattr(history, "_AGAIN_S", 0.05)
 
     async def asked(sink: Sink, status: Status) -> None:
-        assert await sink.intervals(KEY, 0, 2**40, 99)
+        while sink._recent.waiting:
+            await asyncio.sleep(0.01)
+        assert len(await sink.intervals(KEY, 0, 2**40, 99)) == 2
 
         def spoil() -> None:
             sink._file.close()

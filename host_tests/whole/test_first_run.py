@@ -49,7 +49,10 @@ def test_readme_leads_through_everything() -> None:
 
 PAGES = [
     "README.md",
-    *(f"{folder}/README.md" for folder in ("boards", "firmware", "host_tests", "tools")),
+    *(
+        f"{folder}/README.md"
+        for folder in ("boards", "firmware", "host_tests", "tools", "tools/regress", "tools/serve")
+    ),
 ]
 # A command in a page: on an indented line, or in `…`.
 SPAN = re.compile(r"^    ([^ |\n].*)$|`([^`\n]+)`", re.MULTILINE)

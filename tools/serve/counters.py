@@ -84,6 +84,14 @@ class Counters:
         write_whole(self._file, json.dumps(known, indent=1) + "\n")
         self._is_changed = False
 
+    def device_keys(self) -> list[str]:
+        """Of all devices that there are and have been."""
+        return [
+            _key(chip_id, generation)
+            for chip_id, known in self._known.items()
+            for generation in range(1, known.generation + 1)
+        ]
+
     def held(self, chip_id: str, report: Report) -> tuple[str, Report]:
         """The key of the device that this is, and its report with counters that do not fall."""
         new = list(_energies(report))

@@ -69,6 +69,11 @@ class Hub:
         """Of each device that is, or was last, at its place."""
         return [place.latest for place in self.places if place.latest]
 
+    def away(self) -> list[str]:
+        """Keys of devices that there have been, and that do not report now."""
+        live = {of.device.key for of in self.latest() if of.is_live}
+        return [key for key in self._counters.device_keys() if key not in live]
+
     def take(self, place: Place, told: Told) -> None:
         """A reader's word, in the event loop."""
         place.standing = told.standing

@@ -65,6 +65,7 @@ class Sink:
         if settings.ca_file and not settings.tls:
             raise InputError("ca_file is for TLS, which is off: set tls = true, or leave it out")
         self._settings = settings
+        self._hub = gateway.hub
         self._password = secret(settings, "password")
         if self._password and not settings.user:
             raise InputError("a password is given, and no user; name the user")
@@ -106,6 +107,9 @@ class Sink:
                 will=aiomqtt.Will(self._gateway_topic, OFFLINE, qos=1, retain=True),
             ) as client:
                 status.ok(f"connected to the broker at {where}")
+                # A gateway that was killed has left them online.
+                for key in self._hub.away():
+                    await client.publish(self._availability(key), OFFLINE, qos=1, retain=True)
                 await client.publish(self._gateway_topic, ONLINE, qos=1, retain=True)
                 await self._publish_until_gone(client, feed)
         except aiomqtt.MqttError as problem:
@@ -124,7 +128,7 @@ class Sink:
         except asyncio.CancelledError:
             # In good order the last will is not sent: this says the same.
             for device in self._told.values():
-                await client.publish(self._availability(device), OFFLINE, qos=1, retain=True)
+                await client.publish(self._availability(device.key), OFFLINE, qos=1, retain=True)
             await client.publish(self._gateway_topic, OFFLINE, qos=1, retain=True)
             raise
         finally:
@@ -138,7 +142,7 @@ class Sink:
         if self._told.get(device.key) != device:
             self._told[device.key] = device
             self._said.pop(device.key, None)
-            found = discovery(device, topic, [self._gateway_topic, self._availability(device)])
+            found = discovery(device, topic, [self._gateway_topic, self._availability(device.key)])
             await client.publish(
                 f"{self._settings.discovery}/device/{device_id(device)}/config",
                 json.dumps(found, separators=(",", ":")),
@@ -149,10 +153,10 @@ class Sink:
         said = ONLINE if snapshot.is_live else OFFLINE
         if self._said.get(device.key) != said:
             self._said[device.key] = said
-            await client.publish(self._availability(device), said, qos=1, retain=True)
+            await client.publish(self._availability(device.key), said, qos=1, retain=True)
 
-    def _availability(self, device: Device) -> str:
-        return f"{self._settings.prefix}/{device.key}/availability"
+    def _availability(self, key: str) -> str:
+        return f"{self._settings.prefix}/{key}/availability"
 
 
 async def _listen(client: aiomqtt.Client) -> None:

@@ -4,6 +4,9 @@ import asyncio
 import copy
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -18,6 +21,7 @@ import trustme
 from host_tests.rigs import home_assistant
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
 from host_tests.rigs.mosquitto import Broker, Listener
+from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.serve import sink as serve_sink
 from tools.serve.gateway import Gateway
@@ -140,6 +144,42 @@ def test_what_it_has_said_is_retained(tmp_path: Path, broker: Broker) -> None:
         later.wait(AVAILABILITY, lambda text: text == "offline")
         gateway = next(topic for topic in later.latest if topic.startswith("threewire/gateway/"))
         assert later.latest[gateway] == "offline"
+
+
+def test_a_board_that_went_with_a_killed_gateway_is_offline(
+    tmp_path: Path, broker: Broker
+) -> None:
+    with SayingBoard() as board:
+        config = tmp_path / "gateway.toml"
+        config.write_text(
+            f"[gateway]\nfolder = '{tmp_path}/state'\n[[board]]\nport = '{board.url}'\n"
+            f"[mqtt]\nport = {broker.port}\n"
+        )
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tools.serve", "--config", str(config)],
+                cwd=ROOT,
+                stderr=subprocess.DEVNULL,
+            )
+
+        with Listener(broker.port) as listener:
+            for is_killed in (False, True):
+                # Ended in good order the first time, so that the device is known.
+                gateway = start()
+                report_until(board, lambda: listener.latest.get(AVAILABILITY) == "online")
+                if is_killed:
+                    gateway.kill()
+                else:
+                    gateway.send_signal(signal.SIGINT)
+                    listener.wait(AVAILABILITY, lambda text: text == "offline")
+                gateway.wait(20)
+            assert listener.latest[AVAILABILITY] == "online"
+            board.unplug()
+            gateway = start()
+            listener.wait(AVAILABILITY, lambda text: text == "offline")
+            gateway.send_signal(signal.SIGINT)
+            assert gateway.wait(20) == 0
 
 
 def test_a_broker_that_was_killed_gets_all_again(tmp_path: Path, broker: Broker) -> None:

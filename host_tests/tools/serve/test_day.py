@@ -71,9 +71,9 @@ def _resident_mb() -> float:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[bool]:
-    """A disk of 4 MB at `folder`, where one may be mounted; whether it is."""
+    """A disk of 16 MB at `folder`, where one may be mounted; whether it is."""
     folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    words = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     is_there = (
         sys.platform == "linux" and not subprocess.run(words, capture_output=True).returncode
     )
@@ -139,7 +139,7 @@ def _run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, pace: fl
                     broker.start()
                 if has_disk and second % 2003 == 600:
                     with suppress(OSError), filler.open("wb") as file:
-                        file.write(bytes(8 << 20))
+                        file.write(bytes(32 << 20))
                 if has_disk and second % 2003 == 1200:
                     filler.unlink()
                 if second % (seconds // 8) == 0:

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tools.cable.shapes import Energy
-from tools.common.errors import InputError
+from tools.common.errors import Failure, InputError
 from tools.common.files import reason, write_whole
 from tools.monitor.report import Element, Report, Total
 
@@ -29,14 +29,25 @@ from tools.monitor.report import Element, Report, Total
 # where that is sooner (the firmware's own rule), with half as much for the line's own second.
 _LEAST_LOST_WH = 15
 _LOST_S = 15
-# The load may have been twice what the last report told.
+# The load may have been twice what the last report told, but nothing that is told makes of a
+# register that begins anew one that is held for years.
 _LOAD = 2
+_MOST_LOST_WH = 10_000.0
 _S_PER_HOUR = 3600
 _FILE = "devices.json"
+# Devices that are known, and how often a chip's registers may begin anew: far more than a house
+# ever has.  Each is kept for good, here and by whatever takes reports, so a board that says another
+# number each second, or whose registers jump, must not make them without end.
+_MOST_DEVICES, _MOST_OF_CHIP = 1000, 100
+_MOVE = f"and more are not taken: end the gateway and move {_FILE} away, to begin with none"
 _log = logging.getLogger(__name__)
 
 # Of both elements and of the total: delivered, received, and the quadrants' varh.
 _ENERGIES = 18
+
+
+class TooMany(Failure):
+    """A new device, which there is no room for: str() is one line."""
 
 
 class _Known(Struct):
@@ -93,13 +104,18 @@ class Counters:
         ]
 
     def held(self, chip_id: str, report: Report) -> tuple[str, Report]:
-        """The key of the device that this is, and its report with counters that do not fall."""
+        """The key of the device that this is, and its report with counters that do not fall.
+        Raises TooMany for a new one, where there are too many."""
         new = list(_energies(report))
         lost_wh = _may_lose(report)
         known = self._known.get(chip_id)
         if known is None:
+            self._check_room()
             known = self._known[chip_id] = _Known(1, new, lost_wh)
         elif _has_begun_anew(known, new):
+            if known.generation >= _MOST_OF_CHIP:
+                raise TooMany(f"{chip_id}: its registers have begun anew too often, {_MOVE}")
+            self._check_room()
             known = _Known(known.generation + 1, new, lost_wh)
             self._known[chip_id] = known
             _log.warning(
@@ -115,6 +131,11 @@ class Counters:
             report = _with(report, known.energies)
         return _key(chip_id, known.generation), report
 
+    def _check_room(self) -> None:
+        """Raises TooMany."""
+        if sum(known.generation for known in self._known.values()) >= _MOST_DEVICES:
+            raise TooMany(f"{_MOST_DEVICES} devices have been here, {_MOVE}")
+
 
 def _key(chip_id: str, generation: int) -> str:
     return chip_id if generation == 1 else f"{chip_id}-{generation}"
@@ -123,7 +144,7 @@ def _key(chip_id: str, generation: int) -> str:
 def _may_lose(report: Report) -> float:
     """Watt-hours, or varh, by which a power cut now may take a register back."""
     va = sum(element.va for element in report.elements)
-    return _LEAST_LOST_WH + _LOAD * abs(va) * _LOST_S / _S_PER_HOUR
+    return min(_LEAST_LOST_WH + _LOAD * abs(va) * _LOST_S / _S_PER_HOUR, _MOST_LOST_WH)
 
 
 def _has_begun_anew(known: _Known, new: list[str]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from tools.monitor.link import LIVE, Standing
-from tools.serve.counters import Counters
+from tools.serve.counters import Counters, TooMany
 from tools.serve.feed import Feed
 from tools.serve.reader import Told
 from tools.serve.settings import MOST_BOARDS, Board
@@ -96,8 +96,13 @@ class Hub:
         if elsewhere:
             self._refuse(place, f"the board at another port has the same id, {chip_id}, as it")
             return
+        try:
+            key, report = self._counters.held(chip_id, told.report)
+        except TooMany as problem:
+            self._goes(place)
+            self._refuse(place, str(problem))
+            return
         place.why_not = ""
-        key, report = self._counters.held(chip_id, told.report)
         name = place.board.name or f"Threewire {key[-4 if '-' not in key else -6 :]}"
         version = told.version
         device = Device(key, chip_id, name, version.board, version.version, place.unit)

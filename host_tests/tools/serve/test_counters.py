@@ -14,7 +14,7 @@ from host_tests.rigs.gateway_run import said
 from host_tests.rigs.telemetry_lines import report_of
 from tools.common.errors import InputError
 from tools.monitor.report import Report
-from tools.serve.counters import Counters
+from tools.serve.counters import Counters, TooMany
 
 CHIP = "e6614103e7690c2c"
 
@@ -59,6 +59,37 @@ def test_at_a_large_load_more_may_be_lost(tmp_path: Path) -> None:
     counters = Counters(tmp_path)
     counters.held(CHIP, quiet(10_000))
     assert counters.held(CHIP, at(10_000 - 133))[0] == f"{CHIP}-2"
+
+
+def test_whatever_a_board_says_can_be_read_again(tmp_path: Path) -> None:
+    """The largest values that the door lets through."""
+    line = said(wh="9" * 20 + "." + "9" * 12)
+    for element in line["elements"]:
+        element["va"] = 1e15
+    counters = Counters(tmp_path)
+    counters.held(CHIP, report_of(line))
+    counters.save()
+    again = Counters(tmp_path)
+    # An absurd load lets nothing be lost that no save could lose.
+    assert again.held(CHIP, quiet(3.0))[0] == f"{CHIP}-2"
+
+
+def test_devices_are_not_made_without_end(tmp_path: Path) -> None:
+    counters = Counters(tmp_path)
+    low, high = quiet(1.0), quiet(1000.0)
+    keys = set()
+    with pytest.raises(TooMany, match="begun anew too often.*move devices.json away"):
+        for _ in range(1000):
+            keys |= {counters.held("aa", high)[0], counters.held("aa", low)[0]}
+    assert len(keys) == 100
+    with pytest.raises(TooMany, match="1000 devices have been here"):
+        for k in range(2000):
+            keys.add(counters.held(f"{k:05x}", low)[0])
+    assert len(keys) == 1000
+    # Those that are known go on, and what is kept of them can be read.
+    assert counters.held("00005", high)[1].total.delivered_wh == "1000.000000000"
+    counters.save()
+    assert Counters(tmp_path).held("00005", high)[0] == "00005"
 
 
 @pytest.mark.parametrize("before", [20, 1234, 1e9])

@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
 from tools.common.boards import ROOT
+from tools.serve import counters, sinks
 from tools.serve import sink as serve_sink
-from tools.serve import sinks
 from tools.serve.feed import Feed
 from tools.serve.hub import Hub
 from tools.serve.sink import Status
@@ -131,6 +131,27 @@ def test_the_same_board_twice_is_handed_on_once(
         wait_for(refused)
         assert place.latest is None
         assert sum("same id" in record.message for record in caplog.records) == 1
+
+
+def test_a_device_that_there_is_no_room_for_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(counters, "_MOST_DEVICES", 1)
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        sink: Any = gateway.sinks[0].sink
+        reports(board, sink, wh=50000.0)
+        place = gateway.hub.places[0]
+
+        def refused() -> str:
+            board.report(said(wh=7.0))
+            time.sleep(0.05)
+            return place.why_not
+
+        assert "1 devices have been here" in wait_for(refused)
+        wait_for(lambda: not gateway.hub.latest()[0].is_live)
+        # As soon as it is what it was it is taken again.
+        assert reports(board, sink, count=2, wh=50001.0)[-1].is_live and not place.why_not
+    assert sum("have been here" in record.message for record in caplog.records) == 1
 
 
 def test_units_are_given_and_found(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ Flow: options, settings -> SERVE -> gateway.  It ends when it is asked to, and n
 
 import asyncio
 import logging
+import os
 import sys
+import threading
 from pathlib import Path
 
 from tools.common import command
@@ -15,6 +17,10 @@ from tools.serve import settings as serve_settings
 from tools.serve import sinks
 from tools.serve.gateway import Gateway
 from tools.serve.settings import Settings
+
+# After it has been asked to end, of which its sinks have five.
+_LATEST_S = 9.0
+_log = logging.getLogger(__name__)
 
 _EPILOG = "example: %(prog)s --config gateway.toml"
 
@@ -41,8 +47,24 @@ def main(argv: list[str] | None = None) -> int:
     if options.check:
         print(f"{options.config or 'the settings'}: good")
         return 0
-    asyncio.run(gateway.run())
+    asyncio.run(gateway.run(_end_in_time))
     return 0
+
+
+def _end_in_time() -> None:
+    """Ends the process after some seconds, whatever is not done: a name that is looked up, or a disk
+    that hangs, cannot be broken off, and Python would wait for the thread that does it."""
+    timer = threading.Timer(_LATEST_S, _leave)
+    timer.daemon = True
+    timer.start()
+
+
+def _leave() -> None:
+    waits = sorted(
+        thread.name for thread in threading.enumerate() if thread is not threading.current_thread()
+    )
+    _log.warning("ends without waiting any longer for: %s", ", ".join(waits))
+    os._exit(0)
 
 
 def _settings(path: Path | None, port: str | None) -> Settings:

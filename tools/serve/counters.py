@@ -9,8 +9,8 @@ they move.  Where they fall by more the registers have begun anew: that is anoth
 """
 
 import functools
-import json
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -71,6 +71,7 @@ class Counters:
         self._file = folder / _FILE
         self._known: dict[str, _Known] = {}
         self._is_changed = False
+        self._saving = threading.Lock()
         try:
             data = self._file.read_bytes()
         except FileNotFoundError:
@@ -88,12 +89,20 @@ class Counters:
             ) from None
 
     def save(self) -> None:
-        """Writes what has changed. Raises InputError."""
-        if not self._is_changed:
-            return
-        known = {chip: msgspec.to_builtins(of) for chip, of in self._known.items()}
-        write_whole(self._file, json.dumps(known, indent=1) + "\n")
-        self._is_changed = False
+        """Writes what has changed. Raises InputError.
+
+        May be called in another thread than all else: what is held meanwhile may be written, or is
+        the next time."""
+        with self._saving:
+            if not self._is_changed:
+                return
+            self._is_changed = False
+            try:
+                known = msgspec.json.encode(self._known.copy())
+                write_whole(self._file, msgspec.json.format(known, indent=1) + b"\n")
+            except InputError:
+                self._is_changed = True
+                raise
 
     def device_keys(self) -> list[str]:
         """Of all devices that there are and have been."""

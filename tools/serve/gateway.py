@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from tools.common.errors import InputError
-from tools.common.files import writable_folder
+from tools.common.files import reason, writable_folder
 from tools.serve.counters import Counters
 from tools.serve.feed import Feed
 from tools.serve.hub import Hub, Place, watch_age
@@ -63,9 +63,9 @@ class Gateway:
             except InputError as problem:
                 raise InputError(f"[{name}]: {problem}") from None
 
-    async def run(self) -> None:
-        """Until it is cancelled, or asked to end by Ctrl-C or a kill.  Raises InputError where
-        another is at work in its folder."""
+    async def run(self, on_ending: Callable[[], object] = lambda: None) -> None:
+        """Until it is cancelled, or asked to end by Ctrl-C or a kill, and then has `on_ending`
+        called.  Raises InputError where another is at work in its folder."""
         loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as stack:
             stack.enter_context(_locked(self.folder))
@@ -80,6 +80,7 @@ class Gateway:
                 try:
                     await stop.wait()
                 finally:
+                    on_ending()
                     for task in tasks:
                         task.cancel()
                     _, late = await asyncio.wait(tasks, timeout=_ENDING_S)
@@ -104,7 +105,8 @@ class Gateway:
     async def _save(self) -> None:
         while True:
             await asyncio.sleep(_SAVE_S)
-            self._save_now()
+            # A disk that hangs holds nothing else up.
+            await asyncio.to_thread(self._save_now)
 
     def _save_now(self) -> None:
         try:
@@ -115,7 +117,12 @@ class Gateway:
 
 def _locked(folder: Path) -> IO[bytes]:
     """A file that keeps other gateways out of the folder as long as it is open."""
-    file = (folder / "lock").open("ab")
+    try:
+        file = (folder / "lock").open("ab")
+    except OSError as problem:
+        raise InputError(
+            f"{folder / 'lock'}: cannot be opened ({reason(problem)}); move it away"
+        ) from None
     try:
         import fcntl  # not on Windows, where whoever starts two has to know it
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +20,9 @@ from msgspec import Struct
 
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
 from tools.common.boards import ROOT
-from tools.serve import counters, sinks
+from tools.serve import counters, gateway, sinks
 from tools.serve import sink as serve_sink
+from tools.serve.cli import main
 from tools.serve.feed import Feed
 from tools.serve.hub import Hub
 from tools.serve.sink import Status
@@ -268,3 +272,75 @@ def test_the_command_ends_in_good_order(tmp_path: Path) -> None:
     assert process.returncode == 0, told
     assert "Traceback" not in told
     assert CHIP_ID in (tmp_path / "state" / "devices.json").read_text()
+
+
+HANGING = """
+import socket, sys, time
+look_up = socket.getaddrinfo
+def hang(host, *of, **named):
+    if host == "broker.example":
+        print("hangs", file=sys.stderr, flush=True)
+        time.sleep(60)
+    return look_up(host, *of, **named)
+socket.getaddrinfo = hang
+from tools.serve import cli
+cli._LATEST_S = 1.0
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_though_something_hangs(tmp_path: Path, number: int) -> None:
+    """A look-up of a name, which nothing can break off."""
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        f"[gateway]\nfolder = '{tmp_path}/state'\n[[board]]\nport = '/dev/none'\n"
+        "[mqtt]\nhost = 'broker.example'\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING, "--config", str(config)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sys.path[1:]))},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        while "hangs" not in process.stderr.readline():
+            pass
+        process.send_signal(number)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 0, told
+    assert "without waiting any longer for: " in told and "Traceback" not in told
+
+
+def test_a_lock_that_cannot_be_opened_is_told_of(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state"
+    (state / "lock").mkdir(parents=True)
+    config = tmp_path / "gateway.toml"
+    config.write_text(f"[gateway]\nfolder = '{state}'\n")
+    assert main(["--config", str(config)]) == 2
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert said == f"error: {state / 'lock'}: cannot be opened (is a directory); move it away"
+
+
+def test_a_disk_that_hangs_holds_no_report_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counters' own writing included."""
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hang(path: Path, data: bytes) -> None:
+        hangs.set()
+        go_on.wait(20)
+
+    monkeypatch.setattr(gateway, "_SAVE_S", 0.2)
+    monkeypatch.setattr(counters, "write_whole", hang)
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as at_work:
+        try:
+            reports(board, at_work.sinks[0].sink)
+            assert hangs.wait(10)
+            reports(board, at_work.sinks[0].sink, count=3)
+        finally:
+            go_on.set()

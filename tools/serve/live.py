@@ -72,8 +72,10 @@ class Live:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         try:
             await response.prepare(request)
-            with suppress(ConnectionError, TimeoutError, asyncio.CancelledError):
+            with suppress(ConnectionError, asyncio.CancelledError):
                 await self._tell(feed, response)
+        except TimeoutError:
+            drop(request)
         finally:
             del self._feeds[feed]
         return response
@@ -115,3 +117,10 @@ class Live:
             there = snapshot, b"data: %s\n\n" % msgspec.json.encode(now(snapshot))
             self._made[key] = there
         return there[1]
+
+
+def drop(request: web.Request) -> None:
+    """Ends the connection of somebody who takes nothing: an answer that ends in good order would
+    wait for ever until that was taken."""
+    if request.transport is not None:
+        request.transport.abort()

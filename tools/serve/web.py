@@ -16,6 +16,7 @@ All of it is read only: there is nothing that could be changed from here, and so
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -33,7 +34,7 @@ from tools.serve import history, metrics, past
 from tools.serve.days import bounds, local_date
 from tools.serve.feed import Feed
 from tools.serve.health import board, health
-from tools.serve.live import Live
+from tools.serve.live import Live, drop
 from tools.serve.now import age_s, now
 from tools.serve.settings import Port, Text
 from tools.serve.sink import Status
@@ -65,6 +66,9 @@ _MOST_HOURS = 366 * 24
 # Rows of CSV at a time, and how long somebody may take for them.
 _ROWS, _SLOW_S = 1000, 30.0
 _ENDING_S = 1.0
+# Connections at a time, far below the descriptors that a process may have: boards, files and the
+# other ways out need theirs. One that asks nothing, or never comes to an end with it, is closed.
+_MOST_CONNECTIONS, _IDLE_S = 200, 30.0
 
 
 class Settings(Struct):
@@ -120,11 +124,18 @@ class Sink:
     async def run(self, feed: Feed, status: Status) -> None:
         host, port = self._settings.host, self._settings.port
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_ENDING_S)
+        runner = web.AppRunner(
+            self._app(),
+            access_log=None,
+            shutdown_timeout=_ENDING_S,
+            keepalive_timeout=_IDLE_S,
+        )
         await runner.setup()
+        listening = None
         try:
+            loop = asyncio.get_running_loop()
             try:
-                await web.TCPSite(runner, host, port).start()
+                listening = await loop.create_server(_Door(runner), host, port)
             except OSError as problem:
                 why = (problem.strerror or str(problem)).lower()
                 raise OSError(f"{where}: {why}; give [web] another host or port") from None
@@ -133,6 +144,8 @@ class Sink:
                 self._live.put(await feed.get())
         finally:
             self._live.end()
+            if listening:
+                listening.close()
             await runner.cleanup()
 
     def _app(self) -> web.Application:
@@ -224,7 +237,7 @@ class Sink:
     async def _power(self, request: web.Request) -> web.Response:
         kept, key = await self._past(request)
         said = request.query.get("hours", "24")
-        if not (said.isascii() and said.isdigit() and 1 <= int(said[:9]) <= _MOST_HOURS):
+        if not (re.fullmatch("[0-9]{1,9}", said) and 1 <= int(said) <= _MOST_HOURS):
             raise web.HTTPBadRequest(
                 text=f"hours={said!a:.100}: expected a number from 1 to {_MOST_HOURS}\n"
             )
@@ -262,13 +275,45 @@ class Sink:
         await response.prepare(request)
         text = ",".join(past.HEAD) + "\r\n"
         while text:
-            async with asyncio.timeout(_SLOW_S):
-                await response.write(text.encode())
+            try:
+                async with asyncio.timeout(_SLOW_S):
+                    await response.write(text.encode())
+            except TimeoutError:
+                drop(request)
+                return response
             found = await kept.intervals(key, begin_s, end_s, _ROWS)
             text = await asyncio.to_thread(past.rows, found)
             begin_s = found[-1].start + 1 if found else end_s
         await response.write_eof()
         return response
+
+
+class _Full(asyncio.Protocol):
+    """A connection that there is no room for."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+
+class _Door:
+    """Makes the protocol of the next connection; runner: of the server."""
+
+    def __init__(self, runner: web.AppRunner) -> None:
+        self._runner = runner
+        # Many are taken at once: those that the server will count in a moment.
+        self._coming = 0
+
+    def __call__(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None or len(server.connections) + self._coming >= _MOST_CONNECTIONS:
+            return _Full()
+        self._coming += 1
+        asyncio.get_running_loop().call_soon(self._has_come)
+        return server()
+
+    def _has_come(self) -> None:
+        self._coming -= 1
 
 
 async def _secure(_: web.Request, response: web.StreamResponse) -> None:

@@ -8,7 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -227,6 +227,8 @@ def test_csv_of_a_range(
         ("/api/history?device=ID&hours=8785", 400, "expected"),
         ("/api/history?device=ID&hours=-1", 400, "expected"),
         ("/api/history?device=ID&hours=" + "9" * 500, 400, "expected"),
+        ("/api/history?device=ID&hours=000000001" + "9" * 30, 400, "expected"),
+        ("/api/history?device=ID&hours=000000001" + "9" * 5000, 400, "expected"),
         ("/api/history?device=ID&hours=%D9%A3", 400, "expected"),
         ("/api/energy?device=ID&day=2026-02-30", 400, "expected a day like"),
         ("/api/energy?device=ID&day=0001-01-01", 400, "expected a day like"),
@@ -398,8 +400,36 @@ def test_who_does_not_read_costs_nobody_anything(
                 break
             time.sleep(0.05)
         assert len(sink._live) == 1
+        # Its connection has ended, though what waits for it is never taken.
+        wait_for(lambda: established(port) == 1)
         fast.close()
         slow.close()
+
+
+def established(port: int) -> int:
+    """Connections that the system has of a server here, at the server's end."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
+def test_connections_are_bounded_and_end_where_nothing_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opens them without end takes neither files nor boards away from the gateway."""
+    monkeypatch.setattr(web, "_MOST_CONNECTIONS", 20)
+    monkeypatch.setattr(web, "_IDLE_S", 3.0)
+    with SayingBoard() as board, served(tmp_path, board) as (_, port):
+        wait_for(lambda: established(port) == 0)
+        opened = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(100)]
+        for k, of in enumerate(opened):
+            # The others are closed at once, perhaps before this.
+            with suppress(ConnectionError):
+                of.sendall((b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")[k % 2])
+        wait_for(lambda: established(port) <= 20, seconds=1.5)
+        wait_for(lambda: established(port) == 0)
+        assert get(port, "/api/devices").status == 200
+        for of in opened:
+            of.close()
 
 
 def test_it_ends_at_once_with_pages_open(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import functools
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -45,6 +46,8 @@ _LOOK_S = 1.0
 # Before what could not be written is tried again.
 _AGAIN_S = 10.0
 _TIDY_S = 3600.0
+# So many times in a row a clock that has jumped ahead has to say the same before rows go by it.
+_TRUSTED = 24
 _DAY_S = 86400
 _NEAR_S = 600
 _MIB = 1 << 20
@@ -87,6 +90,8 @@ class Sink:
         # Whoever has it sees memory and file as they belong together.
         self._lock = asyncio.Lock()
         self._recent = Recent()
+        # What the clock has been ahead of one that cannot be set, as rows were looked through.
+        self._ahead_s: deque[float] = deque(maxlen=_TRUSTED)
         self._aside = ""
         self._found_bad: sqlite3.Error | None = None
 
@@ -114,7 +119,9 @@ class Sink:
                 is_good = await self._write(status)
                 again_at = 0.0 if is_good else now + _AGAIN_S
             if now >= tidy_at and now >= again_at:
-                is_more = await self._do(status, functools.partial(self._file.tidy, time.time()))
+                self._ahead_s.append(time.time() - now)
+                now_s = now + min(self._ahead_s)
+                is_more = await self._do(status, functools.partial(self._file.tidy, now_s))
                 tidy_at = now if is_more else now + _TIDY_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
@@ -222,7 +229,8 @@ class Sink:
         begun_s, ended_s = begin.start + begin.seconds, end.start + end.seconds
         return Energy(
             {
-                name: f"{Decimal(b) - Decimal(a):f}"
+                # Of a clock that was wrong for a while the last may be the least.
+                name: f"{max(Decimal(b) - Decimal(a), Decimal(0)):f}"
                 for name, a, b in zip(REGISTERS, begin.registers, end.registers)
             },
             begun_s,

@@ -41,7 +41,7 @@ REGISTERS = (
 )
 
 # A gigawatt: what a board says beyond it is no measurement.  With ten reports a second, more of
-# which no link lets through, a week's sum is 6.1e18, which 64 bits hold.
+# which no link lets through, a week's sum is 6.1e18, which 64 bits hold.  Likewise of faults.
 _MOST_MILLI = 10**12
 
 
@@ -81,7 +81,7 @@ def of_report(at_s: float, report: Report, faults: int) -> Interval:
             *watts,
             *(_milli(value) for value in (one.volts, two.volts, one.amps, two.amps)),
             int(report.leds["reverse"]),
-            faults,
+            min(faults, _MOST_MILLI),
         ),
         watts,
         watts,

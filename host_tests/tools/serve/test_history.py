@@ -26,7 +26,7 @@ from host_tests.rigs.telemetry_lines import report_of
 from tools.common.boards import ROOT
 from tools.monitor.link import LIVE, Standing
 from tools.monitor.report import Report
-from tools.serve import days, history, history_file, recent
+from tools.serve import days, history, history_file, past, recent
 from tools.serve.feed import Feed
 from tools.serve.history import Settings, Sink
 from tools.serve.history_file import FINE_S, HistoryFile
@@ -220,6 +220,20 @@ def test_powers_beyond_all_measure_do_no_harm(tmp_path: Path) -> None:
     (day,) = file.thinned(KEY, MONDAY + 60, MONDAY + 86400, 86400)
     assert day.sums[1] == 1439 * 600 * 10**12
     file.close()
+
+
+def test_faults_beyond_all_count_do_no_harm(tmp_path: Path) -> None:
+    """Each time all that a line can count, to and fro: no row that the file cannot hold, on which
+    the minutes of all other devices would be lost."""
+    (told,) = reports(1)
+    most = {f"fault {k}": 2**53 for k in range(60)}
+    all_of = [
+        snapshot(replace(told, counts=most if k % 2 else {}), MONDAY + k / 100) for k in range(600)
+    ]
+    kept(tmp_path, [*all_of, snapshot(told, MONDAY, "other")])
+    found = rows(tmp_path)
+    assert [row["reports"] for row in found] == [600, 1]
+    assert found[0]["faults"] == 300 * 10**12
 
 
 def test_joined_in_any_order_it_is_the_same() -> None:
@@ -446,6 +460,46 @@ def test_the_energy_of_a_day_with_gaps(tmp_path: Path) -> None:
     found = kept(alone, [], ask)
     expected = Decimal(inside[-1].registers[0]) - Decimal(inside[0].registers[0])
     assert Decimal(found.wh["delivered_wh"]) == expected and not found.is_whole
+
+
+def test_the_energy_of_a_day_in_which_the_clock_was_wrong(tmp_path: Path) -> None:
+    """Minutes that were written ahead of their time, with registers below those of now."""
+    day = days.local_date(datetime.fromtimestamp(MONDAY + 43200, UTC))
+    begin, _ = days.bounds(day)
+    file = file_of(tmp_path)
+    file.write((KEY, KEY, of) for of in minutes(20, begin - 7200, wh=2000))
+    file.write((KEY, KEY, of) for of in minutes(20, begin + 3600, wh=1000))
+    file.close()
+    found = kept(tmp_path, [], lambda sink, _: sink.energy(KEY, day))
+    assert set(map(Decimal, found.wh.values())) == {Decimal(0)}
+    assert Decimal(past.energy(found, day)["delivered_kwh"]) == 0
+
+
+@pytest.mark.parametrize(("trusted", "are_there"), [(10**9, True), (3, False)])
+def test_a_clock_that_jumps_ahead_removes_nothing_until_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: int, are_there: bool
+) -> None:
+    monkeypatch.setattr(history, "_TRUSTED", trusted)
+    monkeypatch.setattr(history, "_TIDY_S", 0.0)
+    monkeypatch.setattr(history, "_LOOK_S", 0.01)
+    file = file_of(tmp_path)
+    file.write((KEY, KEY, of) for of in minutes(10))
+    file.close()
+    looks = 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return MONDAY + 3600.0 if looks == 1 else MONDAY + 366 * 86400.0
+
+    monkeypatch.setattr(history, "time", SimpleNamespace(time=clock, monotonic=time.monotonic))
+
+    async def ask(sink: Sink, _: Status) -> dict[str, str]:
+        while looks < 10:
+            await asyncio.sleep(0.01)
+        return await sink.names()
+
+    assert (KEY in kept(tmp_path, [], ask, Settings(keep_days=30))) == are_there
 
 
 def test_today_is_up_to_the_last_report(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tools.cable.door import Answer, Line, Misfit, decode
 from tools.cable.port import Whereabouts
 from tools.cable.shapes import SafeMode, Telemetry, Version
 from tools.common.errors import InputError, PortError
+from tools.common.terminal import clean
 from tools.monitor.report import Report, from_line
 
 # How it stands.
@@ -111,7 +112,8 @@ class Link:
     patience_s     how long a step may wait for something to come
     asks_identity  whether each connection's board is asked which one it is
 
-    identity  what it has answered; None before, and on a new connection
+    identity  what it has answered; None before, and on a new connection or after a restart: behind
+              a serial chip it may be another board by then
 
     Raises InputError at once where waiting would not help: several boards, a port that can never
     be one.
@@ -154,8 +156,12 @@ class Link:
     def close(self) -> None:
         if self._console is not None:
             self._noise += self._noise_here
-            self._console.close()
-            self._console = None
+            console, self._console = self._console, None
+            console.close()
+
+    def give_up(self, why: str) -> None:
+        """The connection is of no use any more; another is made soon."""
+        self._give_up(WAITING, clean(why), _AGAIN_S)
 
     @property
     def _noise_here(self) -> int:
@@ -244,6 +250,8 @@ class Link:
                 self._noise += 1
                 return None
             report = from_line(line)
+            if self._last_t is not None and report.t < self._last_t:
+                self.identity = None
             self._take_note(report, now)
             if self._asks_identity and self.identity is None and now - self._asked_at >= _ASK_S:
                 self._asked_at = now
@@ -261,8 +269,10 @@ class Link:
         elif not isinstance(line, Answer):
             # An answer may be left from who was here before.
             self._noise += 1
-        elif self._asks_identity and line.reply == "version" and line.error is None:
-            self._identify(line)
+        elif line.reply == "version" and line.error is None and self.identity is None:
+            # Only what has been asked for: nobody becomes another in the midst of a connection.
+            if self._asks_identity and self._asked_at > -math.inf:
+                self._identify(line)
         return None
 
     def _identify(self, answer: Answer) -> None:

@@ -5,8 +5,9 @@ Flow: readers (threads) -> HUB (the event loop) -> feeds -> sinks.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from tools.monitor.link import LIVE, Standing
@@ -27,6 +28,7 @@ class Place:
 
     unit      of the settings, or the first that is free, in the order of the settings
     standing  how the connection stands; None before the reader's first word
+    told_at   when that was told: a reader may hang in its port, and tell nothing more
     latest    of the device that was there last
     why_not   why what it says is not handed on
     """
@@ -34,6 +36,7 @@ class Place:
     board: Board
     unit: int
     standing: Standing | None = None
+    told_at: float = field(default_factory=lambda: time.monotonic())
     latest: Snapshot | None = None
     why_not: str = ""
 
@@ -66,8 +69,17 @@ class Hub:
         return feed
 
     def latest(self) -> list[Snapshot]:
-        """Of each device that is, or was last, at its place."""
-        return [place.latest for place in self.places if place.latest]
+        """Of each device that is, or was last, at its place; where it has moved to another port,
+        that of the new one."""
+        found: dict[str, Snapshot] = {}
+        for place in self.places:
+            new = place.latest
+            if new is None:
+                continue
+            other = found.get(new.device.key)
+            if other is None or (other.is_live, other.at) < (new.is_live, new.at):
+                found[new.device.key] = new
+        return list(found.values())
 
     def away(self) -> list[str]:
         """Keys of devices that there have been, and that do not report now."""
@@ -76,7 +88,7 @@ class Hub:
 
     def take(self, place: Place, told: Told) -> None:
         """A reader's word, in the event loop."""
-        place.standing = told.standing
+        place.standing, place.told_at = told.standing, time.monotonic()
         if told.report is None:
             if told.standing.state != LIVE:
                 self._goes(place)
@@ -114,9 +126,10 @@ class Hub:
 
     def check_age(self) -> None:
         """To be called once a second: finds boards that have fallen silent."""
+        now = time.monotonic()
         for place in self.places:
             age_s = place.standing.age_s if place.standing else None
-            if age_s is not None and age_s > _GONE_S:
+            if age_s is not None and age_s + now - place.told_at > _GONE_S:
                 self._goes(place)
 
     def _goes(self, place: Place) -> None:

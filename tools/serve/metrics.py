@@ -67,21 +67,11 @@ class _Collector(Collector):
         self._sinks = sinks
 
     def collect(self) -> Iterator[Metric]:
-        known = _each_once(self._hub.latest())
+        known = self._hub.latest()
         yield from _of_places(self._hub.places, known)
         yield from _counters(known)
         yield from _gauges([snapshot for snapshot in known if snapshot.is_live])
         yield from _of_gateway(self._sinks)
-
-
-def _each_once(latest: Iterable[Snapshot]) -> list[Snapshot]:
-    """One snapshot a device: where it has moved to another port, that of the new place."""
-    found: dict[str, Snapshot] = {}
-    for snapshot in latest:
-        other = found.get(snapshot.device.key)
-        if other is None or (other.is_live, other.at) < (snapshot.is_live, snapshot.at):
-            found[snapshot.device.key] = snapshot
-    return list(found.values())
 
 
 def _of_places(places: Iterable[Place], known: list[Snapshot]) -> Iterator[Metric]:

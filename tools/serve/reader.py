@@ -18,6 +18,9 @@ from tools.monitor.report import Report
 PATIENCE_S = 0.5
 # Between two words on a board that has nothing to report.
 _TOLD_S = 1.0
+# What a board may take of a core, and for how many seconds of work at once: one that writes without
+# end is read more slowly, and takes nothing from the others.
+_SHARE, _AT_ONCE_S = 0.05, 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -28,6 +31,22 @@ class Told:
     report: Report | None
     version: Version | None
     standing: Standing
+
+
+class _Allowance:
+    """Of this thread's processor time."""
+
+    def __init__(self) -> None:
+        self._left_s = _AT_ONCE_S
+        self._used_s, self._at_s = time.thread_time(), time.monotonic()
+
+    def wait_s(self) -> float:
+        """How long to do nothing, before what has been used is within it again."""
+        used_s, at_s = time.thread_time(), time.monotonic()
+        self._left_s = min(self._left_s + _SHARE * (at_s - self._at_s), _AT_ONCE_S)
+        self._left_s -= used_s - self._used_s
+        self._used_s, self._at_s = used_s, at_s
+        return max(0.0, -self._left_s / _SHARE)
 
 
 class Reader(threading.Thread):
@@ -50,9 +69,10 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         told_at, told_state = 0.0, ("", "")
+        allowance = _Allowance()
         try:
-            while not self._is_done.is_set():
-                report = self._link.step()
+            while not self._is_done.wait(allowance.wait_s()):
+                report = self._step()
                 standing = self._link.standing
                 now = time.monotonic()
                 if (standing.state, standing.why) != told_state:
@@ -70,3 +90,13 @@ class Reader(threading.Thread):
                 self._tell(Told(report, self._link.identity, standing))
         finally:
             self._link.close()
+
+    def _step(self) -> Report | None:
+        try:
+            return self._link.step()
+        except Exception as problem:
+            # A driver has errors of its own, as termios has where a board is unplugged while its
+            # port is opened: without this thread nobody would look for it again.
+            _log.debug("%s", self.name, exc_info=True)
+            self._link.give_up(f"{type(problem).__name__}: {problem}")
+            return None

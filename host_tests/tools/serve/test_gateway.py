@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -20,11 +22,13 @@ from msgspec import Struct
 
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
 from tools.common.boards import ROOT
-from tools.serve import counters, gateway, sinks
+from tools.monitor import link
+from tools.serve import counters, gateway, hub, sinks
 from tools.serve import sink as serve_sink
 from tools.serve.cli import main
 from tools.serve.feed import Feed
 from tools.serve.hub import Hub
+from tools.serve.reader import Reader
 from tools.serve.sink import Status
 from tools.serve.snapshot import Snapshot
 
@@ -113,6 +117,116 @@ def test_a_board_put_in_the_place_of_another_is_another_device(tmp_path: Path) -
     assert (got.device.key, got.report.total.delivered_wh) == ("00ff", "7.000000000")
     last = [of for of in sink.got if of.device.key == CHIP_ID][-1]
     assert not last.is_live and last.report.total.delivered_wh == "50000.000000000"
+
+
+def test_another_board_behind_the_same_adapter_is_another_device(tmp_path: Path) -> None:
+    """Its start is all that there is to see: a serial chip of its own stays where it is."""
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        sink: Any = gateway.sinks[0].sink
+        reports(board, sink, t=1000.0, wh=5.0)
+        board._answers = SayingBoard("00ff")._answers
+        board._restart()
+        reports(board, sink, t=3.0, wh=900.0)
+        wait_for(lambda: sink.got[-1].is_live)
+    old = [of for of in sink.got if of.device.key == CHIP_ID]
+    assert sink.got[-1].device.key == "00ff"
+    assert not old[-1].is_live and old[-1].report.total.delivered_wh == "5.000000000"
+
+
+def test_a_board_cannot_become_another_while_it_reports(tmp_path: Path) -> None:
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        sink: Any = gateway.sinks[0].sink
+        reports(board, sink)
+        for k in range(5):
+            answer = {"reply": "version", "version": "9", "board": "pico", "id": f"{k:x}"}
+            board.say(json.dumps(answer))
+            reports(board, sink)
+        assert {of.device.key for of in sink.got} == {CHIP_ID}
+
+
+def test_a_device_that_has_moved_is_there_once(tmp_path: Path) -> None:
+    with (
+        SayingBoard() as one,
+        SayingBoard() as other,
+        running(tmp_path, [one, other], units=[7, 3], one={}) as gateway,
+    ):
+        sink: Any = gateway.sinks[0].sink
+
+        def told(board: SayingBoard, unit: int) -> bool:
+            board.report(said())
+            time.sleep(0.05)
+            return bool(sink.got) and sink.got[-1].is_live and sink.got[-1].device.unit == unit
+
+        for board, unit in ((one, 7), (other, 3), (one, 7)):
+            (other if board is one else one).unplug()
+            wait_for(lambda: not any(of.is_live for of in gateway.hub.latest()))
+            if board.url and not board._plugged:
+                board.plug()
+            wait_for(lambda board=board, unit=unit: told(board, unit))
+            (latest,) = gateway.hub.latest()
+            assert (latest.device.unit, latest.is_live) == (unit, True)
+
+
+def test_a_reader_outlives_what_a_driver_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no OSError, as termios has it."""
+    raised = []
+
+    def spoilt(console: Any) -> Any:
+        if len(raised) < 2:
+            raised.append(1)
+            raise termios.error(5, "Input/output\nerror")
+        return look(console)
+
+    look = link._Console.look
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        reports(board, gateway.sinks[0].sink)
+        place = gateway.hub.places[0]
+        monkeypatch.setattr(link._Console, "look", spoilt)
+        wait_for(lambda: "Input/output" in (place.standing.why if place.standing else ""))
+        assert not gateway.hub.latest()[0].is_live
+        assert place.standing and "\n" not in place.standing.why
+        reports(board, gateway.sinks[0].sink)
+        assert gateway.hub.latest()[0].is_live
+
+
+def test_a_board_whose_port_hangs_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader can tell nothing more."""
+    go_on = threading.Event()
+    monkeypatch.setattr(hub, "_GONE_S", 0.5)
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        try:
+            reports(board, gateway.sinks[0].sink)
+            monkeypatch.setattr(link._Console, "look", lambda _: go_on.wait(20) and None)
+            wait_for(lambda: not gateway.hub.latest()[0].is_live)
+        finally:
+            go_on.set()
+
+
+def test_a_board_that_writes_without_end_takes_little_of_a_core(tmp_path: Path) -> None:
+    """And what it says is still read."""
+    line = json.dumps(said()).encode() + b"\r\n"
+    with SayingBoard() as board, running(tmp_path, [board], one={}) as gateway:
+        sink: Any = gateway.sinks[0].sink
+        reports(board, sink)
+        (reader,) = [of for of in threading.enumerate() if isinstance(of, Reader)]
+        clock = time.pthread_getcpuclockid(reader.ident or 0)
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.is_set():
+                board.say(line * 20)
+
+        flood = threading.Thread(target=write)
+        flood.start()
+        time.sleep(1.5)  # in which all that may be used at once is
+        before, began, count = time.clock_gettime(clock), time.monotonic(), len(sink.got)
+        time.sleep(1.5)
+        used = (time.clock_gettime(clock) - before) / (time.monotonic() - began)
+        stop.set()
+        wait_for(lambda: not flood.is_alive())
+        assert used < 0.15 and len(sink.got) > count
 
 
 def test_the_same_board_twice_is_handed_on_once(

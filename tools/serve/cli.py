@@ -17,6 +17,7 @@ from tools.serve import settings as serve_settings
 from tools.serve import sinks
 from tools.serve.gateway import Gateway
 from tools.serve.settings import Settings
+from tools.serve.told import Bounded
 
 # After it has been asked to end, of which its sinks have five.
 _LATEST_S = 9.0
@@ -40,8 +41,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="check the settings, and end")
     options = parser.parse_args(argv)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Bounded())
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+        handlers=[handler],
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
     )
     gateway = Gateway(_settings(options.config, options.port))
     if options.check:

@@ -12,6 +12,7 @@ States are of now, and energies are counters: nothing is lost while the broker i
 
 import asyncio
 import json
+import re
 import secrets
 import ssl
 from pathlib import Path
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
 # No wildcard, no empty level, nothing that a broker keeps for itself.
 Topic = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][^+#\x00-\x1f\x7f]{0,99}(?<!/)\Z")]
-Client = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,60}\Z")]
+_CLIENT = r"^[A-Za-z0-9_-]{1,60}\Z"
+Client = Annotated[str, Meta(pattern=_CLIENT)]
 # Seconds after which a broker that says nothing is gone.
 _KEEPALIVE_S = 15
 _TIMEOUT_S = 10.0
@@ -107,34 +109,38 @@ class Sink:
                 will=aiomqtt.Will(self._gateway_topic, OFFLINE, qos=1, retain=True),
             ) as client:
                 status.ok(f"connected to the broker at {where}")
-                # A gateway that was killed has left them online.
-                for key in self._hub.away():
-                    await client.publish(self._availability(key), OFFLINE, qos=1, retain=True)
-                await client.publish(self._gateway_topic, ONLINE, qos=1, retain=True)
                 await self._publish_until_gone(client, feed)
         except aiomqtt.MqttError as problem:
             raise ConnectionError(f"broker at {where}: {problem}") from None
 
     async def _publish_until_gone(self, client: aiomqtt.Client, feed: Feed) -> None:
-        listening = asyncio.create_task(_listen(client))
-        waiting = None
+        # Side by side: an answer that is waited for does not come from a broker that is gone.
+        tasks = [
+            asyncio.create_task(_listen(client)),
+            asyncio.create_task(self._publish_all(client, feed)),
+        ]
         try:
-            while True:
-                waiting = asyncio.create_task(feed.get())
-                await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                if listening.done():
-                    listening.result()
-                await self._publish(client, waiting.result())
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         except asyncio.CancelledError:
+            tasks[1].cancel()
             # In good order the last will is not sent: this says the same.
             for device in self._told.values():
                 await client.publish(self._availability(device.key), OFFLINE, qos=1, retain=True)
             await client.publish(self._gateway_topic, OFFLINE, qos=1, retain=True)
             raise
         finally:
-            for task in (listening, waiting):
-                if task:
-                    task.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _publish_all(self, client: aiomqtt.Client, feed: Feed) -> None:
+        # A gateway that was killed has left them online.
+        for key in self._hub.away():
+            await client.publish(self._availability(key), OFFLINE, qos=1, retain=True)
+        await client.publish(self._gateway_topic, ONLINE, qos=1, retain=True)
+        while True:
+            await self._publish(client, await feed.get())
 
     async def _publish(self, client: aiomqtt.Client, snapshot: Snapshot) -> None:
         device = snapshot.device
@@ -172,7 +178,7 @@ def _kept_client(gateway: "Gateway") -> str:
         found = file.read_text().strip()
     except (OSError, ValueError):
         found = ""
-    if not found:
+    if not re.fullmatch(_CLIENT, found):
         found = f"threewire-{secrets.token_hex(4)}"
         write_whole(file, found + "\n")
     return found

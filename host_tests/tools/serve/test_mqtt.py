@@ -4,14 +4,18 @@ import asyncio
 import copy
 import hashlib
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiomqtt
@@ -25,6 +29,7 @@ from tools.common.boards import ROOT
 from tools.common.errors import InputError
 from tools.serve import sink as serve_sink
 from tools.serve.gateway import Gateway
+from tools.serve.mqtt import Settings, Sink
 
 STATE = f"threewire/{CHIP_ID}/state"
 AVAILABILITY = f"threewire/{CHIP_ID}/availability"
@@ -293,3 +298,39 @@ def test_settings_that_cannot_be_used(tmp_path: Path, table: dict[str, Any], say
         running(tmp_path, [board], mqtt=table),
     ):
         pass
+
+
+@pytest.mark.parametrize("kept", ["a/+/#", "", "x" * 500, "zwei Wörter"])
+def test_a_name_that_cannot_be_one_is_made_anew(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "mqtt-client").write_text(kept)
+    gateway: Any = SimpleNamespace(folder=tmp_path)
+    name = Sink(Settings(), gateway)._client
+    assert re.fullmatch("threewire-[0-9a-f]{8}", name)
+    assert Sink(Settings(), gateway)._client == name
+
+
+def test_a_broker_that_closes_on_what_it_is_told_is_left_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one does for which a message is too large: no answer is waited for that cannot come."""
+    connected = []
+    with socket.create_server(("127.0.0.1", 0)) as server, SayingBoard() as board:
+        server.settimeout(20)
+
+        def serve() -> None:
+            while len(connected) < 3:
+                client, _ = server.accept()
+                with client:
+                    client.recv(4096)
+                    client.sendall(b"\x20\x02\x00\x00")  # CONNACK, accepted
+                    client.recv(4096)
+                connected.append(time.monotonic())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with running(tmp_path, [board], mqtt={"port": server.getsockname()[1]}) as gateway:
+            wait_for(lambda: len(connected) == 3)
+            wait_for(lambda: not gateway.sinks[0].status.is_ok)
+        thread.join(20)
+    assert connected[-1] - connected[0] < 5
+    assert not [of for of in caplog.records if of.exc_info]

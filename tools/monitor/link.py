@@ -149,7 +149,7 @@ class Link:
         self._since = self._nudged = 0.0
         self._is_heard = False
         if port:
-            _check(port)
+            check_port(port)
         else:
             self._find()
 
@@ -291,7 +291,7 @@ class Link:
         self._state, self._why = LIVE, ""
 
 
-def _check(port: str) -> None:
+def check_port(port: str) -> None:
     """InputError for a port that no board can ever be at."""
     if "://" not in port:
         path = Path(port)
@@ -304,7 +304,8 @@ def _check(port: str) -> None:
         usable = where.scheme != "socket" or bool(where.hostname and where.port)
     except serial.SerialException:
         return  # hwgrep://…: what it describes is not there, and may be one day
-    except (ValueError, re.error):
+    except (ValueError, TypeError, re.error):
+        # TypeError: alt:// with the name of what is no port
         usable = False
     if not usable:
         raise InputError(f"{port}: is no port; {_LIKE}")

@@ -15,6 +15,7 @@ from typing import IO
 
 from tools.common.errors import InputError
 from tools.common.files import reason, writable_folder
+from tools.monitor.link import check_port
 from tools.serve.counters import Counters
 from tools.serve.feed import Feed
 from tools.serve.hub import Hub, Place, watch_age
@@ -52,6 +53,9 @@ class Gateway:
     def __init__(
         self, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
+        for board in settings.boards:
+            if board.port:
+                check_port(board.port)
         self.folder = writable_folder(Path(settings.gateway.folder))
         self._counters = Counters(self.folder)
         self.hub = Hub(settings.boards, self._counters, now)

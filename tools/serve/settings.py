@@ -29,7 +29,7 @@ _LONGEST = 1 << 20
 _LONGEST_SECRET = 4096
 MOST_BOARDS = 247
 
-Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,200}\Z")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Unit = Annotated[int, Meta(ge=1, le=247)]
 
@@ -137,6 +137,11 @@ def secret(section: Struct, name: str) -> str | None:
             raise InputError(
                 f"{name}_env: the environment has no {variable}; set it to the secret"
             )
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            # Whose own words would have some of it.
+            raise InputError(f"{name}_env: {variable} is not UTF-8") from None
         return found
     if file is None:
         return None

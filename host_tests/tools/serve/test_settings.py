@@ -1,5 +1,6 @@
 """The gateway's settings: every key is known, told of and checked."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -53,6 +54,11 @@ def test_the_example_has_each_key_with_its_default() -> None:
         ("[[board]]\nport='a'\nunit=3\n[[board]]\nport='b'\nunit=3\n", "two boards have the unit"),
         ("[[board]]\nunit = 248\n", "unit"),
         ('[[board]]\nname = "a\\u0007"\n', "name"),
+        ("[[board]]\nport = 'a'\nunit = true\n", "unit"),
+        ('[mqtt]\nhost = "a\\nb"\n', "host"),
+        ('[[board]]\nport = "a\\u0000"\n', "port"),
+        ("[mqtt]\nuser = ''\n", "user"),
+        (f"[mqtt]\nhost = '{'a' * 201}'\n", "host"),
         ("[mqtt\n", "is not TOML"),
         ("\x00", "is not TOML"),
         ("", None),
@@ -77,6 +83,13 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str | None) -> 
         (["--config", "good.toml", "--check"], 0, ""),
         (["--config", "bad.toml"], 2, "unknown key"),
         (["--config", "file.toml"], 2, "a file"),
+        (["--config", "."], 2, "is a directory"),
+        (["--config", "pipe"], 2, "is not a regular file"),
+        (["--config", "link.toml", "--check"], 0, ""),
+        (["--config", "good.toml", "--check", "--port", ""], 2, "--port is empty"),
+        (["--config", "good.toml", "--check", "--port", "http://["], 2, "is no port"),
+        (["--config", "port.toml", "--check"], 2, "a file: is no serial port"),
+        (["--config", "class.toml", "--check"], 2, "is no port"),
     ],
 )
 def test_the_command_line(
@@ -94,10 +107,14 @@ def test_the_command_line(
         "good": folder,
         "bad": "[a]\n",
         "two": f"{folder}[[board]]\nport='a'\n[[board]]\nport='b'\n",
+        "port": f"{folder}[[board]]\nport='a file'\n",
+        "class": f"{folder}[[board]]\nport='alt://x?class=os'\n",
         "file": f"[gateway]\nfolder = {str(tmp_path / 'a file')!r}\n",
     }
     for name, text in texts.items():
         (tmp_path / f"{name}.toml").write_text(text)
+    os.mkfifo("pipe")
+    os.symlink("good.toml", "link.toml")
     assert main(arguments) == status
     told = capsys.readouterr()
     assert says in told.err and "Traceback" not in told.err
@@ -115,6 +132,13 @@ def test_where_secrets_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert secret(Secrets(), "key") is None
     assert secret(Secrets(key_file=str(file)), "key") == "very secret"
     assert secret(Secrets(key_env="A_KEY"), "key") == "other"
+
+
+def test_a_secret_that_is_no_text_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", "hush\udcff")
+    with pytest.raises(InputError, match="A_KEY is not UTF-8") as caught:
+        secret(Secrets(key_env="A_KEY"), "key")
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

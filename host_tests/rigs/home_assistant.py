@@ -38,6 +38,14 @@ def judged(*cases: tuple[dict[str, Any], str]) -> list[dict[str, Any]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def flag_words() -> dict[str, dict[str, str]]:
+    """What it calls "on" and "off" of each class of a binary sensor, in English; where Home
+    Assistant is, which `judged` sees to."""
+    file = _FOLDER / "homeassistant/components/binary_sensor/strings.json"
+    of_classes = json.loads(file.read_text(encoding="utf-8"))["entity_component"]
+    return {name: of["state"] for name, of in of_classes.items() if "state" in of}
+
+
 def _install(python: list[str]) -> None:
     with debian_programs.scratch() as work:
         if _FOLDER.exists():

@@ -110,6 +110,13 @@ def put_past(folder: Path, key: str, said: dict[str, Any]) -> None:
     file.close()
 
 
+def few_colours(path: Path) -> None:
+    """Writes a picture anew with as many as are enough for it, in a third of the bytes."""
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2)
+    few.save(path, optimize=True)
+
+
 def main(path: Path) -> None:
     first, second = lines_of_boards()
     with tempfile.TemporaryDirectory() as made, SayingBoard() as house:
@@ -133,10 +140,7 @@ def main(path: Path) -> None:
             # Its plots come after it.
             page.run("new Promise(done => setTimeout(done, 1500))")
             page.picture(path, whole=True)
-    # Few colours are enough for it, and a third of the bytes.
-    with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2)
-    few.save(path, optimize=True)
+    few_colours(path)
 
 
 if __name__ == "__main__":

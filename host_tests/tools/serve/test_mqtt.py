@@ -22,7 +22,7 @@ import aiomqtt
 import pytest
 import trustme
 
-from host_tests.rigs import home_assistant
+from host_tests.rigs import home_assistant, home_assistant_picture
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
 from host_tests.rigs.mosquitto import Broker, Listener
 from tools.common.boards import ROOT
@@ -107,6 +107,24 @@ def test_home_assistant_takes_what_it_is_told(tmp_path: Path, broker: Broker) ->
     assert {(of["unit_of_meas"], of["stat_cla"]) for of in energies} == {
         ("kWh", "total_increasing")
     }
+
+
+def test_its_picture_shows_each_entity_once() -> None:
+    discovery, state = home_assistant_picture.told()
+    state = json.dumps(json.loads(state) | {"demand_watts": None, "leds": {"reverse": True}})
+    cards = home_assistant_picture.cards(discovery, state)
+    names = [name for card in cards.values() for name, _ in card]
+    assert sorted(names) == sorted(of["name"] for of in discovery["cmps"].values())
+    sensors, diagnostic = (dict(cards[title]) for title in ("Sensors", "Diagnostic"))
+    # 120 V and 22 A, 18 degrees behind: 2.51 kW.
+    assert sensors["Element 1 power"].startswith("2,51")
+    assert sensors["Element 1 power"].endswith(" W")
+    assert sensors["Energy received"] == "4,120.000 kWh"
+    assert sensors["Red lamp (reverse)"] == "Problem"
+    assert sensors["Element 1 reversed"] == "OK"
+    assert sensors["Demand"] == "Unknown"
+    assert diagnostic["Service"] == "split phase"
+    assert list(sensors) == sorted(sensors, key=str.casefold)
 
 
 def test_its_judgement_finds_faults(tmp_path: Path, broker: Broker) -> None:

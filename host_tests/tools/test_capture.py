@@ -754,7 +754,7 @@ def test_the_default_file_is_in_build(
         status, said, told = run(capsys, board.url, None)
         assert status == 2 and said == ""
         (line,) = told.splitlines()
-        assert "captures: cannot be made (not a directory); name a file elsewhere" in line
+        assert "captures: cannot be made (not a directory); name another place" in line
         (tmp_path / "build").unlink()
         status, said, told = run(capsys, board.url, None, "--engine", "cpython")
     (path,) = (tmp_path / "build" / "captures").iterdir()

@@ -41,12 +41,12 @@ def check_file(path: Path, what: str = "recording") -> None:
         if path.is_dir():
             raise InputError(f"{path}: is a directory; name a {what} file in it")
         if not path.exists():
-            raise InputError(f"{path}: no such file; name an existing {what}")
+            raise InputError(f"{path}: no such file; name an existing {what} file")
         if not path.is_file():
             raise InputError(f"{path}: is not a regular file; copy the {what} into one first")
         with path.open("rb") as file:
             if not file.read(1):
-                raise InputError(f"{path}: is empty; it must hold a {what}")
+                raise InputError(f"{path}: is empty; expected a {what} file")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = reason(error) if isinstance(error, OSError) else str(error)
         raise InputError(f"{path}: cannot be read ({why}); check its permissions") from error
@@ -178,7 +178,7 @@ def writable_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise InputError(
-            f"{folder}: cannot be made ({reason(problem)}); name a file elsewhere"
+            f"{folder}: cannot be made ({reason(problem)}); name another place"
         ) from None
     _try_writing(folder, folder)
     return folder

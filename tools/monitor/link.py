@@ -269,10 +269,14 @@ class Link:
         elif not isinstance(line, Answer):
             # An answer may be left from who was here before.
             self._noise += 1
-        elif line.reply == "version" and line.error is None and self.identity is None:
+        elif (
+            line.reply == "version"
+            and line.error is None
+            and self.identity is None
+            and self._asked_at > -math.inf
+        ):
             # Only what has been asked for: nobody becomes another in the midst of a connection.
-            if self._asks_identity and self._asked_at > -math.inf:
-                self._identify(line)
+            self._identify(line)
         return None
 
     def _identify(self, answer: Answer) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--port", metavar="PORT", help="where the board is, in place of the settings' only one"
     )
-    parser.add_argument("--check", action="store_true", help="check the settings, and end")
+    parser.add_argument(
+        "--check", action="store_true", help="check the settings, write nothing, and end"
+    )
     options = parser.parse_args(argv)
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Bounded())
@@ -48,17 +51,18 @@ def main(argv: list[str] | None = None) -> int:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
     )
-    gateway = Gateway(_settings(options.config, options.port))
+    settings = _settings(options.config, options.port)
     if options.check:
+        _check(settings)
         print(f"{options.config or 'the settings'}: good")
         return 0
-    asyncio.run(gateway.run(_end_in_time))
+    asyncio.run(Gateway(settings).run(_end_in_time))
     return 0
 
 
 def _end_in_time() -> None:
-    """Ends the process after some seconds, whatever is not done: a name that is looked up, or a disk
-    that hangs, cannot be broken off, and Python would wait for the thread that does it."""
+    """Ends the process after some seconds, whatever is not done: a name that is looked up, or a
+    disk that hangs, cannot be broken off, and Python would wait for the thread that does it."""
     timer = threading.Timer(_LATEST_S, _leave)
     timer.daemon = True
     timer.start()
@@ -70,6 +74,14 @@ def _leave() -> None:
     )
     _log.warning("ends without waiting any longer for: %s", ", ".join(waits))
     os._exit(0)
+
+
+def _check(settings: Settings) -> None:
+    """Makes all that they ask for, and nothing in their folder: whoever checks them need not be
+    the user for whom it is.  Raises InputError."""
+    with tempfile.TemporaryDirectory() as scratch:
+        settings.gateway.folder = scratch
+        Gateway(settings)
 
 
 def _settings(path: Path | None, port: str | None) -> Settings:

@@ -36,8 +36,8 @@ _MOST_LOST_WH = 10_000.0
 _S_PER_HOUR = 3600
 _FILE = "devices.json"
 # Devices that are known, and how often a chip's registers may begin anew: far more than a house
-# ever has.  Each is kept for good, here and by whatever takes reports, so a board that says another
-# number each second, or whose registers jump, must not make them without end.
+# ever has.  Each is kept for good, here and by whatever takes reports, so a board that says
+# another number each second, or whose registers jump, must not make them without end.
 _MOST_DEVICES, _MOST_OF_CHIP = 1000, 100
 _MOVE = f"and more are not taken: end the gateway and move {_FILE} away, to begin with none"
 _log = logging.getLogger(__name__)

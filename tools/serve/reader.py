@@ -18,8 +18,8 @@ from tools.monitor.report import Report
 PATIENCE_S = 0.5
 # Between two words on a board that has nothing to report.
 _TOLD_S = 1.0
-# What a board may take of a core, and for how many seconds of work at once: one that writes without
-# end is read more slowly, and takes nothing from the others.
+# What a board may take of a core, and for how many seconds of work at once: one that writes
+# without end is read more slowly, and takes nothing from the others.
 _SHARE, _AT_ONCE_S = 0.05, 0.5
 _log = logging.getLogger(__name__)
 

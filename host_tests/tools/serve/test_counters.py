@@ -78,7 +78,7 @@ def test_devices_are_not_made_without_end(tmp_path: Path) -> None:
     counters = Counters(tmp_path)
     low, high = quiet(1.0), quiet(1000.0)
     keys = set()
-    with pytest.raises(TooMany, match="begun anew too often.*move devices.json away"):
+    with pytest.raises(TooMany, match=r"begun anew too often.*move devices\.json away"):
         for _ in range(1000):
             keys |= {counters.held("aa", high)[0], counters.held("aa", low)[0]}
     assert len(keys) == 100

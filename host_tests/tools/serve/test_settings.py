@@ -78,7 +78,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str | None) -> 
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["--config", "none.toml"], 2, "none.toml: no such file"),
+        (["--config", "none.toml"], 2, "none.toml: no such file; name an existing settings file"),
         (["--config", "two.toml", "--port", "/dev/x"], 2, "has 2 boards; leave it out"),
         (["--config", "good.toml", "--check"], 0, ""),
         (["--config", "bad.toml"], 2, "unknown key"),
@@ -118,6 +118,18 @@ def test_the_command_line(
     assert main(arguments) == status
     told = capsys.readouterr()
     assert says in told.err and "Traceback" not in told.err
+
+
+def test_a_check_of_settings_leaves_nothing_behind(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    sinks = "[mqtt]\n[influx]\ndatabase = 'house'\n[history]\n[web]\n[modbus]\n"
+    path = written(tmp_path, f"[gateway]\nfolder = {str(state)!r}\n{sinks}")
+    assert main(["--config", str(path), "--check"]) == 0
+    assert not state.exists()
+    # What only a sink finds is found all the same.
+    path.write_text(f"[gateway]\nfolder = {str(state)!r}\n[influx]\n")
+    assert main(["--config", str(path), "--check"]) == 2
+    assert not state.exists()
 
 
 class Secrets(Struct):

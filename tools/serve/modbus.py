@@ -79,7 +79,7 @@ class Sink:
                 settings.host, settings.port, lambda: status.ok(f"listening at {where}")
             )
         except OSError as problem:
-            hint = ""
+            hint = "; give [modbus] another host or port"
             if isinstance(problem, PermissionError) and settings.port < _FREE_PORT:
                 hint = f"; a port from {_FREE_PORT} on needs no rights"
             # asyncio says the place as well, before the reason.

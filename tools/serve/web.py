@@ -30,6 +30,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from tools.common.files import reason
 from tools.serve import history, metrics, past
 from tools.serve.days import bounds, local_date
 from tools.serve.feed import Feed
@@ -137,7 +138,8 @@ class Sink:
             try:
                 listening = await loop.create_server(_Door(runner), host, port)
             except OSError as problem:
-                why = (problem.strerror or str(problem)).lower()
+                # asyncio says the place as well, before the reason.
+                why = reason(problem).rpartition(": ")[2]
                 raise OSError(f"{where}: {why}; give [web] another host or port") from None
             status.ok(f"the page is at http://{where}/")
             while True:

@@ -468,7 +468,8 @@ def test_where_it_cannot_listen_it_is_told_and_tried_again(tmp_path: Path, port:
             wait_for(lambda: "cannot listen" in sink.status.said, "the word of it")
             assert not sink.status.is_ok
             assert (
-                sink.status.said == f"cannot listen at 127.0.0.1:{port} (address already in use)"
+                sink.status.said == f"cannot listen at 127.0.0.1:{port} (address already in use); "
+                "give [modbus] another host or port"
             )
             tell(gateway, board, said())
             taken.close()

@@ -494,7 +494,9 @@ def test_a_port_that_is_taken_is_told_of_and_tried_again(tmp_path: Path) -> None
     with SayingBoard() as board, running(tmp_path, [board], web={"port": port}) as gateway:
         status = gateway.sinks[0].status
         wait_for(lambda: "address already in use" in status.said)
-        assert f"127.0.0.1:{port}" in status.said and "another host or port" in status.said
+        assert status.said == (
+            f"127.0.0.1:{port}: address already in use; give [web] another host or port"
+        )
         taken.close()
         wait_for(lambda: status.is_ok)
         assert get(port, "/").status == 200

@@ -223,6 +223,18 @@ def test_a_board_that_is_unplugged_dims_and_comes_back(opened: Opened) -> None:
     opened.until(text("#said"), "House is back.")
 
 
+def test_a_board_in_the_address_is_the_one_that_is_shown(opened: Opened) -> None:
+    opened.page.open(f"{opened.url}#{OTHER_ID}")
+    try:
+        opened.until(text("#name"), HOSTILE)
+        # A board that is not there is none to wait for.
+        opened.page.open(f"{opened.url}#%")
+        opened.until(text("#name"), "House")
+    finally:
+        opened.page.open(opened.url)
+        opened.until(SHOWN)
+
+
 def test_plots_and_energies_are_of_the_past(opened: Opened) -> None:
     opened.until("document.querySelectorAll('#energy tbody tr').length", 6)
     told = opened.page.run(f"fetch('/api/energy?device={CHIP_ID}').then(a => a.json())")

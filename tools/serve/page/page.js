@@ -89,7 +89,7 @@ const take = (found) => {
   if (before && before.isLive !== isLive) say(`${name} ${isLive ? "is back" : "does not report any more"}.`);
   else if (before && before.reverse !== reverse) say(`${name}: the reverse lamp is ${reverse ? "lit" : "dark"}.`);
   said.boards.set(key, { isLive, reverse });
-  if (shown === null) choose();
+  if (shown === null || (key === asked() && key !== shown)) choose();
   else if (key === shown) showDevice(found);
 };
 
@@ -122,9 +122,11 @@ const showLink = (found) => {
   link.classList.toggle("reverse", found.is_live && leds.reverse);
 };
 
+/** The key in the address; its letters are such as are written there as they are. */
+const asked = () => location.hash.slice(1);
+
 const choose = () => {
-  const asked = decodeURIComponent(location.hash.slice(1));
-  const key = devices.has(asked) ? asked : devices.keys().next().value;
+  const key = devices.has(asked()) ? asked() : devices.keys().next().value;
   if (key === undefined || key === shown) return;
   shown = key;
   for (const [of, link] of links) {

@@ -72,9 +72,7 @@ def test_a_folder_is_made(tmp_path: Path) -> None:
     assert writable_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert names(tmp_path / "a" / "b") == []
     (tmp_path / "file").touch()
-    with pytest.raises(
-        InputError, match=r"cannot be made \(not a.*; name another place"
-    ):
+    with pytest.raises(InputError, match=r"cannot be made \(not a.*; name another place"):
         writable_folder(tmp_path / "file" / "b")
 
 

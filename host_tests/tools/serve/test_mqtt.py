@@ -321,7 +321,7 @@ def test_settings_that_cannot_be_used(tmp_path: Path, table: dict[str, Any], say
 @pytest.mark.parametrize("kept", ["a/+/#", "", "x" * 500, "zwei Wörter"])
 def test_a_name_that_cannot_be_one_is_made_anew(tmp_path: Path, kept: str) -> None:
     (tmp_path / "mqtt-client").write_text(kept)
-    gateway: Any = SimpleNamespace(folder=tmp_path)
+    gateway: Any = SimpleNamespace(folder=tmp_path, hub=None)
     name = Sink(Settings(), gateway)._client
     assert re.fullmatch("threewire-[0-9a-f]{8}", name)
     assert Sink(Settings(), gateway)._client == name

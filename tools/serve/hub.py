@@ -146,7 +146,8 @@ class Hub:
     def _refuse(self, place: Place, why: str) -> None:
         if why != place.why_not:
             place.why_not = why
-            _log.warning("board at %s: %s; nothing of it is handed on", place.board.port, why)
+            port = place.standing.port if place.standing else place.board.port
+            _log.warning("board at %s: %s; nothing of it is handed on", port, why)
 
 
 def _units(boards: list[Board]) -> Iterator[int]:

@@ -9,12 +9,18 @@ from typing import Any
 
 from rp2040py.device import MicroPythonDevice
 from rp2040py.peripherals.adc import CS_AINSEL_MASK, CS_AINSEL_SHIFT, CS_RROBIN_SHIFT, RPADC
+from rp2040py.rp2040 import RP2040
 from rp2040py.usb.cdc import USBCDC
 
 from tools.common.errors import Repaired
 
 # From a byte that the host sends to the packet: time for the rest of what it sends to join.
 _GATHER_NS = 20_000
+# How often to look whether a state machine of the PIO that had nothing to do has again.
+_PIO_LOOK_NS = 100_000
+# 1/256 clock of 125 MHz, the unit of its due times.
+_NS_PER_DUE = 8 / 256
+_CLOCK_NS = 8
 
 
 def apply(device: MicroPythonDevice) -> None:
@@ -23,6 +29,7 @@ def apply(device: MicroPythonDevice) -> None:
         (round_robin_masks_with_12, _repair_round_robin, "masks the ADC channel with 12"),
         (round_robin_skips_0, _repair_wrap, "goes from ADC channel 4 to 1"),
         (usb_answers_with_nothing, _repair_usb, "answers armed USB buffers with empty packets"),
+        (pio_sleeps, _repair_pio, "forgets the PIO's steps that are due while the core sleeps"),
     ):
         if not made():
             raise Repaired(what)
@@ -117,3 +124,41 @@ def _repair_usb(device: MicroPythonDevice) -> None:
     usb.on_endpoint_read = read
     usb.on_reset = on_reset
     cdc.send_serial_byte = send_serial_byte
+
+
+def pio_sleeps() -> bool:
+    """Whether a state machine still makes one step, no more, of a thousand that have come due."""
+    pio = RP2040().pio[0]
+    machine = pio.machines[0]
+    machine.enabled = True
+    pio.stopped = False
+    pio.recompute_due()
+    before = machine.cycles
+    pio.advance(1000)
+    return machine.cycles - before == 1
+
+
+def _repair_pio(device: MicroPythonDevice) -> None:
+    """The core is woken, so to speak, when a state machine's step is due, and the emulator lets
+    no more time go by in one piece than until then."""
+    pios = device.mcu.pio
+    looked = False
+
+    def look() -> None:
+        nonlocal looked
+        running = [pio for pio in pios if not pio.stopped]
+        if not running:
+            looked = False
+            alarm.schedule(_PIO_LOOK_NS)
+            return
+        # What has just gone by is told to the PIO behind this, so every other time is the one
+        # that tells.
+        looked = not looked
+        if looked:
+            alarm.schedule(_CLOCK_NS)
+            return
+        due = min(pio.next_due_fp - pio.cycle_fp for pio in running) * _NS_PER_DUE
+        alarm.schedule(min(max(due + _CLOCK_NS, _CLOCK_NS), _PIO_LOOK_NS))
+
+    alarm = device.simulator.clock.create_alarm(look)
+    alarm.schedule(_PIO_LOOK_NS)

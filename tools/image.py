@@ -36,6 +36,8 @@ _DISK_VERSION = 0x00020000
 # Modules that not all chips need: which fact of the chip's row decides, and whether it must hold.
 _NEEDS = {
     "threewire/chip/dma_sampler.py": ("adc_base", True),
+    "threewire/chip/pulse_pio.py": ("adc_base", True),
+    "threewire/chip/pulse_rmt.py": ("adc_base", False),
     "threewire/metering/kernel_thumb.py": ("has_thumb", True),
     "threewire/metering/kernel_viper.py": ("has_thumb", False),
     "threewire/metering/look_thumb.py": ("has_thumb", True),

@@ -70,6 +70,11 @@ def on_board(board):
         from threewire.metering.look_viper import look
 
         loops = kernel_viper, words_viper, window_viper, reactive_viper
+    keeper = None
+    if hasattr(board, "PULSES"):
+        from threewire import outlets
+
+        keeper = outlets.keeper(board, layout, chip, machine)
     firmware = assemble(
         layout=layout,
         sampler=sampler,
@@ -86,6 +91,7 @@ def on_board(board):
         open_file=open,
         ticks_diff=time.ticks_diff,
         collect=gc.collect,
+        keeper=keeper,
     )
     del sys.modules["board"]
     # What has been made holds on to what it needs of its modules; the others are garbage.  And
@@ -121,6 +127,7 @@ def assemble(
     ticks_diff,
     collect,
     look=None,
+    keeper=None,
 ):
     """The Firmware of these parts.
 
@@ -138,6 +145,7 @@ def assemble(
     ticks_diff      of MicroPython's time
     collect         collects garbage
     look      as Sag has it
+    keeper    makes the Keeper of its parts, where that is an outlet, and stands in for machine
     """
     import json
 
@@ -204,7 +212,8 @@ def assemble(
         on_window=fault_finder.window,
         loops=loops,
     )
-    keeper = Keeper(
+    outlet = keeper
+    keeper = (outlet or Keeper)(
         meter, faults, ledger, Store(fs, open_file, "registers", "registers", record.REGISTERS)
     )
     problems += restarts.problems + keeper.restore()
@@ -236,12 +245,12 @@ def assemble(
     )
     lifecycle.note_start(problems, constants.set_aside)
     show_own()
-    return Firmware(
+    firmware = Firmware(
         layout=layout,
         sampler=sampler,
         leds=leds,
         port=port,
-        machine=machine,
+        machine=keeper if outlet else machine,
         timer=timer,
         ticks_diff=ticks_diff,
         collect=collect,
@@ -257,3 +266,6 @@ def assemble(
         operator=operator,
         is_safe_mode=is_safe_mode,
     )
+    if outlet:
+        firmware.outlets = (keeper,)
+    return firmware

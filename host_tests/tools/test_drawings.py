@@ -1,5 +1,6 @@
 """The drawings: right pins, right numbers, readable, and as the script makes them."""
 
+import ast
 import math
 import re
 import subprocess
@@ -15,11 +16,12 @@ import matplotlib
 import pytest
 from matplotlib.ft2font import FT2Font
 
+from threewire.operation.pulses import settings
 from tools.common import boards
 from tools.drawings import cli as drawings
 from tools.drawings import parts as values
 from tools.drawings import pinouts as drawing_boards
-from tools.drawings.outlines import OUTLINES
+from tools.drawings.outlines import OUTLINES, split
 from tools.drawings.svg import BLUE, GREEN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -298,6 +300,37 @@ def test_a_pin_that_the_board_does_not_have_is_refused(monkeypatch, capsys, tmp_
 def test_a_board_without_an_outline_has_no_drawing(monkeypatch):
     monkeypatch.setattr(boards, "names", lambda: [*BOARDS, "own_board"])
     assert drawing_boards.drawn() == list(BOARDS) == sorted(OUTLINES)
+
+
+# --- Pulse outputs ------------------------------------------------------------------------------
+
+
+def test_the_pins_for_pulses_are_free_and_at_their_pads():
+    rows = re.findall(
+        r"^\| ((?:`\w+`(?:, )?)+) \| ([^|]+) \| `(\{.*\})` \|$", README, re.MULTILINE
+    )
+    named = set()
+    for names, pads_said, said in rows:
+        pulses = ast.literal_eval(said)
+        for name in re.findall(r"`(\w+)`", names):
+            named.add(name)
+            board = SimpleNamespace(**vars(boards.module(name)), PULSES=pulses)
+            settings(board, boards.load(name))
+            printed = dict(
+                (gpio, pad)
+                for pad, gpio in map(split, OUTLINES[name].left + OUTLINES[name].right)
+                if gpio is not None
+            )
+            assert [printed[gpio] for gpio in pulses.values()] == pads_said.split(", ")
+    assert named == set(BOARDS) - {"esp32c3_devkitm"}
+
+
+def test_an_optocoupler_carries_what_s0_asks_for():
+    """By hand: 2.1 V across 470 ohms are 4.47 mA, and six times that is 26.8 mA."""
+    assert values.opto_a() == pytest.approx(4.47e-3, rel=1e-3)
+    assert values.S0_LEAST_A < values.opto_out_a() < values.S0_MOST_A
+    assert values.S0_MOST_V < values.OPTO_MOST_V
+    assert "(3.3 V - 1.2 V) / 470 Ω = 4.5 mA" in FLOWING and "4.5 mA × 600 % = 27 mA" in FLOWING
 
 
 # --- The files --------------------------------------------------------------------------------

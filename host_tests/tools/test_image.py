@@ -47,12 +47,12 @@ def test_every_board_has_its_image_in_its_own_flash(board: str) -> None:
 def test_main_is_source_and_the_rest_is_compiled(feather: dict[str, bytes]) -> None:
     assert feather["main.py"] == (FIRMWARE / "main.py").read_bytes()
     others = {name for name in feather if name != "main.py"}
-    # Neither what its chip has in assembler, nor files without a word.
+    # Neither what its chip has in assembler, nor another chip's, nor files without a word.
     vipers = [f"{name}_viper.py" for name in ("kernel", "look", "reactive", "window", "words")]
     carried = [
         path.relative_to(FIRMWARE).with_suffix(".mpy").as_posix()
         for path in (FIRMWARE / "threewire").rglob("*.py")
-        if path.name not in ("__init__.py", *vipers)
+        if path.name not in ("__init__.py", "pulse_rmt.py", *vipers)
     ]
     assert others == {"board.mpy", *carried}
 
@@ -61,6 +61,8 @@ def test_modules_for_hardware_that_a_chip_lacks_are_left_out() -> None:
     files = image.contents("esp32_devkitc")
     assert "threewire/chip/dma_sampler.mpy" not in files
     assert "threewire/metering/kernel_thumb.mpy" not in files
+    assert "threewire/chip/pulse_pio.mpy" not in files
+    assert "threewire/chip/pulse_rmt.mpy" in files
     assert {"threewire/chip/timer_sampler.mpy", "threewire/metering/kernel_viper.mpy"} <= set(
         files
     )

@@ -39,6 +39,9 @@ CAPTURE_PACES = ((240, 3000), (300, 3000), (400, 3000), (600, 3000))
 CAPTURE_AMPS = 5.0
 CAPTURE_SECONDS = 1.0
 
+# Two pins that the board leaves free.
+PULSES = {"delivered": 6, "received": 7}
+
 # Flash with four data lines at half the clock (Pico, XIAO RP2040), and with one at a quarter
 # (Feather RP2040), each with the cycles that a missing word takes.
 MISSES = (("quad", xip_cache.QUAD_CYCLES), ("serial", xip_cache.SERIAL_CYCLES))
@@ -203,6 +206,29 @@ def _allocation_count(board: EmulatedBoard) -> int:
     if not places or len(places) > 1:
         raise BoardError(f"gc's threshold is at {len(places or ())} places of RAM; expected one")
     return RAM_START_ADDRESS + 4 * (places.pop() - 1)
+
+
+def pulsing(where: str) -> list[Figure]:
+    """What the pulse outputs cost: of 1 Wh each, and of 0.1 Wh for a test bench."""
+    figures = []
+    free: dict[str, int] = {}
+    outlets = (
+        ("", {}, ""),
+        ("pulses", {"PULSES": PULSES}, "1 Wh"),
+        ("pulses_test", {"PULSES": {**PULSES, "micro_wh": 100_000, "ms": 3}}, "0.1 Wh"),
+    )
+    for name, values, step in outlets:
+        with EmulatedBoard(image_with(**values), BOARD, load()) as board:
+            board.wait_reports(2, 20.0)
+            busy = share(board, 2.0)
+            board.interrupt()
+            free[name] = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+        if name:
+            what = f"CPU share with pulses of {step}"
+            figures.append(Figure(f"cpu_share_{name}", what, busy, "", where))
+    taken = free[""] - free["pulses"]
+    figures.append(Figure("ram_pulses_bytes", "RAM that they take", taken, "bytes", where))
+    return figures
 
 
 def gapless(where: str) -> list[Figure]:

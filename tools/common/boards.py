@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from threewire.metering.layout import Layout, LayoutError
+from threewire.metering.layout import Layout
+from threewire.operation.pulses import settings
 from tools.common.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,11 @@ def module(name: str) -> ModuleType:
 
 def load(name: str) -> Layout:
     """The board's Layout. Raises InputError for an unknown board or an unusable board file."""
+    board = module(name)
     try:
-        return Layout(module(name))
-    except LayoutError as problem:
+        layout = Layout(board)
+        if hasattr(board, "PULSES"):
+            settings(board, layout)
+        return layout
+    except ValueError as problem:
         raise InputError(f"{BOARDS / name}.py: {problem}") from None

@@ -17,6 +17,7 @@ from tools.drawings import pinouts as drawing_boards
 from tools.drawings import voltage_inputs as drawing_voltage
 from tools.drawings.front_panel import front_panel
 from tools.drawings.inputs import input_drawing
+from tools.drawings.pulse_output import pulse_output
 from tools.drawings.reference import reference_drawing
 from tools.drawings.reverse_led import reverse_drawing
 from tools.drawings.svg import Drawing
@@ -37,6 +38,7 @@ def makers() -> dict[str, Callable[[], Drawing]]:
         "boards/ct_333mv.svg": drawing_current.ct_333mv,
         "boards/ct_5a.svg": drawing_current.ct_5a,
         "boards/input.svg": input_drawing,
+        "boards/pulse_output.svg": pulse_output,
         "boards/reference.svg": reference_drawing,
         "boards/reverse.svg": reverse_drawing,
         "boards/voltage_transformer.svg": drawing_voltage.voltage_transformer,

@@ -331,7 +331,7 @@ SHUNT_AMPS_A_COUNT = AMPS_A_COUNT * SHUNT_V / REFERENCE_V
 SHUNT_VOLTS_A_COUNT = VOLTS_A_COUNT * SHUNT_V / REFERENCE_V
 
 
-# --- LEDs and ESP32 --------------------------------------------------------------------------
+# --- LEDs ------------------------------------------------------------------------------------
 
 LED_OHM = 330.0
 GREEN_V = 2.1
@@ -341,6 +341,30 @@ RED_V = 1.9
 def led_ma(forward_v: float) -> float:
     return (REFERENCE_V - forward_v) / LED_OHM * 1e3
 
+
+# --- Pulse outputs ---------------------------------------------------------------------------
+
+# IEC 62053-31, class A: what the receiver's supply may bring, and what must flow while on.
+S0_MOST_V = 27.0
+S0_MOST_A = 0.027
+S0_LEAST_A = 0.010
+# A Darlington optocoupler: forward voltage, least transfer ratio, most voltage.
+OPTO_V = 1.2
+OPTO_RATIO = 6.0
+OPTO_MOST_V = 35.0
+OPTO_OHM = 470.0
+
+
+def opto_a() -> float:
+    return (REFERENCE_V - OPTO_V) / OPTO_OHM
+
+
+def opto_out_a() -> float:
+    """What its transistor carries at least."""
+    return opto_a() * OPTO_RATIO
+
+
+# --- ESP32 -----------------------------------------------------------------------------------
 
 # Where an ESP32's converter is straight at its widest setting; its codes have 3.3 V / 4096 there
 # and begin at 142 mV (ESP-IDF's constants for a typical chip).

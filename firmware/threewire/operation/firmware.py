@@ -26,7 +26,12 @@ _MOST_HOLES = const(1000)
 
 
 class Firmware:
-    """Its parts, as threewire/assembly.py makes them."""
+    """Its parts, as threewire/assembly.py makes them.
+
+    outlets   beside the serial line
+    """
+
+    outlets = ()
 
     def __init__(
         self,
@@ -106,8 +111,7 @@ class Firmware:
                 self.captures.demo,
             ),
             serial_line=SerialLine(self.port, console, self.captures),
-            # Another outlet is another line here.
-            outlets=(),
+            outlets=self.outlets,
         )
 
     @micropython.native

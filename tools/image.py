@@ -13,7 +13,7 @@ if __name__ == "__main__" and not __package__:  # python tools/image.py
 
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -50,7 +50,14 @@ _NEEDS = {
     "threewire/metering/words_thumb.py": ("has_thumb", True),
     "threewire/metering/words_viper.py": ("has_thumb", False),
 }
-
+# Modules that not all boards need: the setting of the board file that asks for them.  Each file
+# more makes a start longer, for MicroPython looks through a folder for each module.
+_ASKED_FOR_BY = {
+    "threewire/chip/pulse_pio.py": "PULSES",
+    "threewire/chip/pulse_rmt.py": "PULSES",
+    "threewire/operation/pulses.py": "PULSES",
+    "threewire/outlets.py": "PULSES",
+}
 
 # Of a board file, and of a chip's row, for the host alone.
 _HOSTS_NAMES = ("FILE_SYSTEM", "MACHINE", "MICROPYTHON", "MICROPYTHON_LEAST")
@@ -117,8 +124,11 @@ def _for_the_board(path: Path, chip: str) -> str:
     return ast.unparse(tree)
 
 
-def contents(board: str) -> dict[str, bytes]:
-    """Path on the board -> bytes, sorted. Raises InputError for an unknown board."""
+def contents(board: str, settings: Collection[str] = ()) -> dict[str, bytes]:
+    """Path on the board -> bytes, sorted. Raises InputError for an unknown board.
+
+    settings  names that the board file is to have beside its own
+    """
     module = boards.module(board)
     firmware = boards.ROOT / "firmware"
     # MicroPython runs main.py at boot, and only as source.
@@ -131,6 +141,9 @@ def contents(board: str) -> dict[str, bytes]:
             fact, must_hold = _NEEDS[name]
             if bool(chip[fact]) != must_hold:
                 continue
+        asked = _ASKED_FOR_BY.get(name)
+        if asked and not hasattr(module, asked) and asked not in settings:
+            continue
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
         if path.stat().st_size:
             sources[name] = path

@@ -10,6 +10,7 @@ from tools.common.errors import InputError
 
 ROOT = boards.ROOT
 FIRMWARE = ROOT / "firmware"
+PULSES = ("outlets.py", "pulse_pio.py", "pulse_rmt.py", "pulses.py")
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +48,13 @@ def test_every_board_has_its_image_in_its_own_flash(board: str) -> None:
 def test_main_is_source_and_the_rest_is_compiled(feather: dict[str, bytes]) -> None:
     assert feather["main.py"] == (FIRMWARE / "main.py").read_bytes()
     others = {name for name in feather if name != "main.py"}
-    # Neither what its chip has in assembler, nor another chip's, nor files without a word.
+    # Neither what its chip has in assembler, nor another chip's, nor what its file does not ask
+    # for, nor files without a word.
     vipers = [f"{name}_viper.py" for name in ("kernel", "look", "reactive", "window", "words")]
     carried = [
         path.relative_to(FIRMWARE).with_suffix(".mpy").as_posix()
         for path in (FIRMWARE / "threewire").rglob("*.py")
-        if path.name not in ("__init__.py", "pulse_rmt.py", *vipers)
+        if path.name not in ("__init__.py", *PULSES, *vipers)
     ]
     assert others == {"board.mpy", *carried}
 
@@ -61,11 +63,20 @@ def test_modules_for_hardware_that_a_chip_lacks_are_left_out() -> None:
     files = image.contents("esp32_devkitc")
     assert "threewire/chip/dma_sampler.mpy" not in files
     assert "threewire/metering/kernel_thumb.mpy" not in files
-    assert "threewire/chip/pulse_pio.mpy" not in files
-    assert "threewire/chip/pulse_rmt.mpy" in files
     assert {"threewire/chip/timer_sampler.mpy", "threewire/metering/kernel_viper.mpy"} <= set(
         files
     )
+
+
+@pytest.mark.parametrize(
+    ("board", "has", "lacks"),
+    [("pico", "pulse_pio.py", "pulse_rmt.py"), ("esp32_devkitc", "pulse_rmt.py", "pulse_pio.py")],
+)
+def test_what_a_board_file_does_not_ask_for_is_left_out(board: str, has: str, lacks: str) -> None:
+    plain, asking = image.contents(board), image.contents(board, ["PULSES"])
+    more = {Path(name).with_suffix(".py").name for name in asking.keys() - plain.keys()}
+    assert more == {*PULSES} - {lacks} and has in more
+    assert plain.items() <= asking.items()
 
 
 def test_a_traceback_names_one_module() -> None:

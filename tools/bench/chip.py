@@ -58,7 +58,7 @@ def load(board: str = BOARD, amps: float = AMPS) -> Periodic:
 
 def image_with(**values: Any) -> bytes:
     """The board's flash image with these values in its board file, as SAMPLER={...}."""
-    files = image.contents(BOARD)
+    files = image.contents(BOARD, values)
     source = (boards.BOARDS / f"{BOARD}.py").read_text(encoding="utf-8")
     # The source shadows the compiled file of the same name.
     files.pop("board.mpy", None)

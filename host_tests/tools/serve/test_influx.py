@@ -499,8 +499,13 @@ def test_server_away_is_caught_up_in_order(tmp_path, monkeypatch):
                     await until(lambda: not len(feed))
             await until(lambda: not status.is_ok)
             await until(lambda: not len(feed))
-            waited = sum(path.stat().st_size for path in (tmp_path / "influx").iterdir())
-            assert 7e6 < waited < 12e6
+
+            def waiting() -> int:
+                return sum(path.stat().st_size for path in (tmp_path / "influx").iterdir())
+
+            # What has been taken from the feed is written a moment later.
+            await until(lambda: waiting() > 7e6)
+            assert waiting() < 12e6
             async with server.serving(port):
                 most = 0
                 while len(server.order) < count:

@@ -18,19 +18,13 @@ from collections.abc import Iterator
 
 from tools.common.terminal import clean
 from tools.monitor.report import Element, Total
+from tools.serve.energies import nano
 from tools.serve.snapshot import Device, Snapshot
 
 # Line protocol's integers are of 64 bits: 9.2 GWh, 21 years at 48 kW.
 _TOO_LARGE = 2**63
-_PLACES = 9
 _TAG = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ ", "\\": "/"})
 _TEXT = str.maketrans({'"': r"\"", "\\": r"\\"})
-
-
-def nano(energy: str) -> int:
-    """Nano-watt-hours of decimal watt-hours: "13333.334638713" -> 13333334638713."""
-    whole, _, places = energy.partition(".")
-    return int(whole + places[:_PLACES].ljust(_PLACES, "0"))
 
 
 def lines(snapshot: Snapshot, at_ms: int) -> bytes:

@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 
 from threewire.version import VERSION
 from tools.monitor.report import Total
+from tools.serve.energies import nano
 from tools.serve.hub import Hub, Place
-from tools.serve.line_protocol import nano
 from tools.serve.snapshot import Snapshot
 
 if TYPE_CHECKING:

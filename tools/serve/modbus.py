@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from tools.common.files import reason
 from tools.monitor.report import Total
 from tools.serve import sdm630_map, sunspec_map
+from tools.serve.energies import nano
 from tools.serve.feed import Feed
 from tools.serve.modbus_pdu import READ_HOLDING, READ_INPUT, answer
 from tools.serve.modbus_reading import ELEMENTS, OF, derive
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 # The first register, all of them as bytes, and how many a value has.
 Area = tuple[int, bytes, int]
-_PLACES = 9
 # Below it a system may ask for rights.
 _FREE_PORT = 1024
 
@@ -124,17 +124,11 @@ def reading_of(snapshot: Snapshot) -> dict[str, Any]:
 def _add(reading: dict[str, Any], of: str, each: Total) -> None:
     for name in ("watts", "var", "va", "power_factor"):
         reading[name + of] = _millionths(getattr(each, name))
-    reading["delivered" + of] = _billionths(each.delivered_wh)
-    reading["received" + of] = _billionths(each.received_wh)
+    reading["delivered" + of] = nano(each.delivered_wh)
+    reading["received" + of] = nano(each.received_wh)
     for k, varh in enumerate(each.varh, 1):
-        reading[f"q{k}{of}"] = _billionths(varh)
+        reading[f"q{k}{of}"] = nano(varh)
 
 
 def _millionths(value: float) -> int:
     return round(value * 1e6)
-
-
-def _billionths(energy: str) -> int:
-    """Of a decimal string, to its last digit: no float is in between."""
-    whole, _, part = energy.partition(".")
-    return int(whole + part[:_PLACES].ljust(_PLACES, "0"))

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from tools.serve.energies import kwh
 from tools.serve.history import Energy
 from tools.serve.intervals import LEAST, MOST, REGISTERS, SUMS, Interval
-from tools.serve.states import kwh
 
 # Intervals of the page's plots: fine enough for a screen.
 _MOST_POINTS = 300

@@ -6,18 +6,11 @@ Flow: snapshot -> STATES -> mqtt.py, web.py.
 from typing import Any
 
 from tools.monitor.report import Element, Total
+from tools.serve.energies import kwh
 from tools.serve.snapshot import Snapshot
 
 # What Home Assistant keeps of a text.
 LONGEST_TEXT = 255
-
-
-def kwh(wh: str) -> str:
-    """Kilowatt-hours of decimal watt-hours, to the last digit: "13333.334638713" ->
-    "13.333334638713"."""
-    whole, _, part = wh.partition(".")
-    whole = whole.rjust(4, "0")
-    return f"{whole[:-3]}.{whole[-3:]}{part}"
 
 
 def state(snapshot: Snapshot) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from line_protocol_parser import parse_line
 from host_tests.rigs.gateway_run import CHIP_ID, said
 from host_tests.rigs.telemetry_lines import report_of
 from tools.monitor.link import LIVE, Standing
-from tools.serve.line_protocol import gone, lines, nano
+from tools.serve.energies import nano
+from tools.serve.line_protocol import gone, lines
 from tools.serve.snapshot import Device, Snapshot
 
 AT_MS = 1_772_366_400_250

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 
 from threewire.metering.layout import Layout
-from threewire.operation.pulses import settings
 from tools.common.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +39,9 @@ def load(name: str) -> Layout:
     try:
         layout = Layout(board)
         if hasattr(board, "PULSES"):
+            # As on the board it is loaded for those alone that ask for it.
+            from threewire.operation.pulses import settings
+
             settings(board, layout)
         return layout
     except ValueError as problem:

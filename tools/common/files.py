@@ -52,6 +52,15 @@ def check_file(path: Path, what: str = "recording") -> None:
         raise InputError(f"{path}: cannot be read ({why}); check its permissions") from error
 
 
+def read_start(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file, from its beginning. Raises InputError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)})") from error
+
+
 def find_beside(path: Path, suffix: str) -> Path:
     """The file of the same stem with `suffix` (".json"), in any case if the exact one is absent.
 
@@ -78,11 +87,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     missing, no regular file, larger or deeper, not JSON, not an object, or repeats a key.
     """
     check_file(path, what)
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({reason(error)})") from error
+    data = read_start(path, MAX_JSON_BYTES + 1)
     if len(data) > MAX_JSON_BYTES:
         raise InputError(f"{path}: is larger than {MAX_JSON_BYTES} bytes; a {what} is far smaller")
     try:

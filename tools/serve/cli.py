@@ -91,8 +91,6 @@ def _settings(path: Path | None, port: str | None) -> Settings:
     else:
         found = serve_settings.read(path, shapes)
     if port is not None:
-        if not port:
-            raise InputError("--port is empty: name a port, or leave it out")
         if len(found.boards) > 1:
             raise InputError(f"--port {port}: {path} has {len(found.boards)} boards; leave it out")
         found.boards[0].port = port

@@ -41,12 +41,10 @@ def discovery(device: Device, state_topic: str, availability: list[str]) -> dict
         for row in (*_ENERGY, *_POWER, *_RMS):
             made.sensor(row, f"elements[{k}].{row[0]}", f"{k + 1}")
         made.text(f"advice{k + 1}", f"Advice on element {k + 1}", f"elements[{k}].advice")
-        made.flag(
-            f"reversed{k + 1}", f"Element {k + 1} reversed", f"elements[{k}].reversed", "problem"
-        )
+        made.problem(f"reversed{k + 1}", f"Element {k + 1} reversed", f"elements[{k}].reversed")
     made.sensor(("hertz", "frequency", "frequency", "Hz", 2), "hertz", "")
     made.sensor(("demand", "demand", "power", "W", 1), "demand_watts", "", may_be_none=True)
-    made.flag("reverse_led", "Red lamp (reverse)", "leds.reverse", "problem")
+    made.problem("reverse_led", "Red lamp (reverse)", "leds.reverse")
     made.text("service", "Service", "service")
     made.text("active_faults", "Faults now", "active_faults")
     made.count("faults", "Faults counted", "faults")
@@ -125,6 +123,6 @@ class _Components:
             ent_cat="diagnostic",
         )
 
-    def flag(self, key: str, name: str, path: str, device_class: str) -> None:
+    def problem(self, key: str, name: str, path: str) -> None:
         template = f"{{{{ 'ON' if value_json.{path} else 'OFF' }}}}"
-        self._add(key, "binary_sensor", name, template, dev_cla=device_class)
+        self._add(key, "binary_sensor", name, template, dev_cla="problem")

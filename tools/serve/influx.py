@@ -20,7 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -29,11 +28,11 @@ from msgspec import Meta, Struct
 from yarl import URL
 
 from tools.common.errors import InputError
-from tools.common.files import check_file, reason
+from tools.common.files import reason
 from tools.common.terminal import clean
 from tools.serve.feed import Feed
 from tools.serve.line_protocol import gone, lines
-from tools.serve.settings import Text, secret
+from tools.serve.settings import Text, secret, trusting
 from tools.serve.sink import Status
 from tools.serve.snapshot import Snapshot
 from tools.serve.spool import Spool
@@ -360,13 +359,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | bool:
         return True
     if not settings.url.lower().startswith("https:"):
         raise InputError("ca_file is for https, and url is not; leave it out, or change url")
-    check_file(Path(settings.ca_file), "certificate")
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except (OSError, ssl.SSLError) as problem:
-        raise InputError(
-            f"ca_file {settings.ca_file}: cannot be used ({problem}); expected certificates in PEM"
-        ) from None
+    return trusting(settings.ca_file)
 
 
 def _message(body: bytes) -> str | None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
-from tools.common.files import reason
 from tools.monitor.report import Total
 from tools.serve import sdm630_map, sunspec_map
 from tools.serve.energies import nano
@@ -22,7 +21,7 @@ from tools.serve.modbus_pdu import READ_HOLDING, READ_INPUT, answer
 from tools.serve.modbus_reading import ELEMENTS, OF, derive
 from tools.serve.modbus_tcp import Server
 from tools.serve.settings import Port, Text
-from tools.serve.sink import Status
+from tools.serve.sink import Status, why_not_listening
 from tools.serve.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -82,8 +81,7 @@ class Sink:
             hint = "; give [modbus] another host or port"
             if isinstance(problem, PermissionError) and settings.port < _FREE_PORT:
                 hint = f"; a port from {_FREE_PORT} on needs no rights"
-            # asyncio says the place as well, before the reason.
-            why = reason(problem).rpartition(": ")[2]
+            why = why_not_listening(problem)
             raise ConnectionError(f"cannot listen at {where} ({why}){hint}") from None
         finally:
             taking.cancel()

@@ -14,18 +14,16 @@ import asyncio
 import json
 import re
 import secrets
-import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import aiomqtt
 from msgspec import Meta, Struct
 
 from tools.common.errors import InputError
-from tools.common.files import check_file, write_whole
+from tools.common.files import write_whole
 from tools.serve.feed import Feed
 from tools.serve.home_assistant import device_id, discovery
-from tools.serve.settings import Port, Text, secret
+from tools.serve.settings import Port, Text, secret, trusting
 from tools.serve.sink import Status
 from tools.serve.snapshot import Device, Snapshot
 from tools.serve.states import state
@@ -71,17 +69,7 @@ class Sink:
         self._password = secret(settings, "password")
         if self._password and not settings.user:
             raise InputError("a password is given, and no user; name the user")
-        self._context = None
-        if settings.tls:
-            if settings.ca_file:
-                check_file(Path(settings.ca_file), "certificate")
-            try:
-                self._context = ssl.create_default_context(cafile=settings.ca_file)
-            except (OSError, ssl.SSLError) as problem:
-                raise InputError(
-                    f"ca_file {settings.ca_file}: cannot be used ({problem}); expected "
-                    "certificates in PEM"
-                ) from None
+        self._context = trusting(settings.ca_file) if settings.tls else None
         self._client = settings.client or _kept_client(gateway)
         self._port = settings.port or (8883 if settings.tls else 1883)
         # To this broker, since it is there: of each key.

@@ -9,10 +9,11 @@ where each is.
 
 import difflib
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -20,7 +21,7 @@ from msgspec import Meta, Struct, field
 from tools.cable.console import TIMEOUT_S
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
-from tools.common.files import check_file, reason
+from tools.common.files import check_file, read_start
 
 T = TypeVar("T", bound=Struct)
 
@@ -61,10 +62,7 @@ class Settings(Struct):
 def read(path: Path, sinks: Mapping[str, type[Struct]]) -> Settings:
     """The settings in a file.  sinks: the tables that there may be besides.  Raises InputError."""
     check_file(path, "settings")
-    try:
-        data = path.read_bytes()[: _LONGEST + 1]
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read ({reason(problem)})") from None
+    data = read_start(path, _LONGEST + 1)
     if len(data) > _LONGEST:
         raise InputError(f"{path}: is larger than {_LONGEST} bytes; settings are far smaller")
     try:
@@ -148,17 +146,23 @@ def secret(section: Struct, name: str) -> str | None:
     path = Path(file)
     check_file(path, "secret")
     try:
-        with path.open("rb") as opened:
-            text = opened.read(_LONGEST_SECRET + 1).decode()
-    except (OSError, ValueError) as problem:
-        why = reason(problem) if isinstance(problem, OSError) else "not UTF-8"
-        raise InputError(f"{path}: cannot be read ({why})") from None
+        text = read_start(path, _LONGEST_SECRET + 1).decode()
+    except ValueError:
+        raise InputError(f"{path}: cannot be read (not UTF-8)") from None
     text = text.strip("\r\n")
     if not text or len(text) > _LONGEST_SECRET or "\n" in text:
         raise InputError(f"{path}: expected one line, of {_LONGEST_SECRET} bytes at most")
     return text
 
 
-def keys_of(shape: type[Struct]) -> tuple[str, ...]:
-    """The keys that a table may have: for the test that the example file tells of each."""
-    return tuple(get_type_hints(shape))
+def trusting(ca_file: str | None) -> ssl.SSLContext:
+    """TLS by the certificates in a file, in PEM, or by those that the system trusts. Raises
+    InputError."""
+    if ca_file is not None:
+        check_file(Path(ca_file), "certificate")
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as problem:
+        raise InputError(
+            f"ca_file {ca_file}: cannot be used ({problem}); expected certificates in PEM"
+        ) from None

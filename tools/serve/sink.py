@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar, Protocol
 
+from tools.common.files import reason
 from tools.common.terminal import clean
 from tools.serve.feed import Feed
 
@@ -63,6 +64,11 @@ class Sink(Protocol):
         what has to be closed it closes itself.  It must not block the loop: disks and other slow
         things go to a thread."""
         ...
+
+
+def why_not_listening(problem: OSError) -> str:
+    """What the system has against an address, without the address: asyncio says that, too."""
+    return reason(problem).rpartition(": ")[2]
 
 
 async def keep_running(sink: Sink, feed: Feed, status: Status) -> None:

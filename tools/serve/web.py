@@ -30,7 +30,6 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from tools.common.files import reason
 from tools.serve import history, metrics, past
 from tools.serve.days import bounds, local_date
 from tools.serve.feed import Feed
@@ -38,7 +37,7 @@ from tools.serve.health import board, health
 from tools.serve.live import Live, drop
 from tools.serve.now import age_s, now
 from tools.serve.settings import Port, Text
-from tools.serve.sink import Status
+from tools.serve.sink import Status, why_not_listening
 
 if TYPE_CHECKING:
     from tools.serve.gateway import Gateway
@@ -138,8 +137,7 @@ class Sink:
             try:
                 listening = await loop.create_server(_Door(runner), host, port)
             except OSError as problem:
-                # asyncio says the place as well, before the reason.
-                why = reason(problem).rpartition(": ")[2]
+                why = why_not_listening(problem)
                 raise OSError(f"{where}: {why}; give [web] another host or port") from None
             status.ok(f"the page is at http://{where}/")
             while True:

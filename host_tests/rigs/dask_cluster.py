@@ -1,26 +1,20 @@
 """A Dask cluster on this machine: a scheduler and workers, each a process that may be killed."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from tools.common.boards import ROOT
+from tools.emulate.tcp_port import free_port
 
 Process = subprocess.Popen[bytes]
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def nobody() -> str:
     """An address at which there is no scheduler."""
-    return f"tcp://127.0.0.1:{_free_port()}"
+    return f"tcp://127.0.0.1:{free_port()}"
 
 
 @contextmanager

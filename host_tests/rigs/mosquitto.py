@@ -16,11 +16,7 @@ import aiomqtt
 
 from host_tests.rigs import debian_programs
 from host_tests.rigs.gateway_run import wait_for
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+from tools.emulate.tcp_port import free_port
 
 
 class Broker:

@@ -6,7 +6,6 @@
 Flow: made-up minutes of a house -> history's file; lines of a real meter -> gateway -> Chromium.
 """
 
-import socket
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from PIL import Image
 from host_tests.rigs import browser
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, wait_for
 from host_tests.rigs.telemetry_lines import line
+from tools.emulate.tcp_port import free_port
 from tools.serve import history
 from tools.serve.history_file import HistoryFile
 from tools.serve.intervals import MINUTE_S, REGISTERS, SUMS, Interval
@@ -27,12 +27,6 @@ from tools.serve.intervals import MINUTE_S, REGISTERS, SUMS, Interval
 OTHER_ID = "e66141040396962a"
 _NWH = Decimal("1e-9")
 _W_MIN_TO_WH = Decimal(1) / 60
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def day_of_a_house(now_s: int, minutes: int, end: dict[str, str], seed: int = 1) -> list[Interval]:

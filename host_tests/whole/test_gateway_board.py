@@ -16,10 +16,11 @@ from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
 
 from host_tests.rigs.gateway_run import running, wait_for
 from host_tests.rigs.http_sink import taking
-from host_tests.rigs.mosquitto import Broker, Listener, free_port
+from host_tests.rigs.mosquitto import Broker, Listener
 from host_tests.rigs.started_board import StartedBoards
 from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
+from tools.emulate.tcp_port import free_port
 from tools.front_end.waves import split_phase
 from tools.serve import hub as serve_hub
 

@@ -29,6 +29,7 @@ from tools.bench.processes import cpu_s, peak_mb
 from tools.common import boards
 from tools.common.boards import ROOT
 from tools.common.errors import EngineFailed
+from tools.emulate.tcp_port import free_port
 from tools.front_end.model import FrontEnd
 from tools.front_end.waves import split_phase
 
@@ -59,9 +60,9 @@ def _cost(count: int, broker: str | None) -> tuple[float, float]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="threewire-")))
         many = stack.enter_context(_Boards(count))
-        tables = {"web": {"port": _free_port()}, "modbus": {"port": _free_port()}}
+        tables = {"web": {"port": free_port()}, "modbus": {"port": free_port()}}
         if broker:
-            port = _free_port()
+            port = free_port()
             served = [broker, "-p", str(port)]
             stack.callback(_end, subprocess.Popen(served, stderr=subprocess.DEVNULL))
             tables["mqtt"] = {"port": port}
@@ -98,11 +99,6 @@ def _toml(folder: Path, urls: list[str], tables: dict[str, dict[str, int]]) -> s
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     process.wait(20)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def _line() -> dict[str, Any]:

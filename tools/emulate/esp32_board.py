@@ -18,6 +18,7 @@ from typing import Self
 from tools import image
 from tools.common.errors import EngineFailed
 from tools.emulate import esp32_flash
+from tools.emulate.tcp_port import free_port
 from tools.engines import qemu_esp32
 
 # Until its port takes a connection, and from the request to end until it is made to.
@@ -44,7 +45,7 @@ class Esp32Board(contextlib.ExitStack):
         path = qemu_esp32.find_firmware()
         file_system = image.pack(files, image.geometry(flash_of))
         self._flash = esp32_flash.flash(path.read_bytes(), file_system, str(path))
-        self._tcp_port = tcp_port or _free_port()
+        self._tcp_port = tcp_port or free_port()
         self.url = f"socket://127.0.0.1:{self._tcp_port}"
 
     def __enter__(self) -> Self:
@@ -91,8 +92,3 @@ class Esp32Board(contextlib.ExitStack):
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]

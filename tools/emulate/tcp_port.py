@@ -16,6 +16,12 @@ from tools.common.errors import InputError
 _CHUNK = 4096
 
 
+def free_port() -> int:
+    """A TCP port of this machine at which nobody listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
 class TcpPort(contextlib.ExitStack):
     """Serves the port in a thread of its own.  Use it as a context manager.
 

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -35,6 +34,7 @@ from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wai
 from host_tests.rigs.telemetry_lines import report_of
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
+from tools.emulate.tcp_port import free_port
 from tools.monitor.link import LIVE, Standing
 from tools.serve import influx
 from tools.serve import spool as of_spool
@@ -115,12 +115,6 @@ class Server:
             yield self
         finally:
             await runner.cleanup()
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def snapshot(k=0, wh=None, at=None, **changed):

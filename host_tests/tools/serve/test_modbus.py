@@ -21,6 +21,7 @@ from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
 from host_tests.rigs.telemetry_lines import report_of
 from host_tests.tools.serve.test_modbus_maps import snapshot
+from tools.emulate.tcp_port import free_port
 from tools.serve import modbus, modbus_tcp, sdm630_map, sunspec_map
 from tools.serve.feed import Feed
 from tools.serve.gateway import Gateway
@@ -32,12 +33,6 @@ OF_TOTAL = {"W": "watts", "VA": "va", "VAR": "var"}
 OF_ELEMENT = {**OF_TOTAL, "A": "amps", "PhV": "volts"}
 ENERGIES = {"TotWhImp": "delivered_wh", "TotWhExp": "received_wh"}
 QUADRANTS = ("TotVArhImpQ1", "TotVArhImpQ2", "TotVArhExpQ3", "TotVArhExpQ4")
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from host_tests.tools.serve.test_modbus import (
     GOOD,
     ask_of_a_new_one,
     connected,
-    free_port,
     one_board,
 )
+from tools.emulate.tcp_port import free_port
 
 # Of all frames before memory is looked at: pools fill first.
 WARM = 0.3

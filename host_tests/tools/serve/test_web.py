@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
-from host_tests.rigs.page_picture import day_of_a_house, free_port
+from host_tests.rigs.page_picture import day_of_a_house
 from tools.common.errors import InputError
+from tools.emulate.tcp_port import free_port
 from tools.serve import days, history, live, settings, web
 from tools.serve.gateway import Gateway
 from tools.serve.history_file import HistoryFile

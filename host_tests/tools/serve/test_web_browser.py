@@ -15,8 +15,9 @@ import pytest
 from host_tests.rigs import browser
 from host_tests.rigs.browser import Page
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
-from host_tests.rigs.page_picture import OTHER_ID, free_port, put_past
+from host_tests.rigs.page_picture import OTHER_ID, put_past
 from host_tests.tools.regress.test_browser import CONTRASTS
+from tools.emulate.tcp_port import free_port
 from tools.serve import web
 
 if browser.find() is None:

@@ -3,11 +3,7 @@
 Flow: PATH, or this machine's mirror of Debian -> build/counterparts -> what starts one.
 """
 
-import contextlib
-import fcntl
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +41,7 @@ def _unpacked(package: str, at: str, dependencies: bool) -> list[str]:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise AptError("this system has no apt")
     tree = STORE / package
-    with scratch() as work:
+    with debian.scratch(STORE) as work:
         if not tree.exists():
             source = debian.choose_source(debian.read_sources(), debian.read_codename())
             architecture = debian.machine_architecture()
@@ -54,20 +50,8 @@ def _unpacked(package: str, at: str, dependencies: bool) -> list[str]:
             debian.unpack(apt.download([package], dependencies=dependencies), fresh)
             # In one step, so that no half of one counts.
             fresh.rename(tree)
-    program = tree / at
     if not dependencies:
-        return [str(program)]
-    # With the libc that is unpacked beside it, whatever the system's own is.
-    (loader,) = {path.resolve() for path in tree.glob("usr/lib*/**/ld-linux*.so.*")}
-    folders = [str(loader.parent), str(tree / "usr/lib")]
-    return [str(loader), "--library-path", ":".join(folders), str(program)]
-
-
-@contextlib.contextmanager
-def scratch() -> Iterator[Path]:
-    """A scratch folder in the store, for one process at a time."""
-    STORE.mkdir(parents=True, exist_ok=True)
-    with (STORE / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with tempfile.TemporaryDirectory(dir=STORE, ignore_cleanup_errors=True) as work:
-            yield Path(work)
+        return [str(tree / at)]
+    argv = debian.through_loader(tree, at)
+    assert argv, f"{tree} holds no loader or no {at}"
+    return argv

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from host_tests.rigs import debian_programs
+from tools.engines import debian
 
 _HERE = Path(__file__).parent
 _FOLDER = debian_programs.STORE / "home-assistant"
@@ -47,7 +48,7 @@ def flag_words() -> dict[str, dict[str, str]]:
 
 
 def _install(python: list[str]) -> None:
-    with debian_programs.scratch() as work:
+    with debian.scratch(debian_programs.STORE) as work:
         if _FOLDER.exists():
             return
         (pip,) = (debian_programs.STORE / _PACKAGE).glob("usr/share/python-wheels/pip-*.whl")

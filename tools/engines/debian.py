@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -227,6 +228,34 @@ Dir::Etc::preferencesparts "/dev/null";
             lines = [line.rstrip() for line in errors if line.startswith(("E:", "W: GPG"))]
         what = lines[0] if lines else f"status {process.returncode}"
         raise AptError(f"apt-get {arguments[0]} for {self.architecture} failed: {what}")
+
+
+@contextmanager
+def scratch(store: Path) -> Iterator[Path]:
+    """A folder in a store of unpacked packages, which is there for one process at a time; it is
+    gone afterwards."""
+    import fcntl  # not on Windows, where there is no apt either
+
+    store.mkdir(parents=True, exist_ok=True)
+    with open(store / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in store.glob(".work-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(
+            prefix=".work-", dir=store, ignore_cleanup_errors=True
+        ) as work:
+            yield Path(work)
+
+
+def through_loader(tree: Path, program: str) -> list[str] | None:
+    """The argv that starts an unpacked program with the libc unpacked beside it, whatever the
+    system's own is; None where the tree has not both."""
+    loaders = [path for path in tree.glob("usr/lib/*/ld-linux*.so.*") if path.is_file()]
+    loaders += [path for path in tree.glob("usr/lib/ld-linux*.so.*") if path.is_file()]
+    if not loaders or not (tree / program).is_file():
+        return None
+    libraries = dict.fromkeys([str(loaders[0].parent), str(tree / "usr/lib")])
+    return [str(loaders[0]), "--library-path", ":".join(libraries), str(tree / program)]
 
 
 def unpack(packages: Iterable[Path], tree: Path) -> None:

@@ -15,8 +15,7 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +117,7 @@ def acquire(
     result: dict[str, Unavailable | None] = {name: _try(name) for name in names}
     missing = [name for name, problem in result.items() if problem and _is_fetched(name)]
     if missing:
-        with _store() as work:
+        with debian.scratch(STORE) as work:
             fetch = _Fetch(work, progress)
             for name in missing:
                 # Another process may have got it while this one waited for the store.
@@ -182,14 +181,11 @@ def _is_whole(tree: Path) -> bool:
 
 def _through_loader(name: str, tree: Path) -> list[str]:
     """Start an unpacked program with the libc unpacked beside it, whatever the system's own is."""
-    loaders = [path for path in tree.glob("usr/lib/*/ld-linux*.so.*") if path.is_file()]
-    loaders += [path for path in tree.glob("usr/lib/ld-linux*.so.*") if path.is_file()]
-    program = tree / "usr/bin/micropython"
-    if not loaders or not program.is_file():
+    argv = debian.through_loader(tree, "usr/bin/micropython")
+    if argv is None:
         reason = f"the packages unpacked in {shown(tree)} hold no loader or no micropython"
         raise Unavailable(name, reason, f"rm -r {shown(STORE)} && {_GET}")
-    libraries = dict.fromkeys([str(loaders[0].parent), str(tree / "usr/lib")])
-    return [str(loaders[0]), "--library-path", ":".join(libraries), str(program)]
+    return argv
 
 
 def _qemu(name: str) -> list[str]:
@@ -216,22 +212,6 @@ def _remedy(name: str) -> str:
 def shown(path: Path) -> str:
     """A path as messages name it: from the project's root where it is below that."""
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
-
-
-@contextlib.contextmanager
-def _store() -> Iterator[Path]:
-    """The store, for one process at a time, with a scratch folder that is gone afterwards."""
-    import fcntl  # not on Windows, where there is no apt either
-
-    STORE.mkdir(parents=True, exist_ok=True)
-    with open(STORE / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in STORE.glob(".work-*"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(
-            prefix=".work-", dir=STORE, ignore_cleanup_errors=True
-        ) as work:
-            yield Path(work)
 
 
 class _Fetch:

@@ -21,11 +21,13 @@ def workers(count: int) -> Iterator[Executor]:
     with ProcessPoolExecutor(count) as pool:
         try:
             yield pool
-        except BaseException as problem:
+        except BrokenProcessPool:
+            # It has given up by itself and ends its processes.  That is waited for, as at every
+            # good end: Python leaves with a traceback while it is at it.
+            raise EngineFailed("a process of the pool was ended from outside") from None
+        except BaseException:
             # Else the pool would first see to the end of all that it was given.
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
-            if isinstance(problem, BrokenProcessPool):
-                raise EngineFailed("a process of the pool was ended from outside") from None
             raise

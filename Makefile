@@ -142,20 +142,17 @@ $(if $(filter-out 1,$(call given,ANY_BUILD)),$(error ANY_BUILD=$(ANY_BUILD): exp
 flash: $(READY)-board ## put the firmware on a board: BOARD=… [PORT=…] [ANY_BUILD=1]
 	@$(PY) -m tools.flash $(call option,--board,BOARD) $(AT) $(if $(call given,ANY_BUILD),--any-build)
 
-# Ctrl-C is the way to end it, and no error: the shell outlives it, and 130 is a good end.
+# What Ctrl-C is the way to end, and no error: the shell outlives it, and 130 is a good end.
+until_ctrl_c = trap : INT; $(1) || { status=$$?; [ $$status -eq 130 ] || exit $$status; }
+
 monitor: $(READY)-board ## watch a board: [PORT=…] [CSV=…] [PLOT=…]
-	@trap : INT; \
-	$(PY) -m tools.monitor $(AT) $(call option,--csv,CSV) $(call option,--plot,PLOT) || \
-		{ status=$$?; [ $$status -eq 130 ] || exit $$status; }
+	@$(call until_ctrl_c,$(PY) -m tools.monitor $(AT) $(call option,--csv,CSV) $(call option,--plot,PLOT))
 
 serve: $(READY)-serve ## hand boards' reports on to the network: [PORT=…] [CONFIG=gateway.toml]
-	@trap : INT; \
-	$(PY) -m tools.serve $(call option,--config,CONFIG) $(call option,--port,PORT) || \
-		{ status=$$?; [ $$status -eq 130 ] || exit $$status; }
+	@$(call until_ctrl_c,$(PY) -m tools.serve $(call option,--config,CONFIG) $(call option,--port,PORT))
 
 console: $(READY)-board ## type commands to a board: [PORT=…]
-	@trap : INT; \
-	$(PY) -m tools.console $(AT) || { status=$$?; [ $$status -eq 130 ] || exit $$status; }
+	@$(call until_ctrl_c,$(PY) -m tools.console $(AT))
 
 selftest: $(READY)-board ## let a board prove itself, no instrument needed: [PORT=…] [OPTIONS="--no-load"]
 	@$(PY) -m tools.engines --get micropython || true

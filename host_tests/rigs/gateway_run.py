@@ -88,7 +88,7 @@ def running(
             ],
             **tables,
         },
-        {name: sinks.module(name).Settings for name in sinks.MODULES},
+        sinks.SHAPES,
         "settings",
     )
     gateway = Gateway(settings, now)

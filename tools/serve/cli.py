@@ -85,11 +85,12 @@ def _check(settings: Settings) -> None:
 
 
 def _settings(path: Path | None, port: str | None) -> Settings:
-    shapes = {name: sinks.module(name).Settings for name in sinks.MODULES}
     if path is None:
-        found = serve_settings.checked({name: {} for name in sinks.DEFAULT}, shapes, "settings")
+        found = serve_settings.checked(
+            {name: {} for name in sinks.DEFAULT}, sinks.SHAPES, "settings"
+        )
     else:
-        found = serve_settings.read(path, shapes)
+        found = serve_settings.read(path, sinks.SHAPES)
     if port is not None:
         if len(found.boards) > 1:
             raise InputError(f"--port {port}: {path} has {len(found.boards)} boards; leave it out")

@@ -84,8 +84,9 @@ def checked(found: dict[str, Any], sinks: Mapping[str, type[Struct]], where: str
     boards = [_table(where, f"[[board]] {k}", of, Board) for k, of in enumerate(tables, 1)]
     _check_boards(where, boards)
     of_sinks = {
-        name: _table(where, f"[{name}]", found[name], shape)
-        for name, shape in sinks.items()
+        # What a table that is not there would need is not looked at.
+        name: _table(where, f"[{name}]", found[name], sinks[name])
+        for name in sinks
         if name in found
     }
     return Settings(gateway, boards, of_sinks)

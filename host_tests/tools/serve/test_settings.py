@@ -11,11 +11,10 @@ from msgspec import Struct
 
 from tools.common.boards import ROOT
 from tools.common.errors import InputError
-from tools.serve import sinks
 from tools.serve.cli import main
 from tools.serve.settings import Board, Gateway, read, secret
+from tools.serve.sinks import SHAPES
 
-SHAPES: dict[str, type[Struct]] = {name: sinks.module(name).Settings for name in sinks.MODULES}
 EXAMPLE = ROOT / "tools" / "serve" / "gateway.toml"
 
 

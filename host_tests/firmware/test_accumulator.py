@@ -347,7 +347,7 @@ def test_windows_add_up_to_the_cycles() -> None:
     joined = Window()
     for window in sink.windows:
         joined.add(window)
-    assert (*joined.energy, joined.ticks) == (one, two, ticks)
+    assert (*joined.energy(), joined.ticks) == (one, two, ticks)
     assert joined.frames == len(codes)
 
 

@@ -335,10 +335,10 @@ def assert_phasors(
                 ahead_ns += calibration.phase_ns[k]
                 turn = cmath.exp(2j * math.pi * hertz * ahead_ns * 1e-9)
                 true = signs[k] * at[f"v{k + 1}"] * at[f"i{k + 1}"].conjugate() * turn
-                found = complex(window.active[k], window.reactive[k]) / (UNIT * window.points)
+                found = complex(window.active()[k], window.reactive()[k]) / (UNIT * window.points)
                 assert abs(found - true) <= most * abs(true)
             true = signs[0] * signs[1] * at["v2"] * at["v1"].conjugate()
-            found = complex(*window.across) / (UNIT * window.points)
+            found = complex(*window.across()) / (UNIT * window.points)
             assert abs(found - true) <= most * abs(true)
 
 
@@ -390,9 +390,9 @@ def test_a_negative_size_of_a_count_turns_the_input_round(
     for (window, _), (its, _) in zip(known, plain, strict=True):
         for k in (0, 1):
             sign = v_signs[k] * i_signs[k]
-            assert window.active[k] == sign * its.active[k]
-            assert window.reactive[k] == sign * its.reactive[k]
-        assert window.across == tuple(v_signs[0] * v_signs[1] * part for part in its.across)
+            assert window.active()[k] == sign * its.active()[k]
+            assert window.reactive()[k] == sign * its.reactive()[k]
+        assert window.across() == tuple(v_signs[0] * v_signs[1] * part for part in its.across())
 
 
 def test_a_derived_voltage_is_minus_the_other() -> None:
@@ -401,7 +401,7 @@ def test_a_derived_voltage_is_minus_the_other() -> None:
     plain = Calibration((V_NV, V_NV), (I_NA, I_NA))
     assert_phasors(layout, plain, codes, 60, signs=(1, -1))
     for window, _ in windows_with_codes(Run(layout, plain).feed(codes), codes):
-        re, im = window.across
+        re, im = window.across()
         assert re < 0 and im == 0
 
 
@@ -412,7 +412,7 @@ def test_windows_phasors_do_not_depend_on_the_blocks(cuts: list[int], seed: int)
 
     def of(cuts: list[int]) -> list[tuple[object, ...]]:
         windows = Run().feed(codes, cuts).windows
-        return [(w.points, w.active, w.reactive, w.across) for w in windows]
+        return [(w.points, w.active(), w.reactive(), w.across()) for w in windows]
 
     whole = of([])
     assert whole == of(cuts)
@@ -431,7 +431,7 @@ def test_a_window_whose_frequency_was_not_known_has_no_phasors() -> None:
     assert not any(known[:3]) and all(known[4:]) and len(known) > 6
     for window in of.windows:
         if not window.points:
-            assert window.active == window.reactive == window.across == (0, 0)
+            assert window.active() == window.reactive() == window.across() == (0, 0)
             assert of.meter.readings(window)[0].vars_uw == 0
 
 
@@ -458,8 +458,8 @@ def test_windows_add_up() -> None:
     for window in of.windows:
         joined.add(window)
     for name in ("active", "reactive", "across"):
-        columns = zip(*[getattr(window, name) for window in of.windows])
-        assert list(getattr(joined, name)) == [sum(column) for column in columns]
+        columns = zip(*[getattr(window, name)() for window in of.windows])
+        assert list(getattr(joined, name)()) == [sum(column) for column in columns]
     assert joined.points == sum(window.points for window in of.windows)
     # The mean over frames whose frequency was known: one without phasors does not pull it down.
     q = 120 * 90 * math.sin(math.radians(35))

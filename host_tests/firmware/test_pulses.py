@@ -218,7 +218,7 @@ def test_a_save_that_fails_stops_no_metering_and_doubles_nothing(tmp_path: Path)
     assert given < 420 and one.faults.counts[7] > 0
     assert life(tmp_path).last(0) >= one.last(0)
     one.pulses._store._open = files.open
-    one.meter._since += 100 * LAYOUT.tick_hz
+    one.meter._since[0] += 100 * LAYOUT.tick_hz
     for _ in range(5):
         one.settle()
     assert one.pins[0].given == 420

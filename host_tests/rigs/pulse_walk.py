@@ -69,7 +69,7 @@ class Life:
         total = self.meter.registers
         raw = abs(micro_wh) * total.raw_per_wh // 1000000 + 1
         (total.received if micro_wh < 0 else total.delivered).add(raw)
-        self.meter._since += self.meter.tick_hz * ms // 1000
+        self.meter._since[0] += self.meter.tick_hz * ms // 1000
 
     def settle(self, is_dead=lambda: False):
         """All that is due comes, unless the power goes."""
@@ -78,7 +78,7 @@ class Life:
             if is_dead():
                 break
             self.pulses.step()
-            self.meter._since += self.meter.tick_hz // 20
+            self.meter._since[0] += self.meter.tick_hz // 20
             if max(self.pulses._owed) <= 0:
                 break
 

@@ -84,18 +84,25 @@ class Child:
 
 @contextlib.contextmanager
 def started(
-    engine: str, heap: str, program: Path, config: Any, name: str = "", pipe_bytes: int = -1
+    engine: str,
+    heap: str,
+    program: Path,
+    config: Any,
+    name: str = "",
+    pipe_bytes: int = -1,
+    native: bool = False,
 ) -> Iterator[Child]:
     """Starts `PROGRAM PROJECT_ROOT` on an engine and gives it the object; left, it is ended.
 
     name        of it in messages, else the program's
     pipe_bytes  room for input that it has not taken yet
+    native      machine code in place of byte code
 
     Raises Unavailable.
     """
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            [*interpreters.command(engine, heap), str(program), str(ROOT)],
+            [*interpreters.command(engine, heap, native=native), str(program), str(ROOT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,

@@ -7,6 +7,7 @@ is the one this machine's own apt is set up with. `tools.engines` is the user of
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -126,6 +127,11 @@ def machine_architecture() -> str:
     """This machine's architecture in Debian's words (`amd64`, `arm64`…)."""
     if not shutil.which("dpkg"):
         raise AptError("dpkg is not installed")
+    return _told_architecture()
+
+
+@functools.cache
+def _told_architecture() -> str:
     run = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True)
     return run.stdout.strip()
 

@@ -59,11 +59,12 @@ def print_to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def command(name: str, heap: str | None = None) -> list[str]:
+def command(name: str, heap: str | None = None, *, native: bool = False) -> list[str]:
     """The argv to which a script's path and its arguments are appended.
 
-    `heap` is MicroPython's heap size, as in "128k" or "16M" (CPython has no such limit and takes
-    no notice). Raises Unavailable; never downloads.
+    `heap` is MicroPython's heap size, as in "128k" or "16M"; `native` has it compile all code to
+    machine code, as for @micropython.native, in place of byte code, of which a heap takes more
+    (CPython takes no notice of either). Raises Unavailable; never downloads.
     """
     if name == "cpython":
         return [sys.executable]
@@ -73,6 +74,8 @@ def command(name: str, heap: str | None = None) -> list[str]:
         argv = _unpacked(name, name)
     else:
         raise ValueError(f"engine {name!r} is unknown; there are {', '.join(NAMES)}")
+    if native:
+        argv = [*argv, "-X", "emit=native"]
     return argv + (["-X", f"heapsize={heap}"] if heap else [])
 
 

@@ -20,6 +20,9 @@ from tools.engines.child import Child, started
 # What a meter takes, with its code, and as much again: one recording after the other leaves holes.
 # Measured on the amd64 engine: as fast as 256 kB, and 1 MB is a twentieth slower.
 HEAP = "640k"
+# The engine that is there for speed has its code compiled to machine code, where its heap is no
+# board's: 1.4 times as fast. The others run byte code, as a board does.
+_NATIVE = "micropython"
 # Where frames differ in length the meter keeps sums of each span until it knows the offsets.
 _SPANS_HEAP = "2m"
 # 1024 frames of four codes are 8 kB.
@@ -89,6 +92,9 @@ class Engine:
         self._child = None
         self._running.close()
 
+    def _is_native(self, heap: str) -> bool:
+        return self.name == _NATIVE and heap in (HEAP, _SPANS_HEAP)
+
     def _told(self, heap: str, config: dict[str, Any]) -> Child:
         """A process of such a heap that has got this configuration."""
         child = self._child
@@ -97,7 +103,7 @@ class Engine:
         self.end()
         name = f"engine {self.name}"
         self._child = self._running.enter_context(
-            started(self.name, heap, _PROGRAM, config, name, PIPE_BYTES)
+            started(self.name, heap, _PROGRAM, config, name, PIPE_BYTES, self._is_native(heap))
         )
         self._heap = heap
         self._spent_us = 0

@@ -70,6 +70,14 @@ codes = codes_for(config, layout)
 
 from result import result  # noqa: E402
 
+LOOPS = None
+if ON_MICROPYTHON and sys.maxsize > 1 << 32:
+    import kernel_64
+
+    from threewire.metering import reactive_viper, window_viper, words_viper
+
+    LOOPS = kernel_64, words_viper, window_viper, reactive_viper
+
 from threewire.metering.calibration import from_dict  # noqa: E402
 from threewire.metering.meter import Meter  # noqa: E402
 from threewire.metering.readings import watts_uw  # noqa: E402
@@ -133,7 +141,7 @@ class Trace:
             self._sag.follow(window.hertz_mhz())
         if self._every:
             self._part.add(window)
-            if not window.is_short:
+            if not window.is_short():
                 self._see(watts_uw(window, 0), watts_uw(window, 1))
             if self._part.ticks >= self._every:
                 self.report()
@@ -273,6 +281,7 @@ def meter_recording(config, layout, codes):
         calibration,
         on_edge=lambda name, lit, ticks: say("edge", name, lit, ticks),
         on_window=trace.window,
+        loops=LOOPS,
     )
     trace.meter = meter
     taker = Both(meter, sag)

@@ -145,6 +145,8 @@ class Flow:
     def count(self):
         """Counts the whole watt-hours that there are in the words."""
         words = self.words
-        self._delivered.wh += words[_IN_WH]
-        self._received.wh += words[_OUT_WH]
+        if words[_IN_WH]:
+            self._delivered.wh += words[_IN_WH]
+        if words[_OUT_WH]:
+            self._received.wh += words[_OUT_WH]
         words[_IN_WH] = words[_OUT_WH] = 0

@@ -102,7 +102,10 @@ class Meter:
         self._nominal_volts = layout.nominal_volts
         self._least_square = half_square(layout.nominal_volts)
         # Time up to the window's begin, and since: a sum that grows would be allocated each cycle.
-        self._ticks = self._since = 0
+        # The latter in a list, for where a class has properties MicroPython looks for one at each
+        # store to an attribute.
+        self._ticks = 0
+        self._since = [0]
         self._recent = []  # the fewest windows that make a second
         self._is_second = False  # they do
         self._second = None  # their sum, made when it is asked for
@@ -119,7 +122,7 @@ class Meter:
     def cycle(self, e, ticks):
         """Registers the energies in `e`, which end up as what counts of them.  Returns whether
         two more like it may take the LEDs to an edge."""
-        self._since += ticks
+        self._since[0] += ticks
         e[_STAGE] = 0
         one_words, two_words, net_words = self._flow_words
         done = self._book(e, one_words, two_words, net_words)
@@ -144,7 +147,8 @@ class Meter:
         near = False
         if done & _NEAR and wh == indicators.last_wh:
             near = True
-        self.is_edge_near = near
+        if near != self.is_edge_near:
+            self.is_edge_near = near
         return near
 
     def _book_rare(self, e, ticks):
@@ -173,11 +177,11 @@ class Meter:
 
     @property
     def ticks(self):
-        return self._ticks + self._since
+        return self._ticks + self._since[0]
 
     def window(self, window):
-        self._ticks += self._since
-        self._since = 0
+        self._ticks += self._since[0]
+        self._since[0] = 0
         now = self._ticks
         if self._gap_ticks:
             # Where none comes whole, a second's will do.
@@ -207,7 +211,7 @@ class Meter:
         self.demand.window(energy, window.ticks, now)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
-        if recent and recent[-1].is_short:
+        if recent and recent[-1].is_short():
             joined = Window()
             joined.add(recent[-1])
             joined.add(window)
@@ -242,7 +246,7 @@ class Meter:
         """Allows an element to register from the first window on that has its voltage: a pin that
         floats follows hum, about no particular mean.  Where metering ends before there is one
         that can be judged, what there is decides."""
-        if window.is_short and not self._ends:
+        if window.is_short() and not self._ends:
             return
         brief = self._ends and self.ticks * 20 < self.tick_hz
         for k, gate in enumerate(self.gates):
@@ -342,8 +346,8 @@ class Meter:
                 for reading, gate in zip((one, two), self.gates)
             ],
             (one.amps_ua, two.amps_ua),
-            tuple(zip(window.active, window.reactive)),
-            tuple(window.across),
+            tuple(zip(window.active(), window.reactive())),
+            window.across(),
             self._nominal_volts,
             [(reading.volts_thd_ppm or 0) > BENT_PPM for reading in (one, two)],
         )
@@ -359,7 +363,7 @@ class Meter:
         self._gap_ticks = 0
         estimates = []
         for k in (0, 1):
-            twice = before.energy[k] * after.ticks + after.energy[k] * before.ticks
+            twice = before.energy()[k] * after.ticks + after.energy()[k] * before.ticks
             # Rounded to a raw unit, 1e-30 of a watt-hour or less: an estimate has no remainder to
             # keep.
             raw = nearest(twice * ticks, 2 * before.ticks * after.ticks)

@@ -95,7 +95,6 @@ class Window:
     def _pair(self, at):
         return number(self.words, at), number(self.words, at + WORDS)
 
-    @property
     def energy(self):
         return self._pair(_ENERGY)
 
@@ -108,19 +107,15 @@ class Window:
         words = self.words
         return words[_ENERGY + WORDS - 1] >> 15 | words[_ENERGY + 2 * WORDS - 1] >> 14 & 2
 
-    @property
     def volts2(self):
         return self._pair(_VOLTS2)
 
-    @property
     def active(self):
         return self._pair(_ACTIVE)
 
-    @property
     def reactive(self):
         return self._pair(_REACTIVE)
 
-    @property
     def across(self):
         return self._pair(_ACROSS)
 
@@ -138,7 +133,6 @@ class Window:
         self.cycles = self.span_q12 = self.points = 0
         self.words[_ACTIVE:] = _NOTHING[_ACTIVE:]
 
-    @property
     def is_short(self):
         """Whether it is too short to be judged."""
         return self.ticks * _SHORT_PART < self.scales.tick_hz

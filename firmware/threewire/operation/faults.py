@@ -111,7 +111,7 @@ class FaultFinder:
 
     def window(self, window):
         """Judges a Window, unless it is too short for that."""
-        if window.is_short:
+        if window.is_short():
             return
         hertz_mhz = window.hertz_mhz()
         n = window.frames
@@ -141,7 +141,7 @@ class FaultFinder:
             self._input(v_name, v, window, k, _VOLTS2 + WORDS * k)
             low = window.over_16_bits(_VOLTS2 + WORDS * k) <= n * self._least[k]
             if low:
-                low = window.volts2[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
+                low = window.volts2()[k] * window.scales.v_nv[k] ** 2 < n * self._least_square
             self._judge("no_voltage", number, low)
             lacks |= low
             lives |= not low

@@ -3,8 +3,9 @@ assembler.
 
 Flow: kernel's sums -> RECKON -> accumulator; stretch's energies -> BOOK -> registers.  Numbers are
 as in wide.py, of ten words of 16 bits.  As in kernel_viper.py no intermediate leaves 31 bits, or
-its sign is taken off, so that words of 32 and of 64 bits give the same.  A board whose chip runs
-words_thumb.py does not carry this file.
+its sign is taken off, so that words of 32 and of 64 bits give the same; where it has asked for the
+latter, one product does for three.  A board whose chip runs words_thumb.py does not carry this
+file.
 """
 
 import micropython
@@ -56,6 +57,11 @@ def reckon(st: ptr32, w: ptr16, b: ptr32, n: int):
     with them.  Then they are kept, and added to the totals."""
     halves = ptr16(st)
     kept = ptr16(b)
+    # 2**48 - 1 where words have 64 bits, else 0.
+    wide = 0x10000
+    wide *= wide
+    if wide:
+        wide = (wide << 16) - 1
     ends = n < 0
     if ends:
         n = 0 - n
@@ -126,6 +132,21 @@ def reckon(st: ptr32, w: ptr16, b: ptr32, n: int):
             w[_GAINED + 1] = (lo >> 16) | ((hi & 0xFF) << 8)
             w[_GAINED + 2] = hi >> 8
             j = 0
+            if wide:
+                # In one go: it is under 2**48, and times a digit, with what is carried, under
+                # 2**64.
+                t = lo + (hi << 24)
+                i = worth
+                k = _DIGITS * e
+                end = k + _DIGITS
+                carry = 0
+                while k < end:
+                    carry = t * w[i] + carry + w[k]
+                    w[k] = carry & 0xFFFF
+                    carry = (carry >> 16) & wide
+                    i += 1
+                    k += 1
+                j = 3
             while j < 3:
                 digit = w[_GAINED + j]
                 i = worth

@@ -22,7 +22,7 @@ from littlefs import LittleFS, LittleFSError, UserContext
 from littlefs.lfs import LFSConfig
 
 from threewire.chip.chips import CHIPS
-from tools.common import boards, command
+from tools.common import boards, command, short_names
 from tools.common.errors import InputError
 from tools.common.files import check_writable, writable_folder, write_whole
 from tools.common.options import Parser
@@ -153,7 +153,9 @@ def contents(board: str, settings: Collection[str] = ()) -> dict[str, bytes]:
             # chip's memory for ever, one for each module.
             mpy = Path(scratch) / "module.mpy"
             source = Path(scratch) / "module.py"
-            source.write_text(_for_the_board(path, module.CHIP), encoding="utf-8")
+            told = _for_the_board(path, module.CHIP)
+            told = short_names.shorten(told, short_names.of_firmware())
+            source.write_text(told, encoding="utf-8")
             compiled = compile_module(source, path.stem, chip["mpy_arch"], mpy)
             files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled
     return dict(sorted(files.items()))
@@ -264,7 +266,16 @@ def main(argv: list[str] | None = None) -> int:
         help="for this board's flash instead: `pico` is the one that is emulated",
     )
     parser.add_argument("--out", metavar="FILE", help="default: build/BOARD.littlefs")
+    parser.add_argument(
+        "--names",
+        action="store_true",
+        help="only list what private names are called on a board, as in its tracebacks",
+    )
     options = parser.parse_args(argv)
+    if options.names:
+        for ours, on_board in short_names.of_firmware().items():
+            print(f"{on_board:30} {ours}")
+        return 0
     boards.module(options.board)
     if options.out is None:
         out = writable_folder(boards.ROOT / "build") / f"{options.board}.littlefs"

@@ -14,10 +14,12 @@ from threewire.metering.layout import SENSOR, Layout
 # whom the collector of garbage is to find early (see below).
 _KEPT = (
     "metering",
+    "metering.constants",
     "metering.doctor",
     "metering.fill",
     "metering.intmath",
     "metering.kernel",
+    "metering.layout",
     "metering.line_voltage",
     "metering.readings",
     "metering.temperature",
@@ -97,7 +99,7 @@ def on_board(board):
     # What has been made holds on to what it needs of its modules; the others are garbage.  And
     # MicroPython's collector goes over the whole heap once more, for twice the time or more, where
     # over 64 objects wait for it: those beside what it looks at, and beside all that led it there.
-    # With all modules in sys.modules they do; with these 53 do at most.
+    # With all modules in sys.modules they do; with these 55 do at most.
     for name in list(sys.modules):
         if name.startswith("threewire.") and name[10:] not in _KEPT:
             package, _, module = name.rpartition(".")
@@ -150,7 +152,7 @@ def assemble(
     import json
 
     # Here, not above: their code is loaded when the sampler has its ring.
-    from threewire.metering.calibration import from_dict, nominal
+    from threewire.metering.constants import nominal
     from threewire.metering.meter import Meter
     from threewire.metering.sag import Sag
     from threewire.operation.captures import Captures
@@ -175,7 +177,9 @@ def assemble(
 
     def calibration_of(values):
         """The Calibration of stored constants.  Raises whatever is wrong with them."""
-        # What there may be of them is read as strictly as what is typed.
+        # What there may be of them is read as strictly as what is typed, by code that is here only
+        # until they are read.
+        from threewire.metering.calibration import from_dict
         from threewire.operation.constants_text import read
 
         return from_dict(read(of_this_board(values)[1]), layout)

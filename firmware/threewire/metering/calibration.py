@@ -1,13 +1,19 @@
-"""Calibration constants: what a count is worth, how early each current is, the converter's errors.
+"""Calibration constants, checked: a mapping becomes constants to meter by, or is refused.
 
-Flow: stored constants or the board's nominal ones -> CALIBRATION -> accumulator.  All integers, so
-that energy stays exact: nanovolts and nanoamperes a count with the sign of the wiring, and per
-element the nanoseconds by which its current runs ahead of its voltage.
+Flow: stored constants, or typed ones -> CALIBRATION -> constants -> accumulator.  It is imported
+when there are any to be checked: a meter goes on without it.
 """
 
 from micropython import const
 
-from threewire.metering.intmath import nearest
+from threewire.metering.constants import (
+    GAINS,
+    PHASES,
+    REFERENCE,
+    TABLES,
+    Calibration,
+    nominal,
+)
 from threewire.metering.layout import SENSOR
 
 # By so much the size of a count may differ from the board file's: parts and converter make less,
@@ -35,95 +41,11 @@ _MOST_ID = const(32)
 # Of a value in a message, so that it stays a line.
 _EXCERPT = const(60)
 
-_GAINS = ("v1_nv", "i1_na", "v2_nv", "i2_na")
-_PHASES = ("phase1_ns", "phase2_ns")
-_TABLES = ("phase1_by_ma", "phase2_by_ma")
-_REFERENCE = ("reference_ppb_per_k", "calibrated_code_q4")
-
 
 class CalibrationError(ValueError):
     """Constants that cannot be used; the text names the key, what was found and what would be
     right.
     """
-
-
-class Calibration:
-    """The constants of one board.
-
-    v_nv, i_na   pairs (element 1, element 2): nV and nA per ADC count, not zero; a negative value
-                 turns the input round
-    phase_ns     pair: time by which the current's samples are ahead of the voltage's because of
-                 the front end (CT lead plus divider lag); -500000..500000.  The sampler's own slot
-                 skew is not part of it: the accumulator adds that.  Where there is a table, its
-                 value at the highest current
-    phase_by_ma  pair: the same by current, None or 2 to 8 rows [milliamps, nanoseconds], ascending
-    adc          None, or the converter's errors: {"steps": [[code, excess width in 1/16 count],
-                 ...], optionally "bow_q4": [17 corrections in 1/16 count]}
-    reference    None, or (parts per billion by which the converter's reference rises with each
-                 kelvin, mean code of the chip's temperature sensor at calibration in 1/16 count):
-                 v_nv and i_na, which are of that temperature, then follow it
-    id           None, or the identity of the very board that they are for: metering does not ask
-    """
-
-    def __init__(
-        self,
-        v_nv,
-        i_na,
-        phase_ns=(0, 0),
-        phase_by_ma=(None, None),
-        adc=None,
-        id=None,
-        reference=None,
-    ):
-        self.v_nv = v_nv
-        self.i_na = i_na
-        self.phase_ns = phase_ns
-        self.phase_by_ma = phase_by_ma
-        self.adc = adc
-        self.id = id
-        self.reference = reference
-
-    def phase_at(self, k, amps_ua):
-        """Nanoseconds by which the current of element k + 1 runs ahead at `amps_ua` (rms, 0 or
-        more): between two rows of its table in proportion, beyond them the nearest one's.
-        """
-        rows = self.phase_by_ma[k]
-        if not rows:
-            return self.phase_ns[k]
-        below, ns_below = rows[0]
-        for ma, ns in rows:
-            if amps_ua <= ma * 1000:
-                if ma == below:
-                    return ns
-                rise = (ns - ns_below) * (amps_ua - below * 1000)
-                return ns_below + nearest(rise, (ma - below) * 1000)
-            below, ns_below = ma, ns
-        return ns_below
-
-    def to_dict(self):
-        """The mapping that `from_dict` makes this of; optional keys only where they are used."""
-        values = {}
-        for k in (0, 1):
-            values[_GAINS[2 * k]] = self.v_nv[k]
-            values[_GAINS[2 * k + 1]] = self.i_na[k]
-            if self.phase_by_ma[k]:
-                values[_TABLES[k]] = self.phase_by_ma[k]
-            else:
-                values[_PHASES[k]] = self.phase_ns[k]
-        if self.adc:
-            values["adc"] = self.adc
-        if self.reference:
-            values.update(zip(_REFERENCE, self.reference))
-        if self.id:
-            values["id"] = self.id
-        return values
-
-
-def nominal(layout):
-    """The board file's own front end, uncalibrated."""
-    return Calibration(
-        (layout.nv_per_count, layout.nv_per_count), (layout.na_per_count, layout.na_per_count)
-    )
 
 
 def from_dict(constants, layout):
@@ -152,21 +74,21 @@ def from_dict(constants, layout):
         elif key == "id":
             if not isinstance(value, str) or value.strip(_HEX) or not 0 < len(value) <= _MOST_ID:
                 _refuse(key, value, "1 to {} hexadecimal digits".format(_MOST_ID))
-        elif key in _GAINS:
+        elif key in GAINS:
             _integer(key, value, 0, 0, values[key])
-        elif key in _PHASES:
+        elif key in PHASES:
             _integer(key, value, -MAX_PHASE_NS, MAX_PHASE_NS)
-        elif key in _TABLES:
+        elif key in TABLES:
             # Up to what clips.
             most_na = _FULL_SCALE * layout.na_per_count * (100 + GAIN_PERCENT) // 100
             _pairs(key, value, 2, 0, most_na // 1000000, -MAX_PHASE_NS, MAX_PHASE_NS)
-        elif key in _REFERENCE:
+        elif key in REFERENCE:
             if SENSOR not in layout.slots:
                 _refuse(key, value, "left out: SLOTS of the board file has no " + SENSOR)
-            for other in _REFERENCE:
+            for other in REFERENCE:
                 if other not in constants:
                     _refuse(key, value, "beside " + other)
-            if key == _REFERENCE[0]:
+            if key == REFERENCE[0]:
                 _integer(key, value, -_MOST_PPB, _MOST_PPB)
             else:
                 _integer(key, value, 16 * _LEAST_CODE, 16 * _MOST_CODE)
@@ -174,11 +96,11 @@ def from_dict(constants, layout):
             adc = value
             _check_adc(value)
         else:
-            known = ("board", "id") + _GAINS + _PHASES + _TABLES + ("adc",) + _REFERENCE
+            known = ("board", "id") + GAINS + PHASES + TABLES + ("adc",) + REFERENCE
             _refuse("a key", key, "one of " + ", ".join(known))
         values[key] = value
     phases = []
-    for single, table in zip(_PHASES, _TABLES):
+    for single, table in zip(PHASES, TABLES):
         if table in values:
             if single in constants:
                 _refuse(single, values[single], "left out beside " + table)
@@ -189,10 +111,10 @@ def from_dict(constants, layout):
         (values["v1_nv"], values["v2_nv"]),
         (values["i1_na"], values["i2_na"]),
         tuple(phases),
-        tuple([values.get(table) for table in _TABLES]),
+        tuple([values.get(table) for table in TABLES]),
         adc,
         values.get("id"),
-        tuple([values[key] for key in _REFERENCE]) if _REFERENCE[0] in values else None,
+        tuple([values[key] for key in REFERENCE]) if REFERENCE[0] in values else None,
     )
 
 

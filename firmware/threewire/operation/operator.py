@@ -7,8 +7,6 @@ commissioning zero, whose old values must be in the log before they are gone.
 
 import json
 
-from threewire.metering.calibration import from_dict
-
 
 class Operator:
     """version, board   of the firmware and its board's name
@@ -86,6 +84,9 @@ class Operator:
 
     def write_calibration(self, constants):
         """Stores constants, in force from the next start.  Raises ValueError."""
+        # As its text: a board is calibrated once.
+        from threewire.metering.calibration import from_dict
+
         from_dict(constants, self._layout)
         # Counted first: a loss of power between the two leaves a change counted, not a change
         # without a trace.

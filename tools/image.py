@@ -50,13 +50,17 @@ _NEEDS = {
     "threewire/metering/words_thumb.py": ("has_thumb", True),
     "threewire/metering/words_viper.py": ("has_thumb", False),
 }
-# Modules that not all boards need: the setting of the board file that asks for them.  Each file
-# more makes a start longer, for MicroPython looks through a folder for each module.
+# Modules that not all boards need: the settings of the board file of which one asks for them.  Each
+# file more makes a start longer, for MicroPython looks through a folder for each module.
 _ASKED_FOR_BY = {
-    "threewire/chip/pulse_pio.py": "PULSES",
-    "threewire/chip/pulse_rmt.py": "PULSES",
-    "threewire/operation/pulses.py": "PULSES",
-    "threewire/outlets.py": "PULSES",
+    "threewire/chip/pulse_pio.py": ("PULSES",),
+    "threewire/chip/pulse_rmt.py": ("PULSES",),
+    "threewire/chip/rs485.py": ("MODBUS",),
+    "threewire/operation/modbus_points.py": ("MODBUS",),
+    "threewire/operation/modbus_registers.py": ("MODBUS",),
+    "threewire/operation/modbus_slave.py": ("MODBUS",),
+    "threewire/operation/pulses.py": ("PULSES",),
+    "threewire/outlets.py": ("PULSES", "MODBUS"),
 }
 
 # Of a board file, and of a chip's row, for the host alone.
@@ -125,10 +129,12 @@ def _for_the_board(path: Path, chip: str) -> str:
 
 
 def contents(board: str, settings: Collection[str] = ()) -> dict[str, bytes]:
-    """Path on the board -> bytes, sorted. Raises InputError for an unknown board.
+    """Path on the board -> bytes, sorted. Raises InputError for an unknown board, or an unusable
+    board file.
 
     settings  names that the board file is to have beside its own
     """
+    boards.load(board)
     module = boards.module(board)
     firmware = boards.ROOT / "firmware"
     # MicroPython runs main.py at boot, and only as source.
@@ -141,8 +147,8 @@ def contents(board: str, settings: Collection[str] = ()) -> dict[str, bytes]:
             fact, must_hold = _NEEDS[name]
             if bool(chip[fact]) != must_hold:
                 continue
-        asked = _ASKED_FOR_BY.get(name)
-        if asked and not hasattr(module, asked) and asked not in settings:
+        asks = _ASKED_FOR_BY.get(name)
+        if asks and not any(hasattr(module, ask) or ask in settings for ask in asks):
             continue
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
         if path.stat().st_size:

@@ -95,6 +95,10 @@ def on_board(board):
         collect=gc.collect,
         keeper=keeper,
     )
+    if hasattr(board, "MODBUS"):
+        from threewire import outlets
+
+        outlets.modbus(board, chip, firmware)
     del sys.modules["board"]
     # What has been made holds on to what it needs of its modules; the others are garbage.  And
     # MicroPython's collector goes over the whole heap once more, for twice the time or more, where

@@ -1,14 +1,16 @@
-"""Makes the outlet that a board file asks for with PULSES.  Without that it is never loaded.
+"""Makes the outlets that a board file asks for, with PULSES and MODBUS.  Without that none of this
+is loaded.
 
-Flow: assembly -> OUTLETS -> operation.pulses, on pins of the chip's kind.
+Flow: assembly -> OUTLETS -> operation.pulses, on pins of the chip's kind; operation.modbus_slave,
+on a UART.
 """
-
-from threewire.operation.pulses import Pulses, settings
 
 
 def keeper(board, layout, chip, machine):
     """What makes the board's Pulses of a Keeper's parts.  Raises ValueError for what the board
     file should not say."""
+    from threewire.operation.pulses import Pulses, settings
+
     pins, micro_wh, on_us, off_us = settings(board, layout)
     if chip["adc_base"]:
         from threewire.chip.pulse_pio import PulsePin
@@ -16,3 +18,14 @@ def keeper(board, layout, chip, machine):
         from threewire.chip.pulse_rmt import PulsePin
     pins = [None if pin is None else PulsePin(k, pin, on_us, off_us) for k, pin in enumerate(pins)]
     return lambda *parts: Pulses(pins, micro_wh, on_us + off_us, machine, *parts)
+
+
+def modbus(board, chip, firmware):
+    """Adds the board's Modbus slave to the outlets of its Firmware."""
+    from threewire.chip.rs485 import Rs485
+    from threewire.operation.modbus_slave import ModbusSlave
+    from threewire.version import VERSION
+
+    line = Rs485(board.MODBUS, chip["software_timer"])
+    board_id = firmware.operator.board_id
+    firmware.outlets += (ModbusSlave(line, board.NAME, VERSION, board_id),)

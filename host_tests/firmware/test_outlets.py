@@ -22,11 +22,16 @@ SECOND = convert(split_phase((30, 12)), 1, LAYOUT)
 class Outlet:
     """Keeps the reports it is given, and needs `steps` steps for each.
 
+    is_called, pause_ms  as ModbusSlave's
+
     waits    it can do nothing, as one whose port is held and not read
     crashes  raised by its next step
     """
 
+    pause_ms = 5
+
     def __init__(self, steps: int = 3) -> None:
+        self.is_called = False
         self.reports: list[Report] = []
         self.broken_off = 0
         self.waits = False

@@ -183,3 +183,23 @@ def firmware_job(held: Held, draw: Random) -> None:
             (found,) = found
             depth += 1
         assert depth == kept
+
+
+def modbus_slave_job(held: Held, draw: Random) -> None:
+    fill, take, check = (held.function(name) for name in ("_fill", "_take", "_check"))
+    table = array("H", bytes(512))
+    fill(table)
+    for _ in range(40):
+        frame = draw.randbytes(draw.choice((2, 6, 6, 40)))
+        crc = check(frame, len(frame), table)
+        frame += bytes((crc & 0xFF, crc >> 8))
+        # Whole ones, one behind the other, cut anywhere; some with a byte that is not theirs, or
+        # longer than any frame.
+        line = frame * draw.choice((1, 1, 2, 3)) + draw.randbytes(draw.choice((0, 0, 1, 280)))
+        state = array("i", bytes(12))
+        buffer = bytearray(72)
+        while line:
+            size = min(draw.randint(1, 64), len(line))
+            buffer[:size] = line[:size]
+            line = line[size:]
+            take(buffer, size, state, table)

@@ -10,7 +10,8 @@ from tools.common.errors import InputError
 
 ROOT = boards.ROOT
 FIRMWARE = ROOT / "firmware"
-PULSES = ("outlets.py", "pulse_pio.py", "pulse_rmt.py", "pulses.py")
+PULSES = ("pulse_pio.py", "pulse_rmt.py", "pulses.py")
+MODBUS = ("rs485.py", "modbus_points.py", "modbus_registers.py", "modbus_slave.py")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_main_is_source_and_the_rest_is_compiled(feather: dict[str, bytes]) -> N
     carried = [
         path.relative_to(FIRMWARE).with_suffix(".mpy").as_posix()
         for path in (FIRMWARE / "threewire").rglob("*.py")
-        if path.name not in ("__init__.py", *PULSES, *vipers)
+        if path.name not in ("__init__.py", "outlets.py", *PULSES, *MODBUS, *vipers)
     ]
     assert others == {"board.mpy", *carried}
 
@@ -75,8 +76,15 @@ def test_modules_for_hardware_that_a_chip_lacks_are_left_out() -> None:
 def test_what_a_board_file_does_not_ask_for_is_left_out(board: str, has: str, lacks: str) -> None:
     plain, asking = image.contents(board), image.contents(board, ["PULSES"])
     more = {Path(name).with_suffix(".py").name for name in asking.keys() - plain.keys()}
-    assert more == {*PULSES} - {lacks} and has in more
+    assert more == {"outlets.py", *PULSES} - {lacks} and has in more
     assert plain.items() <= asking.items()
+
+
+def test_a_modbus_slave_is_on_boards_that_ask_for_it(feather: dict[str, bytes]) -> None:
+    asking = image.contents("feather_rp2040", ["MODBUS"])
+    more = {Path(name).with_suffix(".py").name for name in asking.keys() - feather.keys()}
+    assert more == {"outlets.py", *MODBUS}
+    assert feather.items() <= asking.items()
 
 
 def test_a_traceback_names_one_module() -> None:

@@ -364,6 +364,7 @@ def test_the_emulator_still_makes_the_mistakes_that_are_patched() -> None:
     assert rp2040_quirks.round_robin_skips_0()
     assert rp2040_quirks.usb_answers_with_nothing()
     assert rp2040_quirks.pio_sleeps()
+    assert rp2040_quirks.uart_never_ceases()
 
 
 def test_a_repaired_emulator_is_told(uf2: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from tools.common.errors import BoardError
 from tools.emulate import xip_cache
 from tools.emulate.board import CLOCK_HZ, FLASH, EmulatedBoard
 from tools.emulate.inputs import Periodic
+from tools.emulate.line import Line
 from tools.emulate.xip_cache import Cost
 from tools.front_end.waves import split_phase
 
@@ -46,6 +47,20 @@ PULSES = {"delivered": 6, "received": 7}
 # (Feather RP2040), each with the cycles that a missing word takes.
 MISSES = (("quad", xip_cache.QUAD_CYCLES), ("serial", xip_cache.SERIAL_CYCLES))
 NO_WAIT_STATES = "no flash wait states"
+
+# A slave at pins that the default board has free, and a request for as many of SunSpec's registers
+# as there may be in one.
+MODBUS = {
+    "uart": 1,
+    "tx": 8,
+    "rx": 9,
+    "direction": 7,
+    "address": 1,
+    "baudrate": 19200,
+    "parity": 0,
+}
+SUNSPEC_REQUEST = bytes.fromhex("01 03 9c40 007d aa6f")
+SUNSPEC_ANSWER_BYTES = 255
 
 # A board of this chip does not carry it.
 _KERNEL_VIPER = ROOT / "firmware" / "threewire" / "metering" / "kernel_viper.py"
@@ -122,6 +137,36 @@ def default_rate(where: str) -> list[Figure]:
         *loop,
         Figure("ring_usable_ms", "halt that the ring rides out", ring_ms, "ms", f"board {BOARD}"),
         Figure("ram_free_bytes", "RAM free while metering", free, "bytes", where),
+    ]
+
+
+def with_modbus(where: str) -> list[Figure]:
+    """What a Modbus slave costs that is asked for all of SunSpec's registers ten times in three
+    seconds, and how long its answers take."""
+    with EmulatedBoard(image_with(MODBUS=MODBUS), BOARD, load()) as board:
+        line = Line(board, MODBUS["uart"])
+        board.wait_reports(2, 20.0)
+        busy = share(board, 3.0)
+        start, end = board.cycles, board.seconds + 3.0
+        first = board.seconds
+        delays = []
+        while board.seconds < end:
+            said, delay = line.ask(SUNSPEC_REQUEST)
+            if len(said) != SUNSPEC_ANSWER_BYTES:
+                raise SystemExit(f"error: {said.hex()!r} answered over Modbus")
+            delays.append(delay)
+            board.run(max(0.0, first + 0.3 * len(delays) - board.seconds))
+        asked = (board.cycles - start) / ((board.seconds - first) * CLOCK_HZ)
+        lost = board.reports[-1][1]["faults"]["lost_frames"]
+        if lost:
+            raise SystemExit(f"error: {lost} frames were lost with a Modbus slave")
+        board.interrupt()
+        free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+    return [
+        Figure("cpu_share_modbus", "CPU share with a Modbus slave", busy, "", where),
+        Figure("cpu_share_modbus_asked", "the same, asked", asked, "", where),
+        Figure("modbus_answer_ms", "longest until it answers", max(delays) * 1e3, "ms", where),
+        Figure("ram_free_modbus_bytes", "RAM free with it", free, "bytes", where),
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from threewire.metering.layout import Layout
+from tools.common import modbus_settings
 from tools.common.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,7 @@ def load(name: str) -> Layout:
             from threewire.operation.pulses import settings
 
             settings(board, layout)
+        modbus_settings.check(board)
         return layout
     except ValueError as problem:
         raise InputError(f"{BOARDS / name}.py: {problem}") from None

@@ -20,6 +20,7 @@ from tools.drawings.inputs import input_drawing
 from tools.drawings.pulse_output import pulse_output
 from tools.drawings.reference import reference_drawing
 from tools.drawings.reverse_led import reverse_drawing
+from tools.drawings.rs485 import rs485_drawing
 from tools.drawings.svg import Drawing
 from tools.drawings.wiring import wiring
 
@@ -41,6 +42,7 @@ def makers() -> dict[str, Callable[[], Drawing]]:
         "boards/pulse_output.svg": pulse_output,
         "boards/reference.svg": reference_drawing,
         "boards/reverse.svg": reverse_drawing,
+        "boards/rs485.svg": rs485_drawing,
         "boards/voltage_transformer.svg": drawing_voltage.voltage_transformer,
         "boards/voltage_zmpt101b.svg": drawing_voltage.voltage_zmpt101b,
         "boards/wiring.svg": wiring,

@@ -386,3 +386,18 @@ ESP32_HIGH_OHM = preferred_ohm(
 ESP32_VOLTS_A_COUNT = COUNT_V / (
     TRANSFORMER_OPEN_V / NOMINAL_VOLTS * LOW_OHM / (LOW_OHM + ESP32_HIGH_OHM)
 )
+
+
+# --- The Modbus line -----------------------------------------------------------------------------
+
+# At each of the line's two ends, and of its bias at one place: TIA-485-A's own load, and what the
+# guide to Modbus on serial lines (V1.02, 3.4.5 and 3.4.6) asks for, 450 to 650 ohms on 5 V.
+LINE_OHM = 120.0
+LINE_BIAS_OHM = 560.0
+LINE_BIAS_V = 5.0
+
+
+def line_idle_v() -> float:
+    """Volts between its wires while nobody sends."""
+    ends = LINE_OHM / 2
+    return LINE_BIAS_V * ends / (2 * LINE_BIAS_OHM + ends)

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from rp2040py.device import MicroPythonDevice
+from rp2040py.peripherals import uart
 from rp2040py.peripherals.adc import CS_AINSEL_MASK, CS_AINSEL_SHIFT, CS_RROBIN_SHIFT, RPADC
 from rp2040py.rp2040 import RP2040
+from rp2040py.peripherals.uart import RPUART
 from rp2040py.usb.cdc import USBCDC
 
 from tools.common.errors import Repaired
@@ -30,6 +32,7 @@ def apply(device: MicroPythonDevice) -> None:
         (round_robin_skips_0, _repair_wrap, "goes from ADC channel 4 to 1"),
         (usb_answers_with_nothing, _repair_usb, "answers armed USB buffers with empty packets"),
         (pio_sleeps, _repair_pio, "forgets the PIO's steps that are due while the core sleeps"),
+        (uart_never_ceases, _repair_uart, "keeps a UART's transmit interrupt for ever"),
     ):
         if not made():
             raise Repaired(what)
@@ -162,3 +165,87 @@ def _repair_pio(device: MicroPythonDevice) -> None:
 
     alarm = device.simulator.clock.create_alarm(look)
     alarm.schedule(_PIO_LOOK_NS)
+def uart_never_ceases() -> bool:
+    """Whether a UART still wants to be given bytes as soon as that has been cleared."""
+    chip: Any = SimpleNamespace(set_interrupt=lambda irq, level: None)
+    of: Any = SimpleNamespace(
+        rp2040=chip, irq=0, _interrupt_status=0, _interrupt_mask=uart.UARTTXINTR
+    )
+    RPUART.check_interrupts(of)
+    return of._interrupt_status != 0
+
+
+class Uart(RPUART):
+    """A UART that sends at its pace out of a FIFO, as the PL011 does (its Technical Reference
+    Manual, DDI 0183; RP2040 datasheet 4.2).
+
+    on_byte  called with each byte when its last bit has been sent
+    """
+
+    _FIFO = 32
+    # MicroPython has both interrupts at an eighth of the FIFO.
+    _TRIGGER = 4
+    # MicroPython feeds clk_peri from the USB's PLL.
+    _CLK_PERI = 48_000_000
+    _TXFF, _BUSY = 1 << 5, 1 << 3
+    _PEN, _STP2 = 1 << 1, 1 << 3
+
+    @property
+    def byte_ns(self) -> float:
+        """How long a byte takes, with all its bits."""
+        control = self._line_ctrl_register
+        bits = 2 + self.word_length + bool(control & self._PEN) + bool(control & self._STP2)
+        return bits * 16 * self.baud_divider / self._CLK_PERI * 1e9
+
+    def power_on(self) -> None:
+        """What it has beside the emulator's own."""
+        self._sending: list[int] = []
+        self._shifter = self.rp2040.clock.create_alarm(self._sent)
+
+    def _sent(self) -> None:
+        byte = self._sending.pop(0)
+        if len(self._sending) == self._TRIGGER:
+            self._interrupt_status |= uart.UARTTXINTR
+        if self._sending:
+            self._shifter.schedule(self.byte_ns)
+        self.check_interrupts()
+        if self.on_byte:
+            self.on_byte(byte)
+
+    def check_interrupts(self) -> None:
+        self.rp2040.set_interrupt(self.irq, bool(self._interrupt_status & self._interrupt_mask))
+
+    @property
+    def flags(self) -> int:
+        waiting = len(self._sending)
+        return (
+            (uart.RXFF if self.rx_fifo.full else 0)
+            | (uart.RXFE if self.rx_fifo.empty else 0)
+            # The one that is being sent is in none of it.
+            | (uart.TXFE if waiting < 2 else 0)
+            | (self._TXFF if waiting > self._FIFO else 0)
+            | (self._BUSY if waiting else 0)
+        )
+
+    def write_uint32(self, offset: int, value: int) -> None:
+        if offset != uart.UARTDR:
+            super().write_uint32(offset, value)
+            return
+        self._sending.append(value & 0xFF)
+        if len(self._sending) == 1:
+            self._shifter.schedule(self.byte_ns)
+        if len(self._sending) > self._TRIGGER + 1:
+            self._interrupt_status &= ~uart.UARTTXINTR
+            self.check_interrupts()
+
+    def reset(self) -> None:
+        super().reset()
+        self._sending.clear()
+        self._shifter.cancel()
+
+
+def _repair_uart(device: MicroPythonDevice) -> None:
+    of: Any
+    for of in device.mcu.uart:
+        of.__class__ = Uart
+        of.power_on()

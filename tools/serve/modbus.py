@@ -1,6 +1,7 @@
 """Devices as Modbus meters over TCP, each under its unit id: a SunSpec meter, and an SDM630.
 
-Flow: feed -> MODBUS (modbus_reading.py -> sunspec_map.py, sdm630_map.py) -> modbus_tcp.py.
+Flow: feed -> MODBUS (the firmware's modbus_registers.py and modbus_points.py) -> modbus_tcp.py.
+So a board that is a slave by itself serves the same registers.
 
 Registers are made when they are asked for, once a report, and a request is answered from those of
 one report.  Nothing can be written.  A device that has gone is not there: a value that stays as it
@@ -9,16 +10,14 @@ was would be taken for one that is.
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
+from threewire.operation import modbus_points, modbus_registers
 from tools.monitor.report import Total
-from tools.serve import sdm630_map, sunspec_map
 from tools.serve.energies import nano
 from tools.serve.feed import Feed
-from tools.serve.modbus_pdu import READ_HOLDING, READ_INPUT, answer
-from tools.serve.modbus_reading import ELEMENTS, OF, derive
 from tools.serve.modbus_tcp import Server
 from tools.serve.settings import Port, Text
 from tools.serve.sink import Status, why_not_listening
@@ -29,8 +28,13 @@ if TYPE_CHECKING:
 
 # The first register, all of them as bytes, and how many a value has.
 Area = tuple[int, bytes, int]
+# What a gateway says of a device that does not answer.
+_NO_RESPONSE = 0x0B
 # Below it a system may ask for rights.
 _FREE_PORT = 1024
+
+
+place = functools.cache(modbus_points.place)
 
 
 class Settings(Struct):
@@ -53,11 +57,7 @@ class _Meter:
         """What each function reads; None where the device has gone."""
         if not self._snapshot.is_live:
             return None
-        reading = reading_of(self._snapshot)
-        sunspec = (sunspec_map.START, sunspec_map.registers(reading), 1)
-        sdm630 = (sdm630_map.START, sdm630_map.registers(reading), sdm630_map.REGISTERS_EACH)
-        # SunSpec is read by function 3; some read it by 4, where nothing else is.
-        return {READ_HOLDING: (sunspec,), READ_INPUT: (sdm630, sunspec)}
+        return modbus_registers.areas(*maps(self._snapshot))
 
 
 class Sink:
@@ -93,39 +93,60 @@ class Sink:
 
     def _answer(self, unit: int, request: bytes) -> bytes:
         meter = self._meters.get(unit)
-        return answer(request, meter.areas if meter else None)
+        return modbus_registers.answer(request, meter.areas if meter else None, _NO_RESPONSE)
 
 
-def reading_of(snapshot: Snapshot) -> dict[str, Any]:
-    """A snapshot's report as modbus_reading.py has it."""
-    report, device = snapshot.report, snapshot.device
-    reading: dict[str, Any] = {
-        "hertz": _millionths(report.hertz),
-        "demand": _millionths(report.demand["watts"] or 0),
-        "demand_peak": _millionths(report.demand["peak"] or 0),
-        "service": report.service,
-        "active": report.active,
-        "board": device.board,
-        "version": device.version,
-        "serial": device.chip_id,
-        "unit": device.unit,
-    }
-    for of, each in zip(OF, (report.total, *report.elements)):
-        _add(reading, of, each)
-    for of, element in zip(ELEMENTS, report.elements):
-        reading["volts" + of] = _millionths(element.volts)
-        reading["amps" + of] = _millionths(element.amps)
-        reading["reversed" + of] = element.reversed
-    return derive(reading)
+def maps(snapshot: Snapshot) -> tuple[bytes, bytes]:
+    """The registers of SunSpec's models and of an SDM630, as bytes."""
+    device = snapshot.device
+    values = values_of(snapshot)
+    found = []
+    for blank, rows in _blank(device.board, device.version, device.chip_id, device.unit):
+        made = bytearray(blank)
+        at = modbus_registers.fill(made, rows, values, 0)
+        while at:
+            at = modbus_registers.fill(made, rows, values, at)
+        found.append(bytes(made))
+    one, two = found
+    return one, two
 
 
-def _add(reading: dict[str, Any], of: str, each: Total) -> None:
-    for name in ("watts", "var", "va", "power_factor"):
-        reading[name + of] = _millionths(getattr(each, name))
-    reading["delivered" + of] = nano(each.delivered_wh)
-    reading["received" + of] = nano(each.received_wh)
+@functools.lru_cache(maxsize=64)
+def _blank(
+    board: str, version: str, chip_id: str, unit: int
+) -> tuple[tuple[bytearray, bytes], ...]:
+    """Both maps of a device before they are filled."""
+    return modbus_points.sunspec(board, version, chip_id, unit), modbus_points.sdm630()
+
+
+def values_of(snapshot: Snapshot) -> list[int]:
+    """A snapshot's report as modbus_points.py has them."""
+    report = snapshot.report
+    one, two = report.elements
+    values = [0] * modbus_registers.VALUES
+    for of, each in (("", report.total), ("_1", one), ("_2", two)):
+        _add(values, of, each)
+    for of, each in (("_1", one), ("_2", two)):
+        values[place("volts" + of)] = _millionths(each.volts)
+        values[place("amps" + of)] = _millionths(each.amps)
+    values[place("hertz")] = _millionths(report.hertz)
+    values[place("demand")] = _millionths(report.demand["watts"] or 0)
+    values[place("demand_peak")] = _millionths(report.demand["peak"] or 0)
+    values[place("events")] = modbus_registers.events(
+        report.active, (one.reversed, two.reversed), report.service
+    )
+    modbus_registers.reckon(values, report.service)
+    return values
+
+
+def _add(values: list[int], of: str, each: Total) -> None:
+    for name in ("watts", "var", "va"):
+        values[place(name + of)] = _millionths(getattr(each, name))
+    values[place("flow" + of)] = _millionths(each.power_factor)
+    values[place("delivered" + of)] = nano(each.delivered_wh)
+    values[place("received" + of)] = nano(each.received_wh)
     for k, varh in enumerate(each.varh, 1):
-        reading[f"q{k}{of}"] = nano(varh)
+        values[place(f"q{k}{of}")] = nano(varh)
 
 
 def _millionths(value: float) -> int:

@@ -148,7 +148,7 @@ class Firmware:
             self.sampler.start()
             while not loop.stopped and not lifecycle.restart_wanted:
                 if not loop.run_round():
-                    time.sleep_ms(loop.pause_ms)
+                    loop.rest(time.sleep_ms)
             del filling
             self.sampler.pump(self.meter)
         except Exception as problem:

@@ -61,7 +61,9 @@ class Loop:
     outlets       the others.  Each has is_free, whether it takes a report; offer(report); step()
                   -> whether there is more, None while it can do nothing; break_off() after a crash
                   of its own.  One after the other has its step, so that one that waits, or
-                  crashes, silences no other
+                  crashes, silences no other.  One may have is_called too, whether it has
+                  something to do before the next round, and pause_ms from one look at that to the
+                  next
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Loop:
         self._take_report = take_report
         self._serial_line = serial_line
         self._outlets = (serial_line,) + tuple(outlets)
+        self._called = [outlet for outlet in outlets if hasattr(outlet, "is_called")]
         self._gaps = 0  # that have come, since they were counted last
         self._stalls = 0  # and those behind writing to the flash,
         self._writes = 0  # of which there were so many:
@@ -177,6 +180,19 @@ class Loop:
         if not more:
             self._slept_ms += pause_ms
         return more
+
+    def rest(self, sleep_ms):
+        """Waits for the next round, or until an outlet has something to do before it."""
+        pause_ms = self.pause_ms
+        for outlet in self._called:
+            while pause_ms > outlet.pause_ms:
+                sleep_ms(outlet.pause_ms)
+                pause_ms -= outlet.pause_ms
+                if outlet.is_called:
+                    self._slept_ms -= pause_ms
+                    self._is_busy = True
+                    return
+        sleep_ms(pause_ms)
 
     def _beside(self, ticks):
         """What there is to do beside metering, which survives its crashes."""

@@ -68,6 +68,7 @@ _view = memoryview(_buffer)[_DIGITS:]
 _OF_DEMAND = const(32)
 _OF_DOCTOR = const(33)
 _OF_COUNTS = const(34)
+_OF_SLAVE = const(35)
 
 
 def decimal(value, places, drop=0):
@@ -251,6 +252,9 @@ def written(report):
         yield _filled(_EFFORT)
     if report.demo:
         yield report.demo.sign()
+    known = kept.get(_OF_SLAVE)
+    if known:
+        yield known
     _number(0, report.lost_frames, 1)
     _energy(2, report.estimated_wh(0), report.estimated_wh(1))
     yield _filled(_FAULTS)

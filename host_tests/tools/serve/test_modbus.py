@@ -21,8 +21,9 @@ from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
 from host_tests.rigs.gateway_run import CHIP_ID, SayingBoard, running, said, wait_for
 from host_tests.rigs.telemetry_lines import report_of
 from host_tests.tools.serve.test_modbus_maps import snapshot
+from threewire.operation import modbus_registers
 from tools.emulate.tcp_port import free_port
-from tools.serve import modbus, modbus_tcp, sdm630_map, sunspec_map
+from tools.serve import modbus, modbus_tcp
 from tools.serve.feed import Feed
 from tools.serve.gateway import Gateway
 from tools.serve.sink import Status
@@ -171,7 +172,7 @@ def test_pysunspec2_reads_what_the_board_says(tmp_path: Path, port: int) -> None
         assert (found["W"], found["WphA"], found["WphB"]) == (-4210, 1230, -5450)
         assert (found["PF"], found["PFphB"]) == (-42.64, -98.76)
         assert (found["TotWhImp"], found["TotWhExp"]) == (13333334, 70007)
-        assert found["Evt"] == sunspec_map.REVERSED_2
+        assert found["Evt"] == modbus_registers._REVERSED_2
         texts = [common.points[name].value for name in ("Mn", "Md", "Vr", "SN", "DA")]
         assert texts == ["Threewire", "pico", "0.3.0", CHIP_ID, 1]
 
@@ -221,7 +222,7 @@ def test_pymodbus_reads_both_maps(tmp_path: Path, port: int) -> None:
             # All of SunSpec, in pieces as large as there may be.
             first = await client.read_holding_registers(40000, count=125, device_id=1)
             rest = await client.read_holding_registers(40125, count=54, device_id=1)
-            assert len(first.registers) + len(rest.registers) == sunspec_map.REGISTERS
+            assert len(first.registers) + len(rest.registers) == 179
             assert list(rest.registers[-2:]) == [0xFFFF, 0]
 
         with_client(port, work)
@@ -232,7 +233,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path, port: int) -> None:
         for first, count in ((0, 1), (39999, 2), (40178, 2), (40179, 1), (65535, 1)):
             found = await client.read_holding_registers(first, count=count, device_id=1)
             assert found.exception_code == ExcCodes.ILLEGAL_ADDRESS, first
-        last = sdm630_map.REGISTERS - 2
+        last = 0x17C
         for first, count in ((1, 2), (0, 3), (last + 2, 2), (last, 4)):
             found = await client.read_input_registers(first, count=count, device_id=1)
             assert found.exception_code == ExcCodes.ILLEGAL_ADDRESS, first
@@ -508,7 +509,9 @@ def test_what_a_snapshot_and_a_poll_cost(tmp_path: Path) -> None:
 
     async def polls() -> None:
         areas = made[0].areas
-        server = modbus_tcp.Server(lambda unit, pdu: modbus.answer(pdu, areas), 8, 60)
+        server = modbus_tcp.Server(
+            lambda unit, pdu: modbus_registers.answer(pdu, areas, 0x0B), 8, 60
+        )
         port = free_port()
         ready = asyncio.Event()
         task = asyncio.ensure_future(server.serve("127.0.0.1", port, ready.set))

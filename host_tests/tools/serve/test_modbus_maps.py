@@ -1,5 +1,5 @@
 """The Modbus maps, held against SunSpec's own models, Eastron's list of registers, numpy, numbers
-by hand, and MicroPython, which is to serve them one day."""
+by hand, and MicroPython, on which a board serves them by itself."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from hypothesis import strategies as st
 from host_tests.conftest import need_engine
 from host_tests.rigs.gateway_run import CHIP_ID, said
 from host_tests.rigs.telemetry_lines import report_of
+from threewire.operation import modbus_points, modbus_registers
 from tools.common.boards import ROOT
 from tools.monitor.link import LIVE, Standing
 from tools.monitor.report import Report
-from tools.serve import modbus_pdu, sdm630_map, sunspec_map
-from tools.serve.modbus import reading_of
+from tools.serve.modbus import maps, values_of
 from tools.serve.snapshot import Device, Snapshot
 
 MODELS = Path(sunspec2.__file__).parent / "models" / "json"
@@ -50,18 +51,18 @@ def snapshot(report: Report, device: Device = DEVICE) -> Snapshot:
     return Snapshot(device, report, datetime.now(UTC), True, True, STANDING)
 
 
-def reading(**changed: Any) -> dict[str, Any]:
-    """What the maps are filled from, of a line with something changed."""
-    return reading_of(snapshot(report_of(said(**changed))))
+def reading(**changed: Any) -> Snapshot:
+    """What the maps are filled from: a line with something changed."""
+    return snapshot(report_of(said(**changed)))
 
 
 def model(number: int) -> list[dict[str, Any]]:
     return json.loads((MODELS / f"model_{number}.json").read_text())["group"]["points"]
 
 
-def points(of: dict[str, Any]) -> dict[str, int]:
+def points(of: Snapshot) -> dict[str, int]:
     """The integers of model 202 as its own definition places them; strings are left out."""
-    made = sunspec_map.registers(of)
+    made, _ = maps(of)
     found: dict[str, int] = {}
     at = 2 * 70
     for point in model(202):
@@ -75,30 +76,27 @@ def points(of: dict[str, Any]) -> dict[str, int]:
 # ---- SunSpec
 
 
-@pytest.mark.parametrize(("number", "table"), [(1, sunspec_map.COMMON), (202, sunspec_map.METER)])
-def test_a_table_is_that_of_the_model(number: int, table: tuple[Any, ...]) -> None:
-    offset = 0
-    for row, point in zip(table, model(number), strict=True):
-        name, at, kind, source, divisor = row
-        assert (name, at) == (point["name"], offset)
-        # A pad has one value, which is that of an int16 that is not implemented.
-        assert kind == ("int16" if point["type"] == "pad" else point["type"]), name
-        if kind == "string":
-            assert divisor == point["size"]
+def test_the_points_are_those_of_the_model() -> None:
+    at = 0
+    rows = list(modbus_points.points())
+    for (name, register, size, what), point in zip(rows, model(202), strict=True):
+        assert (name, register, size) == (point["name"], at, point["size"])
+        none = {"int16": "-", "acc32": "--"}.get(point["type"])
         if point.get("mandatory") == "M":
-            assert source is not None, f"{name} is mandatory"
-        if isinstance(source, str) and "units" in point:
-            bare = source.removesuffix("_mean").removesuffix("_1").removesuffix("_2")
+            assert what != none, f"{name} is mandatory"
+        assert (what in ("-", "--")) == (what == none), name
+        if what[0].isalpha() and "units" in point:
+            bare = what.removesuffix("_1").removesuffix("_2")
             assert bare in SOURCES[point["units"]], name
-            assert source.endswith("_1") == name.lower().endswith("pha"), name
-            assert source.endswith("_2") == name.lower().endswith("phb"), name
-        offset += point["size"]
-    assert table[1][3] == offset - 2  # L: what follows it
+            assert what.endswith("_1") == name.lower().endswith("pha"), name
+            assert what.endswith("_2") == name.lower().endswith("phb"), name
+        at += size
+    assert rows[1][3] == str(at - 2)  # L: what follows it
 
 
 def test_the_registers_begin_and_end_as_they_must() -> None:
-    made = sunspec_map.registers(reading())
-    assert len(made) == 2 * sunspec_map.REGISTERS
+    made, _ = maps(reading())
+    assert len(made) == 2 * (2 + 68 + 107 + 2)
     assert made[:4] == b"SunS"
     assert struct.unpack(">HH", made[4:8]) == (1, 66)
     assert struct.unpack(">HH", made[140:144]) == (202, 105)
@@ -129,7 +127,7 @@ def full_load() -> dict[str, Any]:
 
 
 def test_48_kw_fit_and_no_digit_more_would() -> None:
-    found = points(reading_of(snapshot(report_of(full_load()))))
+    found = points(snapshot(report_of(full_load())))
     expected = {"A": 400, "PPV": 276, "Hz": 60, "W": 48000, "VA": 48000, "VAR": -48000, "PF": 100}
     for name, value in expected.items():
         factor = found[("V" if name == "PPV" else name) + "_SF"]
@@ -153,7 +151,7 @@ def test_energies_are_whole_watt_hours_and_wrap() -> None:
 def test_varh_go_to_their_quadrants() -> None:
     line = said(varh=["1.0", "2.9", "3.0", "4.0"])
     line["elements"][1]["varh"] = ["11.0", "12.0", "13.0", "14.0"]
-    found = points(reading_of(snapshot(report_of(line))))
+    found = points(snapshot(report_of(line)))
     assert [found[f"TotVArh{q}"] for q in ("ImpQ1", "ImpQ2", "ExpQ3", "ExpQ4")] == [1, 2, 3, 4]
     assert [found[f"TotVArh{q}PhB"] for q in ("ImpQ1", "ImpQ2", "ExpQ3", "ExpQ4")] == [
         11,
@@ -175,12 +173,12 @@ def test_a_power_factor_has_the_sign_of_the_watts(
     assert sdm630(of)[0x3E] == percent / 100
 
 
-def with_volts(service: str, one: float, two: float) -> dict[str, Any]:
+def with_volts(service: str, one: float, two: float) -> Snapshot:
     line = said()
     line["doctor"]["service"] = service
     for element, volts in zip(line["elements"], (one, two)):
         element["volts"] = volts
-    return reading_of(snapshot(report_of(line)))
+    return snapshot(report_of(line))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +197,7 @@ def test_line_to_line(service: str, volts: tuple[float, float], line_volts: floa
     assert found["PPV"] == found["PhVphAB"] == round(100 * line_volts)
     assert found["PhV"] == 100 * sum(volts) / 2
     assert sdm630(of)[0xC8] == pytest.approx(line_volts, rel=1e-6)
-    assert bool(found["Evt"] & sunspec_map.SERVICE_UNKNOWN) == (service == "unknown")
+    assert bool(found["Evt"] & modbus_registers._SERVICE_UNKNOWN) == (service == "unknown")
 
 
 def bits(active: list[str], backwards: tuple[bool, bool] = (False, False)) -> set[str]:
@@ -208,7 +206,7 @@ def bits(active: list[str], backwards: tuple[bool, bool] = (False, False)) -> se
     line["faults"]["active"] = active
     for element, is_reversed in zip(line["elements"], backwards):
         element["reversed"] = is_reversed
-    told = points(reading_of(snapshot(report_of(line))))["Evt"]
+    told = points(snapshot(report_of(line)))["Evt"]
     (symbols,) = [point["symbols"] for point in model(202) if point["name"] == "Evt"]
     names = {s["name"].removeprefix("M_EVENT_") for s in symbols if told >> s["value"] & 1}
     assert told.bit_count() == len(names)
@@ -228,7 +226,7 @@ def test_events() -> None:
 
 def test_long_names_are_cut_and_leave_their_neighbours() -> None:
     device = replace(DEVICE, board="b" * 40, version="v" * 40, chip_id="c" * 32, unit=247)
-    made = sunspec_map.registers(reading_of(snapshot(report_of(said()), device)))
+    made, _ = maps(snapshot(report_of(said()), device))
     common = made[4:140]
     assert common[4:36].rstrip(b"\0") == b"Threewire"
     assert common[36:68] == b"b" * 32
@@ -241,9 +239,9 @@ def test_long_names_are_cut_and_leave_their_neighbours() -> None:
 # ---- SDM630
 
 
-def sdm630(of: dict[str, Any]) -> dict[int, float]:
+def sdm630(of: Snapshot) -> dict[int, float]:
     """Register -> the float that begins there."""
-    made = sdm630_map.registers(of)
+    _, made = maps(of)
     return {at // 2: struct.unpack(">f", made[at : at + 4])[0] for at in range(0, len(made), 4)}
 
 
@@ -293,11 +291,11 @@ def test_the_sdm630_has_each_value_where_eastron_has_it() -> None:
     )
     line["elements"][1] |= {"received_wh": "98765.432", "varh": ["5.5", "6.25", "7.125", "8.5"]}
     expected = dict(read_line(line))
-    found = sdm630(reading_of(snapshot(report_of(line))))
+    found = sdm630(snapshot(report_of(line)))
     for register, value in found.items():
         assert value == np.float32(float(expected.get(register, 0))), hex(register)
     assert set(expected) <= set(found)
-    assert len(expected) == len(sdm630_map.MAP)
+    assert len(expected) == len(modbus_points.SDM630.split())
 
 
 # ---- both
@@ -315,7 +313,7 @@ def test_whatever_the_door_lets_in_has_registers(
     line["delivered_wh"], line["received_wh"] = energies[:2]
     line["elements"][0] |= {"volts": number, "amps": other, "watts": other, "varh": energies}
     line["doctor"]["service"] = "208Y/120"
-    of = reading_of(snapshot(report_of(line)))
+    of = snapshot(report_of(line))
     found = points(of)
     whole = Decimal(energies[0]).to_integral_value(ROUND_FLOOR)
     assert found["TotWhImp"] == whole % 2**32
@@ -324,36 +322,56 @@ def test_whatever_the_door_lets_in_has_registers(
     assert sdm630(of)[0x34] == pytest.approx(number, rel=1e-6, abs=1e-6)
 
 
+@given(
+    st.integers(-(2**70), 2**70).filter(bool) | st.integers(-(2**26), 2**26).filter(bool),
+    st.sampled_from((10**6, 10**12)),
+)
+def test_a_float_is_the_nearest(n: int, d: int) -> None:
+    """By the distances of its neighbours, in exact numbers."""
+    bits = modbus_registers.float32(n, d)
+    assert bits >> 31 == (n < 0)
+
+    def off(of: int) -> Fraction:
+        value = float(np.uint32(of).view(np.float32))
+        return abs(Fraction(value) - Fraction(n, d))
+
+    here, below, above = off(bits), off(bits - 1), off(bits + 1)
+    assert here <= min(below, above)
+    assert bits % 2 == 0 or here < min(below, above)
+
+
 SCRIPT = """\
-import json, sys
-sys.path[0] = {folder!r}
-import modbus_pdu, modbus_reading, sdm630_map, sunspec_map
-of = modbus_reading.derive(json.loads(sys.stdin.read()))
-sunspec, sdm630 = sunspec_map.registers(of), sdm630_map.registers(of)
-areas = {{3: ((40000, sunspec, 1),)}}
-for made in (sunspec, sdm630, modbus_pdu.answer(b"\\x03\\x9c\\x40\\x00\\x02", areas)):
+import sys
+sys.path[:0] = [{firmware!r}]
+from threewire.operation import modbus_points, modbus_registers
+values = {values!r}
+modbus_registers.reckon(values, "208Y/120")
+both = modbus_points.sunspec("pico", "0.3.0", "e661", 7), modbus_points.sdm630()
+for made, rows in both:
+    at = modbus_registers.fill(made, rows, values, 0)
+    while at:
+        at = modbus_registers.fill(made, rows, values, at)
     print("".join("%02x" % byte for byte in made))
+said = modbus_registers.answer(
+    b"\\x03\\x9c\\x40\\x00\\x02", modbus_registers.areas(*[made for made, _ in both]), 6
+)
+print("".join("%02x" % byte for byte in said))
 """
 
 
 @pytest.mark.parametrize("engine", ["micropython", "i386"])
 def test_micropython_makes_the_same_registers(engine: str, tmp_path: Path) -> None:
-    of = reading(wh="13333334.638713123", received_wh="4294967301.5", watts=-1234.567)
+    given = reading(wh="13333334.638713123", received_wh="4294967301.5", watts=-1234.567)
+    device = replace(DEVICE, board="pico", chip_id="e661")
+    given = snapshot(replace(given.report, service="208Y/120"), device)
     script = tmp_path / "main.py"
-    script.write_text(SCRIPT.format(folder=str(ROOT / "tools" / "serve")))
+    script.write_text(SCRIPT.format(firmware=str(ROOT / "firmware"), values=values_of(given)))
     done = subprocess.run(
-        [*need_engine(engine), str(script)],
-        input=json.dumps(of),
-        capture_output=True,
-        text=True,
-        timeout=30,
+        [*need_engine(engine), str(script)], capture_output=True, text=True, timeout=30
     )
     assert not done.stderr
-    assert done.stdout.split() == [
-        sunspec_map.registers(of).hex(),
-        sdm630_map.registers(of).hex(),
-        (b"\x03\x04SunS").hex(),
-    ]
+    sunspec, sdm630 = maps(given)
+    assert done.stdout.split() == [sunspec.hex(), sdm630.hex(), (b"\x03\x04SunS").hex()]
 
 
 # ---- requests, by hand
@@ -390,10 +408,11 @@ AREAS = {3: ((100, bytes(range(20)), 1),), 4: ((0, bytes(range(8)), 2), (100, by
     ],
 )
 def test_answers(request_: str, expected: str) -> None:
-    assert modbus_pdu.answer(bytes.fromhex(request_), AREAS) == bytes.fromhex(expected)
+    said = modbus_registers.answer(bytes.fromhex(request_), AREAS, 0x0B)
+    assert said == bytes.fromhex(expected)
 
 
 @pytest.mark.parametrize("request_", ["03 0064 0001", "06 0064 0001", "00"])
 def test_a_unit_that_is_not_there(request_: str) -> None:
     asked = bytes.fromhex(request_)
-    assert modbus_pdu.answer(asked, None) == bytes((asked[0] | 0x80, 0x0B))
+    assert modbus_registers.answer(asked, None, 0x0B) == bytes((asked[0] | 0x80, 0x0B))

@@ -1,0 +1,390 @@
+"""The board's Modbus slave: against pymodbus and pysunspec2 over a pseudo terminal, with frames by
+hand, and with whatever noise makes of them."""
+
+import json
+import random
+import struct
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymodbus.client import ModbusSerialClient
+from sunspec2.modbus.client import SunSpecModbusClientDeviceRTU
+
+from host_tests.conftest import need_engine
+from host_tests.rigs.board_parts import Port, Sampler, assembled
+from host_tests.rigs.machine import UNIQUE_ID
+from host_tests.rigs.meter_runs import convert, default_board, split_phase
+from host_tests.rigs.modbus_line import (
+    MemoryLine,
+    TerminalLine,
+    crc_of,
+    framed,
+    micropython_slave,
+    read_request,
+    serving,
+    terminal,
+)
+from host_tests.tools.serve.test_modbus import expected_of, floats
+from threewire.operation.modbus_slave import ModbusSlave
+
+LAYOUT = default_board()
+BLOCK = LAYOUT.tick_hz // LAYOUT.frame_ticks // 50
+SECOND = convert(split_phase((30, -12)), 1, LAYOUT)
+GOOD = read_request(1, 3, 40000, 2)
+ANSWER = framed(b"\x01\x03\x04SunS")
+
+
+class Board:
+    """The firmware's own assembly with a slave; its loop runs in simulated time."""
+
+    def __init__(self, folder: Path, line: Any) -> None:
+        self._at = 0
+        self.line = line
+        self.port = Port()
+        self.sampler = Sampler(self._refill)
+        self.parts = assembled(folder, LAYOUT, self.sampler, self.port, line=line)
+        (self.slave,) = self.parts.outlets
+        self.loop = self.parts.new_loop()
+        self.reports: list[Any] = []
+        offer = self.slave.offer
+
+        def keep(report: Any) -> None:
+            self.reports.append(report)
+            offer(report)
+
+        self.slave.offer = keep
+
+    def _refill(self) -> Any:
+        codes = SECOND[self._at : self._at + BLOCK]
+        self._at = (self._at + BLOCK) % len(SECOND)
+        return codes, LAYOUT.frame_ticks
+
+    def run(self, seconds: float) -> None:
+        end = self.sampler.ticks + seconds * LAYOUT.tick_hz
+        while self.sampler.ticks < end:
+            self.loop.run_round()
+            self.port.now = 1000 * self.sampler.ticks // LAYOUT.tick_hz
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The last line of telemetry that is whole."""
+        return json.loads(self.port.said.decode().split("\n")[-2])
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    made = Board(tmp_path, MemoryLine())
+    made.run(2.9)
+    return made
+
+
+def counts(slave: ModbusSlave) -> dict[str, int]:
+    return dict(zip(("answered", "refused", "others", "bad"), slave.counts))
+
+
+# ---- what clients read
+
+
+@pytest.fixture(params=["cpython", "micropython", "i386"])
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The path of a terminal at which a slave answers, and the line of the same report."""
+    with terminal() as (ours, path):
+        if request.param == "cpython":
+            board = Board(tmp_path, TerminalLine(ours))
+            board.run(2.9)
+            with serving(board.slave):
+                yield path, board.said
+            return
+        board = Board(tmp_path, MemoryLine())
+        board.run(2.9)
+        program = need_engine(request.param)
+        with micropython_slave(program, tmp_path, ours, board.reports[-1], UNIQUE_ID.hex()):
+            yield path, board.said
+
+
+def test_pysunspec2_reads_what_the_serial_line_says(served: tuple[str, dict[str, Any]]) -> None:
+    path, line = served
+    device = SunSpecModbusClientDeviceRTU(
+        slave_id=1, name=path, baudrate=19200, parity="N", timeout=2
+    )
+    try:
+        device.scan()
+        (common,), (meter,) = device.models[1], device.models[202]
+        common.read()
+        meter.read()
+    finally:
+        device.close()
+    found = {name: point.cvalue for name, point in meter.points.items()}
+    expected = expected_of(line)
+    assert expected["W"] > 0 > expected["WphB"]
+    for name, value in expected.items():
+        near = None if value is None else pytest.approx(value, rel=1e-12)
+        assert found[name] == near, name
+    texts = [common.points[name].value for name in ("Mn", "Md", "Vr", "SN", "DA")]
+    assert texts == ["Threewire", LAYOUT.name, "0.3.0", UNIQUE_ID.hex(), 1]
+
+
+def test_pymodbus_reads_both_maps(served: tuple[str, dict[str, Any]]) -> None:
+    path, line = served
+    # A pseudo terminal has no parity, and glibc may say so.
+    client = ModbusSerialClient(path, baudrate=19200, parity="N", timeout=2, retries=0)
+    assert client.connect()
+    try:
+        found = client.read_input_registers(0x0C, count=80, device_id=1)
+        values = floats(found.registers)
+        one, two = line["elements"]
+        single = [struct.unpack(">f", struct.pack(">f", of["watts"]))[0] for of in (one, two)]
+        assert values[:2] == single
+        kwh = float(Decimal(line["delivered_wh"]) / 1000)
+        assert values[(0x48 - 0x0C) // 2] == struct.unpack(">f", struct.pack(">f", kwh))[0]
+        for function in (client.read_holding_registers, client.read_input_registers):
+            found = function(40000, count=4, device_id=1)
+            assert found.registers == [0x5375, 0x6E53, 1, 66]
+        for first, count in ((0, 2), (40178, 2)):
+            assert client.read_holding_registers(first, count=count, device_id=1).isError()
+        assert client.write_register(40090, 7, device_id=1).exception_code == 1
+        assert client.read_coils(0, count=1, device_id=1).exception_code == 1
+        # Whole, and the longest there is.
+        assert len(client.read_holding_registers(40000, count=125, device_id=1).registers) == 125
+    finally:
+        client.close()
+
+
+# ---- frames
+
+
+def test_the_guides_own_crc() -> None:
+    """Of the guide's appendix B: 02 07 has 41 12."""
+    assert crc_of(b"\x02\x07") == b"\x41\x12"
+
+
+def test_a_request_is_answered_after_silence_alone(board: Board) -> None:
+    line, slave = board.line, board.slave
+    line.waiting += GOOD
+    assert slave.step() is None
+    line.now += line.silence_us - 1
+    assert slave.step() is None and not line.sent
+    line.now += 1
+    assert slave.step() is None and line.sent == [ANSWER]
+    # It waits until that is out, whatever comes meanwhile.
+    line.waiting += GOOD
+    line.now = line.sends_until - 1
+    assert slave.step() is None and slave.is_called and line.waiting
+    line.now += 1
+    assert line.ask(slave, b"") == [ANSWER]
+    assert slave.step() is False and not slave.is_called
+
+
+def test_before_the_first_report_it_is_busy(tmp_path: Path) -> None:
+    board = Board(tmp_path, MemoryLine())
+    assert board.line.ask(board.slave, GOOD) == [framed(b"\x01\x83\x06")]
+    assert counts(board.slave)["refused"] == 1
+
+
+@pytest.mark.parametrize("cuts", [(1,), (2, 5), (7,), tuple(range(1, 8))])
+def test_a_request_may_come_in_pieces(board: Board, cuts: tuple[int, ...]) -> None:
+    ends = [*cuts, len(GOOD)]
+    parts = [GOOD[a:b] for a, b in zip((0, *cuts), ends)]
+    assert board.line.ask(board.slave, *parts) == [ANSWER]
+
+
+def test_what_is_for_others_is_not_answered(board: Board) -> None:
+    line, slave = board.line, board.slave
+    for address in (0, 2, 247, 255):
+        assert line.ask(slave, read_request(address, 3, 40000, 2)) == []
+    answer = framed(b"\x05\x03\xfa" + bytes(range(250)))
+    assert len(answer) == 255
+    assert line.ask(slave, answer) == []
+    assert counts(slave) == {"answered": 0, "refused": 0, "others": 5, "bad": 0}
+
+
+def test_frames_that_come_in_one_look_are_told_apart(board: Board) -> None:
+    line, slave = board.line, board.slave
+    others = read_request(5, 3, 0, 10) + framed(b"\x05\x03\x14" + bytes(20))
+    assert line.ask(slave, others + GOOD) == [ANSWER]
+    assert counts(slave) == {"answered": 1, "refused": 0, "others": 2, "bad": 0}
+    # Of two that are for this board only the last is still waited for.
+    assert line.ask(slave, GOOD + GOOD) == [ANSWER]
+
+
+def test_an_answer_that_comes_back_is_none_to_answer(board: Board) -> None:
+    """As where the line has no direction, and hears itself."""
+    line, slave = board.line, board.slave
+    (refusal,) = line.ask(slave, read_request(1, 3, 0, 1))
+    for echo in (ANSWER, refusal, framed(b"\x01\x04\xfa" + bytes(250))):
+        assert line.ask(slave, echo) == []
+    assert line.ask(slave, GOOD) == [ANSWER]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        GOOD[:-1],
+        GOOD[:4],
+        GOOD[:1],
+        GOOD + b"\0",
+        b"\xff" + GOOD,
+        framed(GOOD[:-2] + b"\0"),
+        bytes(256),
+        bytes(300),
+        b"\xff" * 5000,
+        GOOD[:-2] + GOOD[-1:] + GOOD[-2:-1],
+    ],
+)
+def test_what_is_no_request_is_counted_and_not_answered(board: Board, frame: bytes) -> None:
+    line, slave = board.line, board.slave
+    assert line.ask(slave, frame) == []
+    # What begins with a whole frame has had that.
+    others = int(frame.startswith(GOOD))
+    assert counts(slave) == {"answered": 0, "refused": 0, "others": others, "bad": 1}
+    assert line.ask(slave, GOOD) == [ANSWER]
+
+
+def mutated(random_: random.Random) -> bytes:
+    frame = bytearray(
+        random_.choice(
+            (
+                GOOD,
+                read_request(1, 4, 0, 80),
+                read_request(1, 3, 40000, 125),
+                read_request(2, 3, 0, 10),
+                framed(b"\x01\x10\x9c\x40\x00\x02\x04\x00\x01\x00\x02"),
+                framed(b"\x05\x03\xfa" + bytes(250)),
+            )
+        )
+    )
+    for _ in range(random_.randint(1, 3)):
+        kind = random_.randrange(5)
+        at = random_.randrange(len(frame) + 1)
+        if kind == 0 and at < len(frame):
+            frame[at] ^= 1 << random_.randrange(8)
+        elif kind == 1:
+            del frame[at:]
+        elif kind == 2:
+            frame[at:at] = random_.randbytes(random_.randint(1, 20))
+        elif kind == 3:
+            frame += random_.randbytes(random_.randint(1, 300))
+        else:
+            frame[:at] = random_.randbytes(at)
+        if not frame:
+            frame += b"\0"
+    return bytes(frame)
+
+
+def expected(frame: bytes) -> tuple[int, bool]:
+    """Frames of others in a look, and whether the rest is one that is answered, by the CRC bit by
+    bit; independent of how the firmware goes about it."""
+    others = 0
+    start = 0
+    k = 4
+    while start + k < len(frame):
+        part = frame[start : start + k]
+        if k <= 256 and crc_of(part[:-2]) == part[-2:]:
+            others += 1
+            start += k
+            k = 3
+        k += 1
+    rest = frame[start:]
+    is_whole = 4 <= len(rest) <= 256 and crc_of(rest[:-2]) == rest[-2:]
+    if not is_whole:
+        return others, False
+    if rest[0] != 1:
+        return others + 1, False
+    return others, not rest[1] & 0x80 and (rest[1] not in (3, 4) or len(rest) == 8)
+
+
+def test_ten_thousand_mutated_frames(board: Board) -> None:
+    line, slave = board.line, board.slave
+    random_ = random.Random(7)
+    before = board.parts.meter.ticks
+    answered = others = 0
+    for n in range(10_000):
+        frame = mutated(random_)
+        cut = random_.randrange(len(frame) + 1)
+        more, is_answered = expected(frame)
+        said = line.ask(slave, frame[:cut], frame[cut:])
+        assert len(said) == is_answered, frame.hex()
+        for answer in said:
+            assert answer[0] == 1 and crc_of(answer[:-2]) == answer[-2:]
+        answered += is_answered
+        others += more
+        if n % 1000 == 0:
+            assert line.ask(slave, GOOD) == [ANSWER]
+            answered += 1
+    found = counts(slave)
+    assert found["answered"] + found["refused"] == answered
+    assert found["others"] == others
+    assert sum(found.values()) >= 10_000 and found["bad"] > 5000
+    board.run(1.2)
+    assert board.parts.meter.ticks - before >= LAYOUT.tick_hz
+    assert board.said["modbus"] == found and board.said["faults"]["lost_frames"] == 0
+
+
+def test_an_answer_is_of_one_report(board: Board) -> None:
+    """While registers are made of another, those of the one before are served."""
+    line, slave = board.line, board.slave
+    asked = read_request(1, 4, 0x48, 2)
+    (before,) = line.ask(slave, asked)
+    board.run(5)
+    (settled,) = line.ask(slave, asked)
+    assert settled != before
+    slave.offer(board.reports[-1])
+    steps = 0
+    while slave.step():
+        steps += 1
+        line.waiting += asked
+        slave.step()
+        line.now += line.silence_us
+        slave.step()
+        line.now = line.sends_until
+    assert steps > 5
+    assert set(line.sent[-steps:]) == {settled}
+
+
+def test_a_crash_forgets_what_was_begun(board: Board) -> None:
+    line, slave = board.line, board.slave
+    line.waiting += GOOD[:5]
+    slave.step()
+    slave.offer(board.reports[-1])
+    slave.break_off()
+    assert slave.is_free and not slave.is_called
+    assert line.ask(slave, GOOD) == [ANSWER]
+
+
+def test_a_pause_ends_when_the_line_calls(board: Board) -> None:
+    slept: list[int] = []
+
+    def sleep_ms(ms: int) -> None:
+        slept.append(ms)
+        if len(slept) == 2:
+            board.line.waiting += GOOD
+
+    loop: Any = board.loop
+    loop.pause_ms = 20
+    loop.rest(sleep_ms)
+    assert slept == [5, 5]
+    board.line.waiting.clear()
+    slept.clear()
+    slept += [0, 0]
+    loop.rest(sleep_ms)
+    assert sum(slept) == 20
+
+
+def test_energies_are_the_same_with_a_slave_and_without(tmp_path: Path, board: Board) -> None:
+    (tmp_path / "other").mkdir()
+    other = Board(tmp_path / "other", MemoryLine())
+    other.parts.outlets = ()
+    other.loop = other.parts.new_loop()
+    for _ in range(60):
+        board.line.ask(board.slave, GOOD)
+        board.run(0.02)
+    while other.sampler.ticks < board.sampler.ticks:
+        other.loop.run_round()
+    assert board.parts.meter.ticks == other.parts.meter.ticks > 4 * LAYOUT.tick_hz
+    for (name, ours), (_, theirs) in zip(
+        board.parts.meter.registers.named(), other.parts.meter.registers.named()
+    ):
+        assert ours.snapshot() == theirs.snapshot(), name

@@ -1,0 +1,243 @@
+"""Lines for the board's Modbus slave in tests: one in memory, one at a pseudo terminal, and a
+MicroPython that serves such a terminal.
+
+Flow: test, or a client -> LINE -> slave -> LINE -> test, or the client.
+"""
+
+import contextlib
+import os
+import pty
+import struct
+import subprocess
+import termios
+import threading
+import time
+import tty
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from threewire.operation.modbus_slave import ModbusSlave
+from tools.common.boards import ROOT
+
+WRAP = 1 << 30
+
+
+def crc_of(data: bytes) -> bytes:
+    """Bit by bit, as the guide to the serial line has it (V1.02, 6.2.2)."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+    return struct.pack("<H", crc)
+
+
+def framed(data: bytes) -> bytes:
+    """With its CRC."""
+    return data + crc_of(data)
+
+
+def read_request(address: int, function: int, first: int, count: int) -> bytes:
+    return framed(struct.pack(">BBHH", address, function, first, count))
+
+
+class MemoryLine:
+    """What Rs485 is to the slave, with a clock that a test moves.
+
+    waiting  bytes that have come; sent: frames of the slave's; now: microseconds
+    """
+
+    silence_us = 2000
+    pause_ms = 5
+    is_watched = True
+
+    def __init__(self, address: int = 1) -> None:
+        self.address = address
+        self.waiting = bytearray()
+        self.sent: list[bytes] = []
+        self.now = WRAP - 5000
+        self.sends_until = self.now
+
+    def any(self) -> int:
+        return len(self.waiting)
+
+    def readinto(self, buffer: bytearray, size: int) -> int:
+        assert 0 < size <= len(self.waiting)
+        buffer[:size] = self.waiting[:size]
+        del self.waiting[:size]
+        return size
+
+    def write(self, data: bytes) -> None:
+        assert not self.is_sending()
+        self.sent.append(bytes(data))
+        self.sends_until = self.now + 573 * len(data)
+
+    def is_sending(self) -> bool:
+        return self.now < self.sends_until
+
+    def ticks_us(self) -> int:
+        return self.now % WRAP
+
+    @staticmethod
+    def ticks_diff(later: int, earlier: int) -> int:
+        return (later - earlier + WRAP // 2) % WRAP - WRAP // 2
+
+    def ask(self, slave: ModbusSlave, *parts: bytes) -> list[bytes]:
+        """What the slave answers to parts, between which it looks once, and then to silence."""
+        before = len(self.sent)
+        for part in parts:
+            self.waiting += part
+            slave.step()
+            self.now += 300
+        self.now += self.silence_us
+        slave.step()
+        said = self.sent[before:]
+        while self.is_sending():
+            self.now += 5000
+            slave.step()
+        return said
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[tuple[int, str]]:
+    """The board's end of a pseudo terminal, as a descriptor, and the client's, as a path."""
+    ours, theirs = pty.openpty()
+    try:
+        for end in (ours, theirs):
+            tty.setraw(end, termios.TCSANOW)
+        yield ours, os.ttyname(theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+class TerminalLine(MemoryLine):
+    """The same at a pseudo terminal, by the wall clock."""
+
+    def __init__(self, ours: int, address: int = 1) -> None:
+        super().__init__(address)
+        os.set_blocking(ours, False)
+        self._ours = ours
+
+    def any(self) -> int:
+        with contextlib.suppress(BlockingIOError, OSError):
+            self.waiting += os.read(self._ours, 4096)
+        return len(self.waiting)
+
+    def write(self, data: bytes) -> None:
+        os.write(self._ours, data)
+
+    def is_sending(self) -> bool:
+        return False
+
+    def ticks_us(self) -> int:
+        return time.monotonic_ns() // 1000 % WRAP
+
+
+@contextlib.contextmanager
+def serving(slave: ModbusSlave) -> Iterator[None]:
+    """Its steps go on in a thread."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            slave.step()
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+# What MicroPython serves: a report of the numbers that it is given, on its standard input and
+# output.
+SCRIPT = """\
+import select, sys, time
+sys.path[:0] = [{firmware!r}]
+from threewire.operation.modbus_slave import ModbusSlave
+
+class Of:
+    def __init__(self, **values):
+        for name, value in values.items():
+            setattr(self, name, value)
+
+given = {given!r}
+class Report:
+    kept = {{}}
+    active = given["active"]
+    reversed = given["reversed"]
+    demand = Of(**given["demand"])
+    def reading(self, k):
+        return Of(**given["readings"][k])
+    def total(self):
+        return Of(**given["readings"][2])
+    def wh(self, k):
+        return given["wh"][k]
+    def varh(self, which):
+        return given["varh"][which]
+    def hertz_mhz(self):
+        return given["hertz_mhz"]
+    def diagnosis(self):
+        return Of(service=given["service"])
+
+class Line:
+    address, silence_us, pause_ms, is_watched = 1, 2000, 5, False
+    def __init__(self):
+        self._poll = select.poll()
+        self._poll.register(sys.stdin, select.POLLIN)
+    def any(self):
+        return 1 if self._poll.poll(0) else 0
+    def readinto(self, buffer, size):
+        buffer[0] = sys.stdin.buffer.read(1)[0]
+    def write(self, data):
+        sys.stdout.buffer.write(data)
+    def is_sending(self):
+        return False
+
+line = Line()
+line.ticks_us, line.ticks_diff = time.ticks_us, time.ticks_diff
+slave = ModbusSlave(line, "feather_rp2040", "0.3.0", {board_id!r})
+slave.offer(Report())
+while True:
+    if not slave.step():
+        time.sleep_ms(1)
+"""
+_READING = ("volts_uv", "amps_ua", "watts_uw", "vars_uw", "va_uva", "power_factor_ppm")
+
+
+@contextlib.contextmanager
+def micropython_slave(
+    program: Sequence[str], folder: Path, ours: int, report: Any, board_id: str
+) -> Iterator[None]:
+    """A MicroPython that serves what a Report says, at a terminal."""
+    readings = [report.reading(0), report.reading(1), report.total()]
+    given = {
+        "active": list(report.active),
+        "reversed": report.reversed,
+        "demand": {name: getattr(report.demand, name) for name in ("mean_uw", "peak_uw")},
+        "readings": [
+            {name: getattr(of, name) for name in _READING if hasattr(of, name)} for of in readings
+        ],
+        "wh": [report.wh(k) for k in range(6)],
+        "varh": [report.varh(which) for which in range(3)],
+        "hertz_mhz": report.hertz_mhz(),
+        "service": report.diagnosis().service,
+    }
+    script = folder / "main.py"
+    text = SCRIPT.format(firmware=str(ROOT / "firmware"), given=given, board_id=board_id)
+    script.write_text(text)
+    with subprocess.Popen(
+        [*program, str(script)], stdin=ours, stdout=ours, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+            assert process.stderr is not None
+            said = process.stderr.read()
+            assert not said, said.decode()

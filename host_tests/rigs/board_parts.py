@@ -115,10 +115,8 @@ def assembled(
     sealed: bool = True,
     board_id: str = UNIQUE_ID.hex(),
     show: Callable[[str, bool], None] = lambda name, lit: None,
-    line: Any = None,
 ) -> Firmware:
-    """The firmware's own assembly of its parts, on files in a folder; show: as Leds.show; line: as
-    Rs485."""
+    """The firmware's own assembly of its parts, on files in a folder; show: as Leds.show."""
     files = InFolder(folder)
     return assemble(
         layout=layout,
@@ -135,5 +133,4 @@ def assembled(
         open_file=files.open,
         ticks_diff=lambda end, start: end - start,
         saves_a_day=12_000,
-        line=line,
     )

@@ -5,6 +5,7 @@ Flow: test, or a client -> LINE -> slave -> LINE -> test, or the client.
 """
 
 import contextlib
+import json
 import os
 import pty
 import struct
@@ -48,12 +49,9 @@ class MemoryLine:
     waiting  bytes that have come; sent: frames of the slave's; now: microseconds
     """
 
-    silence_us = 2000
-    pause_ms = 5
-    is_watched = True
+    period_us = 2000
 
-    def __init__(self, address: int = 1) -> None:
-        self.address = address
+    def __init__(self) -> None:
         self.waiting = bytearray()
         self.sent: list[bytes] = []
         self.now = WRAP - 5000
@@ -69,11 +67,11 @@ class MemoryLine:
         return size
 
     def write(self, data: bytes) -> None:
-        assert not self.is_sending()
+        assert not self.busy()
         self.sent.append(bytes(data))
         self.sends_until = self.now + 573 * len(data)
 
-    def is_sending(self) -> bool:
+    def busy(self) -> bool:
         return self.now < self.sends_until
 
     def ticks_us(self) -> int:
@@ -90,10 +88,10 @@ class MemoryLine:
             self.waiting += part
             slave.step()
             self.now += 300
-        self.now += self.silence_us
+        self.now += self.period_us
         slave.step()
         said = self.sent[before:]
-        while self.is_sending():
+        while self.busy():
             self.now += 5000
             slave.step()
         return said
@@ -115,8 +113,8 @@ def terminal() -> Iterator[tuple[int, str]]:
 class TerminalLine(MemoryLine):
     """The same at a pseudo terminal, by the wall clock."""
 
-    def __init__(self, ours: int, address: int = 1) -> None:
-        super().__init__(address)
+    def __init__(self, ours: int) -> None:
+        super().__init__()
         os.set_blocking(ours, False)
         self._ours = ours
 
@@ -128,7 +126,7 @@ class TerminalLine(MemoryLine):
     def write(self, data: bytes) -> None:
         os.write(self._ours, data)
 
-    def is_sending(self) -> bool:
+    def busy(self) -> bool:
         return False
 
     def ticks_us(self) -> int:
@@ -154,11 +152,11 @@ def serving(slave: ModbusSlave) -> Iterator[None]:
         thread.join()
 
 
-# What MicroPython serves: a report of the numbers that it is given, on its standard input and
-# output.
+# What MicroPython makes of a report of the numbers that it is given.
 SCRIPT = """\
-import select, sys, time
+import sys
 sys.path[:0] = [{firmware!r}]
+from threewire.operation.modbus_rtu import ModbusRtu
 from threewire.operation.modbus_slave import ModbusSlave
 
 class Of:
@@ -185,8 +183,16 @@ class Report:
     def diagnosis(self):
         return Of(service=given["service"])
 
+slave = ModbusSlave("feather_rp2040", "0.3.0", {board_id!r})
+slave.address(1, 3)
+slave.offer(Report())
+"""
+# And serves at a terminal.
+SERVING = """\
+import select, time
+
 class Line:
-    address, silence_us, pause_ms, is_watched = 1, 2000, 5, False
+    period_us = 2000
     def __init__(self):
         self._poll = select.poll()
         self._poll.register(sys.stdin, select.POLLIN)
@@ -196,25 +202,56 @@ class Line:
         buffer[0] = sys.stdin.buffer.read(1)[0]
     def write(self, data):
         sys.stdout.buffer.write(data)
-    def is_sending(self):
+    def busy(self):
         return False
 
 line = Line()
 line.ticks_us, line.ticks_diff = time.ticks_us, time.ticks_diff
-slave = ModbusSlave(line, "feather_rp2040", "0.3.0", {board_id!r})
-slave.offer(Report())
+slave.lines.append(ModbusRtu(line, slave.answer, 1))
 while True:
     if not slave.step():
         time.sleep_ms(1)
 """
+# And answers to looks at a line, of which there is one in each line of a file.
+HOSTILE = """\
+class Line:
+    period_us = 2000
+    now = 0
+    waiting = b""
+    def any(self):
+        return len(self.waiting)
+    def readinto(self, buffer, size):
+        buffer[:size] = self.waiting[:size]
+        self.waiting = self.waiting[size:]
+    def write(self, data):
+        self.sent.append("".join("%02x" % byte for byte in data))
+    def busy(self):
+        return False
+    def ticks_us(self):
+        return self.now
+    def ticks_diff(self, later, earlier):
+        return later - earlier
+
+line = Line()
+rtu = ModbusRtu(line, slave.answer, 1)
+slave.lines.append(rtu)
+while slave.step():
+    pass
+for text in open("looks"):
+    line.sent = []
+    for part in text[:-1].split(","):
+        line.waiting = bytes([int(part[k : k + 2], 16) for k in range(0, len(part), 2)])
+        slave.step()
+        line.now += 300
+    line.now += 2000
+    slave.step()
+    print(",".join(line.sent))
+print(rtu.counts)
+"""
 _READING = ("volts_uv", "amps_ua", "watts_uw", "vars_uw", "va_uva", "power_factor_ppm")
 
 
-@contextlib.contextmanager
-def micropython_slave(
-    program: Sequence[str], folder: Path, ours: int, report: Any, board_id: str
-) -> Iterator[None]:
-    """A MicroPython that serves what a Report says, at a terminal."""
+def _script(report: Any, board_id: str) -> str:
     readings = [report.reading(0), report.reading(1), report.total()]
     given = {
         "active": list(report.active),
@@ -228,9 +265,16 @@ def micropython_slave(
         "hertz_mhz": report.hertz_mhz(),
         "service": report.diagnosis().service,
     }
+    return SCRIPT.format(firmware=str(ROOT / "firmware"), given=given, board_id=board_id)
+
+
+@contextlib.contextmanager
+def micropython_slave(
+    program: Sequence[str], folder: Path, ours: int, report: Any, board_id: str
+) -> Iterator[None]:
+    """A MicroPython that serves what a Report says, at a terminal."""
     script = folder / "main.py"
-    text = SCRIPT.format(firmware=str(ROOT / "firmware"), given=given, board_id=board_id)
-    script.write_text(text)
+    script.write_text(_script(report, board_id) + SERVING)
     with subprocess.Popen(
         [*program, str(script)], stdin=ours, stdout=ours, stderr=subprocess.PIPE
     ) as process:
@@ -241,3 +285,21 @@ def micropython_slave(
             assert process.stderr is not None
             said = process.stderr.read()
             assert not said, said.decode()
+
+
+def hostile_line(
+    program: Sequence[str], folder: Path, frames: Sequence[tuple[bytes, ...]], report: Any
+) -> tuple[list[list[bytes]], list[int]]:
+    """What a slave in MicroPython answers to each frame, which comes in parts and ends with
+    silence; and its counts behind them all."""
+    script = folder / "main.py"
+    script.write_text(_script(report, "e661") + HOSTILE)
+    text = "".join(",".join(part.hex() for part in parts) + "\n" for parts in frames)
+    (folder / "looks").write_text(text)
+    done = subprocess.run(
+        [*program, str(script)], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert not done.stderr, done.stderr
+    *lines, counts = done.stdout.splitlines()
+    said = [[bytes.fromhex(part) for part in line.split(",") if part] for line in lines]
+    return said, json.loads(counts)

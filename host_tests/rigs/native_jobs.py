@@ -44,6 +44,6 @@ CALLED: dict[str, tuple[Job, dict[str, Any] | None]] = {
     "metering/words_viper": (word_jobs.words_viper_job, None),
     "operation/capture": (word_jobs.capture_job, None),
     "operation/firmware": (board_jobs.firmware_job, {"id": board_jobs.place_in_heap}),
-    "operation/modbus_slave": (board_jobs.modbus_slave_job, None),
+    "operation/modbus_rtu": (board_jobs.modbus_rtu_job, None),
     "operation/telemetry": (word_jobs.telemetry_job, None),
 }

@@ -11,7 +11,7 @@ from tools.common.errors import InputError
 ROOT = boards.ROOT
 FIRMWARE = ROOT / "firmware"
 PULSES = ("pulse_pio.py", "pulse_rmt.py", "pulses.py")
-MODBUS = ("rs485.py", "modbus_points.py", "modbus_registers.py", "modbus_slave.py")
+MODBUS = ("rs485.py", "modbus_registers.py", "modbus_rtu.py", "modbus_slave.py")
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +74,21 @@ def test_modules_for_hardware_that_a_chip_lacks_are_left_out() -> None:
     [("pico", "pulse_pio.py", "pulse_rmt.py"), ("esp32_devkitc", "pulse_rmt.py", "pulse_pio.py")],
 )
 def test_what_a_board_file_does_not_ask_for_is_left_out(board: str, has: str, lacks: str) -> None:
-    plain, asking = image.contents(board), image.contents(board, ["PULSES"])
+    plain, asking = image.contents(board), image.contents(board, {"PULSES": {}})
     more = {Path(name).with_suffix(".py").name for name in asking.keys() - plain.keys()}
     assert more == {"outlets.py", *PULSES} - {lacks} and has in more
+    assert plain.pop("board.mpy") != asking.pop("board.mpy")
     assert plain.items() <= asking.items()
 
 
-def test_a_modbus_slave_is_on_boards_that_ask_for_it(feather: dict[str, bytes]) -> None:
-    asking = image.contents("feather_rp2040", ["MODBUS"])
-    more = {Path(name).with_suffix(".py").name for name in asking.keys() - feather.keys()}
-    assert more == {"outlets.py", *MODBUS}
-    assert feather.items() <= asking.items()
+def test_of_two_outlets_a_board_has_what_makes_them() -> None:
+    made = {
+        asks: image.contents("pico", {key: {} for key in asks})["threewire/outlets.mpy"]
+        for asks in (("PULSES",), ("MODBUS",), ("PULSES", "MODBUS"))
+    }
+    for asks, compiled in made.items():
+        assert (b"keeper" in compiled) == ("PULSES" in asks)
+        assert (b"ModbusRtu" in compiled) == ("MODBUS" in asks)
 
 
 def test_a_traceback_names_one_module() -> None:

@@ -73,13 +73,7 @@ def load(board: str = BOARD, amps: float = AMPS) -> Periodic:
 
 def image_with(**values: Any) -> bytes:
     """The board's flash image with these values in its board file, as SAMPLER={...}."""
-    files = image.contents(BOARD, values)
-    source = (boards.BOARDS / f"{BOARD}.py").read_text(encoding="utf-8")
-    # The source shadows the compiled file of the same name.
-    files.pop("board.mpy", None)
-    lines = "".join(f"\n{name} = {value!r}" for name, value in values.items())
-    files["board.py"] = (source + lines + "\n").encode()
-    return image.pack(files, image.geometry(FLASH))
+    return image.pack(image.contents(BOARD, values), image.geometry(FLASH))
 
 
 def share(board: EmulatedBoard, seconds: float) -> float:

@@ -22,6 +22,13 @@ _KEYS = ("uart", "tx", "rx", "direction", "address", "baudrate", "parity")
 
 def check(board: ModuleType) -> None:
     """Raises ValueError, whose text says which setting and what would be right."""
+    try:
+        _check(board)
+    except ValueError as problem:
+        raise ValueError(f"board {board.NAME}: {problem}") from None
+
+
+def _check(board: ModuleType) -> None:
     settings: Any = vars(board).get("MODBUS")
     if settings is None:
         if hasattr(board, "MODBUS"):

@@ -10,8 +10,8 @@ from typing import Any
 from rp2040py.device import MicroPythonDevice
 from rp2040py.peripherals import uart
 from rp2040py.peripherals.adc import CS_AINSEL_MASK, CS_AINSEL_SHIFT, CS_RROBIN_SHIFT, RPADC
-from rp2040py.rp2040 import RP2040
 from rp2040py.peripherals.uart import RPUART
+from rp2040py.rp2040 import RP2040
 from rp2040py.usb.cdc import USBCDC
 
 from tools.common.errors import Repaired
@@ -165,6 +165,8 @@ def _repair_pio(device: MicroPythonDevice) -> None:
 
     alarm = device.simulator.clock.create_alarm(look)
     alarm.schedule(_PIO_LOOK_NS)
+
+
 def uart_never_ceases() -> bool:
     """Whether a UART still wants to be given bytes as soon as that has been cleared."""
     chip: Any = SimpleNamespace(set_interrupt=lambda irq, level: None)

@@ -1,7 +1,7 @@
 """Devices as Modbus meters over TCP, each under its unit id: a SunSpec meter, and an SDM630.
 
-Flow: feed -> MODBUS (the firmware's modbus_registers.py and modbus_points.py) -> modbus_tcp.py.
-So a board that is a slave by itself serves the same registers.
+Flow: feed -> MODBUS (the firmware's modbus_registers.py) -> modbus_tcp.py.  So a board that is a
+slave by itself serves the same registers.
 
 Registers are made when they are asked for, once a report, and a request is answered from those of
 one report.  Nothing can be written.  A device that has gone is not there: a value that stays as it
@@ -10,11 +10,12 @@ was would be taken for one that is.
 
 import asyncio
 import functools
+from array import array
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from threewire.operation import modbus_points, modbus_registers
+from threewire.operation import modbus_registers
 from tools.monitor.report import Total
 from tools.serve.energies import nano
 from tools.serve.feed import Feed
@@ -26,15 +27,10 @@ from tools.serve.snapshot import Snapshot
 if TYPE_CHECKING:
     from tools.serve.gateway import Gateway
 
-# The first register, all of them as bytes, and how many a value has.
-Area = tuple[int, bytes, int]
 # What a gateway says of a device that does not answer.
 _NO_RESPONSE = 0x0B
 # Below it a system may ask for rights.
 _FREE_PORT = 1024
-
-
-place = functools.cache(modbus_points.place)
 
 
 class Settings(Struct):
@@ -53,11 +49,19 @@ class _Meter:
         self._snapshot = snapshot
 
     @functools.cached_property
-    def areas(self) -> dict[int, tuple[Area, ...]] | None:
-        """What each function reads; None where the device has gone."""
-        if not self._snapshot.is_live:
-            return None
-        return modbus_registers.areas(*maps(self._snapshot))
+    def words(self) -> "array[int]":
+        """As modbus_registers.py has them."""
+        return words_of(self._snapshot)
+
+    def answer(self, request: bytes) -> bytes:
+        snapshot = self._snapshot
+        device = snapshot.device
+        return modbus_registers.answer(
+            request,
+            self.words if snapshot.is_live else None,
+            (device.board, device.version, device.chip_id),
+            _NO_RESPONSE,
+        )
 
 
 class Sink:
@@ -93,60 +97,39 @@ class Sink:
 
     def _answer(self, unit: int, request: bytes) -> bytes:
         meter = self._meters.get(unit)
-        return modbus_registers.answer(request, meter.areas if meter else None, _NO_RESPONSE)
+        if meter is None:
+            return modbus_registers.answer(request, None, (), _NO_RESPONSE)
+        return meter.answer(request)
 
 
-def maps(snapshot: Snapshot) -> tuple[bytes, bytes]:
-    """The registers of SunSpec's models and of an SDM630, as bytes."""
-    device = snapshot.device
-    values = values_of(snapshot)
-    found = []
-    for blank, rows in _blank(device.board, device.version, device.chip_id, device.unit):
-        made = bytearray(blank)
-        at = modbus_registers.fill(made, rows, values, 0)
-        while at:
-            at = modbus_registers.fill(made, rows, values, at)
-        found.append(bytes(made))
-    one, two = found
-    return one, two
-
-
-@functools.lru_cache(maxsize=64)
-def _blank(
-    board: str, version: str, chip_id: str, unit: int
-) -> tuple[tuple[bytearray, bytes], ...]:
-    """Both maps of a device before they are filled."""
-    return modbus_points.sunspec(board, version, chip_id, unit), modbus_points.sdm630()
-
-
-def values_of(snapshot: Snapshot) -> list[int]:
-    """A snapshot's report as modbus_points.py has them."""
+def words_of(snapshot: Snapshot) -> "array[int]":
+    """A snapshot's report as modbus_registers.py has it."""
     report = snapshot.report
     one, two = report.elements
-    values = [0] * modbus_registers.VALUES
-    for of, each in (("", report.total), ("_1", one), ("_2", two)):
-        _add(values, of, each)
-    for of, each in (("_1", one), ("_2", two)):
-        values[place("volts" + of)] = _millionths(each.volts)
-        values[place("amps" + of)] = _millionths(each.amps)
-    values[place("hertz")] = _millionths(report.hertz)
-    values[place("demand")] = _millionths(report.demand["watts"] or 0)
-    values[place("demand_peak")] = _millionths(report.demand["peak"] or 0)
-    values[place("events")] = modbus_registers.events(
-        report.active, (one.reversed, two.reversed), report.service
-    )
-    modbus_registers.reckon(values, report.service)
-    return values
+    words = array("I", bytes(4 * modbus_registers.WORDS))
+    volts = _millionths(one.volts), _millionths(two.volts)
+    amps = _millionths(one.amps), _millionths(two.amps)
+    of_all = ((0, report.total, sum(volts) // 2, sum(amps)),)
+    of_each = zip((16, 32), report.elements, volts, amps)
+    for at, each, *first in (*of_all, *of_each):
+        modbus_registers.put(words, at, [*first, *_values(each)])
+    once = [
+        modbus_registers.between(*volts, report.service),
+        sum(amps) // 2,
+        _millionths(report.hertz),
+        _millionths(report.demand["watts"] or 0),
+        _millionths(report.demand["peak"] or 0),
+        modbus_registers.events(report.active, (one.reversed, two.reversed), report.service),
+        snapshot.device.unit,
+    ]
+    modbus_registers.put(words, 48, once)
+    return words
 
 
-def _add(values: list[int], of: str, each: Total) -> None:
-    for name in ("watts", "var", "va"):
-        values[place(name + of)] = _millionths(getattr(each, name))
-    values[place("flow" + of)] = _millionths(each.power_factor)
-    values[place("delivered" + of)] = nano(each.delivered_wh)
-    values[place("received" + of)] = nano(each.received_wh)
-    for k, varh in enumerate(each.varh, 1):
-        values[place(f"q{k}{of}")] = nano(varh)
+def _values(each: Total) -> list[int]:
+    powers = (each.watts, each.var, each.va, each.power_factor)
+    energies = (each.delivered_wh, each.received_wh, *each.varh)
+    return [*map(_millionths, powers), *map(nano, energies)]
 
 
 def _millionths(value: float) -> int:

@@ -1,6 +1,6 @@
 """Modbus over TCP: connections, so many at a time, and requests of bounded length and time.
 
-Flow: network -> MODBUS TCP (one request after the other) -> modbus_pdu.py -> network.  Frames are
+Flow: network -> MODBUS TCP (one request after the other) -> its answer -> network.  Frames are
 those of the Modbus Messaging on TCP/IP Implementation Guide V1.0b.
 
 pymodbus's server is not used: of requests that come together it answers the first (3.16.1), after

@@ -1,40 +1,62 @@
 """The registers of a Modbus meter, filled and read, whatever line or network is around.
 
-Flow: values -> MODBUS REGISTERS <-> requests and answers.  On the board as in the host's gateway:
-modbus_points.py says what the values are and where they go.  Requests and answers are protocol
-data units of the Modbus Application Protocol Specification V1.1b3.
+Flow: values -> MODBUS REGISTERS -> answers.  On the board as in the host's gateway.  Requests and
+answers are protocol data units of the Modbus Application Protocol Specification V1.1b3.
+
+What stands where is in three tables of a byte or two for a point.  They are made of
+host_tests/rigs/modbus_points.py, which has the points by name, and what the values are.
 """
+
+from math import frexp
 
 from micropython import const
 
 from threewire.metering.intmath import isqrt
 
-# Of the values: 16 of both elements together, 16 of each, and those that there are once.
-VALUES = const(54)
+# The three: SunSpec's models 1 and 202 from register 40000 on; of an Eastron SDM630 the input
+# registers; and of its holding registers the address on the line and its speed.  A byte is the
+# place of a value, or:
+_ZERO = const(0x48)  # with -8 to 7 added: that number
+_NONE = const(0x50)  # "not implemented" of an int16
+_NUMBER = const(0x51)  # the number is the next byte
+_TEXT = const(0x52)  # the next text, of so many registers as the next byte says
+_SKIP = const(0x80)  # with 1 to 127 added: so many pairs of registers are 0
+_TABLES = (
+    b'R\x02IQBR\x10R\x10\x84R\x08R\x106PQ\xcaQi\x01\x11!HG\x00\x10 P00PPF2F\x02\x12"PI\x04\x14$PI'
+    b"\x03\x13#PI\x05\x15%PF\x07\x17'\x81\x06\x16&\x81H\x81\x81\x81\x81\x81\x81\x81\x81P\x08\x18("
+    b"\x81\t\x19)\x81\n\x1a*\x81\x0b\x1b+\x81H5GH",
+    b'\x10 \x81\x11!\x81\x12"\x81\x14$\x81\x13#\x81\x15%\x84\x00\x811\x01\x81\x02\x81\x04\x81\x03'
+    b"\x05\x832\x06\x07\r\x0e\x8234\xb80\x820\xc3\x0c\x0f\x16&\x81\x17'\x81\x1c,\x81\x1d-\x81\x1e."
+    b"\x81\x1f/",
+    b"\x8a6\x837",
+)
+_SUNSPEC = const(0)
+_SDM630 = const(1)
+_LINE = const(2)
+# Registers of each: up to SunSpec's end, phase 3's kvarh in both directions, the line's speed.
+_SIZES = const(179 | 0x017E << 10 | 0x1E << 20)
+
+# Places: of the values of both elements together, of element 1 and of element 2, 16 each; of those
+# that there are once; of the line's address and speed.  Behind all of them the same as float32.
+_ONCE = const(48)
+_EVENTS = const(53)
+_SPEED = const(55)
+_FLOATS = const(56)
+WORDS = const(2 * _FLOATS)
 _EACH = const(16)
+# In an element's 16; energies are from _DELIVERED on.
 _WATTS = const(2)
 _FLOW = const(5)
 _DELIVERED = const(6)
-_RECEIVED = const(7)
 _Q1 = const(8)
-_BOTH = const(12)
-_VAR_IMPORT = const(13)
-_VAR_EXPORT = const(14)
-_VAR_BOTH = const(15)
-_LINE_VOLTS = const(48)
-_AMPS_MEAN = const(49)
-_EVENTS = const(53)
-# Marks the code of a value that is served as a float32.
-_FLOAT = const(0x80)
-# One step of an int16 in those of a value: by SunSpec's scale factors, of volts, amps, watts, var,
-# va and flow, and, as far as they are served so, of those that there are once.
-_STEPS = (10000, 100000, 10000000, 10000000, 10000000, 100)
-_STEPS_ONCE = (10000, 0, 10000)
+_Q4 = const(11)
+# What each of the 16 is, and behind them each of those that there are once: an energy, a number as
+# it is, or one of which SunSpec's int16 has a step of so many powers of ten.
+_ENERGY = const(9)
+_POWERS = b"\4\5\7\7\7\2" + 10 * b"\t" + b"\4\5\4\7\7\0\0\0"
 _MOST = const(32767)
 _MILLION = const(1000000)
 _BILLION = const(1000000000)
-# Values that are made at a time.
-_AT_A_TIME = const(6)
 
 # Bits of model 202's Evt.
 _POWER_FAILURE = const(1 << 2)  # no voltage on either line
@@ -53,35 +75,57 @@ _ILLEGAL_ADDRESS = const(2)
 _ILLEGAL_VALUE = const(3)
 _MOST_REGISTERS = const(125)
 _READ_BYTES = const(5)
-_SUNSPEC = const(40000)
+_SUNSPEC_AT = const(40000)
+_LINE_AT = const(0x14)
 
 
-def reckon(values, service):
-    """Adds to given values those that follow from them: of each line what is both, the sign of the
-    power factor; and what is for both lines together."""
-    for at in (0, _EACH, 2 * _EACH):
-        size = abs(values[at + _FLOW])
-        values[at + _FLOW] = -size if values[at + _WATTS] < 0 else size
-        values[at + _BOTH] = values[at + _DELIVERED] + values[at + _RECEIVED]
-        taken = values[at + _Q1] + values[at + _Q1 + 1]
-        given = values[at + _Q1 + 2] + values[at + _Q1 + 3]
-        values[at + _VAR_IMPORT] = taken
-        values[at + _VAR_EXPORT] = given
-        values[at + _VAR_BOTH] = taken + given
-    one = values[_EACH]
-    two = values[2 * _EACH]
-    values[0] = (one + two) // 2
-    # Two sides of a triangle with 120 degrees between them, or in one line.
-    is_wye = service == "208Y/120"
-    values[_LINE_VOLTS] = isqrt(one * one + one * two + two * two) if is_wye else one + two
-    amps = values[_EACH + 1] + values[2 * _EACH + 1]
-    values[1] = amps
-    values[_AMPS_MEAN] = amps // 2
+def put(words, at, values):
+    """Fills in values that follow each other, from a place on.
+
+    Of an element, or of both together, these are volts to q4, as a list; those that follow from
+    them are added, and the power factor gets its sign.
+    """
+    if at < _ONCE:
+        flow = abs(values[_FLOW])
+        values[_FLOW] = -flow if values[_WATTS] < 0 else flow
+        one, two, three, four = values[_Q1:]
+        values.append(values[_DELIVERED] + values[_DELIVERED + 1])
+        values.append(one + two)
+        values.append(three + four)
+        values.append(one + two + three + four)
+    for k, value in enumerate(values, at):
+        which = k & 15 if k < _ONCE else k - 2 * _EACH
+        power = _POWERS[which]
+        if power == _ENERGY:
+            # Not rounded: a register is full before it counts, and 0 is "not accumulated".  What
+            # is beyond it wraps.
+            words[k] = value // _BILLION & 0xFFFFFFFF
+            unit = _MILLION * _MILLION
+        elif power:
+            # Half away from zero, within what an int16 has beside "not implemented".
+            unit = 10**power
+            size = min((2 * abs(value) + unit) // (2 * unit), _MOST)
+            words[k] = (-size if value < 0 else size) & 0xFFFF
+            unit = _MILLION
+        else:
+            words[k] = value
+            unit = 1
+        if not _Q1 <= which <= _Q4:
+            words[_FLOATS + k] = float32(value, unit)
 
 
-def events(active, is_reversed, service):
-    """The bits of Evt, by the faults that there are, as telemetry names them, and whether each
-    element is reversed."""
+def between(one, two, service):
+    """The volts from line to line, of those of both lines."""
+    if service < "a":
+        # 208Y/120, the one that begins with a digit: two sides of a triangle with 120 degrees
+        # between them.
+        return isqrt(one * one + one * two + two * two)
+    return one + two
+
+
+def events(active, flows, service):
+    """The bits of Evt, by the faults that there are, as telemetry names them, and whether
+    power flows backwards on each element."""
     bits = lines = 0
     for fault in active:
         if fault.startswith("no_voltage"):
@@ -95,118 +139,116 @@ def events(active, is_reversed, service):
             bits |= _OTHER_FAULT
     if lines > 1:
         bits |= _POWER_FAILURE
-    one, two = is_reversed
-    if one:
+    if flows[0]:
         bits |= _REVERSED_1
-    if two:
+    if flows[1]:
         bits |= _REVERSED_2
     if service == "unknown":
         bits |= _SERVICE_UNKNOWN
     return bits
 
 
-def float32(n, d):
-    """The bits of the float32 that is nearest to n / d (d > 0), ties to even.
+def float32(n, unit):
+    """The bits of the float32 that is nearest to n / unit (unit > 0), ties to even.
 
     By integers, so that a chip's single precision and a PC's double make the same.
     """
+    if not n:
+        return 0
     sign = 0
     if n < 0:
         sign = 0x80000000
         n = -n
-    if not n:
-        return 0
-    shift = 24
-    top = n // d
-    while not top:
-        top = (n << shift) // d
-        shift += 24
-    # `shift` makes 2**23 up to 2**24 of n / d.
-    while top > 255:
-        top >>= 8
-        shift -= 8
-    while top:
-        top >>= 1
-        shift -= 1
-    if shift < 0:
-        d <<= -shift
-    else:
-        n <<= shift
-    whole = n // d
-    rest = 2 * (n - whole * d) - d
+    # Makes 2**23 up to 2**24 of n / unit, or is one off.
+    shift = 24 - frexp(n / unit)[1]
+    while True:
+        if shift < 0:
+            each = unit << -shift
+            whole = n
+        else:
+            each = unit
+            whole = n << shift
+        rest = whole
+        whole //= each
+        if whole >> 24:
+            shift -= 1
+        elif not whole >> 23:
+            shift += 1
+        else:
+            break
+    rest = 2 * (rest - whole * each) - each
     if rest > 0 or (rest == 0 and whole & 1):
         whole += 1
     # One too many for the fraction is one more for the exponent.
     return sign + (150 - shift << 23) + whole - 0x800000
 
 
-def fill(made, rows, values, start):
-    """Makes a few registers of values, from `start` on in `rows`; returns where to go on, or 0.
-
-    made, rows  as modbus_points.py makes them
-    values      to which `reckon` has added
-    """
-    end = min(start + 2 * _AT_A_TIME, len(rows))
-    for k in range(start, end, 2):
-        at = 2 * rows[k]
-        code = rows[k + 1]
-        value = values[code & 0x7F]
-        is_energy = code & 0x70 < 0x30 and code & 0x0F >= _DELIVERED
-        if code & _FLOAT:
-            at += at
-            value = float32(value, _MILLION * _MILLION if is_energy else _MILLION)
-        elif is_energy:
-            # Not rounded: a register is full before it counts, and 0 is "not accumulated".  What
-            # is beyond it wraps.
-            value //= _BILLION
-        elif code != _EVENTS:
-            step = _STEPS_ONCE[code & 0x0F] if code >= _LINE_VOLTS else _STEPS[code & 0x0F]
-            # Half away from zero, within what an int16 has beside "not implemented".
-            size = min((2 * abs(value) + step) // (2 * step), _MOST)
-            if value < 0:
-                size = -size
-            made[at] = size >> 8 & 0xFF
-            made[at + 1] = size & 0xFF
-            continue
-        high = value >> 16
-        made[at] = high >> 8 & 0xFF
-        made[at + 1] = high & 0xFF
-        made[at + 2] = value >> 8 & 0xFF
-        made[at + 3] = value & 0xFF
-    return end if end < len(rows) else 0
-
-
-def areas(sunspec, sdm630):
-    """What each function reads, of both maps' registers: areas, each (first register, registers as
-    bytes, registers a value)."""
-    # SunSpec is read by function 3; some read it by 4, where nothing else is.  Neither half of an
-    # SDM630's value is read by itself.
-    first = _SUNSPEC, sunspec, 1
-    return {_READ_HOLDING: (first,), _READ_INPUT: ((0, sdm630, 2), first)}
-
-
-def answer(request, areas, without):
+def answer(request, words, pieces, error):
     """The answer to a request of at least one byte.
 
-    areas    as `areas` makes them; None where there are none
-    without  the refusal then
+    words   array("I") of WORDS, filled; None where there is nothing to be read.  With a speed of
+            the line in it that and the address can be read by themselves
+    pieces  a tuple of SunSpec's texts: model, version, serial number; each is cut where its field
+            ends
+    error   the refusal where there is nothing
     """
     function = request[0]
-    code = without
-    if areas is not None:
-        code = _ILLEGAL_FUNCTION
-        if function in areas:
-            code = _ILLEGAL_VALUE
-            if len(request) == _READ_BYTES:
-                first = request[1] << 8 | request[2]
-                count = request[3] << 8 | request[4]
-                if 1 <= count <= _MOST_REGISTERS:
-                    code = _ILLEGAL_ADDRESS
-                    for start, registers, each in areas[function]:
-                        at = 2 * (first - start)
-                        end = at + 2 * count
-                        if at >= 0 and end <= len(registers):
-                            if (first - start) % each or count % each:
-                                break
-                            return bytes((function, 2 * count)) + registers[at:end]
-    return bytes((function | 0x80, code))
+    if words:
+        error = _ILLEGAL_FUNCTION
+        if function in (_READ_HOLDING, _READ_INPUT):
+            error = _ILLEGAL_VALUE
+            first = int.from_bytes(request[1:3], "big")
+            count = int.from_bytes(request[3:], "big")
+            if len(request) == _READ_BYTES and 1 <= count <= _MOST_REGISTERS:
+                error = _ILLEGAL_ADDRESS
+                which = _SUNSPEC
+                if first < _SUNSPEC_AT:
+                    which = _SDM630 if function == _READ_INPUT else _LINE
+                else:
+                    # It is read by function 3; some read it by 4, where nothing else is.
+                    first -= _SUNSPEC_AT
+                if (
+                    first + count <= _SIZES >> 10 * which & 0x3FF
+                    # Neither half of a float is read by itself.
+                    and (which == _SUNSPEC or not (first | count) & 1)
+                    and (which != _LINE or (words[_SPEED] and first >= _LINE_AT))
+                ):
+                    return bytes((function, 2 * count)) + _read(
+                        _TABLES[which], words, pieces, which != _SUNSPEC, first, count
+                    )
+    return bytes((function | 0x80, error))
+
+
+def _read(codes, words, pieces, wide, first, count):
+    """So many registers of a table, as bytes; wide: all its values are float32."""
+    at = -2 * first
+    end = 2 * count
+    made = bytearray(end)
+    codes = iter(codes)
+    pieces = iter(("SunS", "Threewire") + pieces)
+    for code in codes:
+        if at >= end:
+            break
+        if code & _SKIP:
+            at += 4 * (code - _SKIP)
+            continue
+        size = 2
+        if code < _FLOATS:
+            if wide or code == _EVENTS or (code < _ONCE and code & 15 >= _DELIVERED):
+                size = 4
+            value = words[code + _FLOATS if wide else code]
+        elif code == _NUMBER or code == _TEXT:
+            value = next(codes)
+        else:
+            value = 0x8000 if code == _NONE else code - _ZERO & 0xFFFF
+        if code == _TEXT:
+            size = 2 * value
+            value = next(pieces).encode()[:size]
+        if at + size > 0:
+            # What is asked for may begin or end in the midst of it.
+            data = value if code == _TEXT else value.to_bytes(size, "big")
+            start = max(at, 0)
+            data = data[start - at : end - at]
+            made[start : start + len(data)] = data
+        at += size
+    return made

@@ -504,14 +504,11 @@ def test_what_a_snapshot_and_a_poll_cost(tmp_path: Path) -> None:
     of = snapshot(report_of(exporting()))
     made = [modbus._Meter(of) for _ in range(300)]
     taken = cpu(lambda: [modbus._Meter(of) for _ in range(300)]) / 300
-    filled = cpu(lambda: [meter.areas for meter in made]) / 300
+    filled = cpu(lambda: [meter.words for meter in made]) / 300
     asked = 1000 * struct.pack(">HHHBBHH", 7, 0, 6, 1, 3, 40070, 107)
 
     async def polls() -> None:
-        areas = made[0].areas
-        server = modbus_tcp.Server(
-            lambda unit, pdu: modbus_registers.answer(pdu, areas, 0x0B), 8, 60
-        )
+        server = modbus_tcp.Server(lambda unit, pdu: made[0].answer(pdu), 8, 60)
         port = free_port()
         ready = asyncio.Event()
         task = asyncio.ensure_future(server.serve("127.0.0.1", port, ready.set))

@@ -5,6 +5,7 @@ import json
 import math
 import struct
 import subprocess
+from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,13 +21,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host_tests.conftest import need_engine
+from host_tests.rigs import modbus_points
 from host_tests.rigs.gateway_run import CHIP_ID, said
 from host_tests.rigs.telemetry_lines import report_of
-from threewire.operation import modbus_points, modbus_registers
+from threewire.operation import modbus_registers
 from tools.common.boards import ROOT
 from tools.monitor.link import LIVE, Standing
 from tools.monitor.report import Report
-from tools.serve.modbus import maps, values_of
+from tools.serve import modbus
 from tools.serve.snapshot import Device, Snapshot
 
 MODELS = Path(sunspec2.__file__).parent / "models" / "json"
@@ -56,6 +58,25 @@ def reading(**changed: Any) -> Snapshot:
     return snapshot(report_of(said(**changed)))
 
 
+def read(of: Snapshot, function: int, first: int, count: int) -> bytes:
+    """So many registers from the first on, whole answers one after the other."""
+    meter = modbus._Meter(of)
+    made = b""
+    while count:
+        n = min(count, 120)
+        said = meter.answer(struct.pack(">BHH", function, first, n))
+        assert said[:2] == bytes((function, 2 * n)) and len(said) == 2 + 2 * n
+        made += said[2:]
+        first += n
+        count -= n
+    return made
+
+
+def maps(of: Snapshot) -> tuple[bytes, bytes]:
+    """All registers of SunSpec's models and of an SDM630."""
+    return read(of, 3, 40000, 179), read(of, 4, 0, 0x17E)
+
+
 def model(number: int) -> list[dict[str, Any]]:
     return json.loads((MODELS / f"model_{number}.json").read_text())["group"]["points"]
 
@@ -76,15 +97,31 @@ def points(of: Snapshot) -> dict[str, int]:
 # ---- SunSpec
 
 
-def test_the_points_are_those_of_the_model() -> None:
+@pytest.mark.parametrize(
+    ("which", "made"),
+    [
+        (0, modbus_points.sunspec()),
+        (1, modbus_points.floats(modbus_points.SDM630)),
+        (2, modbus_points.floats(modbus_points.LINE)),
+    ],
+)
+def test_the_firmware_has_what_is_described(which: int, made: bytes) -> None:
+    assert modbus_registers._TABLES[which] == made
+
+
+@pytest.mark.parametrize(
+    ("number", "described"), [(1, modbus_points.COMMON), (202, modbus_points.METER)]
+)
+def test_the_points_are_those_of_the_model(number: int, described: str) -> None:
     at = 0
-    rows = list(modbus_points.points())
-    for (name, register, size, what), point in zip(rows, model(202), strict=True):
+    rows = list(modbus_points.points(described))
+    for (name, register, size, what), point in zip(rows, model(number), strict=True):
         assert (name, register, size) == (point["name"], at, point["size"])
-        none = {"int16": "-", "acc32": "--"}.get(point["type"])
+        none = {"int16": "-", "acc32": "--", "sunssf": "-", "pad": "-"}.get(point["type"])
         if point.get("mandatory") == "M":
             assert what != none, f"{name} is mandatory"
-        assert (what in ("-", "--")) == (what == none), name
+        if what in ("-", "--"):
+            assert what == none, name
         if what[0].isalpha() and "units" in point:
             bare = what.removesuffix("_1").removesuffix("_2")
             assert bare in SOURCES[point["units"]], name
@@ -343,61 +380,92 @@ def test_a_float_is_the_nearest(n: int, d: int) -> None:
 SCRIPT = """\
 import sys
 sys.path[:0] = [{firmware!r}]
-from threewire.operation import modbus_points, modbus_registers
-values = {values!r}
-modbus_registers.reckon(values, "208Y/120")
-both = modbus_points.sunspec("pico", "0.3.0", "e661", 7), modbus_points.sdm630()
-for made, rows in both:
-    at = modbus_registers.fill(made, rows, values, 0)
-    while at:
-        at = modbus_registers.fill(made, rows, values, at)
-    print("".join("%02x" % byte for byte in made))
-said = modbus_registers.answer(
-    b"\\x03\\x9c\\x40\\x00\\x02", modbus_registers.areas(*[made for made, _ in both]), 6
-)
-print("".join("%02x" % byte for byte in said))
+from array import array
+from threewire.operation import modbus_registers
+words = array("I", {words!r})
+for function, first, count in {asked!r}:
+    request = bytes((function, first >> 8, first & 255, 0, count))
+    said = modbus_registers.answer(request, words, ("pico", "0.3.0", "e661"), 6)
+    print("".join("%02x" % byte for byte in said))
+words = array("I", bytes(4 * modbus_registers.WORDS))
+for at, values in {values!r}:
+    modbus_registers.put(words, at, values)
+print(list(words) == {words!r})
 """
 
 
 @pytest.mark.parametrize("engine", ["micropython", "i386"])
-def test_micropython_makes_the_same_registers(engine: str, tmp_path: Path) -> None:
+def test_micropython_makes_the_same_registers(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = reading(wh="13333334.638713123", received_wh="4294967301.5", watts=-1234.567)
     device = replace(DEVICE, board="pico", chip_id="e661")
     given = snapshot(replace(given.report, service="208Y/120"), device)
+    values: list[tuple[int, list[int]]] = []
+    put = modbus_registers.put
+
+    def noted(words: Any, at: int, of: list[int]) -> None:
+        values.append((at, list(of)))
+        put(words, at, of)
+
+    monkeypatch.setattr(modbus_registers, "put", noted)
+    words = list(modbus.words_of(given))
+    asked = [(3, 40000, 125), (3, 40125, 54), (4, 0, 120), (4, 0x156, 40)]
     script = tmp_path / "main.py"
-    script.write_text(SCRIPT.format(firmware=str(ROOT / "firmware"), values=values_of(given)))
+    firmware = str(ROOT / "firmware")
+    script.write_text(SCRIPT.format(firmware=firmware, words=words, asked=asked, values=values))
     done = subprocess.run(
         [*need_engine(engine), str(script)], capture_output=True, text=True, timeout=30
     )
     assert not done.stderr
-    sunspec, sdm630 = maps(given)
-    assert done.stdout.split() == [sunspec.hex(), sdm630.hex(), (b"\x03\x04SunS").hex()]
+    *said, is_same = done.stdout.split()
+    expected = [
+        bytes((function, 2 * count)) + read(given, function, first, count)
+        for function, first, count in asked
+        if count < 121
+    ]
+    assert [bytes.fromhex(text) for text in said[1:]] == expected
+    assert bytes.fromhex(said[0])[2:] == read(given, 3, 40000, 125)
+    assert is_same == "True"
 
 
 # ---- requests, by hand
 
 
-AREAS = {3: ((100, bytes(range(20)), 1),), 4: ((0, bytes(range(8)), 2), (100, bytes(20), 1))}
+# Volts of element 1 are 2.0 as a float, the line is at address 9 with speed 3.
+WORDS = [0] * modbus_registers.WORDS
+WORDS[56 + 16] = 0x40000000
+WORDS[54:56], WORDS[110:112] = (9, 3), (0x41100000, 0x40400000)
 
 
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
-        ("03 0064 0001", "03 02 0001"),
-        ("03 0066 0002", "03 04 0405 0607"),
-        ("03 006d 0001", "03 02 1213"),
-        ("03 006d 0002", "83 02"),  # beyond the end
-        ("03 0063 0001", "83 02"),  # before the beginning
+        ("03 9c40 0001", "03 02 5375"),
+        ("03 9c41 0002", "03 04 6e53 0001"),
+        ("03 9c43 0002", "03 04 0042 5468"),  # from the midst of what is behind
+        ("03 9c84 0002", "03 04 0009 8000"),
+        ("03 9cf1 0002", "03 04 ffff 0000"),  # the last two
+        ("03 9cf2 0002", "83 02"),  # beyond the end
+        ("03 9c3f 0001", "83 02"),  # before the beginning
+        ("03 9c3f 0002", "83 02"),
         ("03 ffff 0001", "83 02"),
-        ("03 0064 0000", "83 03"),
-        ("03 0064 007e", "83 03"),  # 126
-        ("03 0064", "83 03"),
-        ("03 0064 0001 00", "83 03"),
-        ("04 0000 0004", "04 08 0001 0203 0405 0607"),
-        ("04 0002 0002", "04 04 0405 0607"),
+        ("03 9c40 0000", "83 03"),
+        ("03 9c40 007e", "83 03"),  # 126
+        ("03 9c40", "83 03"),
+        ("03", "83 03"),
+        ("03 9c40 0001 00", "83 03"),
+        ("04 9c40 0001", "04 02 5375"),
+        ("04 0000 0004", "04 08 4000 0000 0000 0000"),
+        ("04 0002 0002", "04 04 0000 0000"),
         ("04 0001 0002", "84 02"),  # halves of two values
         ("04 0000 0001", "84 02"),
-        ("04 0064 0001", "04 02 0000"),
+        ("04 017c 0002", "04 04 0000 0000"),
+        ("04 017e 0002", "84 02"),
+        ("03 0014 0002", "03 04 4110 0000"),
+        ("03 0014 000a", "03 14" + "4110 0000" + 12 * "00" + "4040 0000"),
+        ("03 001e 0002", "83 02"),
+        ("03 0012 0002", "83 02"),
         ("01 0000 0001", "81 01"),
         ("06 0064 0001", "86 01"),
         ("10 0064 0001 02 0001", "90 01"),
@@ -408,11 +476,20 @@ AREAS = {3: ((100, bytes(range(20)), 1),), 4: ((0, bytes(range(8)), 2), (100, by
     ],
 )
 def test_answers(request_: str, expected: str) -> None:
-    said = modbus_registers.answer(bytes.fromhex(request_), AREAS, 0x0B)
+    said = modbus_registers.answer(
+        bytes.fromhex(request_), array("I", WORDS), ("m", "v", "s"), 0x0B
+    )
     assert said == bytes.fromhex(expected)
+
+
+def test_without_a_line_it_has_neither_address_nor_speed() -> None:
+    words = array("I", [*WORDS[:55], 0, *WORDS[56:]])
+    said = modbus_registers.answer(bytes.fromhex("0300140002"), words, (), 0x0B)
+    assert said == b"\x83\x02"
 
 
 @pytest.mark.parametrize("request_", ["03 0064 0001", "06 0064 0001", "00"])
 def test_a_unit_that_is_not_there(request_: str) -> None:
     asked = bytes.fromhex(request_)
-    assert modbus_registers.answer(asked, None, 0x0B) == bytes((asked[0] | 0x80, 0x0B))
+    expected = bytes((asked[0] | 0x80, 0x0B))
+    assert modbus_registers.answer(asked, None, (), 0x0B) == expected

@@ -1,8 +1,8 @@
-"""What the Modbus registers hold: SunSpec's models 1 (common) and 202 (split-phase meter), and the
-input registers of an Eastron SDM630, for what knows that meter.
+"""What the Modbus registers hold: SunSpec's models 1 (common) and 202 (split-phase meter), the
+input registers of an Eastron SDM630, and its holding registers for address and speed.
 
-Flow: MODBUS POINTS -> modbus_registers.py, on the board and in the host's gateway, once at the
-start.  On the board it is gone then.
+Flow: MODBUS POINTS -> the tables in the firmware's modbus_registers.py, by which boards and the
+gateway serve.  What is changed here goes there: test_modbus_maps.py tells the bytes.
 
 SunSpec: names, order and types are those of its own model_1.json and model_202.json.  Positive
 watts are imported, which is what the meter calls delivered.  Scale factors never change: each has
@@ -29,19 +29,25 @@ element 2 ("_2"), and of some that there are once; their values are whole number
     hertz                     millionths; 0 where it is not known
     demand, demand_peak       millionths of a watt; 0 before there has been an interval
     events                    bits of model 202's Evt
+    address, speed            of the line: 1 to 247; Eastron's code of a baud rate
 """
 
-from micropython import const
+from collections.abc import Iterator
 
-# In the order of the places that modbus_registers.py has for them.
-EACH = """
+from threewire.operation import modbus_registers
+
+# In the order of their places.
+EACH: str = """
 volts amps watts var va flow delivered received q1 q2 q3 q4 both var_import var_export var_both
 """
-ONCE = "line_volts amps_mean hertz demand demand_peak events"
+ONCE: str = "line_volts amps_mean hertz demand demand_peak events address speed"
 
-# Each point of model 202 and what is in it: a quantity, a number that stays, or what stands for
-# none in an int16 ("-") or an acc32 ("--").  Scale factors are powers of ten, of 400 A, 276 V,
-# 65 Hz and 48 kW in an int16, which has 32767.
+# Each point and what is in it: a quantity, a number that stays, what stands for none in an int16
+# ("-") or an acc32 ("--"), or a text of so many registers, the next of those that are given.
+COMMON = """
+ID=1 L=66 Mn=text16 Md=text16 Opt=none8 Vr=text8 SN=text16 DA=address Pad=-
+"""
+# Scale factors are powers of ten, of 400 A, 276 V, 65 Hz and 48 kW in an int16, which has 32767.
 METER = """
 ID=202 L=105
 A=amps AphA=amps_1 AphB=amps_2 AphC=0 A_SF=-1
@@ -55,13 +61,16 @@ PF=flow PFphA=flow_1 PFphB=flow_2 PFphC=- PF_SF=-2
 TotWhExp=received TotWhExpPhA=received_1 TotWhExpPhB=received_2 TotWhExpPhC=--
 TotWhImp=delivered TotWhImpPhA=delivered_1 TotWhImpPhB=delivered_2 TotWhImpPhC=-- TotWh_SF=0
 TotVAhExp=-- TotVAhExpPhA=-- TotVAhExpPhB=-- TotVAhExpPhC=--
-TotVAhImp=-- TotVAhImpPhA=-- TotVAhImpPhB=-- TotVAhImpPhC=-- TotVAh_SF=-32768
+TotVAhImp=-- TotVAhImpPhA=-- TotVAhImpPhB=-- TotVAhImpPhC=-- TotVAh_SF=-
 TotVArhImpQ1=q1 TotVArhImpQ1PhA=q1_1 TotVArhImpQ1PhB=q1_2 TotVArhImpQ1PhC=--
 TotVArhImpQ2=q2 TotVArhImpQ2PhA=q2_1 TotVArhImpQ2PhB=q2_2 TotVArhImpQ2PhC=--
 TotVArhExpQ3=q3 TotVArhExpQ3PhA=q3_1 TotVArhExpQ3PhB=q3_2 TotVArhExpQ3PhC=--
 TotVArhExpQ4=q4 TotVArhExpQ4PhA=q4_1 TotVArhExpQ4PhB=q4_2 TotVArhExpQ4PhC=-- TotVArh_SF=0
 Evt=events
 """
+# Around them: what a map begins with, and what ends it.
+HEAD = "text2"
+END = "-1 0"
 # Register, in hexadecimal digits, and quantity.  Energies are in kWh and kvarh.
 SDM630 = """
 00=volts_1 02=volts_2 06=amps_1 08=amps_2 0C=watts_1 0E=watts_2 12=va_1 14=va_2 18=var_1 1A=var_2
@@ -71,82 +80,73 @@ CE=line_volts 156=both 158=var_both 15A=delivered_1 15C=delivered_2 160=received
 166=both_1 168=both_2 16C=var_import_1 16E=var_import_2 172=var_export_1 174=var_export_2
 178=var_both_1 17A=var_both_2
 """
+LINE = "14=address 1C=speed"
 
-# Registers from the first on: of SunSpec's head, model 1, model 202 and the end; of the SDM630's
-# last, phase 3's kvarh in both directions, and its other half.
-_SUNSPEC = const(179)
-_METER = const(70)
-_END = const(177)
-_SDM630 = const(0x017E)
-# Of the common model: where a text is, and its bytes; and the unit, with a pad behind it.
-_TEXTS = ((4, 32), (20, 32), (44, 16), (52, 32))
-_UNIT = const(68)
-_NONE = const(0x8000)
-# Marks the code of a value that is served as a float32.
-_FLOAT = const(0x80)
+_NOT_ACCUMULATED = "--"
+_NOT_IMPLEMENTED = "-"
 
 
-def place(name):
-    """Of a quantity among the values.  Raises ValueError."""
+def place(name: str) -> int:
+    """Of a quantity among the values. Raises ValueError."""
     once = ONCE.split()
     if name in once:
         return 48 + once.index(name)
-    of = 0
-    if name[-2:-1] == "_":
-        of = int(name[-1])
-        name = name[:-2]
-    return 16 * of + EACH.split().index(name)
+    bare, _, element = name.rpartition("_")
+    if element in ("1", "2"):
+        return 16 * int(element) + EACH.split().index(bare)
+    return EACH.split().index(name)
 
 
-def points():
-    """Of model 202: yields (name, first register in the model, registers, what is in it)."""
+def points(model: str) -> Iterator[tuple[str, int, int, str]]:
+    """Of COMMON or METER: (name, first register in the model, registers, what is in it)."""
     at = 0
-    for word in METER.split():
+    for word in model.split():
         name, _, what = word.partition("=")
-        # Energies are behind the rest.
-        is_wide = what in ("--", "events") or (
-            what[0].isalpha() and what not in ONCE and place(what) % 16 > 5
-        )
-        yield name, at, 1 + is_wide, what
-        at += 1 + is_wide
+        if what[:4] in ("text", "none"):
+            size = int(what[4:])
+        else:
+            size = 1 + (what in (_NOT_ACCUMULATED, "events") or _is_energy(what))
+        yield name, at, size, what
+        at += size
 
 
-def sunspec(board, version, board_id, unit):
-    """SunSpec's registers with what stays in them, and which values go where: pairs of register
-    and place.  Each of the texts is cut where its field ends."""
-    made = bytearray(2 * _SUNSPEC)
-
-    def put(register, value):
-        made[2 * register] = value >> 8 & 0xFF
-        made[2 * register + 1] = value & 0xFF
-
-    made[:4] = b"SunS"
-    put(2, 1)
-    put(3, 66)
-    for (at, size), text in zip(_TEXTS, ("Threewire", board, version, board_id)):
-        text = text.encode()[:size]
-        made[2 * at : 2 * at + len(text)] = text
-    put(_UNIT, unit)
-    put(_UNIT + 1, _NONE)
-    rows = bytearray()
-    for _, at, _, what in points():
-        at += _METER
-        if what[0].isalpha():
-            rows.append(at)
-            rows.append(place(what))
-        elif what == "-":
-            put(at, _NONE)
-        elif what != "--":
-            put(at, int(what))
-    put(_END, 0xFFFF)
-    return made, bytes(rows)
+def _is_energy(what: str) -> bool:
+    return what[0].isalpha() and what not in ONCE.split() and place(what) % 16 > 5
 
 
-def sdm630():
-    """Likewise the SDM630's, of which pairs have half the register."""
-    rows = bytearray()
-    for word in SDM630.split():
+def sunspec() -> bytes:
+    """The map of all that is from register 40000 on."""
+    in_models = [what for model in (COMMON, METER) for *_, what in points(model)]
+    return b"".join(_code(what) for what in [HEAD, *in_models, *END.split()])
+
+
+def floats(described: str) -> bytes:
+    """The map of registers that hold float32 alone: SDM630, LINE."""
+    made = b""
+    at = 0
+    for word in described.split():
         register, _, name = word.partition("=")
-        rows.append(int(register, 16) // 2)
-        rows.append(place(name) | _FLOAT)
-    return bytearray(2 * _SDM630), bytes(rows)
+        pair, odd = divmod(int(register, 16), 2)
+        assert pair >= at and not odd
+        if pair > at:
+            made += bytes((modbus_registers._SKIP + pair - at,))
+        made += bytes((place(name),))
+        at = pair + 1
+    return made
+
+
+def _code(what: str) -> bytes:
+    if what == _NOT_ACCUMULATED:
+        return bytes((modbus_registers._SKIP + 1,))
+    if what == _NOT_IMPLEMENTED:
+        return bytes((modbus_registers._NONE,))
+    if what.startswith("none"):
+        return bytes((modbus_registers._SKIP + int(what[4:]) // 2,))
+    if what.startswith("text"):
+        return bytes((modbus_registers._TEXT, int(what[4:])))
+    if what[0].isalpha():
+        return bytes((place(what),))
+    number = int(what)
+    if -8 <= number < 8:
+        return bytes((modbus_registers._ZERO + number,))
+    return bytes((modbus_registers._NUMBER, number))

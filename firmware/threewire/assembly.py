@@ -98,7 +98,7 @@ def on_board(board):
     if hasattr(board, "MODBUS"):
         from threewire import outlets
 
-        outlets.modbus(board, chip, firmware)
+        outlets.modbus(board, chip, firmware, os)
     del sys.modules["board"]
     # What has been made holds on to what it needs of its modules; the others are garbage.  And
     # MicroPython's collector goes over the whole heap once more, for twice the time or more, where

@@ -20,16 +20,19 @@ def keeper(board, layout, chip, machine):
     return lambda *parts: Pulses(pins, micro_wh, on_us + off_us, machine, *parts)
 
 
-def modbus(board, chip, firmware):
+def modbus(board, chip, firmware, fs):
     """Adds the board's Modbus slave to the outlets of its Firmware."""
     from threewire.chip.rs485 import Rs485
     from threewire.operation.modbus_rtu import ModbusRtu
     from threewire.operation.modbus_slave import ModbusSlave
-    from threewire.version import VERSION
+    from threewire.storage.record import REGISTERS
+    from threewire.storage.store import Store
 
     given = board.MODBUS
-    slave = ModbusSlave(board.NAME, VERSION, firmware.operator.board_id)
-    slave.address(given["address"], 3)
+    operator = firmware.operator
+    slave = ModbusSlave(operator.board, operator.version, operator.board_id)
     port = Rs485(given, chip["software_timer"])
-    slave.lines.append(ModbusRtu(port, slave.answer, given["address"]))
+    store = Store(fs, firmware.ledger.open, "modbus", "modbus", REGISTERS)
+    given = given["address"], given["baudrate"]
+    slave.lines.append(ModbusRtu(port, slave, given, store, operator))
     firmware.outlets += (slave,)

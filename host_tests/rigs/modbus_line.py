@@ -57,6 +57,10 @@ class MemoryLine:
         self.now = WRAP - 5000
         self.sends_until = self.now
 
+    def begin(self, baudrate: int) -> None:
+        assert not self.busy()
+        self.baudrate = baudrate
+
     def any(self) -> int:
         return len(self.waiting)
 
@@ -184,7 +188,9 @@ class Report:
         return Of(service=given["service"])
 
 slave = ModbusSlave("feather_rp2040", "0.3.0", {board_id!r})
-slave.address(1, 3)
+class Store:
+    def load(self):
+        return None, 0, []
 slave.offer(Report())
 """
 # And serves at a terminal.
@@ -193,6 +199,8 @@ import select, time
 
 class Line:
     period_us = 2000
+    def begin(self, baudrate):
+        pass
     def __init__(self):
         self._poll = select.poll()
         self._poll.register(sys.stdin, select.POLLIN)
@@ -207,7 +215,7 @@ class Line:
 
 line = Line()
 line.ticks_us, line.ticks_diff = time.ticks_us, time.ticks_diff
-slave.lines.append(ModbusRtu(line, slave.answer, 1))
+slave.lines.append(ModbusRtu(line, slave, (1, 19200), Store(), None))
 while True:
     if not slave.step():
         time.sleep_ms(1)
@@ -216,6 +224,8 @@ while True:
 HOSTILE = """\
 class Line:
     period_us = 2000
+    def begin(self, baudrate):
+        pass
     now = 0
     waiting = b""
     def any(self):
@@ -233,7 +243,7 @@ class Line:
         return later - earlier
 
 line = Line()
-rtu = ModbusRtu(line, slave.answer, 1)
+rtu = ModbusRtu(line, slave, (1, 19200), Store(), Of(sealed=True))
 slave.lines.append(rtu)
 while slave.step():
     pass

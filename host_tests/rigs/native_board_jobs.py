@@ -195,7 +195,7 @@ def modbus_rtu_job(held: Held, draw: Random) -> None:
         # longer than any frame.
         line = frame * draw.choice((1, 1, 2, 3)) + draw.randbytes(draw.choice((0, 0, 1, 280)))
         state = array("i", bytes(12))
-        buffer = bytearray(72)
+        buffer = bytearray(78)
         while line:
             size = min(draw.randint(1, 64), len(line))
             buffer[:size] = line[:size]

@@ -60,9 +60,9 @@ def test_a_slave_answers_and_disturbs_nothing(
     settings = bench.MODBUS | {"baudrate": baudrate, "parity": parity}
     power_on = started_boards.start(bench.image_with(MODBUS=settings))
     with power_on(bench.load()) as board:
+        board.run_until(lambda: board.starts, 1.0, "conversion")
         line = Line(board, settings["uart"])
         assert line.byte_s == pytest.approx(11 / baudrate, rel=1e-3)
-        board.run_until(lambda: board.starts, 0.2, "conversion")
         # Nothing has been metered yet.
         assert line.ask(read_request(1, 3, 40000, 2))[0] == framed(b"\x01\x83\x06")
         board.wait_reports(1, 3.0)

@@ -38,6 +38,8 @@ _HOSTILE = (300, 20_000)
 _BOARDS = (40, hostile_board.TRIES)
 _PLANTED = (20, 2000)
 _FILES = (25, 10_000)
+# Of the lines that a board is asked on.
+_MODBUS = {"rtu": 10_000}
 _SEED = 1
 
 
@@ -135,6 +137,17 @@ def hostile_input(short: bool) -> list[Row]:
     ]
 
 
+def modbus(short: bool) -> list[Row]:
+    """What comes over the board's Modbus lines and is no request: the tests, of which each has so
+    many frames; of the short form one."""
+    found = []
+    for line, frames in list(_MODBUS.items())[: 1 if short else None]:
+        tried, lost = _tests(f"host_tests/firmware/test_modbus_{line}.py", "ten_thousand")
+        what = f"mutated frames on the board's Modbus {line.upper()}: none answered, all counted"
+        found.append(row(what, frames * tried, lost))
+    return found
+
+
 def planted(short: bool) -> list[Row]:
     """Whole records of absurd content, and folders for files: metering starts, saves go on."""
     draw = random.Random(_SEED)
@@ -197,6 +210,7 @@ PARTS: tuple[Callable[[bool], list[Row]], ...] = (
     long_life,
     abuse,
     hostile_input,
+    modbus,
     planted,
     hostile_files,
     hostile_boards,

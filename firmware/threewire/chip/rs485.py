@@ -28,12 +28,12 @@ class Rs485:
         # At high level the driver drives; until there is something to say it must not.
         pin = given["direction"]
         self._out = self._timer = None
+        self._loose = timer >= 0
         if pin is not None:
             self._out = Pin(pin, Pin.OUT, value=0)
             self._timer = Timer(timer)
-            self._type = {"hard": True} if timer < 0 else {}
+            self._type = {} if self._loose else {"hard": True}
         self._kept = given
-        self.begin(given["baudrate"])
         self.ticks_us = time.ticks_us
         self.ticks_diff = time.ticks_diff
         # Of the frame that is being sent: when it was begun, and how long it takes.
@@ -55,15 +55,17 @@ class Rs485:
             rxbuf=256,
             txbuf=256,
         )
+        # Two bits more, so that the last stop bit is whole at whatever the clock's divider makes;
+        # where the timer's interrupt is soft it comes once, so the frame is sure to be out.
         self._each = -(-_BITS * 1000000 // baudrate)
+        self._least = self._each if self._loose else 2 * self._each // _BITS
         self.period_us = _SILENCE_US if baudrate > _MOST_BAUD else 7 * self._each // 2
         self.any = uart.any
         self.readinto = uart.readinto
 
     def write(self, data):
         """Sends a frame, and does not wait for its end."""
-        # Two bits more, so that the last stop bit is whole at whatever the clock's divider makes.
-        self._span = len(data) * self._each + 2 * self._each // _BITS
+        self._span = len(data) * self._each + self._least
         if self._out:
             self._out(1)
         self._since = time.ticks_us()

@@ -9,12 +9,14 @@ their CRC: behind a frame's last byte the CRC over all of it is 0.
 """
 
 from array import array
+from struct import unpack
 
 import micropython
 from micropython import const
 
-# Of a frame so many bytes are kept: one that is answered has no more.
-_KEPT = const(8)
+# Of a frame so many bytes are kept, one more than any has that is done as it asks; what reads has
+# _READ, and so has the answer to what writes.
+_KEPT = const(14)
 _READ = const(8)
 _LEAST_FRAME = const(4)
 _MOST_FRAME = const(256)
@@ -31,6 +33,22 @@ _ANSWERED = const(0)
 _OTHERS = const(2)
 _BAD = const(3)
 _REFUSED_BIT = const(0x80)
+_WRITE = const(16)
+# One value of two registers, after function and place.
+_SHORT = b"\0\2\4"
+_WRITE_BYTES = const(10)
+# Eastron's holding registers of address and speed, and the speeds by code from _FIRST_SPEED on: of
+# Eastron's own the first three, and 5, which is 1200 baud.
+_ADDRESS_AT = const(0x14)
+_SPEED_AT = const(0x1C)
+_MOST_ADDRESS = const(247)
+_FIRST_SPEED = const(2)
+_TABLE = (9600, 19200, 38400, 0, 57600, 115200)
+_ILLEGAL_FUNCTION = const(1)
+_ILLEGAL_ADDRESS = const(2)
+_ILLEGAL_VALUE = const(3)
+_FAILURE = const(4)
+_BUSY = const(6)
 
 
 @micropython.viper
@@ -79,18 +97,36 @@ def check(data: ptr8, size: int) -> int:
     return crc
 
 
+def is_allowed(address=0, speed=0):
+    """Whether there is this address and this code of a speed; without one there is not."""
+    if not (1 <= address <= _MOST_ADDRESS and speed >= _FIRST_SPEED):
+        return False
+    return bool((_TABLE[speed - _FIRST_SPEED :] or (0,))[0])
+
+
 class ModbusRtu:
-    """port     as Rs485
-    answer   as ModbusSlave's
-    address  on the line
+    """port      as Rs485
+    slave     ModbusSlave
+    given     address and baud rate of the board file
+    store     Store of what has been set over the line, for as long as the board file says the same
+    operator  Operator: `sealed`, `check` and `note`
 
     is_called, step, break_off, sign   as ModbusSlave has them of its lines
     """
 
-    def __init__(self, port, answer, address):
+    def __init__(self, port, slave, given, store, operator):
         self._port = port
-        self._answer = answer
-        self._address = address
+        self._answer = slave.answer
+        self._hand_on = slave.address
+        self._store = store
+        self._operator = operator
+        self._own = [given[0], _TABLE.index(given[1]) + _FIRST_SPEED]
+        self._settled = self._own
+        values = store.load()[0] or ()
+        # Of another firmware there may be more of them.
+        if list(values[:2]) == self._own and is_allowed(*values[2:4]):
+            self._settled = list(values[2:4])
+        self._begin()
         self._state = array("i", bytes(4 * _WORDS))
         self._buffer = bytearray(_CHUNK + _KEPT)
         self._last = 0
@@ -100,8 +136,19 @@ class ModbusRtu:
     def is_called(self):
         return self._state[_LENGTH] or self._port.any()
 
+    def _begin(self):
+        """With the address and the speed that have been set."""
+        self._due = False
+        self._address, speed = self._settled
+        self._port.begin(_TABLE[speed - _FIRST_SPEED])
+        self._hand_on(*self._settled)
+
     def sign(self):
-        return ',"modbus":{"answered":%d,"refused":%d,"others":%d,"bad":%d}' % tuple(self.counts)
+        values = [self._address, _TABLE[self._settled[1] - _FIRST_SPEED]]
+        return (
+            ',"modbus":{"address":%d,"baudrate":%d,"answered":%d,"refused":%d,"others":%d,"bad":%d}'
+            % tuple(values + self.counts)
+        )
 
     def break_off(self):
         self._state[_LENGTH] = self._state[_ENDED] = 0
@@ -111,6 +158,9 @@ class ModbusRtu:
         state = self._state
         if port.busy():
             return False
+        if self._due:
+            # The answer to what has set them is out.
+            self._begin()
         size = port.any()
         if size:
             while size:
@@ -138,13 +188,53 @@ class ModbusRtu:
         elif data[_CHUNK] != self._address:
             # A broadcast too: of what can only be read there is none.
             counts[_OTHERS] += 1
-        elif function & _REFUSED_BIT or (length != _READ and function in (3, 4)):
+        elif function & _REFUSED_BIT or (
+            length == _READ if function == _WRITE else length != _READ and function in (3, 4)
+        ):
             # With our address only an answer is like that, which has come back where the line has
             # no direction: it is no request, and nobody may answer it.
             counts[_BAD] += 1
         else:
-            said = self._answer(data[_CHUNK + 1 : _CHUNK + _KEPT - 2])
+            request = data[_CHUNK + 1 : _CHUNK + min(length, _KEPT) - 2]
+            said = self._write(request) if function == _WRITE else self._answer(request)
             counts[_ANSWERED + (said[0] >> 7)] += 1
             frame = bytes((self._address,)) + said
             crc = check(frame, len(frame))
             self._port.write(frame + bytes((crc & 0xFF, crc >> 8)))
+
+    def _write(self, request):
+        """The answer to a request that sets address or speed, which it then has for ever."""
+        values = list(self._settled)
+        first = int.from_bytes(request[1:3], "big")
+        error = _ILLEGAL_VALUE
+        if self._operator.sealed:
+            # "The server is in the wrong state to process a request of this type".
+            error = _ILLEGAL_FUNCTION
+        elif first not in (_ADDRESS_AT, _SPEED_AT):
+            error = _ILLEGAL_ADDRESS
+        elif len(request) == _WRITE_BYTES and request[3:6] == _SHORT:
+            which = first == _SPEED_AT
+            value = unpack(">f", request[6:])[0]
+            # No number at all is none of these.
+            if 1 <= value <= _MOST_ADDRESS and value == int(value):
+                values[which] = int(value)
+                if is_allowed(*values):
+                    error = self._keep(values)
+        if error:
+            return bytes((_WRITE | _REFUSED_BIT, error))
+        self._due = True
+        return bytes(request[:5])
+
+    def _keep(self, values):
+        """Stores them; returns why not, or 0."""
+        if values == self._settled:
+            return 0
+        try:
+            self._operator.check()
+        except ValueError:
+            return _BUSY
+        if not self._store.save(self._own + values):
+            return _FAILURE
+        self._operator.note("modbus", self._settled, values)
+        self._settled = values
+        return 0

@@ -15,6 +15,7 @@ from threewire.operation.modbus_registers import WORDS, answer, between, events,
 
 _ONCE = const(48)
 _ADDRESS = const(54)
+_FLOATS = const(56)
 _BUSY = const(6)  # the refusal before there has been a report
 _BILLION = const(1000000000)
 _OF_SLAVE = const(35)  # place in what is kept of a report
@@ -35,7 +36,6 @@ class ModbusSlave:
     def __init__(self, *texts):
         self._texts = texts
         self._words = array("I", bytes(4 * WORDS))
-        self._next = array("I", self._words)
         self._pieces = None
         self._is_known = False
         self.lines = []
@@ -43,8 +43,7 @@ class ModbusSlave:
     def address(self, *values):
         """From now on the registers have this address and code of a speed, 0: there is no line
         with a speed."""
-        for words in (self._words, self._next):
-            put(words, _ADDRESS, values)
+        put(self._words, _ADDRESS, values)
 
     @property
     def is_free(self):
@@ -87,7 +86,7 @@ class ModbusSlave:
 
     def _made(self, report):
         """Yields when a part of the work on a report is done, until all of it is."""
-        words = self._next
+        words = array("I", self._words)
         volts = []
         amps = []
         for k in (0, 1):
@@ -117,7 +116,9 @@ class ModbusSlave:
             events(report.active, report.reversed, service),
         ]
         put(words, _ONCE, values)
-        self._next = self._words
+        # These may have been set meanwhile.
+        for k in (_ADDRESS, _ADDRESS + 1, _FLOATS + _ADDRESS, _FLOATS + _ADDRESS + 1):
+            words[k] = self._words[k]
         self._words = words
         self._is_known = True
 

@@ -2,6 +2,7 @@
 hand, and with whatever noise makes of them."""
 
 import json
+import math
 import random
 import struct
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pymodbus.client import ModbusSerialClient
 from sunspec2.modbus.client import SunSpecModbusClientDeviceRTU
 
 from host_tests.conftest import need_engine
-from host_tests.rigs.board_parts import Port, Sampler, assembled
+from host_tests.rigs.board_parts import InFolder, Port, Sampler, assembled
 from host_tests.rigs.machine import UNIQUE_ID
 from host_tests.rigs.meter_runs import convert, default_board, split_phase
 from host_tests.rigs.modbus_line import (
@@ -31,6 +32,8 @@ from host_tests.rigs.modbus_line import (
 from host_tests.tools.serve.test_modbus import expected_of, floats
 from threewire.operation.modbus_rtu import ModbusRtu
 from threewire.operation.modbus_slave import ModbusSlave
+from threewire.storage.record import REGISTERS
+from threewire.storage.store import Store
 from threewire.version import VERSION
 
 LAYOUT = default_board()
@@ -45,6 +48,7 @@ def table_entry(k: int) -> int:
 
 
 CRC_TABLE = [table_entry(k) for k in range(256)]
+GIVEN = 1, 19200
 GOOD = read_request(1, 3, 40000, 2)
 ANSWER = framed(b"\x01\x03\x04SunS")
 
@@ -52,15 +56,15 @@ ANSWER = framed(b"\x01\x03\x04SunS")
 class Board:
     """The firmware's own assembly with a slave; its loop runs in simulated time."""
 
-    def __init__(self, folder: Path, line: Any) -> None:
+    def __init__(self, folder: Path, line: Any, sealed: bool = True, given: Any = GIVEN) -> None:
         self._at = 0
         self.line = line
         self.port = Port()
         self.sampler = Sampler(self._refill)
-        self.parts: Any = assembled(folder, LAYOUT, self.sampler, self.port)
+        self.parts: Any = assembled(folder, LAYOUT, self.sampler, self.port, sealed)
         self.slave = ModbusSlave(LAYOUT.name, VERSION, UNIQUE_ID.hex())
-        self.slave.address(1, 3)
-        self.rtu = ModbusRtu(line, self.slave.answer, 1)
+        store = Store(InFolder(folder), self.parts.ledger.open, "modbus", "modbus", REGISTERS)
+        self.rtu = ModbusRtu(line, self.slave, given, store, self.parts.operator)
         self.slave.lines.append(self.rtu)
         self.parts.outlets = (self.slave,)
         self.loop = self.parts.new_loop()
@@ -268,7 +272,7 @@ def mutated(random_: random.Random) -> bytes:
                 read_request(1, 4, 0, 80),
                 read_request(1, 3, 40000, 125),
                 read_request(2, 3, 0, 10),
-                framed(b"\x01\x10\x9c\x40\x00\x02\x04\x00\x01\x00\x02"),
+                write_request(1, 0x14, 42),
                 framed(b"\x05\x03\xfa" + bytes(250)),
             )
         )
@@ -308,6 +312,7 @@ def expected(frame: bytes) -> tuple[int, bool]:
     if rest[0] != 1:
         return others + 1, False
     is_answer = rest[1] & 0x80 or (rest[1] in (3, 4) and size != 8)
+    is_answer |= rest[1] == 16 and size == 8
     return others, not is_answer
 
 
@@ -333,9 +338,10 @@ def test_ten_thousand_mutated_frames(tmp_path: Path, board: Board) -> None:
         board.line.ask(board.slave, frame)
         board.run(0.006)
     board.run(1.2)
+    assert board.said["modbus"].items() >= counts(board.slave).items()
     assert board.line.ask(board.slave, GOOD) == [ANSWER]
     assert board.parts.meter.ticks - before >= 2 * LAYOUT.tick_hz
-    assert sum(board.said["modbus"].values()) >= 200
+    assert sum(counts(board.slave).values()) >= 200
     assert board.said["faults"]["lost_frames"] == 0
 
 
@@ -358,6 +364,123 @@ def test_an_answer_is_of_one_report(board: Board) -> None:
         line.now = line.sends_until
     assert steps > 2
     assert set(line.sent[-steps:]) == {settled}
+
+
+def write_request(address: int, first: int, value: float) -> bytes:
+    return framed(struct.pack(">BBHHBf", address, 16, first, 2, 4, value))
+
+
+def test_address_and_speed_are_set_over_the_line(tmp_path: Path) -> None:
+    board = Board(tmp_path, MemoryLine(), sealed=False)
+    board.run(1.2)
+    line, slave = board.line, board.slave
+    told = framed(struct.pack(">BBHH", 1, 16, 0x14, 2))
+    assert line.ask(slave, write_request(1, 0x14, 42)) == [told]  # still from where it was asked
+    assert line.ask(slave, GOOD) == []
+    asked = read_request(42, 3, 0x14, 10)
+    (said,) = line.ask(slave, asked)
+    assert struct.unpack(">f12xf", said[3:-2]) == (42, 3)
+    assert line.ask(slave, read_request(42, 3, 40068, 1)) == [framed(b"\x2a\3\2\0\x2a")]
+    assert line.baudrate == 19200
+    assert len(line.ask(slave, write_request(42, 0x1C, 4))) == 1
+    slave.step()
+    assert line.baudrate == 38400
+    log = [json.loads(text) for text in board.parts.operator.log_lines("changes")]
+    assert [(of["what"], of["old"], of["new"]) for of in log] == [
+        ("modbus", [1, 3], [42, 3]),
+        ("modbus", [42, 3], [42, 4]),
+    ]
+    # So has what is made of a report that was under way.
+    slave.offer(board.reports[-1])
+    assert slave.step() and len(line.ask(slave, write_request(42, 0x14, 43))) == 1
+    while slave.step():
+        pass
+    assert line.ask(slave, read_request(43, 3, 40068, 1)) == [framed(b"\x2b\3\2\0\x2b")]
+    assert len(line.ask(slave, write_request(43, 0x14, 42))) == 1
+    # What it has already is no reason to write.
+    writes = board.parts.ledger.writes
+    assert len(line.ask(slave, write_request(42, 0x1C, 4))) == 1
+    assert board.parts.ledger.writes == writes
+    board.run(1.2)
+    found = board.said["modbus"]
+    assert (found["address"], found["baudrate"]) == (42, 38400)
+
+    # A restart has them, sealed or not; another setting in the board file begins anew.
+    again = Board(tmp_path, MemoryLine())
+    assert again.line.baudrate == 38400
+    assert again.line.ask(again.slave, read_request(42, 3, 40000, 2)) == [framed(b"\x2a\x83\6")]
+    other = Board(tmp_path, MemoryLine(), given=(1, 9600))
+    assert other.line.baudrate == 9600
+    assert other.line.ask(other.slave, GOOD) == [framed(b"\1\x83\6")]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [],
+        [1, 3],
+        [1, 3, 42],
+        [1, 3, 0, 3],
+        [1, 3, 248, 3],
+        [1, 3, 42, 1],
+        [1, 3, 42, 5],
+        [1, 3, 42, 8],
+        [1, 3, 2**70, 2**70],
+        [2, 3, 42, 4],
+    ],
+)
+def test_what_is_stored_and_cannot_be_is_passed_over(tmp_path: Path, stored: list[int]) -> None:
+    files = InFolder(tmp_path)
+    assert Store(files, files.open, "modbus", "modbus", REGISTERS).save(stored)
+    board = Board(tmp_path, MemoryLine())
+    assert board.line.baudrate == 19200 and board.rtu._address == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (write_request(1, 0x14, 0), 3),
+        (write_request(1, 0x14, 248), 3),
+        (write_request(1, 0x14, 1.5), 3),
+        (write_request(1, 0x14, math.nan), 3),
+        (write_request(1, 0x14, math.inf), 3),
+        (write_request(1, 0x14, -1), 3),
+        (write_request(1, 0x1C, 1), 3),
+        (write_request(1, 0x1C, 5), 3),
+        (write_request(1, 0x1C, 8), 3),
+        (write_request(1, 0x12, 7), 2),
+        (write_request(1, 40068, 7), 2),
+        (framed(bytes.fromhex("01 10 0014 0001 02 0007")), 3),
+        (framed(bytes.fromhex("01 10 0014 0002 04 42280000 0000")), 3),
+        (framed(bytes.fromhex("01 10 0014 0004 08 4228000042280000")), 3),
+        (framed(bytes.fromhex("01 10")), 2),
+        (framed(bytes.fromhex("01 06 0014 0007")), 1),
+    ],
+)
+def test_what_cannot_be_set_is_refused(tmp_path: Path, request_: bytes, code: int) -> None:
+    board = Board(tmp_path, MemoryLine(), sealed=False)
+    refused = framed(bytes((1, request_[1] | 0x80, code)))
+    # A function that is none is refused like that only where there is something to be read.
+    board.run(1.2)
+    writes = board.parts.ledger.writes
+    assert board.line.ask(board.slave, request_) == [refused]
+    assert board.parts.ledger.writes == writes
+    assert board.line.baudrate == 19200 and board.line.ask(board.slave, GOOD) == [ANSWER]
+
+
+def test_a_sealed_board_and_a_full_budget_keep_what_is_set(tmp_path: Path, board: Board) -> None:
+    asked = write_request(1, 0x14, 42)
+    assert board.line.ask(board.slave, asked) == [framed(b"\x01\x90\x01")]
+    (tmp_path / "open").mkdir()
+    unsealed = Board(tmp_path / "open", MemoryLine(), sealed=False)
+    unsealed.parts.ledger._wear.spend(1950)
+    assert unsealed.line.ask(unsealed.slave, asked) == [framed(b"\x01\x90\x06")]
+    for of in (board, unsealed):
+        assert of.line.ask(of.slave, read_request(42, 3, 0, 2)) == []
+        assert counts(of.slave)["refused"] == 1
+        # Nor does the answer of another that has the same address, or what comes to all.
+        assert of.line.ask(of.slave, framed(bytes.fromhex("01 10 0014 0002"))) == []
+        assert of.line.ask(of.slave, write_request(0, 0x14, 42)) == []
 
 
 def test_a_crash_forgets_what_was_begun(board: Board) -> None:

@@ -2,10 +2,9 @@
 
 Flow: feed -> MQTT (states.py, home_assistant.py) -> broker.
 
-    PREFIX/KEY/state          JSON, once a second, retained
-    PREFIX/KEY/availability   "online" or "offline", retained
-    PREFIX/gateway/CLIENT     the same of the gateway, by its last will where it is gone
-    DISCOVERY/device/…/config what home_assistant.py makes, retained
+Topics are those of a board that has a network itself (threewire.network.topics), and one besides:
+
+    PREFIX/gateway/CLIENT     "online", or "offline" by the gateway's last will where it is gone
 
 States are of now, and energies are counters: nothing is lost while the broker is away.
 """
@@ -19,10 +18,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import aiomqtt
 from msgspec import Meta, Struct
 
+from threewire.network import topics
 from tools.common.errors import InputError
 from tools.common.files import write_whole
 from tools.serve.feed import Feed
-from tools.serve.home_assistant import device_id, discovery
+from tools.serve.home_assistant import discovery
 from tools.serve.settings import Port, Text, secret, trusting
 from tools.serve.sink import Status
 from tools.serve.snapshot import Device, Snapshot
@@ -38,7 +38,7 @@ Client = Annotated[str, Meta(pattern=_CLIENT)]
 # Seconds after which a broker that says nothing is gone.
 _KEEPALIVE_S = 15
 _TIMEOUT_S = 10.0
-ONLINE, OFFLINE = "online", "offline"
+ONLINE, OFFLINE = topics.ONLINE.decode(), topics.OFFLINE.decode()
 
 
 class Settings(Struct):
@@ -132,14 +132,14 @@ class Sink:
 
     async def _publish(self, client: aiomqtt.Client, snapshot: Snapshot) -> None:
         device = snapshot.device
-        topic = f"{self._settings.prefix}/{device.key}/state"
+        topic = topics.topic(self._settings.prefix, device.key, "state")
         if self._told.get(device.key) != device:
             self._told[device.key] = device
             self._said.pop(device.key, None)
             found = discovery(device, topic, [self._gateway_topic, self._availability(device.key)])
             await client.publish(
-                f"{self._settings.discovery}/device/{device_id(device)}/config",
-                json.dumps(found, separators=(",", ":")),
+                topics.config_topic(self._settings.discovery, device.key),
+                found,
                 qos=1,
                 retain=True,
             )
@@ -150,7 +150,7 @@ class Sink:
             await client.publish(self._availability(device.key), said, qos=1, retain=True)
 
     def _availability(self, key: str) -> str:
-        return f"{self._settings.prefix}/{key}/availability"
+        return topics.topic(self._settings.prefix, key, "availability")
 
 
 async def _listen(client: aiomqtt.Client) -> None:

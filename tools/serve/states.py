@@ -1,16 +1,15 @@
 """A device's state as JSON says it on the network: the same names for MQTT and the page.
 
-Flow: snapshot -> STATES -> mqtt.py, web.py.
+Flow: snapshot -> STATES -> mqtt.py, web.py.  A board that has a network itself says the same in
+the same order (threewire.network.topics); a test compares them.
 """
 
 from typing import Any
 
+from threewire.network.topics import LONGEST_TEXT
 from tools.monitor.report import Element, Total
 from tools.serve.energies import kwh
 from tools.serve.snapshot import Snapshot
-
-# What Home Assistant keeps of a text.
-LONGEST_TEXT = 255
 
 
 def state(snapshot: Snapshot) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from threewire.operation.report import (
 # On the chip a string takes a quarter of a millisecond, however it is made, for it is looked up
 # among all names that are known; bytes are not.  So a line is bytes, made of templates, in which a
 # character below a blank stands for the next number, with one place less than its code, or for a
-# point and the nine digits behind it.
+# point and the nine digits behind it, or for these alone.
 _NINE_DIGITS = const(10)
+_NINE_MORE = const(11)
 _WH = const("\1\x0a")
 _VARH = '"%s":["%s","%s","%s","%s"]' % (VARH, _WH, _WH, _WH, _WH)
 _POWERS = '"%s":\4,"%s":\4,"%s":\4,"%s":\5' % POWERS
@@ -37,17 +38,18 @@ def _registers(name):
     return '"%s":"%s","%s":"%s"' % (name[0], _WH, name[1], _WH)
 
 
-def _text(text):
+def template(text):
+    """What `filled` takes, of text in which `\\1` and so on stand for numbers."""
     return text.encode() + b"\0"
 
 
-_HEADER = _text('{"t":\4,' + _registers(ENERGIES) + "," + _VARH + ',"elements":[')
-_TABLE = _text(",{" + _registers(ENERGIES) + "," + _VARH)
-_RMS = _text(',"%s":\4,"%s":\4,' % RMS + _POWERS + ',"reversed":\1')
-_FUNDAMENTAL = _text(',"%s":\4,"%s":\3,"%s":\3}' % FUNDAMENTAL)
-_LEDS = _text("]," + _POWERS + ',"hertz":\4,"leds":{"%s":\1,"%s":\1,"%s":\1}' % LEDS)
-_EFFORT = _text(',"effort":{"%s":\2,"%s":\1,"%s":\1,"%s":\1,"%s":\1}' % EFFORT)
-_FAULTS = _text(',"faults":{"lost_frames":\1,' + _registers(ESTIMATED))
+_HEADER = template('{"t":\4,' + _registers(ENERGIES) + "," + _VARH + ',"elements":[')
+_TABLE = template(",{" + _registers(ENERGIES) + "," + _VARH)
+_RMS = template(',"%s":\4,"%s":\4,' % RMS + _POWERS + ',"reversed":\1')
+_FUNDAMENTAL = template(',"%s":\4,"%s":\3,"%s":\3}' % FUNDAMENTAL)
+_LEDS = template("]," + _POWERS + ',"hertz":\4,"leds":{"%s":\1,"%s":\1,"%s":\1}' % LEDS)
+_EFFORT = template(',"effort":{"%s":\2,"%s":\1,"%s":\1,"%s":\1,"%s":\1}' % EFFORT)
+_FAULTS = template(',"faults":{"lost_frames":\1,' + _registers(ESTIMATED))
 
 # A number is two words: what is less than a billion, and billions with _NEGATIVE; or a text: where
 # in _buffer it begins, times 8, with its length, and _TEXT.
@@ -109,6 +111,9 @@ def _fill(line: ptr8, template: ptr8, words: ptr32) -> int:
             point = code - 1
             if code == _NINE_DIGITS:
                 code = 9
+            elif code == _NINE_MORE:
+                code = 9
+                point = 0
             while n < code or low or high:
                 if n == 9:
                     low = high
@@ -130,7 +135,7 @@ def _fill(line: ptr8, template: ptr8, words: ptr32) -> int:
             first += 1
 
 
-def _number(k, value, unit):
+def number(k, value, unit):
     """Makes value / unit, without its fraction, the number at words[k]: less than 10**17 either
     way; None: null."""
     high = 0
@@ -150,29 +155,32 @@ def _number(k, value, unit):
     _words[k + 1] = high
 
 
-def _truth(k, flag):
+def truth(k, flag):
+    """Likewise true or false."""
     _words[k] = _TRUE if flag else _FALSE
     _words[k + 1] = _TEXT
 
 
-def _energy(k, *energies):
+def energies(k, *given):
     """Makes energies (whole and billionths) the numbers from words[k] on."""
     words = _words
-    for wh, part in energies:
-        _number(k, wh, 1)
+    for wh, part in given:
+        number(k, wh, 1)
         words[k + 2] = part
         words[k + 3] = 0
         k += 4
 
 
-def _powers(k, reading):
-    _number(k, reading.watts_uw, 1000)
-    _number(k + 2, reading.vars_uw, 1000)
-    _number(k + 4, reading.va_uva, 1000)
-    _number(k + 6, reading.power_factor_ppm, 100)
+def powers(k, reading):
+    """Likewise the four POWERS of a Reading or Total."""
+    number(k, reading.watts_uw, 1000)
+    number(k + 2, reading.vars_uw, 1000)
+    number(k + 4, reading.va_uva, 1000)
+    number(k + 6, reading.power_factor_ppm, 100)
 
 
-def _filled(text):
+def filled(text):
+    """A template's bytes with the numbers, until others are made, whoever asks for them."""
     return _view[: _fill(_buffer, text, _words)]
 
 
@@ -205,27 +213,27 @@ def written(report):
     """The same as bytes, of which each is to be done with before the next is made, of this report
     or another."""
     kept = report.kept
-    _number(0, report.ticks * 1000 // report.tick_hz, 1)
-    _energy(2, report.wh(0), report.wh(1), *report.varh(2))
-    yield _filled(_HEADER)
+    number(0, report.ticks * 1000 // report.tick_hz, 1)
+    energies(2, report.wh(0), report.wh(1), *report.varh(2))
+    yield filled(_HEADER)
     for k in (0, 1):
-        _energy(0, report.wh(2 + 2 * k), report.wh(3 + 2 * k), *report.varh(k))
-        yield _filled(_TABLE if k else memoryview(_TABLE)[1:])
+        energies(0, report.wh(2 + 2 * k), report.wh(3 + 2 * k), *report.varh(k))
+        yield filled(_TABLE if k else memoryview(_TABLE)[1:])
         reading = report.reading(k)
-        _number(0, reading.volts_uv, 1000)
-        _number(2, reading.amps_ua, 1000)
-        _powers(4, reading)
-        _truth(12, report.reversed[k])
-        yield _filled(_RMS)
-        _number(0, reading.watts1_uw, 1000)
-        _number(2, reading.volts_thd_ppm, 100)
-        _number(4, reading.amps_thd_ppm, 100)
-        yield _filled(_FUNDAMENTAL)
-    _powers(0, report.total())
-    _number(8, report.hertz_mhz(), 1)
+        number(0, reading.volts_uv, 1000)
+        number(2, reading.amps_ua, 1000)
+        powers(4, reading)
+        truth(12, report.reversed[k])
+        yield filled(_RMS)
+        number(0, reading.watts1_uw, 1000)
+        number(2, reading.volts_thd_ppm, 100)
+        number(4, reading.amps_thd_ppm, 100)
+        yield filled(_FUNDAMENTAL)
+    powers(0, report.total())
+    number(8, report.hertz_mhz(), 1)
     for k, name in enumerate(LEDS):
-        _truth(10 + 2 * k, report.leds[name])
-    yield _filled(_LEDS)
+        truth(10 + 2 * k, report.leds[name])
+    yield filled(_LEDS)
     demand = report.demand
     what = (demand.mean_uw, demand.least_uw, demand.most_uw, demand.peak_uw)
     known = kept.get(_OF_DEMAND)
@@ -248,16 +256,16 @@ def written(report):
         kept[_OF_DOCTOR] = diagnosis, start + one, two
     if report.effort:
         for k, value in enumerate(report.effort):
-            _number(2 * k, value, 1)
-        yield _filled(_EFFORT)
+            number(2 * k, value, 1)
+        yield filled(_EFFORT)
     if report.demo:
         yield report.demo.sign()
     known = kept.get(_OF_SLAVE)
     if known:
         yield known
-    _number(0, report.lost_frames, 1)
-    _energy(2, report.estimated_wh(0), report.estimated_wh(1))
-    yield _filled(_FAULTS)
+    number(0, report.lost_frames, 1)
+    energies(2, report.estimated_wh(0), report.estimated_wh(1))
+    yield filled(_FAULTS)
     if report.faults:
         counts = report.faults.counts
         known = kept.get(_OF_COUNTS)

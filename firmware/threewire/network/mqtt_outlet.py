@@ -1,0 +1,116 @@
+"""MQTT: the outlet that publishes the state once a second, and tells Home Assistant of the board.
+
+Flow: report -> MQTT OUTLET (topics.py) -> mqtt_client.py -> broker.
+"""
+
+from threewire.network import topics
+from threewire.network.mqtt_client import MqttClient
+from threewire.version import VERSION
+
+_UNIX_FROM_2000 = 946684800
+_ORIGIN = "Threewire"
+
+
+class MqttOutlet:
+    """settings   a dict as settings.py makes it: broker, port, user, password, base, prefix, name
+    board      the board file's name
+    board_id   the chip's own number, in hexadecimal digits
+    address    (host, port) -> (numeric address, port), or None while there is none
+    socket, select, clock   as MqttClient has them; clock has gmtime as well
+    utc        at() -> Unix seconds, or None while they are not known; or no utc
+    """
+
+    def __init__(self, settings, board, board_id, address, socket, select, clock, utc=None):
+        self._settings = settings
+        self._board = board
+        self._key = board_id
+        self._clock = clock
+        self._utc = utc
+        base = settings["base"]
+        self._state_topic = topics.topic(base, board_id, "state")
+        self._availability = topics.topic(base, board_id, "availability")
+        broker = settings["broker"], settings["port"]
+        self._client = MqttClient(
+            socket,
+            select,
+            clock,
+            lambda: address(*broker),
+            # Its end differs from board to board; 23 characters any broker takes.
+            "threewire-" + board_id[-12:],
+            (self._availability, topics.OFFLINE),
+            settings["user"],
+            settings["password"],
+        )
+        self._next = None  # State
+        self._session = 0
+        self._told = 0  # in this session: of discovery and availability
+        self._dropped = 0
+
+    @property
+    def is_free(self):
+        """Whether it takes a report now."""
+        return self._client.is_up
+
+    def offer(self, report):
+        """Publishes it next; one that has not been begun by then is dropped."""
+        if self._next:
+            self._dropped += 1
+        self._next = topics.State(report, self._time())
+
+    def step(self):
+        client = self._client
+        if client.is_idle:
+            if self._session != client.sessions:
+                self._session = client.sessions
+                self._told = 0
+            if self._told == 0:
+                client.publish(
+                    topics.config_topic(self._settings["prefix"], self._key), self._of_it
+                )
+                self._told = 1
+            elif self._told == 1:
+                client.publish(self._availability, lambda: (topics.ONLINE,))
+                self._told = 2
+            elif self._next:
+                client.publish(self._state_topic, self._next.pieces)
+                self._next = None
+        elif self._next and not client.is_up:
+            self._next = None
+            self._dropped += 1
+        return client.step()
+
+    def break_off(self):
+        """What crashed begins anew with another connection."""
+        self._next = None
+        self._client.close()
+
+    def told(self):
+        """What the console tells."""
+        client = self._client
+        return {
+            "mqtt": client.why,
+            "mqtt_sessions": client.sessions,
+            "mqtt_dropped": self._dropped + client.dropped,
+        }
+
+    def _of_it(self):
+        for piece in topics.discovery(
+            self._key,
+            self._settings["name"],
+            self._board,
+            VERSION,
+            self._key,
+            _ORIGIN,
+            (self._availability,),
+            self._state_topic,
+        ):
+            yield piece.encode()
+
+    def _time(self):
+        seconds = self._utc and self._utc.at()
+        if seconds is None:
+            return None
+        gmtime = self._clock.gmtime
+        if gmtime(0)[0] == 2000:
+            seconds -= _UNIX_FROM_2000
+        return "%04d-%02d-%02dT%02d:%02d:%02d+00:00" % gmtime(seconds)[:6]

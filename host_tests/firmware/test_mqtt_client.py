@@ -4,6 +4,7 @@ and whatever a broker answers, or does not, it goes on."""
 import errno
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -250,7 +251,7 @@ def test_attempts_become_rare_and_stay_bounded(happens: str) -> None:
         if happens == "closes":
             net.is_open = False
         net.now += 20
-    waits = [(end - start) // 1000 for start, end in zip(at, at[1:])]
+    waits = [(end - start) // 1000 for start, end in pairwise(at)]
     answer = 10 if happens in ("absent", "silent") else 0
     assert waits[:8] == pytest.approx([n + answer for n in (1, 2, 4, 8, 16, 32, 64, 64)], abs=1)
     assert net.lines <= 1

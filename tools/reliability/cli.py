@@ -81,6 +81,21 @@ def abuse(short: bool) -> list[Row]:
     return _rows_of_tests("host_tests/firmware/test_ledger.py", chosen, short)
 
 
+def brokers(short: bool) -> list[Row]:
+    """MQTT on the board, the whole firmware on MicroPython with its sockets: the tests."""
+    hostile = {"10 000 mutated packets: the board's MQTT goes on": "mutated or no_mqtt or unasked"}
+    chosen = {
+        "brokers that close, flood, take nothing, say nothing: no frame lost": "bad_brokers",
+        "no broker, or no way to it: no frame lost": "no_broker",
+        "a broker that is killed, and comes back: it gets all again": "killed",
+        "half-open connections are found": "half_open",
+    }
+    found = _rows_of_tests("host_tests/firmware/test_mqtt_client.py", hostile, short)
+    if not short:
+        found += _rows_of_tests("host_tests/whole/test_mqtt_board.py", chosen, short)
+    return found
+
+
 def _rows_of_tests(path: str, chosen: Mapping[str, str], short: bool) -> list[Row]:
     """What is tried, with the names of its tests in a file: a row each, of the short form one."""
     some = list(chosen.items())[: 1 if short else None]
@@ -209,6 +224,7 @@ PARTS: tuple[Callable[[bool], list[Row]], ...] = (
     whole_firmware,
     long_life,
     abuse,
+    brokers,
     hostile_input,
     modbus,
     planted,

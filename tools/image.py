@@ -61,11 +61,15 @@ _ASKED_FOR_BY = {
     "threewire/network/mqtt_client.py": ("WIFI",),
     "threewire/network/mqtt_outlet.py": ("WIFI",),
     "threewire/network/topics.py": ("WIFI",),
+    "threewire/operation/load_profile.py": ("LOAD_PROFILE",),
     "threewire/operation/modbus_registers.py": ("MODBUS",),
     "threewire/operation/modbus_rtu.py": ("MODBUS",),
     "threewire/operation/modbus_slave.py": ("MODBUS",),
+    "threewire/operation/profile_text.py": ("LOAD_PROFILE",),
     "threewire/operation/pulses.py": ("PULSES",),
+    "threewire/operation/utc.py": ("LOAD_PROFILE",),
     "threewire/outlets.py": ("PULSES", "MODBUS"),
+    "threewire/storage/quarters.py": ("LOAD_PROFILE",),
 }
 
 # What makes an outlet in threewire/outlets.py, and the setting that asks for it.

@@ -77,6 +77,9 @@ def on_board(board):
         from threewire import outlets
 
         keeper = outlets.keeper(board, layout, chip, machine)
+    profile = None
+    if getattr(board, "LOAD_PROFILE", False):
+        from threewire.operation.load_profile import LoadProfile as profile
     firmware = assemble(
         layout=layout,
         sampler=sampler,
@@ -94,6 +97,7 @@ def on_board(board):
         ticks_diff=time.ticks_diff,
         collect=gc.collect,
         keeper=keeper,
+        profile=profile,
     )
     if hasattr(board, "MODBUS"):
         from threewire import outlets
@@ -134,6 +138,7 @@ def assemble(
     collect,
     look=None,
     keeper=None,
+    profile=None,
 ):
     """The Firmware of these parts.
 
@@ -152,6 +157,7 @@ def assemble(
     collect         collects garbage
     look      as Sag has it
     keeper    makes the Keeper of its parts, where that is an outlet, and stands in for machine
+    profile   LoadProfile, the class, where there is to be one
     """
     import json
 
@@ -224,6 +230,8 @@ def assemble(
     keeper = (outlet or Keeper)(
         meter, faults, ledger, Store(fs, open_file, "registers", "registers", record.REGISTERS)
     )
+    if profile:
+        profile = profile(meter, keeper, ledger, fs, open_file)
     problems += restarts.problems + keeper.restore()
     logs = {name: EventLog(fs, open_file, "log", json, name) for name in LOGS}
     lifecycle = Lifecycle(
@@ -251,6 +259,9 @@ def assemble(
         captures=captures,
         lifecycle=lifecycle,
     )
+    if profile:
+        operator.profile = profile
+        operator.more = profile.commands
     lifecycle.note_start(problems, constants.set_aside)
     show_own()
     firmware = Firmware(
@@ -276,4 +287,6 @@ def assemble(
     )
     if outlet:
         firmware.outlets = (keeper,)
+    if profile:
+        firmware.outlets += (profile,)
     return firmware

@@ -35,7 +35,7 @@ class Commands:
         operator = self._operator
         line = text + " "
         function = None
-        for row in _TABLE:
+        for row in _TABLE + operator.more:
             name = row[0]
             if line.startswith(name) and line[len(name)] == " ":
                 _, usage, change, function, _ = row
@@ -47,7 +47,7 @@ class Commands:
             if change == _CHANGES and operator.sealed:
                 raise ValueError("sealed: connect the board's seal pin to ground and restart")
             given = text[len(name) :].strip()
-            if bool(given) != bool(usage):
+            if bool(given) != bool(usage) and (given or usage[:2] != " ["):
                 raise ValueError("it is: " + name + usage)
             if change:
                 operator.check()
@@ -73,7 +73,7 @@ class Commands:
 def _help(operator, given):
     yield '{"note":"no echo; Ctrl-C after a pause stops metering","commands":{'
     start = ""
-    for name, usage, change, _, text in _TABLE:
+    for name, usage, change, _, text in _TABLE + operator.more:
         sealed = "; unsealed" if change == _CHANGES else ""
         yield '{}"{}":"{}{}"'.format(start, name + usage, text, sealed)
         start = ","

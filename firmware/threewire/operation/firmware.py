@@ -144,6 +144,9 @@ class Firmware:
             lifecycle.begin()
             self.captures.drop()
             self.meter.pause()
+            if self.operator.profile:
+                # At the prompt no time was metered.
+                self.operator.profile.utc.forget()
             filling = self.fill_holes()
             self.sampler.start()
             while not loop.stopped and not lifecycle.restart_wanted:

@@ -14,10 +14,15 @@ class Operator:
     sealed           False where the seal pin was at ground when the board started
     meter, sag, keeper, faults   as their classes
     calibration      the constants in force, as a mapping
+    profile          LoadProfile, or None
+    more             commands of what is there on some boards only, as the console's table has them
 
     fault_finder, ledger, logs, constants, captures, lifecycle   FaultFinder, Ledger, an EventLog
                      for each of lifecycle's LOGS, Store of the constants, Captures and Lifecycle
     """
+
+    profile = None
+    more = ()
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from threewire.storage.save_policy import SavePolicy
 #   eight registers, each watt-hours and residue: delivered, received, those of element 1 and of
 #   element 2, estimated delivered and received,
 #   twelve of reactive energy in uvarh: element 1, 2 and total, quadrants I to IV,
-#   the faults' counts, in sixteen places; then what the ledger has.
+#   the faults' counts, in sixteen places; then what the ledger has; then what is kept beside.
 _FIXED = const(4)
 _REGISTERS = const(8)
 _QUADRANTS = const(12)
@@ -38,7 +38,12 @@ class Keeper:
     problem  one line on why the last save failed; "" when it did not
     is_zeroed  whether the commissioning zero has been done, in the life of what is stored
     is_locked  whether Ctrl-C is not to stop metering while the seal is closed
+    beside     has one more integer in the record, or None.  It has kept(), which gives that;
+               take(values), which finds it among those from the ledger's on; look(), before
+               something else than energy changes the registers; and begin(), behind that
     """
+
+    beside = None
 
     def __init__(self, meter, faults, ledger, store):
         self._meter = meter
@@ -90,7 +95,10 @@ class Keeper:
             values.append(register.micro_wh())
         counts = self._faults.to_list()
         counts += [0] * (_FAULTS - len(counts))
-        return values + counts + self._ledger.to_list(meter.ticks)
+        values += counts + self._ledger.to_list(meter.ticks)
+        if self.beside:
+            values.append(self.beside.kept())
+        return values
 
     def save(self):
         """Saves now; returns whether that worked."""
@@ -125,9 +133,13 @@ class Keeper:
                     name, register.text()
                 )
             )
+        if self.beside:
+            self.beside.look()
         register.wh = wh
         register.residue = 0
         self._meter.show_registers()
+        if self.beside:
+            self.beside.begin()
 
     def zero(self):
         """The commissioning zero: sets all that is counted to zero, but the faults, and stores
@@ -144,6 +156,8 @@ class Keeper:
             raise ValueError("not saved; nothing is changed: " + self.problem)
         self.is_zeroed = True
         self._meter.zero()
+        if self.beside:
+            self.beside.begin()
         self._ledger.count("commissioning zero")
         # In the other slot too: damage to one does not bring the old registers back.
         self.save()
@@ -196,3 +210,5 @@ class Keeper:
         self._faults.from_list(values[at : at + _FAULTS])
         self._ledger.from_list(values[at + _FAULTS :])
         meter.show_registers()
+        if self.beside:
+            self.beside.take(values[at + _FAULTS :])

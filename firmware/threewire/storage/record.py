@@ -21,7 +21,7 @@ CALIBRATION = const(2)
 # Registers are saved all day.  Up to here littlefs keeps a file within its folder's log (an eighth
 # of a block or a cache of four pages; 512 and 1024 bytes on rp2), and a save is one commit of two
 # pages: measured up to 472 bytes, from 480 on it takes three.  Constants are written by hand.
-_MOST = {REGISTERS: 448, CALIBRATION: 1024}
+_MOST = {REGISTERS: 472, CALIBRATION: 1024}
 MAX_BYTES = const(1024)
 
 _MAGIC = b"3wir"

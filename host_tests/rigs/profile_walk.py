@@ -75,15 +75,17 @@ class World:
     now     Unix seconds of the true time
     chunks  (quarter, seconds, whether UTC was known, [delivered, received] of the registers behind
             it, in raw units), oldest first
-    mixed   quarters whose energy nobody can tell from another's: UTC was not known in time
+    mixed   (first, last) of quarters whose energy nobody can tell from another's: UTC was not
+            known in time
     """
 
     def __init__(self, now, life):
         self.now = now
         self.first = life.raw()
         self.chunks = []
-        self.mixed = set()
-        self.dark = None  # quarter since which there is no UTC
+        self.mixed = []
+        self.dark = 0  # quarter in which the life began,
+        self.known = set()  # and those in which UTC became known
 
     def begin(self, life):
         """A start: what the registers do not have any more was not.  Returns whether they are as
@@ -91,17 +93,22 @@ class World:
         raw = life.raw()
         while self.chunks and self.chunks[-1][3] != raw:
             self.chunks.pop()
-        if self.dark is None:
-            self.dark = self.now // QUARTER_S
-        else:
-            # Never known in the life before: its energy goes to the quarter that was open.
-            self.mixed.add(life.profile.quarter)
+        self.dark = self.now // QUARTER_S
+        # What was metered without UTC before the last save is now the open quarter's.
+        for quarter, _, known, _ in reversed(self.chunks):
+            if known:
+                break
+            self.mixed.append((quarter, quarter))
+            self.mixed.append((life.profile.quarter, life.profile.quarter))
         return raw == (self.chunks[-1][3] if self.chunks else self.first)
 
     def becomes_known(self):
-        if self.dark is not None and self.dark != self.now // QUARTER_S:
-            self.mixed.update(range(self.dark, self.now // QUARTER_S + 1))
-        self.dark = None
+        self.known.add(self.now // QUARTER_S)
+        if self.dark != self.now // QUARTER_S:
+            self.mixed.append((self.dark, self.now // QUARTER_S))
+
+    def is_mixed(self, quarter):
+        return any([first <= quarter <= last for first, last in self.mixed])
 
     def expected(self, unit):
         """Quarter -> (delivered mWh, received mWh, whether all of it was metered), of those that
@@ -109,7 +116,7 @@ class World:
         found = {}
         before = self.first
         for quarter, seconds, known, raw in self.chunks:
-            if quarter not in self.mixed:
+            if not self.is_mixed(quarter):
                 had = found.get(quarter, (0, 0, 0))
                 energies = [
                     raw[k] * MWH // unit - before[k] * MWH // unit + had[k] for k in (0, 1)
@@ -117,7 +124,7 @@ class World:
                 found[quarter] = (energies[0], energies[1], had[2] + (seconds if known else 0))
             before = raw
         return {
-            quarter: (delivered, received, seconds == QUARTER_S)
+            quarter: (delivered, received, seconds == QUARTER_S and quarter not in self.known)
             for quarter, (delivered, received, seconds) in found.items()
         }
 
@@ -157,15 +164,16 @@ class Archive:
             return "nothing is kept"
         return ""
 
-    def compare(self, life):
-        """That the ring has the newest of them, as they were; returns what is wrong."""
+    def compare(self, life, now):
+        """That the ring has the newest of them, as they were, and those of 35 days at `now`;
+        returns what is wrong."""
         there = life.records()
         if any(self.records.get(found[0]) != found[1:] for found in there):
             return "a record has changed"
         newest = sorted(self.records)[-len(there) :] if there else []
         if [found[0] for found in there] != newest:
             return "a record is lost"
-        least = life.profile.quarter - 35 * 96
+        least = now // QUARTER_S - 35 * 96
         if sum(n >= least for n in self.records) > len(there):
             return "less than 35 days"
         return ""
@@ -235,7 +243,7 @@ def walk(start, random, lives, steps, is_dead=lambda: False, now=1767225600):
     life = start()
     world.begin(life)
     archive.begin(life)
-    problem = archive.look(life) or archive.compare(life)
+    problem = archive.look(life) or archive.compare(life, world.now)
     if problem:
         problems.append("at the end: " + problem)
     whole = checked = 0
@@ -255,6 +263,7 @@ def walk(start, random, lives, steps, is_dead=lambda: False, now=1767225600):
     there = {quarter for quarter, _, _, _ in world.chunks}
     for quarter, record in archive.records.items():
         # One that had just begun when the power went is as empty as its record.
-        if quarter not in there and quarter not in world.mixed and record != (0, 0, PARTIAL):
+        is_told = quarter in there or world.is_mixed(quarter)
+        if not is_told and record != (0, 0, PARTIAL):
             problems.append("%d was not metered" % quarter)
     return problems, checked, whole, world, archive

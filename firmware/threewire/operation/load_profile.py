@@ -194,14 +194,19 @@ class LoadProfile:
     def take(self, values):
         for value in values:
             if value >> _AT_BITS and not value >> _ALL_BITS:
-                self._energies = [value >> _WH_BITS & _WH_MASK, value & _WH_MASK, 0, 0]
+                energies = [value >> _WH_BITS & _WH_MASK, value & _WH_MASK]
                 value >>= 2 * _WH_BITS
-                self._flags = [value & 255 | _PARTIAL, 0]
+                flags = value & 255
                 value >>= 8
                 if value > _UNKNOWN:
                     self.last = value
                     self.quarter = value // _S
                     self._slot = 0
+                    self._energies = energies + [0, 0]
+                    self._flags = [flags | _PARTIAL, 0]
+                else:
+                    self._energies = [0, 0] + energies
+                    self._flags[1] = flags | _MORE
         self.begin()
 
     # ----
@@ -243,8 +248,7 @@ class LoadProfile:
             if quarter:
                 self._end(at)
             else:
-                # There may be records of a life that is forgotten.
-                self._slot = 0
+                self._begin_at(at)
             self.quarter = now
             was = flags[0]
             # More of it than one record takes.
@@ -261,6 +265,17 @@ class LoadProfile:
                 energies[1] += energies[3]
             energies[2] = energies[3] = flags[1] = 0
         self._due = self.utc.ticks_at((now + 1) * _S) if self._slot == FILES else 0
+
+    def _begin_at(self, at):
+        """UTC is known for the first time, so far as is stored."""
+        # From here on a record is void, or not, by what is stored.
+        self.last = at
+        self.quarter = at // _S
+        if not self._keeper.save():
+            self.last = self.quarter = 0
+            raise OSError(self._keeper.problem)
+        # There may be records of a life that is forgotten.
+        self._slot = 0
 
     def _end(self, at):
         """Writes the record of the open quarter, as of these Unix seconds."""

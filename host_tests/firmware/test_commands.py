@@ -726,6 +726,7 @@ class StandIn:
     counts = [7]
     active = ["no_voltage 2"]
     calibration = nominal(layout).to_dict()
+    more = ()
     def __init__(self):
         self.meter = Meter(layout, nominal(layout))
         self.faults = Faults()

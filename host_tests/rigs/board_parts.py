@@ -115,8 +115,10 @@ def assembled(
     sealed: bool = True,
     board_id: str = UNIQUE_ID.hex(),
     show: Callable[[str, bool], None] = lambda name, lit: None,
+    profile: type | None = None,
 ) -> Firmware:
-    """The firmware's own assembly of its parts, on files in a folder; show: as Leds.show."""
+    """The firmware's own assembly of its parts, on files in a folder; show: as Leds.show; profile:
+    LoadProfile, where the board file asks for it."""
     files = InFolder(folder)
     return assemble(
         layout=layout,
@@ -133,4 +135,5 @@ def assembled(
         open_file=files.open,
         ticks_diff=lambda end, start: end - start,
         saves_a_day=12_000,
+        profile=profile,
     )

@@ -4,7 +4,8 @@ wears: what test_load_profile.py runs on MicroPython, whose littlefs this is.
 Flow: profile_walk -> the firmware's stores -> littlefs -> flash model.  Started as `micropython
 profile_cuts.py PROJECT_ROOT`; on stdin a JSON object: lives, seed, blocks, prog_size, and of days
 to wear out.  On stdout {"problems", "checked", "whole", "cuts", "days": that have passed}, of the
-walk; or {"appends", "saves", "erases": of each block, "charged": in saves}.
+walk; or {"appends", "erases": of each block, "erased": by them in all, "charged": in saves,
+"problem": of the last}.
 """
 
 # pyright: reportMissingImports=false, reportMissingModuleSource=false
@@ -61,31 +62,25 @@ def wear(config, layout):
     life = Life(fs, fs.open, layout)
     life.set_utc(_BEGIN)
     life.steps()
-    saves = charged = 0
 
     def left():
-        # In saves; and full again.
-        life.pass_time(0)
         return life.ledger.to_list(life.meter.ticks)[0]
 
-    erased = chip.erased
-    appends = 0
-    spent = 0
+    appends = erased = charged = 0
     for _ in range(config["days"] * 96):
         life.flow(3000000, QUARTER_S)
         before = left()
         had = chip.erased
         life.steps()
-        spent += chip.erased - had
+        erased += chip.erased - had
         charged += before - left()
         appends += 1
     return {
         "appends": appends,
         "erases": list(chip.erases),
-        "erased": spent,
+        "erased": erased,
         "charged": charged,
         "problem": life.profile.problem,
-        "all": chip.erased - erased,
     }
 
 

@@ -84,8 +84,7 @@ class World:
         self.first = life.raw()
         self.chunks = []
         self.mixed = []
-        self.dark = 0  # quarter in which the life began,
-        self.known = set()  # and those in which UTC became known
+        self.dark = 0  # quarter in which the life began
 
     def begin(self, life):
         """A start: what the registers do not have any more was not.  Returns whether they are as
@@ -103,7 +102,6 @@ class World:
         return raw == (self.chunks[-1][3] if self.chunks else self.first)
 
     def becomes_known(self):
-        self.known.add(self.now // QUARTER_S)
         if self.dark != self.now // QUARTER_S:
             self.mixed.append((self.dark, self.now // QUARTER_S))
 
@@ -115,16 +113,16 @@ class World:
         are not mixed."""
         found = {}
         before = self.first
-        for quarter, seconds, known, raw in self.chunks:
+        for quarter, seconds, _, raw in self.chunks:
             if not self.is_mixed(quarter):
                 had = found.get(quarter, (0, 0, 0))
                 energies = [
                     raw[k] * MWH // unit - before[k] * MWH // unit + had[k] for k in (0, 1)
                 ]
-                found[quarter] = (energies[0], energies[1], had[2] + (seconds if known else 0))
+                found[quarter] = (energies[0], energies[1], had[2] + seconds)
             before = raw
         return {
-            quarter: (delivered, received, seconds == QUARTER_S and quarter not in self.known)
+            quarter: (delivered, received, seconds == QUARTER_S)
             for quarter, (delivered, received, seconds) in found.items()
         }
 
@@ -149,7 +147,7 @@ class Archive:
         for found in profile.records(self._seen, 1 << 24):
             if found:
                 if found[0] in self.records:
-                    return "a second record of %d" % found[0]
+                    return f"a second record of {found[0]}"
                 self.records[found[0]] = found[1:]
                 self._seen = found[0] + 1
         sums = profile.waiting()
@@ -159,7 +157,7 @@ class Archive:
             sums = [sums[0] + found[0], sums[1] + found[1]]
         now = life.mwh()
         if sums != [now[k] - self._base[k] for k in (0, 1)]:
-            return "the sums differ: %r, %r" % (sums, now)
+            return f"the sums differ: {sums}, {now}"
         if not kept:
             return "nothing is kept"
         return ""
@@ -197,7 +195,7 @@ def walk(start, random, lives, steps, is_dead=lambda: False, now=1767225600):
             world, archive = World(now, life), Archive(life)
         problems += life.problems
         if not world.begin(life):
-            problems.append("life %d: registers that never were" % number)
+            problems.append(f"life {number}: registers that never were")
         archive.begin(life)
         dark_s = random.getrandbits((4, 8, 11)[random.getrandbits(8) % 3])
         for step in range(random.getrandbits(20) % steps + 1):
@@ -231,7 +229,7 @@ def walk(start, random, lives, steps, is_dead=lambda: False, now=1767225600):
                 break
             problem = archive.look(life)
             if problem:
-                problems.append("life %d, step %d: %s" % (number, step, problem))
+                problems.append(f"life {number}, step {step}: {problem}")
                 return problems, 0, 0, world, archive
         if not is_dead():
             if random.getrandbits(1):
@@ -253,11 +251,11 @@ def walk(start, random, lives, steps, is_dead=lambda: False, now=1767225600):
         if quarter >= life.profile.quarter:
             continue
         if record is None:
-            problems.append("%d has no record" % quarter)
+            problems.append(f"{quarter} has no record")
         elif record[:2] != (delivered, received):
-            problems.append("%d: %r, not %r" % (quarter, record, (delivered, received)))
+            problems.append(f"{quarter}: {record}, not {delivered}, {received}")
         elif is_whole != (record[2] == 0) or not (is_whole or record[2] & PARTIAL):
-            problems.append("%d: flags %d" % (quarter, record[2]))
+            problems.append(f"{quarter}: flags {record[2]}")
         checked += 1
         whole += is_whole
     there = {quarter for quarter, _, _, _ in world.chunks}
@@ -265,5 +263,5 @@ def walk(start, random, lives, steps, is_dead=lambda: False, now=1767225600):
         # One that had just begun when the power went is as empty as its record.
         is_told = quarter in there or world.is_mixed(quarter)
         if not is_told and record != (0, 0, PARTIAL):
-            problems.append("%d was not metered" % quarter)
+            problems.append(f"{quarter} was not metered")
     return problems, checked, whole, world, archive

@@ -12,6 +12,8 @@ ROOT = boards.ROOT
 FIRMWARE = ROOT / "firmware"
 PULSES = ("pulse_pio.py", "pulse_rmt.py", "pulses.py")
 MODBUS = ("rs485.py", "modbus_registers.py", "modbus_rtu.py", "modbus_slave.py")
+LOAD_PROFILE = ("load_profile.py", "profile_text.py", "quarters.py", "utc.py")
+NETWORK = tuple(path.name for path in (FIRMWARE / "threewire" / "network").glob("*.py"))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,8 @@ def test_main_is_source_and_the_rest_is_compiled(feather: dict[str, bytes]) -> N
     carried = [
         path.relative_to(FIRMWARE).with_suffix(".mpy").as_posix()
         for path in (FIRMWARE / "threewire").rglob("*.py")
-        if path.name not in ("__init__.py", "outlets.py", *PULSES, *MODBUS, *vipers)
+        if path.name not in ("__init__.py", "outlets.py", *PULSES, *MODBUS, *LOAD_PROFILE, *NETWORK)
+        and path.name not in vipers
     ]
     assert others == {"board.mpy", *carried}
 
@@ -79,6 +82,10 @@ def test_what_a_board_file_does_not_ask_for_is_left_out(board: str, has: str, la
     assert more == {"outlets.py", *PULSES} - {lacks} and has in more
     assert plain.pop("board.mpy") != asking.pop("board.mpy")
     assert plain.items() <= asking.items()
+    asking = image.contents(board, {"LOAD_PROFILE": True})
+    more = {Path(name).with_suffix(".py").name for name in asking.keys() - plain.keys()}
+    del asking["board.mpy"]
+    assert more == {*LOAD_PROFILE} and plain.items() <= asking.items()
 
 
 def test_of_two_outlets_a_board_has_what_makes_them() -> None:

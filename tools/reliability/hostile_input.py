@@ -52,6 +52,7 @@ class StandIn:
         self.saves = True
         self.later = ""  # why nothing is written now
         self.locked = False
+        self.more: tuple[Any, ...] = ()
         self.counts = [0] * len(ledger.KINDS)
         self.done: list[Any] = []
         totals = registers.Registers(_UNIT)

@@ -61,7 +61,7 @@ class LoadProfile:
     utc      Utc
     newest   the quarter whose record was written last, since the start; 0: none
     quarter  the one that is open, or was when UTC was known last; 0: it never was
-    last     the last known UTC that has been saved, Unix seconds; 0: none
+    last     UTC in that quarter, as it was last looked at, Unix seconds; 0: none
     problem  one line on why the last record could not be written; "" when it could
     """
 
@@ -85,7 +85,7 @@ class LoadProfile:
         # Energies, of the open quarter and behind them of the time without UTC since it was open;
         # and flags, likewise.
         self._energies = [0, 0, 0, 0]
-        self._flags = [_PARTIAL, 0]
+        self._flags = [0, 0]
         self._since_us = self.utc.ticks_us()  # since then there is no UTC
         self._slot = FILES  # of the ring's files, the next to be looked through for void records
         # Records of a clock that was wrong, one after the other; their energy; and the quarter
@@ -250,19 +250,22 @@ class LoadProfile:
             else:
                 self._begin_at(at)
             self.quarter = now
+            self.last = at
             was = flags[0]
             # More of it than one record takes.
             flags[0] = _MORE if max(energies[:2]) else 0
-            if at - now * _S > _LATE_S:
+            if self._is_known and at - now * _S > _LATE_S:
                 flags[0] |= _PARTIAL | was & _CLOCK
         if not self._is_known:
             self._is_known = True
-            flags[0] |= _PARTIAL | flags[1]
-            if max(energies[2:]):
-                if self.utc.at(self._since_us) < now * _S:
-                    flags[0] |= _MORE
-                energies[0] += energies[2]
-                energies[1] += energies[3]
+            flags[0] |= flags[1]
+            since = self.utc.at(self._since_us)
+            if since > now * _S:
+                flags[0] |= _PARTIAL
+            elif since < now * _S and max(energies[2:]):
+                flags[0] |= _MORE
+            energies[0] += energies[2]
+            energies[1] += energies[3]
             energies[2] = energies[3] = flags[1] = 0
         self._due = self.utc.ticks_at((now + 1) * _S) if self._slot == FILES else 0
 

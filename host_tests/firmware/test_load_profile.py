@@ -62,6 +62,13 @@ def spend(one: Life, mwh: int, seconds: int = S) -> None:
     one.steps()
 
 
+def opened(one: Life) -> tuple[int, ...]:
+    """The quarter that is open."""
+    found = one.profile.open()
+    assert found is not None
+    return found
+
+
 def on_flash(folder: Path) -> list[tuple[int, int, int, int]]:
     """(quarter, delivered, received, flags) of all records in the files, by struct and zlib."""
     found = []
@@ -262,7 +269,7 @@ def test_a_clock_of_another_century_is_forgotten(tmp_path: Path) -> None:
         (QUARTER, 1000, 0, 0),
         (QUARTER + 1, 0, 0, PARTIAL | CLOCK),
     ]
-    assert one.profile.open()[1:3] == (1500, 0)
+    assert opened(one)[1:3] == (1500, 0)
     for _ in range(3):
         spend(one, 300)
     assert [found[:2] for found in one.records()[2:]] == [
@@ -396,8 +403,7 @@ def test_a_commissioning_zero_is_none_either(tmp_path: Path) -> None:
     one.keeper.zero()
     assert one.mwh() == [0, 0]
     for other in (one, life(tmp_path)):
-        assert other.profile.open()[1:3] == (1500, 0)
-    one.meter.registers.delivered.wh = 0
+        assert opened(other)[1:3] == (1500, 0)
     spend(one, 700, 600)
     assert one.records() == [(QUARTER, 2200, 0, 0)]
 
@@ -438,7 +444,7 @@ def test_it_waits_where_the_budget_is_used_up(tmp_path: Path) -> None:
     one = begun(tmp_path)
     one.ledger._wear.spend(1920)
     spend(one, 1000)
-    assert one.records() == [] and one.profile.open()[1] == 1000
+    assert one.records() == [] and opened(one)[1] == 1000
     # Some 40 s bring what is missing.
     spend(one, 10, 300)
     assert one.records() == [(QUARTER, 1010, 0, MORE)]

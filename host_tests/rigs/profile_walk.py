@@ -187,12 +187,13 @@ def walk(start, random, lives, steps, is_dead=lambda: False, now=1767225600):
     problems are lines, none where all is well.
     """
     problems = []
-    world = archive = None
+    life = start()
+    world = World(now, life)
+    archive = Archive(life)
     watts = 1000
     for number in range(lives):
-        life = start()
-        if world is None:
-            world, archive = World(now, life), Archive(life)
+        if number:
+            life = start()
         problems += life.problems
         if not world.begin(life):
             problems.append(f"life {number}: registers that never were")

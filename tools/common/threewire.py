@@ -14,6 +14,7 @@ COMMANDS = {
     "monitor": "watch a board",
     "serve": "hand boards' reports on: MQTT, Modbus, a web page, Prometheus, InfluxDB",
     "console": "type commands to a board, and see its answers",
+    "profile": "get a board's energy of quarters of an hour, as CSV",
     "selftest": "let a board prove itself, with no instrument",
     "capture": "get raw codes off a board, and meter them again",
     "calibrate": "calibrate a board beside a reference instrument",

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tools.common.errors import PortError
-from tools.profile import Row, Rows, fetch, lines, main
+from tools.profile.cli import Row, Rows, fetch, lines, main
 
 CHICAGO = ZoneInfo("America/Chicago")
 

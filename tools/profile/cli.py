@@ -5,7 +5,6 @@ Flow: options -> board's console (`profile FROM COUNT`) -> PROFILE -> a CSV file
 
 import csv
 import io
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
@@ -125,7 +124,3 @@ def main(argv: list[str] | None = None) -> int:
     write_whole(out, text.getvalue().encode())
     print(f"{out}: {len(rows)} quarters of an hour")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

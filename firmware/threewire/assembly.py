@@ -19,7 +19,6 @@ _KEPT = (
     "metering.fill",
     "metering.intmath",
     "metering.kernel",
-    "metering.layout",
     "metering.line_voltage",
     "metering.readings",
     "metering.temperature",
@@ -107,7 +106,7 @@ def on_board(board):
     # What has been made holds on to what it needs of its modules; the others are garbage.  And
     # MicroPython's collector goes over the whole heap once more, for twice the time or more, where
     # over 64 objects wait for it: those beside what it looks at, and beside all that led it there.
-    # With all modules in sys.modules they do; with these 55 do at most.
+    # With all modules in sys.modules they do; with these 54 do at most.
     for name in list(sys.modules):
         if name.startswith("threewire.") and name[10:] not in _KEPT:
             package, _, module = name.rpartition(".")

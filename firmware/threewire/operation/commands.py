@@ -1,20 +1,22 @@
 """The commands of the serial console: what each answers and what it changes.
 
 Flow: console -> COMMANDS -> operator.  What changes the meter needs the board unsealed and is
-logged with what was and what is.  What writes to the flash is done within its budget.
+logged with what was and what is.  What writes to the flash is done within its budget.  Those that
+a board is seldom asked for are in rare_commands, which is in memory only while one of them is
+answered.
 """
 
+import sys
 from json import dumps
 
 from micropython import const
 
+from threewire import operation
 from threewire.metering.registers import wh_text
 from threewire.operation.console import shown
 from threewire.operation.faults import NAMES
-from threewire.operation.lifecycle import LOGS
 from threewire.operation.report import Report
 from threewire.operation.telemetry import pieces
-from threewire.storage.ledger import KINDS
 
 _WRITES = const(1)
 _CHANGES = const(2)
@@ -38,11 +40,13 @@ class Commands:
         for row in _TABLE + operator.more:
             name = row[0]
             if line.startswith(name) and line[len(name)] == " ":
-                _, usage, change, function, _ = row
+                usage, change, function = row[1:4]
                 break
-        yield '{"reply":' + dumps(name if function else shown(text[:40].encode()))
+        else:
+            name = None
+        yield '{"reply":' + dumps(name or shown(text[:40].encode()))
         try:
-            if not function:
+            if not name:
                 raise ValueError("unknown; see help")
             if change == _CHANGES and operator.sealed:
                 raise ValueError("sealed: connect the board's seal pin to ground and restart")
@@ -51,6 +55,8 @@ class Commands:
                 raise ValueError("it is: " + name + usage)
             if change:
                 operator.check()
+            if not function:
+                function = _rare().ANSWERS[name]
             found = function(operator, given)
         except ValueError as problem:
             found = {"error": str(problem)}
@@ -63,6 +69,7 @@ class Commands:
             yield start + piece[len(start) :]
             start = ""
         yield "\n"
+        _forget_rare()
         if function == _restart:
             operator.restart()
         elif function == _capture:
@@ -70,10 +77,25 @@ class Commands:
             operator.begin_capture()
 
 
+def _rare():
+    try:
+        from threewire.operation import rare_commands
+    except MemoryError:
+        raise ValueError("no memory for this command; try again without a capture or a demo")
+    return rare_commands
+
+
+def _forget_rare():
+    if hasattr(operation, "rare_commands"):
+        del operation.rare_commands
+        del sys.modules["threewire.operation.rare_commands"]
+
+
 def _help(operator, given):
     yield '{"note":"no echo; Ctrl-C after a pause stops metering","commands":{'
     start = ""
-    for name, usage, change, _, text in _TABLE + operator.more:
+    rows = [row + (text,) for row, text in zip(_TABLE, _rare().TEXTS)]
+    for name, usage, change, _, text in rows + list(operator.more):
         sealed = "; unsealed" if change == _CHANGES else ""
         yield '{}"{}":"{}{}"'.format(start, name + usage, text, sealed)
         start = ","
@@ -111,13 +133,6 @@ def _faults(operator, given):
     return {"counts": dict(zip(NAMES, operator.faults.counts)), "active": operator.active}
 
 
-def _clear_faults(operator, given):
-    old = _faults(operator, given)["counts"]
-    operator.clear_faults()
-    operator.note("clear faults", old, 0)
-    return _faults(operator, given)
-
-
 def _events(operator, given):
     return operator.voltage_events()
 
@@ -126,68 +141,8 @@ def _calibration(operator, given):
     return {"calibration": operator.calibration}
 
 
-def _calibrate(operator, given):
-    # A board is calibrated once: it takes no memory before.
-    from threewire.operation.constants_text import read
-
-    constants = read(given.encode())
-    old = operator.calibration
-    operator.write_calibration(constants)
-    operator.note("calibrate", old, constants)
-    return {"calibration": constants}
-
-
-def _preset(operator, given):
-    name, _, wh = given.partition(" ")
-    wh = wh.strip()
-    # Of bytes, to which only 0 to 9 are digits on any Python.
-    if not wh.encode().isdigit():
-        raise ValueError("WH must be whole watt-hours")
-    wh = int(wh)
-    registers = operator.meter.registers
-    old = {other: register.text() for other, register in registers.named()}.get(name)
-    operator.preset(name, wh)
-    operator.note("preset " + name, old, wh)
-    return {"register": name, "wh": wh}
-
-
-def _commissioning_zero(operator, given):
-    return {"was": operator.commissioning_zero()}
-
-
 def _seal(operator, given):
     return {"sealed": operator.sealed, "locked": operator.locked}
-
-
-def _lock(operator, given):
-    return _set_lock(operator, True)
-
-
-def _unlock(operator, given):
-    return _set_lock(operator, False)
-
-
-def _set_lock(operator, locked):
-    if operator.locked != locked:
-        operator.lock(locked)
-        operator.note("lock", not locked, locked)
-    return {"locked": locked}
-
-
-def _log(operator, given):
-    start = "{"
-    for name in LOGS:
-        yield start + '"' + ("entries" if name == "log" else name) + '":['
-        start = ""
-        for entry in operator.log_lines(name):
-            yield start + entry
-            start = ","
-        start = "],"
-    yield '],"counts":' + dumps(dict(zip(KINDS, operator.counts))) + "}"
-
-
-def _traceback(operator, given):
-    return {"traceback": operator.traceback()}
 
 
 def _quiet(operator, given):
@@ -226,28 +181,28 @@ def _restart(operator, given):
     return {"restarting": True}
 
 
-# Name, what follows it, whether it writes to the flash or changes the meter, what answers it, what
-# it is for.
+# Name, what follows it, whether it writes to the flash or changes the meter, and what answers it:
+# None, which rare_commands has.
 _TABLE = (
-    ("help", "", False, _help, "this list"),
-    ("version", "", False, _version, "firmware and board"),
-    ("readings", "", False, _readings, "the last second, as in telemetry"),
-    ("registers", "", False, _registers, "Wh, varh of quadrants I to IV, fundamental Wh"),
-    ("faults", "", False, _faults, "counts, and those active"),
-    ("clear faults", "", _CHANGES, _clear_faults, "sets the counts to 0"),
-    ("events", "", False, _events, "sags, swells, interruptions"),
-    ("calibration", "", False, _calibration, "the constants in force"),
-    ("calibrate", " {JSON}", _CHANGES, _calibrate, "stores constants for the next start"),
-    ("preset", " NAME WH", _CHANGES, _preset, "raises a register, such as delivered1"),
-    ("commissioning zero", "", _CHANGES, _commissioning_zero, "sets all registers to 0, once"),
-    ("seal", "", False, _seal, "whether it is closed, and locked"),
-    ("lock", "", _CHANGES, _lock, "no Ctrl-C while sealed"),
-    ("unlock", "", _CHANGES, _unlock, "Ctrl-C again"),
-    ("log", "", False, _log, "entries, changes, visits to the prompt"),
-    ("traceback", "", False, _traceback, "of the last crash"),
-    ("capture", " SECONDS", False, _capture, "raw codes, then their energy"),
-    ("quiet", " SECONDS", False, _quiet, "no telemetry for so long; 0 ends that"),
-    ("demo", "", False, _demo, "a house on the lamps, ten times as fast"),
-    ("save", "", _WRITES, _save, "saves the registers"),
-    ("restart", "", _WRITES, _restart, "restarts the board"),
+    ("help", "", False, _help),
+    ("version", "", False, _version),
+    ("readings", "", False, _readings),
+    ("registers", "", False, _registers),
+    ("faults", "", False, _faults),
+    ("clear faults", "", _CHANGES, None),
+    ("events", "", False, _events),
+    ("calibration", "", False, _calibration),
+    ("calibrate", " {JSON}", _CHANGES, None),
+    ("preset", " NAME WH", _CHANGES, None),
+    ("commissioning zero", "", _CHANGES, None),
+    ("seal", "", False, _seal),
+    ("lock", "", _CHANGES, None),
+    ("unlock", "", _CHANGES, None),
+    ("log", "", False, None),
+    ("traceback", "", False, None),
+    ("capture", " SECONDS", False, _capture),
+    ("quiet", " SECONDS", False, _quiet),
+    ("demo", "", False, _demo),
+    ("save", "", _WRITES, _save),
+    ("restart", "", _WRITES, _restart),
 )

@@ -58,9 +58,6 @@ _ASKED_FOR_BY = {
     "threewire/chip/pulse_pio.py": ("PULSES",),
     "threewire/chip/pulse_rmt.py": ("PULSES",),
     "threewire/chip/rs485.py": ("MODBUS",),
-    "threewire/network/mqtt_client.py": ("WIFI",),
-    "threewire/network/mqtt_outlet.py": ("WIFI",),
-    "threewire/network/topics.py": ("WIFI",),
     "threewire/operation/load_profile.py": ("LOAD_PROFILE",),
     "threewire/operation/modbus_registers.py": ("MODBUS",),
     "threewire/operation/modbus_rtu.py": ("MODBUS",),
@@ -71,6 +68,9 @@ _ASKED_FOR_BY = {
     "threewire/outlets.py": ("PULSES", "MODBUS"),
     "threewire/storage/quarters.py": ("LOAD_PROFILE",),
 }
+# And a whole folder of them.
+_NETWORK = "threewire/network/"
+_ASKS_FOR_NETWORK = ("WIFI",)
 
 # What makes an outlet in threewire/outlets.py, and the setting that asks for it.
 _OUTLETS = {"keeper": "PULSES", "modbus": "MODBUS"}
@@ -168,7 +168,10 @@ def contents(board: str, settings: Mapping[str, Any] = MappingProxyType({})) -> 
             fact, must_hold = _NEEDS[name]
             if bool(chip[fact]) != must_hold:
                 continue
-        if not asked.intersection(_ASKED_FOR_BY.get(name, asked)):
+        asking = _ASKED_FOR_BY.get(name, asked)
+        if name.startswith(_NETWORK):
+            asking = _ASKS_FOR_NETWORK
+        if not asked.intersection(asking):
             continue
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
         if path.stat().st_size:

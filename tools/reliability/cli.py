@@ -83,7 +83,8 @@ def abuse(short: bool) -> list[Row]:
 
 def brokers(short: bool) -> list[Row]:
     """MQTT on the board, the whole firmware on MicroPython with its sockets: the tests."""
-    hostile = {"10 000 mutated packets: the board's MQTT goes on": "mutated or no_mqtt or unasked"}
+    what = "packets sent to the board's MQTT, 10 000 mutated ones among them"
+    hostile = {what: "mutated or no_mqtt or unasked"}
     chosen = {
         "brokers that close, flood, take nothing, say nothing: no frame lost": "bad_brokers",
         "no broker, or no way to it: no frame lost": "no_broker",

@@ -32,7 +32,7 @@ REFUSED = (
 )
 
 # A half-open connection is found by a ping that nobody answers.
-KEEPALIVE_S = const(15)
+_KEEPALIVE_S = const(15)
 _PING_MS = const(15000)
 _ANSWER_MS = const(10000)
 # From one attempt to the next: doubled each time, and as at first where a ping has been answered.
@@ -63,7 +63,7 @@ class MqttClient:
         self._address = address
         flags = _FLAGS | (_USER if user else 0) | (_PASSWORD if user and password else 0)
         topic, text = will
-        self._hello = [b"\0\4MQTT\4" + bytes([flags, 0, KEEPALIVE_S])]
+        self._hello = [b"\0\4MQTT\4" + bytes([flags, 0, _KEEPALIVE_S])]
         for field in (client, topic, text, user, password)[: 3 + (flags >> 7) + (flags >> 6 & 1)]:
             field = field if isinstance(field, bytes) else field.encode()
             self._hello.append(len(field).to_bytes(2, "big") + field)

@@ -3,12 +3,15 @@
 Flow: report -> MQTT OUTLET (topics.py) -> mqtt_client.py -> broker.
 """
 
+import sys
+
+from micropython import const
+
 from threewire.network import topics
 from threewire.network.mqtt_client import MqttClient
 from threewire.version import VERSION
 
-_UNIX_FROM_2000 = 946684800
-_ORIGIN = "Threewire"
+_UNIX_FROM_2000 = const(946684800)
 
 
 class MqttOutlet:
@@ -94,16 +97,22 @@ class MqttOutlet:
         }
 
     def _of_it(self):
-        for piece in topics.discovery(
+        # Once for each connection: until the next its code is garbage.
+        from threewire.network.discovery import discovery
+
+        pieces = discovery(
             self._key,
             self._settings["name"],
             self._board,
             VERSION,
             self._key,
-            _ORIGIN,
+            ("Threewire", VERSION),
             (self._availability,),
             self._state_topic,
-        ):
+        )
+        del discovery, sys.modules["threewire.network"].discovery
+        del sys.modules["threewire.network.discovery"]
+        for piece in pieces:
             yield piece.encode()
 
     def _time(self):

@@ -36,7 +36,7 @@ def discovery(key, name, board, version, chip_id, origin, availability, state_to
         dumps(version),
         dumps(chip_id),
     )
-    yield ',"o":{"name":"%s","sw":"%s"},"stat_t":%s' % origin + (dumps(state_topic),)
+    yield ',"o":{"name":"%s","sw":"%s"},"stat_t":%s' % (origin + (dumps(state_topic),))
     yield ',"avty":[%s],"avty_mode":"all","cmps":{' % ",".join(
         ['{"t":%s}' % dumps(topic) for topic in availability]
     )

@@ -59,13 +59,13 @@ _ASKED_FOR_BY = {
     "threewire/chip/pulse_rmt.py": ("PULSES",),
     "threewire/chip/rs485.py": ("MODBUS",),
     "threewire/operation/load_profile.py": ("LOAD_PROFILE",),
-    "threewire/operation/modbus_registers.py": ("MODBUS",),
+    "threewire/operation/modbus_registers.py": ("MODBUS", "WIFI"),
     "threewire/operation/modbus_rtu.py": ("MODBUS",),
-    "threewire/operation/modbus_slave.py": ("MODBUS",),
+    "threewire/operation/modbus_slave.py": ("MODBUS", "WIFI"),
     "threewire/operation/profile_text.py": ("LOAD_PROFILE",),
     "threewire/operation/pulses.py": ("PULSES",),
     "threewire/operation/utc.py": ("LOAD_PROFILE",),
-    "threewire/outlets.py": ("PULSES", "MODBUS"),
+    "threewire/outlets.py": ("PULSES", "MODBUS", "WIFI"),
     "threewire/storage/quarters.py": ("LOAD_PROFILE",),
 }
 # And a whole folder of them.
@@ -73,7 +73,7 @@ _NETWORK = "threewire/network/"
 _ASKS_FOR_NETWORK = ("WIFI",)
 
 # What makes an outlet in threewire/outlets.py, and the setting that asks for it.
-_OUTLETS = {"keeper": "PULSES", "modbus": "MODBUS"}
+_OUTLETS = {"keeper": "PULSES", "modbus": "MODBUS", "modbus_tcp": "WIFI"}
 
 # Of a board file, and of a chip's row, for the host alone.
 _HOSTS_NAMES = ("FILE_SYSTEM", "MACHINE", "MICROPYTHON", "MICROPYTHON_LEAST")

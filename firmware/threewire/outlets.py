@@ -1,5 +1,5 @@
-"""Makes the outlets that a board file asks for, with PULSES and MODBUS.  Without that none of this
-is loaded.
+"""Makes the outlets that a board file asks for, with PULSES and MODBUS, and what a network is
+asked for.  Without that none of this is loaded.
 
 Flow: assembly -> OUTLETS -> operation.pulses, on pins of the chip's kind; operation.modbus_slave,
 on a UART.
@@ -36,3 +36,24 @@ def modbus(board, chip, firmware, fs):
     given = given["address"], given["baudrate"]
     slave.lines.append(ModbusRtu(port, slave, given, store, operator))
     firmware.outlets += (slave,)
+
+
+def modbus_tcp(firmware, port, is_up, socket, clock):
+    """Adds a Modbus slave behind a TCP port to the outlets of a Firmware; where there is one on a
+    line already, another way to that.
+
+    is_up, socket, clock   as ModbusTcp's
+    """
+    from threewire.network.modbus_tcp import ModbusTcp
+    from threewire.operation.modbus_slave import ModbusSlave
+
+    for slave in firmware.outlets:
+        if hasattr(slave, "lines"):
+            break
+    else:
+        operator = firmware.operator
+        slave = ModbusSlave(operator.board, operator.version, operator.board_id)
+        # As SunSpec's device address; there is no speed.
+        slave.address(1, 0)
+        firmware.outlets += (slave,)
+    slave.lines.append(ModbusTcp(socket, port, slave.answer, is_up, clock))

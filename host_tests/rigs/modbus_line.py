@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pty
+import socket
 import struct
 import subprocess
 import termios
@@ -20,6 +21,7 @@ from typing import Any
 
 from threewire.operation.modbus_slave import ModbusSlave
 from tools.common.boards import ROOT
+from tools.emulate.tcp_port import free_port
 
 WRAP = 1 << 30
 
@@ -258,6 +260,41 @@ for text in open("looks"):
     print(",".join(line.sent))
 print(rtu.counts)
 """
+# And serves at a TCP port.  Its time goes `pace` times as fast; while there is a file "down" there
+# is no network.  At its end, which its standard input tells, it says what telemetry would, and how
+# many milliseconds its longest step took.
+AT_PORT = """\
+import os, select, socket, time
+from threewire.network.modbus_tcp import ModbusTcp
+
+class Clock:
+    def ticks_ms(self):
+        return time.ticks_ms() * {pace} % (1 << 30)
+    def ticks_diff(self, later, earlier):
+        return (later - earlier + (1 << 29)) % (1 << 30) - (1 << 29)
+
+def is_up():
+    try:
+        os.stat("down")
+        return False
+    except OSError:
+        return True
+
+slave.address(1, 0)
+tcp = ModbusTcp(socket, {port}, slave.answer, is_up, Clock())
+slave.lines.append(tcp)
+ends = select.poll()
+ends.register(sys.stdin, select.POLLIN)
+longest = 0
+while not ends.poll(0):
+    begun = time.ticks_us()
+    more = slave.step()
+    longest = max(longest, time.ticks_diff(time.ticks_us(), begun))
+    if not more:
+        time.sleep_us(100)
+print("{{" + tcp.sign()[1:] + "}}")
+print(longest // 1000)
+"""
 _READING = ("volts_uv", "amps_ua", "watts_uw", "vars_uw", "va_uva", "power_factor_ppm")
 
 
@@ -295,6 +332,71 @@ def micropython_slave(
             assert process.stderr is not None
             said = process.stderr.read()
             assert not said, said.decode()
+
+
+class TcpSlave:
+    """A MicroPython that serves what a Report says at a TCP port.  Use it as a context manager.
+
+    port   at which it listens
+    pace   how much faster than ours its time goes
+
+    told, longest_ms  of it when it has ended: what telemetry says, and its longest step
+    """
+
+    def __init__(
+        self, program: Sequence[str], folder: Path, report: Any, board_id: str, pace: int = 1
+    ) -> None:
+        self.port = free_port()
+        self.told: dict[str, int] = {}
+        self.longest_ms = 0
+        self._down = folder / "down"
+        script = folder / "main.py"
+        text = _script(report, board_id) + AT_PORT.format(port=self.port, pace=pace)
+        script.write_text(text)
+        self._process = subprocess.Popen(
+            [*program, str(script)],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def connected(self, timeout: float = 10.0) -> socket.socket:
+        """A client, as soon as it can be one."""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", self.port), timeout)
+            except ConnectionRefusedError:
+                if time.monotonic() > end or self._process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+
+    def is_up(self, up: bool) -> None:
+        """Whether it has a network from now on."""
+        if up:
+            self._down.unlink()
+        else:
+            self._down.touch()
+
+    def end(self) -> None:
+        """It sees what has ended by now, and ends."""
+        time.sleep(0.1)
+        said, problem = self._process.communicate("\n", 30)
+        assert not problem, problem
+        sign, longest = said.splitlines()
+        self.told = json.loads(sign)["modbus_tcp"]
+        self.longest_ms = int(longest)
+
+    def __enter__(self) -> "TcpSlave":
+        self.connected().close()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
 
 
 def hostile_line(

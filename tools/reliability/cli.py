@@ -39,7 +39,11 @@ _BOARDS = (40, hostile_board.TRIES)
 _PLANTED = (20, 2000)
 _FILES = (25, 10_000)
 # Of the lines that a board is asked on.
-_MODBUS = {"rtu": 10_000}
+_MODBUS = {
+    "rtu": "mutated frames on a Modbus line: what is no request is counted and not answered",
+    "tcp": "mutated packets to Modbus TCP: each is answered or its connection ended",
+}
+_FRAMES = 10_000
 _SEED = 1
 
 
@@ -154,13 +158,12 @@ def hostile_input(short: bool) -> list[Row]:
 
 
 def modbus(short: bool) -> list[Row]:
-    """What comes over the board's Modbus lines and is no request: the tests, of which each has so
-    many frames; of the short form one."""
+    """What comes over the board's Modbus lines and is no request: a test of each; of the short
+    form one."""
     found = []
-    for line, frames in list(_MODBUS.items())[: 1 if short else None]:
+    for line, what in list(_MODBUS.items())[: 1 if short else None]:
         tried, lost = _tests(f"host_tests/firmware/test_modbus_{line}.py", "ten_thousand")
-        what = f"mutated frames on the board's Modbus {line.upper()}: none answered, all counted"
-        found.append(row(what, frames * tried, lost))
+        found.append(row(what, _FRAMES * tried, lost))
     return found
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
@@ -113,6 +114,35 @@ def test_help_has_every_command_and_each_is_one() -> None:
         error = ask(StandIn(sealed=True), usage).get("error", "")
         assert error.startswith("sealed") == text.endswith("unsealed"), usage
         assert "unknown" not in error
+
+
+def test_each_text_is_of_its_command() -> None:
+    says = ask(StandIn(), "help")["commands"]
+    assert says["version"] == "firmware and board" and says["restart"] == "restarts the board"
+    assert says["traceback"] == "of the last crash"
+
+
+@pytest.mark.parametrize("text", ["help", "log", "traceback", "preset delivered x", "lock"])
+def test_what_is_rare_is_in_memory_only_while_it_is_answered(text: str) -> None:
+    name = "threewire.operation.rare_commands"
+    assert name not in sys.modules
+    seen = []
+    for piece in Commands(StandIn()).answer(text):
+        seen.append(name in sys.modules)
+        assert isinstance(piece, str)
+    assert any(seen) and name not in sys.modules
+
+
+def test_without_memory_a_rare_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def find_spec(self, name: str, *of: object) -> None:
+            if name.endswith("rare_commands"):
+                raise MemoryError
+
+    monkeypatch.setattr(sys, "meta_path", [Full(), *sys.meta_path])
+    operator = StandIn()
+    assert "no memory" in refused(operator, "traceback")
+    assert ask(operator, "version")["version"]
 
 
 def test_version() -> None:

@@ -63,7 +63,9 @@ def test_what_is_named_elsewhere_keeps_its_name(source: str) -> None:
 
 def test_lines_and_all_else_stay() -> None:
     names = {"_held": "GPIO25", "codes": "sqrt"}
-    source = "def f(codes,\n      x):  # codes\n    '''codes'''\n    return x._held(codes, codes)\n"
+    source = (
+        "def f(codes,\n      x):  # codes\n    '''codes'''\n    return x._held(codes, codes)\n"
+    )
     assert short_names.shorten(source, names) == (
         "def f(sqrt,\n      x):  # codes\n    '''codes'''\n    return x.GPIO25(sqrt, sqrt)\n"
     )

@@ -27,8 +27,26 @@ from tools.common.boards import BOARDS, ROOT
 _IN_FLASH = Path(__file__).with_name("names_in_flash.txt")
 # What programs at a board's prompt reach for: the self-test, the bench, tests of the whole.
 KEPT = frozenset(
-    """_accumulator _clocks _control _data _faults _frames _machine _pieces _read0 _read1 _read2
-    _read3 _ring _serial_line _sums _take_report _timer _words""".split()
+    [
+        "_accumulator",
+        "_clocks",
+        "_control",
+        "_data",
+        "_faults",
+        "_frames",
+        "_machine",
+        "_pieces",
+        "_read0",
+        "_read1",
+        "_read2",
+        "_read3",
+        "_ring",
+        "_serial_line",
+        "_sums",
+        "_take_report",
+        "_timer",
+        "_words",
+    ]
 )
 
 

@@ -69,7 +69,8 @@ class Calibration:
         return ns_below
 
     def to_dict(self):
-        """The mapping that calibration's `from_dict` makes this of; optional keys only where they are used."""
+        """The mapping that calibration's `from_dict` makes this of; optional keys only where they
+        are used."""
         values = {}
         for k in (0, 1):
             values[GAINS[2 * k]] = self.v_nv[k]

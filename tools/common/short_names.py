@@ -2,13 +2,13 @@
 
 Flow: firmware's sources -> SHORT NAMES -> image -> mpy-cross.
 
-MicroPython keeps each name that it meets for ever: some 14 bytes of a chip's memory each, in tables
-that double when they are full.  Its own names it has in flash, and most of them the firmware does
-not use.  So a private name becomes one of those, the same all through the firmware and no two the
-same: what the code does stays as it is.  Private are names that begin with one underscore, and
-those of arguments that are never named by a caller.  In a traceback the module and the line are
-the source's, and a function whose name has no underscore keeps it; `threewire image --names` lists
-the others.
+MicroPython keeps each name that it meets for ever: some 14 bytes of a chip's memory each, in
+tables that double when they are full.  Its own names it has in flash, and most of them the
+firmware does not use.  So a private name becomes one of those, the same all through the firmware
+and no two the same: what the code does stays as it is.  Private are names that begin with one
+underscore, and those of arguments that are never named by a caller.  In a traceback the module and
+the line are the source's, and a function whose name has no underscore keeps it; `threewire image
+--names` lists the others.
 """
 
 import ast
@@ -27,7 +27,7 @@ from tools.common.boards import BOARDS, ROOT
 _IN_FLASH = Path(__file__).with_name("names_in_flash.txt")
 # What programs at a board's prompt reach for: the self-test, the bench, tests of the whole.
 KEPT = frozenset(
-    [
+    {
         "_accumulator",
         "_clocks",
         "_control",
@@ -46,16 +46,16 @@ KEPT = frozenset(
         "_take_report",
         "_timer",
         "_words",
-    ]
+    }
 )
 
 
 class _Names(ast.NodeVisitor):
     """The names in sources, by what they are of.
 
-    private    candidates: attributes, functions, classes, variables of modules
-    arguments  also candidates, as long as nothing else has the name
-    public     of anything but an argument and a function's own variable
+    arguments  of functions
+    public     of attributes, functions, classes and variables of modules, and by which a caller
+               names an argument
     fixed      of modules, constants, texts, and the assembler's registers
     """
 

@@ -18,6 +18,7 @@ TAKES_monitor := PORT TIMEOUT CSV PLOT
 TAKES_console := PORT TIMEOUT
 TAKES_serve := PORT CONFIG
 TAKES_capture := PORT TIMEOUT SECONDS OUT
+TAKES_provision := PORT TIMEOUT OPTIONS
 TAKES_selftest := PORT TIMEOUT OPTIONS
 TAKES_calibrate := PORT TIMEOUT OPTIONS
 TAKES_regress := DIR OPTIONS
@@ -31,7 +32,7 @@ $(foreach name,$(TAKEN),$(if $(filter command,$(origin $(name))),$(if $($(name))
 option = $(if $(call given,$(2)),$(1) '$(subst ','\'',$(call given,$(2)))')
 
 .PHONY: help setup lock engines demo test test-all test-board accuracy reliability regress golden bench image \
-	uf2 flash monitor serve console selftest capture calibrate drawings lint clean distclean
+	uf2 flash monitor serve console provision selftest capture calibrate drawings lint clean distclean
 
 # Two at once would install into one .venv.
 .NOTPARALLEL:
@@ -153,6 +154,9 @@ serve: $(READY)-serve ## hand boards' reports on to the network: [PORT=…] [CON
 
 console: $(READY)-board ## type commands to a board: [PORT=…]
 	@$(call until_ctrl_c,$(PY) -m tools.console $(AT))
+
+provision: $(READY)-board ## tell a board its Wi-Fi, broker and names: [PORT=…] [OPTIONS="--from FILE"]
+	@$(PY) -m tools.provision $(AT) $(call given,OPTIONS)
 
 selftest: $(READY)-board ## let a board prove itself, no instrument needed: [PORT=…] [OPTIONS="--no-load"]
 	@$(PY) -m tools.engines --get micropython || true

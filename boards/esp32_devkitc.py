@@ -36,5 +36,8 @@ NOMINAL_VOLTS = 120
 NOMINAL_HZ = 60
 CLASS_AMPS = 200
 
+# Its MicroPython has Wi-Fi, which is used where there is a network.json.
+WIFI = True
+
 # The partition "vfs" of MicroPython's table for 4 MB, in blocks of 4096 bytes.
 FILE_SYSTEM = {"blocks": 512, "prog_size": 32}

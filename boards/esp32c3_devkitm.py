@@ -36,6 +36,9 @@ NOMINAL_VOLTS = 120
 NOMINAL_HZ = 60
 CLASS_AMPS = 200
 
+# Its MicroPython has Wi-Fi, which is used where there is a network.json.
+WIFI = True
+
 # The partition "vfs", which MicroPython makes of what is left of 4 MB behind the first two, in
 # blocks of 4096 bytes.
 FILE_SYSTEM = {"blocks": 512, "prog_size": 32}

@@ -32,5 +32,8 @@ NOMINAL_VOLTS = 120
 NOMINAL_HZ = 60
 CLASS_AMPS = 200
 
+# Its MicroPython has Wi-Fi, which is used where there is a network.json.
+WIFI = True
+
 # MICROPY_HW_FLASH_STORAGE_BYTES of MicroPython's definition of this board, in blocks of 4096.
 FILE_SYSTEM = {"blocks": 640, "prog_size": 256}

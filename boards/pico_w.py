@@ -2,21 +2,23 @@
 
 NAME = "pico_w"
 CHIP = "rp2040"
-# MicroPython's build to put on this board, and what the build calls the board: the Pico's.  That
-# with Wi-Fi, which nothing here uses, leaves 40 kB less of memory: saves then fail for want of it.
-MICROPYTHON = "RPI_PICO"
-MACHINE = "Raspberry Pi Pico"
+# MicroPython's name of its build for this board, and what the build calls the board.  It leaves
+# 40 kB less of memory than a Pico's: who needs no Wi-Fi takes that and BOARD=pico, for the pads
+# are the same.
+MICROPYTHON = "RPI_PICO_W"
+MACHINE = "Raspberry Pi Pico W"
 
 # GP29, the fourth, is the clock of the bus to the Wi-Fi chip.
 # Inputs in the order of conversion, with their pins; voltage 2 is taken to be minus voltage 1.
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28))
 DERIVED = {"v2": ("v1", -1)}
 
-# One conversion every `clocks` clocks of 48 MHz: 10 kHz a channel.  The ring holds 250 ms.
+# One conversion every `clocks` clocks of 48 MHz: 10 kHz a channel.  The ring holds 180 ms, less
+# than a Pico's: memory is short beside the network's.
 # Sampling by timer instead, at 4 kHz, takes
 # {"kind": "timer", "period_us": 250, "block_frames": 32, "slot_ns": 6900, "timer": -1,
 #  "hard": True}
-SAMPLER = {"kind": "dma", "clocks": 1600, "ring_frames": 2500}
+SAMPLER = {"kind": "dma", "clocks": 1600, "ring_frames": 1800}
 
 # Indicator -> (pin, level that lights it).  GP15 is left free: an RP2040 of revision B0 or B1
 # borrows it for a millisecond when USB is reset.
@@ -33,5 +35,8 @@ NOMINAL_VOLTS = 120
 NOMINAL_HZ = 60
 CLASS_AMPS = 200
 
-# MICROPY_HW_FLASH_STORAGE_BYTES of MicroPython's definition of the Pico, in blocks of 4096.
-FILE_SYSTEM = {"blocks": 352, "prog_size": 256}
+# Its MicroPython has Wi-Fi, which is used where there is a network.json.
+WIFI = True
+
+# MICROPY_HW_FLASH_STORAGE_BYTES of MicroPython's definition of this board, in blocks of 4096.
+FILE_SYSTEM = {"blocks": 212, "prog_size": 256}

@@ -73,7 +73,13 @@ _NETWORK = "threewire/network/"
 _ASKS_FOR_NETWORK = ("WIFI",)
 
 # What makes an outlet in threewire/outlets.py, and the setting that asks for it.
-_OUTLETS = {"keeper": "PULSES", "modbus": "MODBUS", "modbus_tcp": "WIFI"}
+_OUTLETS = {
+    "keeper": "PULSES",
+    "modbus": "MODBUS",
+    "modbus_tcp": "WIFI",
+    "network": "WIFI",
+    "_of_network": "WIFI",
+}
 
 # Of a board file, and of a chip's row, for the host alone.
 _HOSTS_NAMES = ("FILE_SYSTEM", "MACHINE", "MICROPYTHON", "MICROPYTHON_LEAST")

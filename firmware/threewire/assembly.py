@@ -106,6 +106,10 @@ def on_board(board):
         from threewire import outlets
 
         outlets.modbus(board, chip, firmware, os)
+    if hasattr(board, "WIFI"):
+        from threewire import outlets
+
+        outlets.network(firmware)
     del sys.modules["board"]
     # What has been made holds on to what it needs of its modules; the others are garbage.  And
     # MicroPython's collector goes over the whole heap once more, for twice the time or more, where

@@ -1,9 +1,16 @@
-"""Makes the outlets that a board file asks for, with PULSES and MODBUS, and what a network is
-asked for.  Without that none of this is loaded.
+"""Makes the outlets that a board file asks for, with PULSES, MODBUS and WIFI.  Without that none of
+this is loaded.
 
 Flow: assembly -> OUTLETS -> operation.pulses, on pins of the chip's kind; operation.modbus_slave,
-on a UART.
+on a UART; network/, on its Wi-Fi.
 """
+
+from micropython import const
+
+# Of network.json.
+_LONGEST = const(2048)
+# What metering needs besides for its reports and saves: with less it would lose them now and then.
+_LEAST_FREE = const(12000)
 
 
 def keeper(board, layout, chip, machine):
@@ -57,3 +64,85 @@ def modbus_tcp(firmware, port, is_up, socket, clock):
         slave.address(1, 0)
         firmware.outlets += (slave,)
     slave.lines.append(ModbusTcp(socket, port, slave.answer, is_up, clock))
+
+
+def network(firmware):
+    """Adds what a board does on its network to the outlets of its Firmware, where there is a
+    network.json.  Whatever is wrong with that, or with the network, or where memory does not
+    suffice, the meter runs without, and the console's `network` tells why.
+    """
+    try:
+        # That of network.settings.FILE, which is loaded where there is one.
+        with open("network.json") as file:
+            text = file.read(_LONGEST)
+    except OSError:
+        return
+    operator = firmware.operator
+    before = firmware.outlets
+    wlan = None
+    try:
+        import gc
+
+        # Into one piece: what is loaded now stays.
+        gc.collect()
+        wlan, outlets, told = _of_network(text, firmware)
+        gc.collect()
+        if gc.mem_free() < _LEAST_FREE:
+            raise MemoryError("%d bytes would be left" % gc.mem_free())
+        firmware.outlets += outlets
+        operator.network = told
+    except Exception as problem:
+        why = "{}: {}".format(type(problem).__name__, problem)
+        operator.network = lambda: {"state": "off", "error": why}
+        firmware.outlets = before
+        if wlan:
+            wlan.active(False)
+
+
+def _of_network(text, firmware):
+    """The WLAN, the outlets, and what tells of all of them, a dict."""
+    import os
+    import socket
+    import time
+
+    from threewire.network.settings import read
+
+    settings = read(text)
+    import network
+
+    from threewire.network.names import Names
+    from threewire.network.wifi import Station
+
+    network.hostname(settings["hostname"])
+    wlan = network.WLAN(network.WLAN.IF_STA)
+    # It waits for the chip, for 0.8 s on a Pico W: now, for nothing is sampled yet.
+    wlan.active(True)
+    station = Station(wlan, settings, Names(socket, time, os.urandom), time)
+    outlets = [station]
+    # The load profile's, which NTP sets.
+    profile = getattr(firmware.operator, "profile", None)
+    utc = profile and profile.utc
+    if settings["ntp"] and utc:
+        from threewire.network.ntp import Ntp
+
+        outlets.append(Ntp(station, settings["ntp"], utc, socket, time, os.urandom))
+    if settings["broker"]:
+        import select
+
+        from threewire.network.mqtt_outlet import MqttOutlet
+
+        board = firmware.layout.name
+        board_id = firmware.operator.board_id
+        outlets.append(
+            MqttOutlet(settings, board, board_id, station.address, socket, select, time, utc)
+        )
+    if settings["modbus"]:
+        modbus_tcp(firmware, settings["modbus"], station.is_up, socket, time)
+
+    def told():
+        of_all = {}
+        for outlet in outlets:
+            of_all.update(outlet.told())
+        return of_all
+
+    return wlan, tuple(outlets), told

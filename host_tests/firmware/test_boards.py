@@ -56,7 +56,7 @@ FILES_KIB = {
     "feather_rp2040": 7 * 1024,
     "xiao_rp2040": 1408,
     "pico": 1408,
-    "pico_w": 1408,  # the Pico's build, as the Nano
+    "pico_w": 848,
     "qtpy_rp2040": 7 * 1024,
     "arduino_nano_rp2040_connect": 1408,
     "pico2": 3 * 1024,

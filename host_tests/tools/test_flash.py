@@ -217,7 +217,7 @@ SAYS = {
     "qtpy_rp2040": ("Adafruit QT Py RP2040 with RP2040", "ADAFRUIT_QTPY_RP2040"),
     "pico": _PICO,
     "arduino_nano_rp2040_connect": _PICO,
-    "pico_w": _PICO,
+    "pico_w": ("Raspberry Pi Pico W with RP2040", "RPI_PICO_W"),
     "pico2": _PICO2,
     "waveshare_rp2350_zero": _PICO2,
     "pico2_w": ("Raspberry Pi Pico 2 W with RP2350", "RPI_PICO2_W"),
@@ -385,7 +385,7 @@ def test_variants_and_builds_that_tell_less() -> None:
         there = official(name, build="")
         assert flash.misfit(there, name) == ""
     assert "take BOARD=qtpy_rp2040, or" in flash.misfit(official("qtpy_rp2040", build=""), "pico")
-    assert "or pico or pico_w, or" in flash.misfit(official("pico", build=""), "qtpy_rp2040")
+    assert "or pico, or" in flash.misfit(official("pico", build=""), "qtpy_rp2040")
     named = official("esp32_devkitc", build="", machine="Generic ESP32 module with OTA with ESP32")
     assert flash.misfit(named, "esp32_devkitc") == ""
     # ...where it is one that we know.
@@ -396,11 +396,10 @@ def test_a_build_that_no_board_file_is_for() -> None:
     said = flash.misfit(found({}, build="WEACTSTUDIO"), BOARD)
     assert "is WEACTSTUDIO, board file feather_rp2040 is for ADAFRUIT_FEATHER_RP2040: take" in said
     assert "BOARD=" not in said and said.endswith("/download/ADAFRUIT_FEATHER_RP2040/")
-    # An Arduino's own keeps its files in FAT; a Pico W's leaves too little memory.
-    for name in ("arduino_nano_rp2040_connect", "pico_w"):
-        own = "RPI_PICO_W" if name == "pico_w" else name.upper()
-        said = flash.misfit(found({}, build=own), name)
-        assert said.endswith("take MicroPython from https://micropython.org/download/RPI_PICO/")
+    # An Arduino's own keeps its files in FAT.
+    name = "arduino_nano_rp2040_connect"
+    said = flash.misfit(found({}, build=name.upper()), name)
+    assert said.endswith("take MicroPython from https://micropython.org/download/RPI_PICO/")
 
 
 A_PICO = {"_machine": _PICO[0], "_build": _PICO[1]}
@@ -414,8 +413,8 @@ def test_a_wrong_board_is_refused_and_with_any_build_flashed(
         assert (status, said) == (2, "")
         assert error(told) == (
             "the MicroPython there is RPI_PICO, board file feather_rp2040 is for "
-            "ADAFRUIT_FEATHER_RP2040: take BOARD=arduino_nano_rp2040_connect or pico or "
-            "pico_w, or MicroPython from "
+            "ADAFRUIT_FEATHER_RP2040: take BOARD=arduino_nano_rp2040_connect or pico, "
+            "or MicroPython from "
             "https://micropython.org/download/ADAFRUIT_FEATHER_RP2040/; who knows that pins and "
             "flash are right goes on with ANY_BUILD=1 (--any-build)"
         )

@@ -17,7 +17,7 @@ BREAKS = {
         "firmware/threewire/storage/store.py",
         "from threewire.metering import intmath",
     ),
-    "operation/ is handed the chip's parts": (
+    "operation/ and network/ are handed the chip's parts": (
         "firmware/threewire/operation/loop.py",
         "from threewire.chip import leds",
     ),

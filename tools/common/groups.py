@@ -21,7 +21,7 @@ GROUPS = {
     "demo": ("demo", "replay", "house", "soak", "engines", "drawings"),
     "board": (
         *("flash", "monitor", "console", "selftest", "capture", "calibrate", "solve", "linearity"),
-        *("image", "profile", "uf2", "power_cuts"),
+        *("image", "profile", "provision", "uf2", "power_cuts"),
     ),
     "emulator": ("emulate", "bench"),
     "accuracy": ("accuracy",),

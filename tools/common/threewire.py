@@ -15,6 +15,7 @@ COMMANDS = {
     "serve": "hand boards' reports on: MQTT, Modbus, a web page, Prometheus, InfluxDB",
     "console": "type commands to a board, and see its answers",
     "profile": "get a board's energy of quarters of an hour, as CSV",
+    "provision": "tell a board its Wi-Fi, broker and names",
     "selftest": "let a board prove itself, with no instrument",
     "capture": "get raw codes off a board, and meter them again",
     "calibrate": "calibrate a board beside a reference instrument",

@@ -10,7 +10,7 @@ import json
 import os
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rp2040py.boards import BOARDS, BoardSpec, resolve_firmware
 from rp2040py.device import MicroPythonDevice
 from rp2040py.device.base_device import ResetCause
 from rp2040py.execute_batch import execute_batch
+from rp2040py.external.cyw43 import Cyw43439
 from rp2040py.gpio_pin import GPIOPinState
 from rp2040py.memory_map import FLASH_START_ADDRESS
 
@@ -27,10 +28,12 @@ from tools.common import boards, command
 from tools.common.errors import BoardError, InputError, Unavailable
 from tools.emulate import quirks as rp2040_quirks
 from tools.emulate.inputs import Inputs, steady
+from tools.emulate.wireless import PINS, Wireless
 
 ENGINE = "rp2040"
-# The emulated flash is a Pico's, whatever the board file.
+# The emulated flash is a Pico's, whatever the board file; or a Pico W's, which has Wi-Fi.
 FLASH = "pico"
+WIRELESS = "pico_w"
 CLOCK_HZ = 125_000_000  # of the core, as MicroPython 1.26.1 sets a Pico's
 
 _CACHE = Path.home() / ".cache" / "threewire"
@@ -70,6 +73,15 @@ class Line:
     text: str
 
 
+def find_wireless_uf2() -> Path:
+    """The MicroPython of a Pico W to run: the newest in ~/.cache/threewire. Raises Unavailable."""
+    found = sorted(_CACHE.glob("*PICO_W*.uf2"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        reason = f"there is no UF2 of a Pico W in {_CACHE}"
+        raise Unavailable(WIRELESS, reason, f"put MicroPython's RPI_PICO_W .uf2 into {_CACHE}")
+    return found[-1]
+
+
 def find_uf2() -> Path:
     """The MicroPython to run: $THREEWIRE_UF2, else the newest in ~/.cache/threewire, else
     rp2040py's own. Raises Unavailable.
@@ -99,7 +111,14 @@ class _Power:
     """One power-on of the chip: the emulator's objects, which do not outlive it."""
 
     def __init__(self, spec: BoardSpec, file_system: bytes) -> None:
-        self.device = MicroPythonDevice(board=spec)
+        chips: list[Cyw43439] = []
+
+        def wireless_chip() -> Cyw43439:
+            chips.append(Cyw43439())
+            return chips[-1]
+
+        extras = tuple(wireless_chip if of is Cyw43439 else of for of in spec.extras)
+        self.device = MicroPythonDevice(board=replace(spec, extras=extras))
         layout = self.device.board.layout
         assert layout is not None
         self.flash = slice(
@@ -108,14 +127,15 @@ class _Power:
         size = self.flash.stop - self.flash.start
         if len(file_system) != size:
             raise InputError(
-                f"the image has {len(file_system)} bytes, the emulated Pico's file system {size}: "
-                f"build it with `{command.name('image')} --flash {FLASH}`"
+                f"the image has {len(file_system)} bytes, the emulated file system {size}: build "
+                f"it with `{command.name('image')} --flash {FLASH}`"
             )
         self.mcu = self.device.mcu
         self.simulator = self.device.simulator
         self.clock = self.simulator.clock
         self.mcu.flash[self.flash] = file_system
         rp2040_quirks.apply(self.device)
+        self.wireless = Wireless(chips[0], self.clock) if chips else None
         self.mcu.core.pc = FLASH_START_ADDRESS
 
 
@@ -126,6 +146,7 @@ class EmulatedBoard(contextlib.ExitStack):
     board        board file that says which pins are the inputs and the LEDs
     inputs       what the ADC sees; may be replaced at any time
     uf2          MicroPython to run; default find_uf2()
+    flash        FLASH, or WIRELESS: a Pico W, with its own MicroPython and flash, and Wi-Fi
 
     edges        list of Edge, all pins
     lines        list of Line
@@ -143,6 +164,7 @@ class EmulatedBoard(contextlib.ExitStack):
         board: str = boards.DEFAULT,
         inputs: Inputs | None = None,
         uf2: Path | None = None,
+        flash: str = FLASH,
     ) -> None:
         super().__init__()
         self.layout: Layout = boards.load(board)
@@ -155,11 +177,13 @@ class EmulatedBoard(contextlib.ExitStack):
         self.resets: list[float] = []
         self.on_flash: Callable[[], None] = lambda: None
         self._levels: list[int | None] = [None] * _PINS
-        self._spec = resolve_firmware(BOARDS[FLASH], "micropython", str(uf2 or find_uf2()))
+        find = find_wireless_uf2 if flash == WIRELESS else find_uf2
+        self._spec = resolve_firmware(BOARDS[flash], "micropython", str(uf2 or find()))
         self._before = 0.0  # seconds of earlier power-ons
         self._driven: dict[int, int] = {}  # pin -> level that is wired to it
         self._sent_at = -SILENCE_S
         self._power_on(file_system)
+        self.callback(self._part)
         self.callback(lambda: self._power.simulator.stop())
 
     # ---- power
@@ -174,7 +198,9 @@ class EmulatedBoard(contextlib.ExitStack):
         self._watch_resets(power)
         self._watch_flash(power)
         for pin in range(_PINS):
-            power.mcu.gpio[pin].add_listener(self._pin_listener(pin))
+            # What passes between the chips is no edge of the board's.
+            if not (power.wireless and pin in PINS):
+                power.mcu.gpio[pin].add_listener(self._pin_listener(pin))
         for pin, level in self._driven.items():
             power.mcu.gpio[pin].set_input_value(bool(level))
         power.device.cdc.on_serial_data = self._take_serial
@@ -185,9 +211,20 @@ class EmulatedBoard(contextlib.ExitStack):
         """Loses power now, with nothing but the flash's content kept, and has it back at once."""
         kept = self.file_system
         self._before = self.seconds
+        self._part()
         for pin in range(_PINS):
             self._set_level(pin, None)
         self._power_on(kept)
+
+    def _part(self) -> None:
+        if self._power.wireless:
+            self._power.wireless.close()
+
+    @property
+    def wireless(self) -> Wireless:
+        """The network around a board that has Wi-Fi, of this power-on."""
+        assert self._power.wireless
+        return self._power.wireless
 
     def hard_reset(self) -> None:
         """The reset button: flash is kept, the chip starts anew."""

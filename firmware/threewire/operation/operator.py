@@ -16,6 +16,7 @@ class Operator:
     calibration      the constants in force, as a mapping
     profile          LoadProfile, or None
     more             commands of what is there on some boards only, as the console's table has them
+    network          what tells of the board's network, a mapping; None where it has none
 
     fault_finder, ledger, logs, constants, captures, lifecycle   FaultFinder, Ledger, an EventLog
                      for each of lifecycle's LOGS, Store of the constants, Captures and Lifecycle
@@ -23,6 +24,7 @@ class Operator:
 
     profile = None
     more = ()
+    network = None
 
     def __init__(
         self,

@@ -1,0 +1,121 @@
+"""The board in a Wi-Fi: joins, and joins again whenever it is lost, without ever waiting for it.
+
+Flow: settings -> STATION (an outlet that takes no report) -> the port's WLAN; MQTT, NTP and Modbus
+ask it whether there is a network.
+"""
+
+from micropython import const
+
+# Between two looks at the WLAN.
+_LOOK_MS = const(100)
+# A join takes some seconds, with the address; what takes longer is begun anew.
+_JOIN_MS = const(20000)
+# From a failure to the next try: doubled each time, and as at first where it was up for so long.
+_FIRST_MS = const(1000)
+_MOST_MS = const(60000)
+_STEADY_MS = const(30000)
+
+_PAUSE, _JOINING, _UP = const(0), const(1), const(2)
+_STATES = ("waits", "joins", "up")
+
+
+class Station:
+    """wlan      of the port, a station that is active: connect(ssid, key), disconnect(),
+              isconnected(), status("rssi"), ifconfig() -> (address, mask, gateway, DNS server).
+              None of these waits for the network: on the emulated Pico W connect takes 4 ms
+    settings  as settings.py has them
+    names     Names
+    clock     as Names has it
+    """
+
+    # Of an outlet: it takes no report.
+    is_free = False
+
+    def __init__(self, wlan, settings, names, clock):
+        self._wlan = wlan
+        self._ssid = settings["ssid"]
+        self._key = settings["key"]
+        self.names = names
+        self._clock = clock
+        self._state = _PAUSE
+        self._looked = self._since = clock.ticks_ms()
+        self._pause = 0
+        self._next_pause = _FIRST_MS
+        self._server = None
+        self._joins = 0
+        self._failures = 0
+
+    def is_up(self):
+        """Whether the board has a network and an address in it."""
+        return self._state == _UP
+
+    def address(self, host, port):
+        """(address, port) of a host; None while there is no network or it is not known."""
+        ip = self.names.ip(host)
+        return (ip, port) if ip and self._state == _UP else None
+
+    def told(self):
+        """What the console tells."""
+        told = {
+            "state": _STATES[self._state],
+            "ssid": self._ssid,
+            "address": None,
+            "rssi_dbm": None,
+            "joins": self._joins,
+            "failures": self._failures,
+        }
+        if self._state == _UP:
+            told["address"] = self._wlan.ifconfig()[0]
+            try:
+                told["rssi_dbm"] = self._wlan.status("rssi")
+            except (OSError, ValueError):
+                pass  # lost at this very moment
+        return told
+
+    def step(self):
+        """Looks whether there is anything to do; False: it need not be hurried."""
+        now = self._clock.ticks_ms()
+        passed = self._clock.ticks_diff
+        if passed(now, self._looked) >= _LOOK_MS:
+            self._looked = now
+            self._look(now, passed(now, self._since))
+            self.names.step(self._server)
+        return False
+
+    def break_off(self):
+        """What crashed goes on with the next step."""
+
+    def _look(self, now, passed):
+        state = self._state
+        if state == _PAUSE:
+            if passed >= self._pause:
+                self._enter(_JOINING, now)
+                try:
+                    self._wlan.connect(self._ssid, self._key or None)
+                except OSError:
+                    self._give_up(now)
+        elif self._wlan.isconnected():
+            if state == _JOINING:
+                self._joins += 1
+                self._server = self._wlan.ifconfig()[3]
+                self._enter(_UP, now)
+            elif passed >= _STEADY_MS:
+                self._next_pause = _FIRST_MS
+        elif state == _UP or passed >= _JOIN_MS:
+            self._give_up(now)
+
+    def _give_up(self, now):
+        self._server = None
+        self._failures += 1
+        self._pause = self._next_pause
+        self._next_pause = min(2 * self._pause, _MOST_MS)
+        self._enter(_PAUSE, now)
+        try:
+            # An ESP32 goes on trying by itself, and takes no other connect meanwhile.
+            self._wlan.disconnect()
+        except OSError:
+            pass  # there was nothing to leave
+
+    def _enter(self, state, now):
+        self._state = state
+        self._since = now

@@ -1,5 +1,5 @@
-"""Makes the outlets that a board file asks for, with PULSES, MODBUS and WIFI.  Without that none of
-this is loaded.
+"""Makes the outlets that a board file asks for, with PULSES, MODBUS and WIFI.  Without that none
+of this is loaded.
 
 Flow: assembly -> OUTLETS -> operation.pulses, on pins of the chip's kind; operation.modbus_slave,
 on a UART; network/, on its Wi-Fi.

@@ -28,21 +28,27 @@ def keeper(board, layout, chip, machine):
 
 
 def modbus(board, chip, firmware, fs):
-    """Adds the board's Modbus slave to the outlets of its Firmware."""
-    from threewire.chip.rs485 import Rs485
-    from threewire.operation.modbus_rtu import ModbusRtu
-    from threewire.operation.modbus_slave import ModbusSlave
+    """Adds the board's Modbus slave to the outlets of its Firmware.  Whatever is wrong with it, as
+    pins that the UART has not, the meter runs without: that is a `task` among the faults."""
     from threewire.storage.record import REGISTERS
     from threewire.storage.store import Store
 
     given = board.MODBUS
     operator = firmware.operator
-    slave = ModbusSlave(operator.board, operator.version, operator.board_id)
-    port = Rs485(given, chip["software_timer"])
-    store = Store(fs, firmware.ledger.open, "modbus", "modbus", REGISTERS)
-    given = given["address"], given["baudrate"]
-    slave.lines.append(ModbusRtu(port, slave, given, store, operator))
-    firmware.outlets += (slave,)
+    try:
+        from threewire.chip.rs485 import Rs485
+        from threewire.operation.modbus_rtu import ModbusRtu
+        from threewire.operation.modbus_slave import ModbusSlave
+
+        slave = ModbusSlave(operator.board, operator.version, operator.board_id)
+        port = Rs485(given, chip["software_timer"])
+        store = Store(fs, firmware.ledger.open, "modbus", "modbus", REGISTERS)
+        given = given["address"], given["baudrate"]
+        slave.lines.append(ModbusRtu(port, slave, given, store, operator))
+    except Exception as problem:
+        firmware.lifecycle.survived(problem)
+    else:
+        firmware.outlets += (slave,)
 
 
 def modbus_tcp(firmware, port, is_up, socket, clock):

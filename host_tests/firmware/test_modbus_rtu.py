@@ -5,9 +5,11 @@ import json
 import math
 import random
 import struct
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ from host_tests.rigs.modbus_line import (
     terminal,
 )
 from host_tests.tools.serve.test_modbus import expected_of, floats
+from threewire import outlets
 from threewire.operation.modbus_rtu import ModbusRtu
 from threewire.operation.modbus_slave import ModbusSlave
 from threewire.storage.record import REGISTERS
@@ -510,6 +513,64 @@ def test_a_pause_ends_when_the_line_calls(board: Board) -> None:
     slept += [0, 0]
     loop.rest(sleep_ms)
     assert sum(slept) == 20
+
+
+@pytest.fixture
+def traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MicroPython's way to write one."""
+    monkeypatch.setattr(
+        sys, "print_exception", lambda problem, file: file.write(repr(problem)), raising=False
+    )
+
+
+@pytest.mark.usefixtures("traceback")
+def test_a_line_that_crashes_at_a_look_is_no_crash_of_metering(board: Board) -> None:
+    def crash() -> int:
+        raise OSError(5)
+
+    loop: Any = board.loop
+    board.line.any = crash
+    loop.pause_ms = 20
+    slept: list[int] = []
+    loop.rest(slept.append)
+    assert slept == [5]
+    before = board.parts.meter.ticks
+    board.run(1.2)
+    assert board.parts.meter.ticks > before and board.said["faults"]["task"] > 0
+
+
+@pytest.mark.usefixtures("traceback")
+@pytest.mark.parametrize(
+    "wrong", [ValueError("bad TX pin"), MemoryError("memory allocation failed"), None]
+)
+def test_a_board_meters_whatever_its_line_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Exception | None
+) -> None:
+    """As it is made at a start: with the line, or without where that cannot be."""
+    made: Any = ModuleType("threewire.chip.rs485")
+
+    def rs485(given: dict[str, Any], timer: int) -> MemoryLine:
+        assert (given["uart"], timer) == (1, -1)
+        if wrong:
+            raise wrong
+        return MemoryLine()
+
+    made.Rs485 = rs485
+    monkeypatch.setitem(sys.modules, "threewire.chip.rs485", made)
+    board = Board(tmp_path, MemoryLine())
+    parts = board.parts
+    parts.outlets = parts.outlets[:0]
+    settings = {"uart": 1, "address": 9, "baudrate": 9600}
+    of: Any = SimpleNamespace(MODBUS=settings)
+    outlets.modbus(of, {"software_timer": -1}, parts, InFolder(tmp_path))
+    board.loop = parts.new_loop()
+    board.run(3.2)
+    assert len(parts.outlets) == (not wrong)
+    told = board.said
+    assert told["faults"].get("task", 0) == (1 if wrong else 0)
+    if not wrong:
+        assert (told["modbus"]["address"], told["modbus"]["baudrate"]) == (9, 9600)
+        assert parts.outlets[0].answer(bytes.fromhex("03 9c40 0002"))[2:] == b"SunS"
 
 
 def test_energies_are_the_same_with_a_slave_and_without(tmp_path: Path, board: Board) -> None:

@@ -105,6 +105,8 @@ def on_board(board):
     if hasattr(board, "MODBUS"):
         from threewire import outlets
 
+        # Into one piece: what is loaded now stays, and the holes around it are lost to a capture.
+        gc.collect()
         outlets.modbus(board, chip, firmware, os)
     if hasattr(board, "WIFI"):
         from threewire import outlets

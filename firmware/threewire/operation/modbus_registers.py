@@ -111,7 +111,7 @@ def put(words, at, values):
             words[k] = value
             unit = 1
         if not _Q1 <= which <= _Q4:
-            words[_FLOATS + k] = float32(value, unit)
+            words[_FLOATS + k] = nearest(value, unit)
 
 
 def between(one, two, service):
@@ -148,7 +148,7 @@ def events(active, flows, service):
     return bits
 
 
-def float32(n, unit):
+def nearest(n, unit):
     """The bits of the float32 that is nearest to n / unit (unit > 0), ties to even.
 
     By integers, so that a chip's single precision and a PC's double make the same.
@@ -183,8 +183,8 @@ def float32(n, unit):
     return sign + (150 - shift << 23) + whole - 0x800000
 
 
-def answer(request, words, pieces, error):
-    """The answer to a request of at least one byte.
+def answer(data, words, pieces, error):
+    """The answer to a request, data, of at least one byte.
 
     words   array("I") of WORDS, filled; None where there is nothing to be read.  With a speed of
             the line in it that and the address can be read by themselves
@@ -192,14 +192,14 @@ def answer(request, words, pieces, error):
             ends
     error   the refusal where there is nothing
     """
-    function = request[0]
+    function = data[0]
     if words:
         error = _ILLEGAL_FUNCTION
         if function in (_READ_HOLDING, _READ_INPUT):
             error = _ILLEGAL_VALUE
-            first = int.from_bytes(request[1:3], "big")
-            count = int.from_bytes(request[3:], "big")
-            if len(request) == _READ_BYTES and 1 <= count <= _MOST_REGISTERS:
+            first = int.from_bytes(data[1:3], "big")
+            count = int.from_bytes(data[3:], "big")
+            if len(data) == _READ_BYTES and 1 <= count <= _MOST_REGISTERS:
                 error = _ILLEGAL_ADDRESS
                 which = _SUNSPEC
                 if first < _SUNSPEC_AT:
@@ -246,9 +246,9 @@ def _read(codes, words, pieces, wide, first, count):
             value = next(pieces).encode()[:size]
         if at + size > 0:
             # What is asked for may begin or end in the midst of it.
-            data = value if code == _TEXT else value.to_bytes(size, "big")
+            said = value if code == _TEXT else value.to_bytes(size, "big")
             start = max(at, 0)
-            data = data[start - at : end - at]
-            made[start : start + len(data)] = data
+            said = said[start - at : end - at]
+            made[start : start + len(said)] = said
         at += size
     return made

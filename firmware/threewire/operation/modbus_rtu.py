@@ -9,10 +9,11 @@ their CRC: behind a frame's last byte the CRC over all of it is 0.
 """
 
 from array import array
-from struct import unpack
 
 import micropython
 from micropython import const
+
+from threewire.operation.modbus_registers import nearest
 
 # Of a frame so many bytes are kept, one more than any has that is done as it asks; what reads has
 # _READ, and so has the answer to what writes.
@@ -106,7 +107,7 @@ def is_allowed(address=0, speed=0):
 
 class ModbusRtu:
     """port      as Rs485
-    slave     ModbusSlave
+    sink      ModbusSlave
     given     address and baud rate of the board file
     store     Store of what has been set over the line, for as long as the board file says the same
     operator  Operator: `sealed`, `check` and `note`
@@ -114,10 +115,10 @@ class ModbusRtu:
     is_called, step, break_off, sign   as ModbusSlave has them of its lines
     """
 
-    def __init__(self, port, slave, given, store, operator):
+    def __init__(self, port, sink, given, store, operator):
         self._port = port
-        self._answer = slave.answer
-        self._hand_on = slave.address
+        self._answer = sink.answer
+        self._hand_on = sink.address
         self._store = store
         self._operator = operator
         self._own = [given[0], _TABLE.index(given[1]) + _FIRST_SPEED]
@@ -202,28 +203,29 @@ class ModbusRtu:
             crc = check(frame, len(frame))
             self._port.write(frame + bytes((crc & 0xFF, crc >> 8)))
 
-    def _write(self, request):
+    def _write(self, data):
         """The answer to a request that sets address or speed, which it then has for ever."""
         values = list(self._settled)
-        first = int.from_bytes(request[1:3], "big")
+        first = int.from_bytes(data[1:3], "big")
         error = _ILLEGAL_VALUE
         if self._operator.sealed:
             # "The server is in the wrong state to process a request of this type".
             error = _ILLEGAL_FUNCTION
         elif first not in (_ADDRESS_AT, _SPEED_AT):
             error = _ILLEGAL_ADDRESS
-        elif len(request) == _WRITE_BYTES and request[3:6] == _SHORT:
+        elif len(data) == _WRITE_BYTES and data[3:6] == _SHORT:
             which = first == _SPEED_AT
-            value = unpack(">f", request[6:])[0]
-            # No number at all is none of these.
-            if 1 <= value <= _MOST_ADDRESS and value == int(value):
-                values[which] = int(value)
-                if is_allowed(*values):
-                    error = self._keep(values)
+            # Of a float32: a whole number below 256, or it is another's bits.
+            bits = int.from_bytes(data[6:], "big")
+            shift = 150 - (bits >> 23)
+            value = (bits & 0x7FFFFF | 0x800000) >> shift if 16 <= shift < 24 else 0
+            values[which] = value
+            if nearest(value, 1) == bits and is_allowed(*values):
+                error = self._keep(values)
         if error:
             return bytes((_WRITE | _REFUSED_BIT, error))
         self._due = True
-        return bytes(request[:5])
+        return bytes(data[:5])
 
     def _keep(self, values):
         """Stores them; returns why not, or 0."""

@@ -80,9 +80,9 @@ class ModbusSlave:
         for line in self.lines:
             line.break_off()
 
-    def answer(self, request):
-        """The answer to a request of at least one byte that asks for registers."""
-        return answer(request, self._words if self._is_known else None, self._texts, _BUSY)
+    def answer(self, data):
+        """The answer to a request, data, of at least one byte that asks for registers."""
+        return answer(data, self._words if self._is_known else None, self._texts, _BUSY)
 
     def _made(self, report):
         """Yields when a part of the work on a report is done, until all of it is."""

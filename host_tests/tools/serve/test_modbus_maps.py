@@ -365,7 +365,7 @@ def test_whatever_the_door_lets_in_has_registers(
 )
 def test_a_float_is_the_nearest(n: int, d: int) -> None:
     """By the distances of its neighbours, in exact numbers."""
-    bits = modbus_registers.float32(n, d)
+    bits = modbus_registers.nearest(n, d)
     assert bits >> 31 == (n < 0)
 
     def off(of: int) -> Fraction:

@@ -49,7 +49,7 @@ class Life:
         self.pass_time(seconds)
 
     def pass_time(self, seconds):
-        self.meter._since += self.meter.tick_hz * seconds
+        self.meter._since[0] += self.meter.tick_hz * seconds
 
     def set_utc(self, seconds):
         utc = self.profile.utc

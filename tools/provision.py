@@ -162,8 +162,8 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done; 1 the board cannot be reached; 2 what is given cannot be used."""
     parser = Parser(
         prog=command.name("provision"),
-        description="Tell a board with Wi-Fi its network: asked for, or from a file. It is checked "
-        "here, written on the board whole or not at all, and what is secret stays there. "
+        description="Tell a board with Wi-Fi its network: asked for, or from a file. It is"
+        " checked here, written on the board whole or not at all, and what is secret stays there. "
         "The board's metering stops for that, with all registers saved, for some five seconds.",
         epilog='A file is TOML or JSON, with ssid = "home" and any of '
         f"{', '.join(settings.DEFAULTS)}. example: %(prog)s --from network.toml",

@@ -49,6 +49,7 @@ ALL = {
     "traceback",
     "save",
     "capture",
+    "network",
     "quiet",
     "demo",
     "restart",

@@ -33,7 +33,7 @@ class SayingBoard(ConsoleServer):
     def __init__(
         self, chip_id: str = CHIP_ID, board: str = "pico", version: str = "0.3.0"
     ) -> None:
-        super().__init__(SimpleNamespace(version=version, board=board, board_id=chip_id))
+        super().__init__(SimpleNamespace(version=version, board=board, board_id=chip_id, more=()))
 
     def report(self, said: dict[str, Any]) -> None:
         self.say(json.dumps(said))

@@ -80,12 +80,16 @@ def test_modules_for_hardware_that_a_chip_lacks_are_left_out() -> None:
 def test_what_a_board_file_does_not_ask_for_is_left_out(board: str, has: str, lacks: str) -> None:
     plain, asking = image.contents(board), image.contents(board, {"PULSES": {}})
     more = {Path(name).with_suffix(".py").name for name in asking.keys() - plain.keys()}
-    assert more == {"outlets.py", *PULSES} - {lacks} and has in more
+    is_there = {"outlets.py"} if hasattr(boards.module(board), "WIFI") else set()
+    assert more == {"outlets.py", *PULSES} - {lacks} - is_there and has in more
     assert plain.pop("board.mpy") != asking.pop("board.mpy")
+    asking.pop("threewire/outlets.mpy")
+    plain.pop("threewire/outlets.mpy", None)
     assert plain.items() <= asking.items()
     asking = image.contents(board, {"LOAD_PROFILE": True})
-    more = {Path(name).with_suffix(".py").name for name in asking.keys() - plain.keys()}
     del asking["board.mpy"]
+    asking.pop("threewire/outlets.mpy", None)
+    more = {Path(name).with_suffix(".py").name for name in asking.keys() - plain.keys()}
     assert more == {*LOAD_PROFILE} and plain.items() <= asking.items()
 
 
@@ -97,6 +101,13 @@ def test_of_two_outlets_a_board_has_what_makes_them() -> None:
     for asks, compiled in made.items():
         assert (b"keeper" in compiled) == ("PULSES" in asks)
         assert (b"ModbusRtu" in compiled) == ("MODBUS" in asks)
+
+
+@pytest.mark.parametrize("board", boards.names())
+def test_what_a_network_is_for_is_on_boards_that_have_one(board: str) -> None:
+    network = {name for name in image.contents(board) if name.startswith("threewire/network/")}
+    has_wifi = board.startswith("esp32") or board in ("pico_w", "pico2_w", "xiao_esp32s3")
+    assert bool(network) == has_wifi
 
 
 def test_a_traceback_names_one_module() -> None:

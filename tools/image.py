@@ -78,6 +78,7 @@ _OUTLETS = {
     "modbus": "MODBUS",
     "modbus_tcp": "WIFI",
     "network": "WIFI",
+    "_none": "WIFI",
     "_of_network": "WIFI",
 }
 

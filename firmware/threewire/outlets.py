@@ -77,13 +77,14 @@ def network(firmware):
     network.json.  Whatever is wrong with that, or with the network, or where memory does not
     suffice, the meter runs without, and the console's `network` tells why.
     """
+    told = _none
+    firmware.operator.more += (("network", "", False, lambda *_: told(), "of its Wi-Fi"),)
     try:
         # That of network.settings.FILE, which is loaded where there is one.
         with open("network.json") as file:
             text = file.read(_LONGEST)
     except OSError:
         return
-    operator = firmware.operator
     before = firmware.outlets
     wlan = None
     try:
@@ -96,13 +97,16 @@ def network(firmware):
         if gc.mem_free() < _LEAST_FREE:
             raise MemoryError("%d bytes would be left" % gc.mem_free())
         firmware.outlets += outlets
-        operator.network = told
     except Exception as problem:
         why = "{}: {}".format(type(problem).__name__, problem)
-        operator.network = lambda: {"state": "off", "error": why}
+        told = lambda: {"state": "off", "error": why}  # noqa: E731
         firmware.outlets = before
         if wlan:
             wlan.active(False)
+
+
+def _none():
+    return {"state": "off", "error": "there is no network.json; see `make provision`"}
 
 
 def _of_network(text, firmware):

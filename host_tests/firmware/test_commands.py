@@ -49,7 +49,6 @@ ALL = {
     "traceback",
     "save",
     "capture",
-    "network",
     "quiet",
     "demo",
     "restart",

@@ -145,12 +145,6 @@ def _seal(operator, given):
     return {"sealed": operator.sealed, "locked": operator.locked}
 
 
-def _network(operator, given):
-    if not operator.network:
-        raise ValueError("none; see `make provision`")
-    return operator.network()
-
-
 def _quiet(operator, given):
     # As in a preset.  Whoever has asked for it may be gone: it ends by itself.
     if not (len(given) < 4 and given.encode().isdigit() and int(given) <= _MOST_QUIET):
@@ -207,7 +201,6 @@ _TABLE = (
     ("log", "", False, None),
     ("traceback", "", False, None),
     ("capture", " SECONDS", False, _capture),
-    ("network", "", False, _network),
     ("quiet", " SECONDS", False, _quiet),
     ("demo", "", False, _demo),
     ("save", "", _WRITES, _save),

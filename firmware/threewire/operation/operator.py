@@ -16,7 +16,6 @@ class Operator:
     calibration      the constants in force, as a mapping
     profile          LoadProfile, or None
     more             commands of what is there on some boards only, as the console's table has them
-    network          what tells of the board's network, a mapping; None where it has none
 
     fault_finder, ledger, logs, constants, captures, lifecycle   FaultFinder, Ledger, an EventLog
                      for each of lifecycle's LOGS, Store of the constants, Captures and Lifecycle
@@ -24,7 +23,6 @@ class Operator:
 
     profile = None
     more = ()
-    network = None
 
     def __init__(
         self,

@@ -107,7 +107,6 @@ TEXTS = (
     "entries, changes, visits to the prompt",
     "of the last crash",
     "raw codes, then their energy",
-    "of a board with Wi-Fi",
     "no telemetry for so long; 0 ends that",
     "a house on the lamps, ten times as fast",
     "saves the registers",

@@ -1,0 +1,129 @@
+"""The whole firmware on the emulated Pico W: it meters on while its Wi-Fi comes and goes.
+
+All times are emulated ones.
+"""
+
+import json
+from array import array
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from host_tests.conftest import need_engine
+from host_tests.rigs.mosquitto import Broker, Listener
+from tools import image
+from tools.common import boards
+from tools.common.errors import Unavailable
+from tools.emulate import board as rp2040_board
+from tools.emulate.board import WIRELESS, EmulatedBoard
+from tools.emulate.cli import house
+from tools.emulate.wireless import HOST, SSID
+from tools.engines import process as engine_process
+
+pytestmark = [pytest.mark.rp2040, pytest.mark.slow]
+
+NETWORK = {"ssid": SSID, "key": "any will do"}
+# The ring holds 180 ms, of which 154 may pass.
+RING_MS = 154
+
+
+def powered(network: bytes | None) -> EmulatedBoard:
+    try:
+        uf2 = rp2040_board.find_wireless_uf2()
+    except Unavailable as problem:
+        pytest.skip(str(problem))
+    files = image.contents(WIRELESS)
+    if network is not None:
+        files["network.json"] = network
+    flash = image.pack(files, image.geometry(WIRELESS))
+    return EmulatedBoard(flash, WIRELESS, house(WIRELESS), uf2, WIRELESS)
+
+
+def replayed(codes: array, frames: int) -> dict[str, Any]:
+    """The result of the first `frames` frames on the host's MicroPython."""
+    need_engine("micropython")
+    layout = boards.load(WIRELESS)
+    first = np.array(codes, np.uint16)[: frames * layout.stride].reshape(-1, layout.stride)
+    return engine_process.meter(
+        "micropython", [first], WIRELESS, {}, layout.frame_ticks, layout.tick_hz
+    ).result
+
+
+def asked(board: EmulatedBoard) -> dict[str, Any]:
+    """What the console's `network` tells."""
+    board.type("network\r\n")
+    told: list[dict[str, Any]] = []
+
+    def answered() -> bool:
+        told[:] = [line for _, line in board.reports if line.get("reply") == "network"]
+        return len(told) > before
+
+    before = sum(line.get("reply") == "network" for _, line in board.reports)
+    board.run_until(answered, 3.0, "answer", 0.01)
+    return told[-1]
+
+
+def test_it_meters_on_while_its_network_goes_and_comes_back() -> None:
+    with powered(json.dumps(NETWORK).encode()) as board:
+        board.wait_reports(1, 10.0)
+        told = asked(board)
+        assert told["state"] == "up" and told["address"] == "10.0.0.2" and told["joins"] == 1
+        board.wireless.lose()
+        board.run(0.5)
+        assert asked(board)["state"] == "waits"
+        board.wireless.is_there = True
+        board.run(1.5)
+        told = asked(board)
+        assert told["state"] == "up" and told["joins"] == 2 == board.wireless.joins
+        metered = [line for _, line in board.reports if "t" in line]
+        assert max(line["effort"]["ring_ms"] for line in metered) < RING_MS
+        board.interrupt()
+        result = board.result()
+        assert result["lost_frames"] == 0
+        # To the last bit as the same codes give elsewhere.
+        same = replayed(board.codes, result["frames"])
+        for pair, other in zip([result, *result["elements"]], [same, *same["elements"]]):
+            for name in ("delivered", "received"):
+                assert pair[name]["raw"] == other[name]["raw"]
+
+
+def test_a_bad_file_leaves_it_metering_and_says_why() -> None:
+    with powered(b'{"ssid": ""}') as board:
+        board.wait_reports(1, 10.0)
+        told = asked(board)
+        assert told["state"] == "off" and "ssid has to be 1 to 32 bytes" in told["error"]
+        assert board.reports[0][1]["faults"]["lost_frames"] == 0
+
+
+def test_mosquitto_has_what_the_line_says_though_it_is_killed(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    network = {**NETWORK, "broker": HOST, "port": broker.port, "ntp": False}
+    try:
+        with powered(json.dumps(network).encode()) as board:
+            with Listener(broker.port) as listener:
+                board.wait_reports(4, 20.0)
+                assert asked(board)["mqtt"] == "up"
+            broker.kill()
+            board.wait_reports(2, 10.0)
+            assert asked(board)["mqtt"] != "up"
+            broker.start()  # which has forgotten all
+            with Listener(broker.port) as after:
+                board.wait_reports(4, 20.0)
+                assert asked(board)["mqtt_sessions"] == 2
+            lines = {line["t"]: line for _, line in board.reports if "t" in line}
+    finally:
+        broker.kill()
+    for heard in (listener, after):
+        states = [json.loads(text) for topic, text in heard.said if topic.endswith("/state")]
+        assert states and any(topic.endswith("/config") for topic, _ in heard.said)
+        for state in states:
+            line = lines[state["metered_s"]]
+            for mine, its in zip([state, *state["elements"]], [line, *line["elements"]]):
+                assert Decimal(mine["delivered_kwh"]) * 1000 == Decimal(its["delivered_wh"])
+                assert mine["watts"] == its["watts"]
+    for line in lines.values():
+        assert line["faults"]["lost_frames"] == 0
+        assert line["effort"]["ring_ms"] < RING_MS

@@ -658,6 +658,7 @@ def test_another_release_is_told(run: Any) -> None:
     class Other:
         version, board, board_id = "9", "unheard_of", IDENTITY
         sealed = locked = False
+        more = ()
         calibration = NOMINAL
 
     with ConsoleServer(Other()) as server:

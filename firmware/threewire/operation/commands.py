@@ -15,8 +15,10 @@ from threewire import operation
 from threewire.metering.registers import wh_text
 from threewire.operation.console import shown
 from threewire.operation.faults import NAMES
+from threewire.operation.lifecycle import LOGS
 from threewire.operation.report import Report
 from threewire.operation.telemetry import pieces
+from threewire.storage.ledger import KINDS
 
 _WRITES = const(1)
 _CHANGES = const(2)
@@ -82,6 +84,9 @@ def _rare():
         from threewire.operation import rare_commands
     except MemoryError:
         raise ValueError("no memory for this command; try again without a capture or a demo")
+    rare_commands.NAMES = NAMES
+    rare_commands.LOGS = LOGS
+    rare_commands.KINDS = KINDS
     return rare_commands
 
 

@@ -6,6 +6,7 @@ commissioning zero, whose old values must be in the log before they are gone.
 """
 
 import json
+import sys
 
 
 class Operator:
@@ -89,10 +90,19 @@ class Operator:
 
     def write_calibration(self, constants):
         """Stores constants, in force from the next start.  Raises ValueError."""
-        # As its text: a board is calibrated once.
+        # As its text, it is in memory only while it is needed: a board is calibrated once.
+        name = "threewire.metering.calibration"
+        is_there = name in sys.modules
         from threewire.metering.calibration import from_dict
 
-        from_dict(constants, self._layout)
+        try:
+            from_dict(constants, self._layout)
+        finally:
+            if not is_there:
+                from threewire import metering
+
+                del metering.calibration
+                del sys.modules[name]
         # Counted first: a loss of power between the two leaves a change counted, not a change
         # without a trace.
         self._count("calibrate")

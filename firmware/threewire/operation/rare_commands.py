@@ -5,9 +5,9 @@ Flow: commands -> RARE COMMANDS -> operator.  Commands imports it for one answer
 
 from json import dumps
 
-from threewire.operation.faults import NAMES
-from threewire.operation.lifecycle import LOGS
-from threewire.storage.ledger import KINDS
+# Of faults, lifecycle and ledger, put here by commands: those modules are not in memory any more,
+# and to import them would load them a second time.
+NAMES = LOGS = KINDS = ()
 
 
 def _clear_faults(operator, given):

@@ -41,6 +41,7 @@ class Wlan:
         self._clock = clock
         self.joins_after: int | None = 500
         self.refuses = False
+        self.says = 1  # it joins
         self.connects: list[float] = []
         self._since: int | None = None
 
@@ -69,9 +70,9 @@ class Wlan:
     def ifconfig(self) -> tuple[str, str, str, str]:
         return "10.0.0.2", "255.255.255.0", DNS, DNS
 
-    def status(self, what: str) -> int:
-        assert what == "rssi"
-        return -61
+    def status(self, what: str | None = None) -> int:
+        assert what in (None, "rssi")
+        return -61 if what else self.says
 
 
 class Net:
@@ -180,6 +181,16 @@ def test_tries_come_further_and_further_apart_up_to_a_bound(rig: Rig) -> None:
     assert rig.station.told()["failures"] >= 10
     rig.wlan.joins_after = 500
     rig.run(81)
+    assert rig.station.is_up()
+
+
+@pytest.mark.parametrize("says", [-2, 201], ids=["Pico W", "ESP32"])
+def test_where_there_is_no_such_network_the_next_try_comes_soon(rig: Rig, says: int) -> None:
+    rig.wlan.joins_after, rig.wlan.says = None, says
+    rig.run(9)
+    assert rig.wlan.connects[1] - rig.wlan.connects[0] == pytest.approx(4, abs=0.3)
+    rig.wlan.joins_after = 500
+    rig.run(6)
     assert rig.station.is_up()
 
 

@@ -10,6 +10,11 @@ from micropython import const
 _LOOK_MS = const(100)
 # A join takes some seconds, with the address; what takes longer is begun anew.
 _JOIN_MS = const(20000)
+# Sooner where the WLAN says that it has failed, once what it says is of this join: on a Pico W
+# less than 0 (CYW43_LINK_FAIL and so on), on an ESP32 200 and more (WIFI_REASON_...).
+_SURE_MS = const(3000)
+_FAILED = const(200)
+_NO_FAILURE = const(1000)
 # From a failure to the next try: doubled each time, and as at first where it was up for so long.
 _FIRST_MS = const(1000)
 _MOST_MS = const(60000)
@@ -21,7 +26,8 @@ _STATES = ("waits", "joins", "up")
 
 class Station:
     """wlan      of the port, a station that is active: connect(ssid, key), disconnect(),
-              isconnected(), status("rssi"), ifconfig() -> (address, mask, gateway, DNS server).
+              isconnected(), status(), status("rssi"), ifconfig() -> (address, mask, gateway,
+              DNS server).
               None of these waits for the network: on the emulated Pico W connect takes 4 ms
     settings  as settings.py has them
     names     Names
@@ -101,8 +107,12 @@ class Station:
                 self._enter(_UP, now)
             elif passed >= _STEADY_MS:
                 self._next_pause = _FIRST_MS
-        elif state == _UP or passed >= _JOIN_MS:
+        elif state == _UP or passed >= _JOIN_MS or passed >= _SURE_MS and self._has_failed():
             self._give_up(now)
+
+    def _has_failed(self):
+        status = self._wlan.status()
+        return status < 0 or _FAILED <= status < _NO_FAILURE
 
     def _give_up(self, now):
         self._server = None

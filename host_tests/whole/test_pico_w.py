@@ -112,7 +112,7 @@ def test_mosquitto_has_what_the_line_says_though_it_is_killed(tmp_path: Path) ->
             broker.start()  # which has forgotten all
             with Listener(broker.port) as after:
                 board.wait_reports(4, 20.0)
-                assert asked(board)["mqtt_sessions"] == 2
+                assert asked(board)["mqtt_sessions"] >= 2
             lines = {line["t"]: line for _, line in board.reports if "t" in line}
     finally:
         broker.kill()

@@ -5,15 +5,12 @@ All times are emulated ones.
 
 import json
 from array import array
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from host_tests.conftest import need_engine
-from host_tests.rigs.mosquitto import Broker, Listener
 from tools import image
 from tools.common import boards
 from tools.common.errors import Unavailable
@@ -98,32 +95,13 @@ def test_a_bad_file_leaves_it_metering_and_says_why() -> None:
         assert board.reports[0][1]["faults"]["lost_frames"] == 0
 
 
-def test_mosquitto_has_what_the_line_says_though_it_is_killed(tmp_path: Path) -> None:
-    broker = Broker(tmp_path)
-    network = {**NETWORK, "broker": HOST, "port": broker.port, "ntp": False}
-    try:
-        with powered(json.dumps(network).encode()) as board:
-            with Listener(broker.port) as listener:
-                board.wait_reports(4, 20.0)
-                assert asked(board)["mqtt"] == "up"
-            broker.kill()
-            board.wait_reports(2, 10.0)
-            assert asked(board)["mqtt"] != "up"
-            broker.start()  # which has forgotten all
-            with Listener(broker.port) as after:
-                board.wait_reports(4, 20.0)
-                assert asked(board)["mqtt_sessions"] >= 2
-            lines = {line["t"]: line for _, line in board.reports if "t" in line}
-    finally:
-        broker.kill()
-    for heard in (listener, after):
-        states = [json.loads(text) for topic, text in heard.said if topic.endswith("/state")]
-        assert states and any(topic.endswith("/config") for topic, _ in heard.said)
-        for state in states:
-            line = lines[state["metered_s"]]
-            for mine, its in zip([state, *state["elements"]], [line, *line["elements"]]):
-                assert Decimal(mine["delivered_kwh"]) * 1000 == Decimal(its["delivered_wh"])
-                assert mine["watts"] == its["watts"]
-    for line in lines.values():
-        assert line["faults"]["lost_frames"] == 0
-        assert line["effort"]["ring_ms"] < RING_MS
+def test_what_leaves_too_little_memory_is_left_out_and_saves_go_on() -> None:
+    network = {**NETWORK, "broker": HOST, "ntp": False}
+    with powered(json.dumps(network).encode()) as board:
+        board.wait_reports(1, 10.0)
+        told = asked(board)
+        assert told["state"] == "off" and "bytes would be left" in told["error"]
+        board.type("save\r\n")
+        board.run(1.0)
+        assert any(line.get("saved") is True for _, line in board.reports)
+        assert board.reports[0][1]["faults"]["lost_frames"] == 0

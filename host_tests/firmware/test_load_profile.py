@@ -17,7 +17,7 @@ from littlefs import LittleFS
 
 from host_tests.conftest import need_engine
 from host_tests.rigs import profile_walk
-from host_tests.rigs.board_parts import InFolder, Port, Sampler, assembled
+from host_tests.rigs.board_parts import InFolder, SteadyBoard
 from host_tests.rigs.meter_runs import convert, default_board, split_phase
 from host_tests.rigs.profile_walk import Archive, Life, walk
 from threewire.operation.commands import Commands
@@ -627,32 +627,14 @@ def test_a_file_has_its_records_in_order_whatever_is_added(tmp_path: Path) -> No
 # ---- the whole firmware
 
 
-class Board:
+class Board(SteadyBoard):
     """The firmware's assembly with a profile, on a steady load; hours pass when they are told
     to."""
 
     def __init__(self, folder: Path, sealed: bool = True) -> None:
-        self._at = 0
-        self._codes = convert(split_phase((30, 12)), 1, LAYOUT)
-        self._block = LAYOUT.tick_hz // LAYOUT.frame_ticks // 50
-        self.port = Port()
-        self.sampler = Sampler(self._refill)
-        self.parts = assembled(
-            folder, LAYOUT, self.sampler, self.port, sealed=sealed, profile=LoadProfile
-        )
-        self.loop = self.parts.new_loop()
+        codes = convert(split_phase((30, 12)), 1, LAYOUT)
+        super().__init__(folder, LAYOUT, codes, sealed=sealed, profile=LoadProfile)
         self.operator = self.parts.operator
-
-    def _refill(self) -> Any:
-        codes = self._codes[self._at : self._at + self._block]
-        self._at = (self._at + self._block) % len(self._codes)
-        return codes, LAYOUT.frame_ticks
-
-    def run(self, seconds: float) -> None:
-        end = self.sampler.ticks + seconds * LAYOUT.tick_hz
-        while self.sampler.ticks < end:
-            self.loop.run_round()
-            self.port.now = 1000 * self.sampler.ticks // LAYOUT.tick_hz
 
     def ask(self, command: str) -> dict[str, Any]:
         said = "".join(Commands(self.operator).answer(command))

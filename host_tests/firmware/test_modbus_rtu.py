@@ -17,7 +17,7 @@ from pymodbus.client import ModbusSerialClient
 from sunspec2.modbus.client import SunSpecModbusClientDeviceRTU
 
 from host_tests.conftest import need_engine
-from host_tests.rigs.board_parts import InFolder, Port, Sampler, assembled
+from host_tests.rigs.board_parts import InFolder, SteadyBoard
 from host_tests.rigs.machine import UNIQUE_ID
 from host_tests.rigs.meter_runs import convert, default_board, split_phase
 from host_tests.rigs.modbus_line import (
@@ -31,7 +31,7 @@ from host_tests.rigs.modbus_line import (
     serving,
     terminal,
 )
-from host_tests.tools.serve.test_modbus import expected_of, floats
+from host_tests.tools.serve.test_modbus import expected_of, floats, models_of
 from threewire import outlets
 from threewire.operation.modbus_rtu import ModbusRtu
 from threewire.operation.modbus_slave import ModbusSlave
@@ -40,7 +40,6 @@ from threewire.storage.store import Store
 from threewire.version import VERSION
 
 LAYOUT = default_board()
-BLOCK = LAYOUT.tick_hz // LAYOUT.frame_ticks // 50
 SECOND = convert(split_phase((30, -12)), 1, LAYOUT)
 
 
@@ -56,15 +55,12 @@ GOOD = read_request(1, 3, 40000, 2)
 ANSWER = framed(b"\x01\x03\x04SunS")
 
 
-class Board:
+class Board(SteadyBoard):
     """The firmware's own assembly with a slave; its loop runs in simulated time."""
 
     def __init__(self, folder: Path, line: Any, sealed: bool = True, given: Any = GIVEN) -> None:
-        self._at = 0
+        super().__init__(folder, LAYOUT, SECOND, sealed=sealed)
         self.line = line
-        self.port = Port()
-        self.sampler = Sampler(self._refill)
-        self.parts: Any = assembled(folder, LAYOUT, self.sampler, self.port, sealed)
         self.slave = ModbusSlave(LAYOUT.name, VERSION, UNIQUE_ID.hex())
         store = Store(InFolder(folder), self.parts.ledger.open, "modbus", "modbus", REGISTERS)
         self.rtu = ModbusRtu(line, self.slave, given, store, self.parts.operator)
@@ -79,17 +75,6 @@ class Board:
             offer(report)
 
         self.slave.offer = keep
-
-    def _refill(self) -> Any:
-        codes = SECOND[self._at : self._at + BLOCK]
-        self._at = (self._at + BLOCK) % len(SECOND)
-        return codes, LAYOUT.frame_ticks
-
-    def run(self, seconds: float) -> None:
-        end = self.sampler.ticks + seconds * LAYOUT.tick_hz
-        while self.sampler.ticks < end:
-            self.loop.run_round()
-            self.port.now = 1000 * self.sampler.ticks // LAYOUT.tick_hz
 
     @property
     def said(self) -> dict[str, Any]:
@@ -134,13 +119,7 @@ def test_pysunspec2_reads_what_the_serial_line_says(served: tuple[str, dict[str,
     device = SunSpecModbusClientDeviceRTU(
         slave_id=1, name=path, baudrate=19200, parity="N", timeout=2
     )
-    try:
-        device.scan()
-        (common,), (meter,) = device.models[1], device.models[202]
-        common.read()
-        meter.read()
-    finally:
-        device.close()
+    common, meter = models_of(device)
     found = {name: point.cvalue for name, point in meter.points.items()}
     expected = expected_of(line)
     assert expected["W"] > 0 > expected["WphB"]

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 from pymodbus.client import ModbusTcpClient
-from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
 
 from host_tests.conftest import need_engine
 from host_tests.firmware.test_modbus_rtu import LAYOUT, Board
 from host_tests.rigs.machine import UNIQUE_ID
 from host_tests.rigs.modbus_line import MemoryLine, TcpSlave
-from host_tests.tools.serve.test_modbus import expected_of, floats
+from host_tests.tools.serve.test_modbus import expected_of, floats, scan
 from host_tests.tools.serve.test_modbus_hostile import hostile
 from threewire import outlets
 from threewire.operation.modbus_slave import ModbusSlave
@@ -85,14 +84,7 @@ def is_ended(client: socket.socket) -> bool:
 
 def test_pysunspec2_reads_what_the_serial_line_says(start: Start, line: Board) -> None:
     slave = start(1)
-    device = SunSpecModbusClientDeviceTCP(slave_id=1, ipaddr="127.0.0.1", ipport=slave.port)
-    try:
-        device.scan()
-        (common,), (meter,) = device.models[1], device.models[202]
-        common.read()
-        meter.read()
-    finally:
-        device.close()
+    common, meter = scan(slave.port)
     for name, value in expected_of(line.said).items():
         near = None if value is None else pytest.approx(value, rel=1e-12)
         assert meter.points[name].cvalue == near, name

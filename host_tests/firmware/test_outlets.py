@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from host_tests.rigs.board_parts import Port, Sampler, assembled
+from host_tests.rigs.board_parts import SteadyBoard
 from host_tests.rigs.meter_runs import convert, default_board, split_phase
 from threewire.operation.faults import NAMES
 from threewire.operation.loop import Loop
@@ -62,16 +62,13 @@ class Outlet:
         self._left = 0
 
 
-class Rig:
+class Rig(SteadyBoard):
     """The firmware's own assembly with more outlets."""
 
     def __init__(self, folder: Path, *outlets: Outlet) -> None:
-        self._at = 0
+        super().__init__(folder, LAYOUT, SECOND)
         self.collection_ms = 0
-        self.port = Port()
-        self.sampler = Sampler(self._refill)
-        self.parts = assembled(folder, LAYOUT, self.sampler, self.port)
-        loop: Any = self.parts.new_loop()
+        loop = self.loop
         self.loop = Loop(
             sampler=self.sampler,
             meter=self.parts.meter,
@@ -92,17 +89,6 @@ class Rig:
 
     def _collect(self) -> None:
         self.port.now += self.collection_ms
-
-    def _refill(self) -> Any:
-        codes = SECOND[self._at : self._at + BLOCK]
-        self._at = (self._at + BLOCK) % len(SECOND)
-        return codes, LAYOUT.frame_ticks
-
-    def run(self, seconds: float) -> None:
-        end = self.sampler.ticks + seconds * LAYOUT.tick_hz
-        while self.sampler.ticks < end:
-            self.loop.run_round()
-            self.port.now = 1000 * self.sampler.ticks // LAYOUT.tick_hz
 
     @property
     def lines(self) -> int:

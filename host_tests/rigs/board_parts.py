@@ -137,3 +137,36 @@ def assembled(
         saves_a_day=12_000,
         profile=profile,
     )
+
+
+class SteadyBoard:
+    """The firmware's own assembly on a load that comes again and again, in simulated time.
+
+    codes    of the load, (frames, slots), handed over a fiftieth of a second at a time
+    options  of `assembled`
+
+    port, sampler, parts   of it
+    loop     its own; whoever adds outlets makes it anew
+    """
+
+    def __init__(self, folder: Path, layout: Layout, codes: Codes, **options: Any) -> None:
+        self._layout = layout
+        self._codes = codes
+        self._block = layout.tick_hz // layout.frame_ticks // 50
+        self._at = 0
+        self.port = Port()
+        self.sampler = Sampler(self._refill)
+        self.parts: Any = assembled(folder, layout, self.sampler, self.port, **options)
+        self.loop: Any = self.parts.new_loop()
+
+    def _refill(self) -> tuple[Codes, int]:
+        codes = self._codes[self._at : self._at + self._block]
+        self._at = (self._at + self._block) % len(self._codes)
+        return codes, self._layout.frame_ticks
+
+    def run(self, seconds: float) -> None:
+        tick_hz = self._layout.tick_hz
+        end = self.sampler.ticks + seconds * tick_hz
+        while self.sampler.ticks < end:
+            self.loop.run_round()
+            self.port.now = 1000 * self.sampler.ticks // tick_hz

@@ -82,7 +82,11 @@ def with_client(port: int, work: Callable[[AsyncModbusTcpClient], Awaitable[None
 
 def scan(port: int, unit: int = 1) -> tuple[Any, Any]:
     """Models 1 and 202, as pysunspec2 finds and reads them."""
-    device = SunSpecModbusClientDeviceTCP(slave_id=unit, ipaddr="127.0.0.1", ipport=port)
+    return models_of(SunSpecModbusClientDeviceTCP(slave_id=unit, ipaddr="127.0.0.1", ipport=port))
+
+
+def models_of(device: Any) -> tuple[Any, Any]:
+    """The same of a device of pysunspec2's, which is closed then."""
     try:
         device.scan()
         (common,), (meter,) = device.models[1], device.models[202]

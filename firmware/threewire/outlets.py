@@ -130,9 +130,9 @@ def _of_network(text, firmware):
     wlan.active(True)
     station = Station(wlan, settings, Names(socket, time, os.urandom), time)
     outlets = [station]
+    operator = firmware.operator
     # The load profile's, which NTP sets.
-    profile = getattr(firmware.operator, "profile", None)
-    utc = profile and profile.utc
+    utc = operator.profile and operator.profile.utc
     if settings["ntp"] and utc:
         from threewire.network.ntp import Ntp
 
@@ -142,11 +142,8 @@ def _of_network(text, firmware):
 
         from threewire.network.mqtt_outlet import MqttOutlet
 
-        board = firmware.layout.name
-        board_id = firmware.operator.board_id
-        outlets.append(
-            MqttOutlet(settings, board, board_id, station.address, socket, select, time, utc)
-        )
+        board = operator.board, operator.board_id
+        outlets.append(MqttOutlet(settings, *board, station.address, socket, select, time, utc))
     if settings["modbus"]:
         modbus_tcp(firmware, settings["modbus"], station.is_up, socket, time)
 

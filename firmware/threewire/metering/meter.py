@@ -362,8 +362,8 @@ class Meter:
         ticks = self._gap_ticks
         self._gap_ticks = 0
         estimates = []
-        for k in (0, 1):
-            twice = before.energy()[k] * after.ticks + after.energy()[k] * before.ticks
+        for was, is_now in zip(before.energy(), after.energy()):
+            twice = was * after.ticks + is_now * before.ticks
             # Rounded to a raw unit, 1e-30 of a watt-hour or less: an estimate has no remainder to
             # keep.
             raw = nearest(twice * ticks, 2 * before.ticks * after.ticks)

@@ -3,8 +3,8 @@
 Flow: rs485.py <-> MODBUS RTU <-> modbus_slave.py.  Frames, times and the CRC are those of the
 Modbus Serial Line Protocol and Implementation Guide V1.02.
 
-Nothing here waits: a step looks for what has come, or answers.  Where a frame ends is sign by
-silence.  Several that have come between two looks, of other devices on the line, are sign apart by
+Nothing here waits: a step looks for what has come, or answers.  Where a frame ends is told by
+silence.  Several that have come between two looks, of other devices on the line, are told apart by
 their CRC: behind a frame's last byte the CRC over all of it is 0.
 """
 

@@ -57,9 +57,11 @@ _SIGN = const(0x80000000)
 
 
 @micropython.viper
-def scan(codes: ptr16, pos: int, x: int, st: ptr32) -> int:
+def scan(frame: ptr16, y: int, x: int, st: ptr32) -> int:
     """Called as scan(codes, pos, end, st), as kernel_viper.py's."""
     # Viper keeps a function's first three variables in registers, and all others on the stack.
+    codes = frame
+    pos = y
     end = x
     x1s = st[_X1]
     y1s = st[_Y1]
@@ -67,6 +69,7 @@ def scan(codes: ptr16, pos: int, x: int, st: ptr32) -> int:
     y2s = st[_Y2]
     zs = st[_Z]
     stride = st[_STRIDE]
+    step = 2 * stride
     arm = st[_ARM]
     fire = st[_FIRE]
     armed = st[_ARMED]
@@ -118,38 +121,41 @@ def scan(codes: ptr16, pos: int, x: int, st: ptr32) -> int:
         s2 = 0
         a2 = 0
         b2 = 0
-        while table and pos < stop:
-            x = corrected[table + codes[pos + y1s]]
+        frame = ptr16(uint(codes) + 2 * pos)
+        behind = int(uint(codes)) + 2 * stop
+        while table and int(uint(frame)) < behind:
+            x = corrected[table + frame[y1s]]
             b1 = (x + before1) * x + b1
             y = x << 32
-            x = corrected[table + codes[pos + x1s]]
+            x = corrected[table + frame[x1s]]
             before1 = x << 32
             s1 = x + y + s1
             a1 = (x + y) * x + a1
-            x = corrected[table + codes[pos + y2s]]
+            x = corrected[table + frame[y2s]]
             b2 = (x + before2) * x + b2
             y = x << 32
-            x = corrected[table + codes[pos + x2s]]
+            x = corrected[table + frame[x2s]]
             before2 = x << 32
             s2 = x + y + s2
             a2 = (x + y) * x + a2
-            pos += stride
-        while pos < stop:
-            x = codes[pos + y1s]
+            frame = ptr16(uint(frame) + step)
+        while int(uint(frame)) < behind:
+            x = frame[y1s]
             b1 = (x + before1) * x + b1
             y = x << 32
-            x = codes[pos + x1s]
+            x = frame[x1s]
             before1 = x << 32
             s1 = x + y + s1
             a1 = (x + y) * x + a1
-            x = codes[pos + y2s]
+            x = frame[y2s]
             b2 = (x + before2) * x + b2
             y = x << 32
-            x = codes[pos + x2s]
+            x = frame[x2s]
             before2 = x << 32
             s2 = x + y + s2
             a2 = (x + y) * x + a2
-            pos += stride
+            frame = ptr16(uint(frame) + step)
+        pos = stop
         # sum((x - m) * (y - m)) = sum(x * y) - m * (sum(x) + sum(y) - n * m)
         x = s1 & _HALF
         y = s1 >> 32
@@ -198,45 +204,53 @@ def scan(codes: ptr16, pos: int, x: int, st: ptr32) -> int:
 
 
 @micropython.viper
-def correlate(codes: ptr16, pos: int, x: int, st: ptr32):
+def correlate(frame: ptr16, phase: int, x: int, st: ptr32):
     """Called as correlate(codes, pos, end, st), as kernel_viper.py's."""
-    end = x
     base = st[_PHASORS]
-    pos += st[base + _AHEAD]
+    first = phase + st[base + _AHEAD]
+    pos = first
+    end = x
+    behind = int(uint(frame)) + 2 * end
+    frame = ptr16(uint(frame) + 2 * pos)
     step = st[base + _STEP]
+    on = 2 * step
     turn = st[base + _TURN]
     phase = st[base + _PHASE]
     table = st[_TABLE] >> 1
-    halves = ptr16(st)
+    corrected = ptr16(st)
     x1s = st[_X1]
     y1s = st[_Y1]
     x2s = st[_X2]
     y2s = st[_Y2]
-    sine = base + _SINE
-    first = pos
+    sines = ptr32(uint(st) + 4 * (base + _SINE))
     # Sums of the sine in the lower half, which may be negative, and of the cosine in the upper.
     both = 0
     of0 = 0
     of1 = 0
     of2 = 0
     of3 = 0
-    while pos < end:
-        x = st[sine + (phase >> 15)]
-        phase = (phase + turn) & 0xFFFFFF
+    while table and int(uint(frame)) < behind:
         # The lower half's sign is borrowed from the upper, which is given it back at the end.
-        x = (x << 32 >> 48 << 32) + (x << 48 >> 48)
+        x = sines[phase >> 15]
+        x = (x >> 16 << 48 >> 16) + (x << 48 >> 48)
+        phase = (phase + turn) & 0xFFFFFF
         both = x + both
-        if table:
-            of0 = halves[table + codes[pos + x1s]] * x + of0
-            of1 = halves[table + codes[pos + y1s]] * x + of1
-            of2 = halves[table + codes[pos + x2s]] * x + of2
-            of3 = halves[table + codes[pos + y2s]] * x + of3
-        else:
-            of0 = codes[pos + x1s] * x + of0
-            of1 = codes[pos + y1s] * x + of1
-            of2 = codes[pos + x2s] * x + of2
-            of3 = codes[pos + y2s] * x + of3
-        pos += step
+        of0 = corrected[table + frame[x1s]] * x + of0
+        of1 = corrected[table + frame[y1s]] * x + of1
+        of2 = corrected[table + frame[x2s]] * x + of2
+        of3 = corrected[table + frame[y2s]] * x + of3
+        frame = ptr16(uint(frame) + on)
+    while int(uint(frame)) < behind:
+        x = sines[phase >> 15]
+        x = (x >> 16 << 48 >> 16) + (x << 48 >> 48)
+        phase = (phase + turn) & 0xFFFFFF
+        both = x + both
+        of0 = frame[x1s] * x + of0
+        of1 = frame[y1s] * x + of1
+        of2 = frame[x2s] * x + of2
+        of3 = frame[y2s] * x + of3
+        frame = ptr16(uint(frame) + on)
+    pos = end - (behind - int(uint(frame)) >> 1)
     n = (pos - first) // step
     st[base + _AHEAD] = pos - end
     st[base + _PHASE] = phase

@@ -73,10 +73,11 @@ from result import result  # noqa: E402
 LOOPS = None
 if ON_MICROPYTHON and sys.maxsize > 1 << 32:
     import kernel_64
+    import words_64
 
-    from threewire.metering import reactive_viper, window_viper, words_viper
+    from threewire.metering import reactive_viper, window_viper
 
-    LOOPS = kernel_64, words_viper, window_viper, reactive_viper
+    LOOPS = kernel_64, words_64, window_viper, reactive_viper
 
 from threewire.metering.calibration import from_dict  # noqa: E402
 from threewire.metering.meter import Meter  # noqa: E402

@@ -83,31 +83,38 @@ def look(codes: ptr16, pos: int, code: int, st: ptr32) -> int:
             st[_RING + (bins & 15)] = squares
             squares = 0
             bins += 1
-            persist = st[_PERSIST]
-            n = st[_NOT_UP_FOR]
-            if half >= st[_UP]:
-                n = 0
-            elif n < persist:
-                n += 1
-            st[_NOT_UP_FOR] = n
             up_for = st[_UP_FOR]
-            if n >= persist:
-                up_for = 0
-            elif up_for < st[_RECOVER]:
-                up_for += 1
+            if half >= st[_UP]:
+                # As it is for most of the time, and so not down either.
+                st[_NOT_UP_FOR] = 0
+                st[_DOWN_FOR] = 0
+                if up_for < st[_RECOVER]:
+                    st[_UP_FOR] = up_for + 1
+                else:
+                    st[_COUNTS] = 1
             else:
-                st[_COUNTS] = 1
-            n = st[_DOWN_FOR]
-            if half >= st[_DOWN]:
-                n = 0
-            elif n < persist:
-                n += 1
-            st[_DOWN_FOR] = n
-            if n >= persist and st[_COUNTS]:
-                st[_COUNTS] = 0
-                up_for = 0
-                found = _COLLAPSED
-            st[_UP_FOR] = up_for
+                persist = st[_PERSIST]
+                n = st[_NOT_UP_FOR]
+                if n < persist:
+                    n += 1
+                st[_NOT_UP_FOR] = n
+                if n >= persist:
+                    up_for = 0
+                elif up_for < st[_RECOVER]:
+                    up_for += 1
+                else:
+                    st[_COUNTS] = 1
+                n = st[_DOWN_FOR]
+                if half >= st[_DOWN]:
+                    n = 0
+                elif n < persist:
+                    n += 1
+                st[_DOWN_FOR] = n
+                if n >= persist and st[_COUNTS]:
+                    st[_COUNTS] = 0
+                    up_for = 0
+                    found = _COLLAPSED
+                st[_UP_FOR] = up_for
             if bins == st[_RECOVER]:
                 # A second is near enough to whole cycles: what is left of one moves the mean by
                 # less than a hundredth of the peak.

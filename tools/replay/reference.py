@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
 
 # A rising zero crossing counts once the voltage has been below this: a dead line's noise and the
 # chatter of a noisy crossing do not. 120 V mains swing to -170 V.
@@ -49,21 +50,22 @@ class _Crossings:
         self._last = math.nan
         self._lowest = math.inf  # since the last crossing, whether it counted or not
 
-    def find(self, volts: Floats, first: int) -> list[float]:
+    def find(self, volts: Floats, first: int) -> Floats:
         """Crossings in samples from the recording's left edge; volts[0] is sample `first`."""
         joined = np.concatenate(([self._last], volts))
         self._last = float(volts[-1])
-        at = np.flatnonzero((joined[:-1] < 0) & (joined[1:] >= 0))
+        below = joined < 0
+        at = np.flatnonzero(below[:-1] > below[1:])
         if not at.size:
             self._lowest = min(self._lowest, float(volts.min()))
-            return []
+            return np.zeros(0)
         lows = np.fmin.reduceat(joined, np.concatenate(([0], at + 1)))
         lows[0] = min(self._lowest, lows[0])
         self._lowest = float(lows[-1])
         at = at[lows[:-1] <= _SWING_V]
         # joined[k] is sample first - 1 + k, whose centre is half a sample after its left edge.
         fraction = joined[at] / (joined[at] - joined[at + 1])
-        return (first - 0.5 + at + fraction).tolist()
+        return first - 0.5 + at + fraction
 
 
 class Reference:
@@ -92,15 +94,16 @@ class Reference:
         self._squares = np.zeros(4)  # of all samples but the last, whose weight is not known yet
         self._last = np.zeros(4)
         self._finders = (_Crossings(), _Crossings())
-        self._events: list[tuple[float, int]] = []  # crossings not settled yet, with their line
+        self._crossed = [np.zeros(0), np.zeros(0)]  # each line's crossings not settled yet
         self._line1_at = 0.0  # line 1's last crossing, in samples
         self._previous = -1  # which line marked the last boundary, -1 for none
         self._cycles = 0
         self._cycle_samples = 0.0
-        # The open cycle: where it began, and the powers (2, n) from that sample on.
+        # The open cycle: where it began, and the powers from that sample on, of element 1 in the
+        # real part and of element 2 in the imaginary: a running sum of both takes the time of one.
         self._start = 0.0
         self._base = 0
-        self._powers = np.zeros((2, 0))
+        self._powers = np.zeros(0, np.complex128)
         self._energy = np.zeros(2)
         self._delivered = np.zeros(3)  # element 1, element 2, net
         self._received = np.zeros(3)
@@ -120,30 +123,41 @@ class Reference:
         self._squares += np.einsum("ij,ij->i", block[:, :-1], block[:, :-1])
         self._last = block[:, -1].copy()
         for line, finder in enumerate(self._finders):
-            self._events += [(at, line) for at in finder.find(block[2 * line], self._samples)]
-        self._powers = np.concatenate((self._powers, block[0::2] * block[1::2]), axis=1)
+            found = finder.find(block[2 * line], self._samples)
+            self._crossed[line] = np.concatenate((self._crossed[line], found))
+        powers = np.empty(self._powers.size + block.shape[1], np.complex128)
+        powers[: self._powers.size] = self._powers
+        for k, of_one in enumerate((powers.real, powers.imag)):
+            np.multiply(block[2 * k], block[2 * k + 1], out=of_one[self._powers.size :])
+        self._powers = powers
         self._samples += block.shape[1]
         # A crossing before the last sample's rectangle can no longer be preceded by a new one.
         self._settle(self._boundaries(self._samples - 1))
 
     def _boundaries(self, limit: float) -> list[float]:
-        """Takes the crossings before `limit` (samples) from the list and makes cycles of them."""
-        self._events.sort()
+        """Takes the crossings before `limit` (samples) and makes cycles of them."""
+        before = [int(np.searchsorted(at, limit)) for at in self._crossed]
+        ones, twos = [at[:n] for at, n in zip(self._crossed, before)]
+        self._crossed = [at[n:] for at, n in zip(self._crossed, before)]
+        # Line 2's count where line 1 is dead.
+        latest = np.concatenate(([self._line1_at], ones))[np.searchsorted(ones, twos, "right")]
+        twos = twos[twos - latest > _DEAD_S * self._rate]
+        if ones.size:
+            self._line1_at = float(ones[-1])
+            gaps = np.diff(ones, prepend=self._start)
+            least, most = _SHORTEST_S * self._rate, _DEAD_S * self._rate
+            if not (twos.size or self._previous) and least <= gaps.min() and gaps.max() <= most:
+                # All cycles are line 1's, as for most of the time.  One after the other, as below.
+                sums = np.add.accumulate(np.concatenate(([self._cycle_samples], gaps)))
+                self._cycle_samples = float(sums[-1])
+                self._cycles += ones.size
+                return [*ones.tolist(), *self._settled_by_time(float(ones[-1]), limit)]
         bounds: list[float] = []
         last = self._start
-        waiting: list[tuple[float, int]] = []
-        for at, line in self._events:
-            if at >= limit:
-                waiting.append((at, line))
-                continue
-            while at - last > _SETTLE_S * self._rate:
-                last += _SETTLE_S * self._rate
-                bounds.append(last)
-                self._previous = -1
-            if line == 0:
-                self._line1_at = at
-            elif at - self._line1_at <= _DEAD_S * self._rate:
-                continue
+        events = [(at, 0) for at in ones.tolist()] + [(at, 1) for at in twos.tolist()]
+        for at, line in sorted(events):
+            bounds += self._settled_by_time(last, at)
+            last = bounds[-1] if bounds else last
             if self._previous >= 0 and at - last < _SHORTEST_S * self._rate:
                 continue
             if line == self._previous and at - last <= _DEAD_S * self._rate:
@@ -152,8 +166,12 @@ class Reference:
             bounds.append(at)
             self._previous = line
             last = at
-        self._events = waiting
-        while limit - last > _SETTLE_S * self._rate:
+        return bounds + self._settled_by_time(last, limit)
+
+    def _settled_by_time(self, last: float, until: float) -> list[float]:
+        """Where energy is settled between two positions (samples) without a boundary between."""
+        bounds: list[float] = []
+        while until - last > _SETTLE_S * self._rate:
             last += _SETTLE_S * self._rate
             bounds.append(last)
             self._previous = -1
@@ -164,9 +182,9 @@ class Reference:
         if not bounds:
             return
         edges = np.array([self._start, *bounds])
-        running = np.zeros((2, self._powers.shape[1] + 1))
-        np.cumsum(self._powers, axis=1, out=running[:, 1:])
-        running *= self._wh
+        running = np.zeros(self._powers.size + 1, np.complex128)
+        np.cumsum(self._powers, out=running[1:])
+        running.view(np.float64)[:] *= self._wh
         elements = np.diff(self._between(running, edges))
         cycles = np.concatenate((elements, elements.sum(axis=0, keepdims=True)))
         before = float(self._delivered[2])
@@ -179,14 +197,23 @@ class Reference:
                 self._cross(step, times, total, edges, running, before)
         self._start = bounds[-1]
         done = int(self._start) - self._base
-        self._powers = self._powers[:, done:].copy()
+        self._powers = self._powers[done:].copy()
         self._base += done
 
-    def _between(self, running: Floats, at: Floats) -> Floats:
+    def _between(self, running: Complexes, at: Floats) -> Floats:
         """Running energy (2, n) at any positions: within a sample it grows evenly."""
-        index = np.minimum(at.astype(np.int64) - self._base, self._powers.shape[1] - 1)
+        index = np.minimum(at.astype(np.int64) - self._base, self._powers.size - 1)
         part = at - self._base - index
-        return running[:, index] + part * self._powers[:, index] * self._wh
+        powers = self._powers[index]
+        return np.stack(
+            [
+                energy + part * power * self._wh
+                for energy, power in (
+                    (running.real[index], powers.real),
+                    (running.imag[index], powers.imag),
+                )
+            ]
+        )
 
     def _cross(
         self,
@@ -194,7 +221,7 @@ class Reference:
         times: list[float],
         total: Floats,
         edges: Floats,
-        running: Floats,
+        running: Complexes,
         before: float,
     ) -> None:
         """Append to `times` (seconds) when the delivered total passed each multiple of `step`.

@@ -144,7 +144,8 @@ def test_what_is_written_in_twenty_years_is_charged_and_endured() -> None:
 
 def on_micropython(**config: int) -> dict[str, Any]:
     need_engine("micropython")
-    with started("micropython", "64M", RIGS / "profile_cuts.py", config) as child:
+    with started("micropython", "64M", RIGS / "profile_cuts.py") as child:
+        child.tell(config)
         child.end_input()
         said = child.out.read().decode()
         child.wait()

@@ -83,7 +83,8 @@ def test_the_power_goes_in_each_operation_of_the_flash(micro_wh: int, prog_size:
     need_engine("micropython")
     config = {"micro_wh": micro_wh, "lives": 300, "seed": micro_wh + prog_size}
     config["prog_size"] = prog_size
-    with started("micropython", "32M", RIGS / "pulse_cuts.py", config) as child:
+    with started("micropython", "32M", RIGS / "pulse_cuts.py") as child:
+        child.tell(config)
         child.end_input()
         said = child.out.read().decode()
         child.wait()

@@ -26,8 +26,8 @@ from threewire.metering.registers import Register, Registers
 from threewire.operation.report import Report
 from threewire.operation.telemetry import decimal, pieces
 from tools.common import boards
-from tools.replay import cli as replay
 from tools.replay.report import as_json
+from tools.replay.run import replay
 
 TICK_HZ = 64_000_000
 MICRO = {
@@ -487,7 +487,7 @@ def test_keys_and_kinds_are_those_of_the_replay(tmp_path: Path, metered: Run) ->
     waves = split_phase((40, -75), lag_deg=30)
     arrays: dict[str, Any] = {name: wave(t) for name, wave in waves.items()}
     np.savez(tmp_path / "r.npz", rate_hz=8000.0, **arrays)
-    replayed = kinds(as_json(replay.replay(tmp_path / "r.npz", engine="cpython")))
+    replayed = kinds(as_json(replay(tmp_path / "r.npz", engine="cpython")))
     said = kinds(json.loads(line(metered.meter)))
     # "t" is the board's alone; replay has more, which is of the recording.
     assert said.pop("t") == "number"

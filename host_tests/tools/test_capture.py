@@ -46,8 +46,8 @@ from tools.emulate.inputs import Periodic
 from tools.emulate.port import EmulatedPort
 from tools.engines import child
 from tools.recordings.ranges import SPANS
-from tools.replay import cli as replay
 from tools.replay.report import as_json, as_text
+from tools.replay.run import replay
 
 BOARD = boards.DEFAULT
 # Of package.json, which mip reads; the firmware has its own.
@@ -181,13 +181,13 @@ def test_what_the_board_has_metered_is_replayed_to_the_last_bit(
     # The energy is shown as the board told it, and by every engine.
     assert said.count(last["delivered_wh"]) == said.count(last["received_wh"]) == 2
     for engine in ("cpython", "micropython"):
-        done = replay.replay(out, engine=engine)
+        done = replay(out, engine=engine)
         assert done.is_identical is True
     # All of it and nothing but: with other constants, or less of it, there is nothing to compare.
-    assert replay.replay(out, engine="micropython", duration=0.3).is_identical is None
+    assert replay(out, engine="micropython", duration=0.3).is_identical is None
     path = tmp_path / "other.json"
     path.write_text('{"v1_nv": 111000000}')
-    assert replay.replay(out, engine="micropython", calibration=path).is_identical is None
+    assert replay(out, engine="micropython", calibration=path).is_identical is None
 
 
 def changed(out: Path, **arrays: Any) -> Path:
@@ -214,18 +214,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_energies_last_digit_and_every_span_count(whole: Path) -> None:
     with np.load(whole) as kept:
         energy, spans, codes = (json.loads(str(kept["energy"])), kept["spans"], kept["codes"])
-    assert replay.replay(whole).is_identical
+    assert replay(whole).is_identical
     for k in range(6):
         other = json.loads(json.dumps(energy))
         other["exact"][k][1] = str(int(other["exact"][k][1]) + 1)
         path = changed(whole, energy=np.array(json.dumps(other)))
-        assert replay.replay(path).is_identical is False
+        assert replay(path).is_identical is False
     spans[len(spans) // 2, 1] += 1
-    assert replay.replay(changed(whole, spans=spans)).is_identical is False
-    assert replay.replay(changed(whole, spans=None)).is_identical is False
+    assert replay(changed(whole, spans=spans)).is_identical is False
+    assert replay(changed(whole, spans=None)).is_identical is False
     codes[len(codes) // 2, 0] ^= 1
-    assert replay.replay(changed(whole, codes=codes)).is_identical is False
-    assert replay.replay(changed(whole, energy=None)).is_identical is None
+    assert replay(changed(whole, codes=codes)).is_identical is False
+    assert replay(changed(whole, energy=None)).is_identical is None
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_the_energies_last_digit_and_every_span_count(whole: Path) -> None:
 )
 def test_files_that_are_no_capture(whole: Path, arrays: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says) as problem:
-        replay.replay(changed(whole, **arrays))
+        replay(changed(whole, **arrays))
     assert "changed.npz: " in str(problem.value)
 
 
@@ -267,7 +267,7 @@ def test_another_energy_is_told(
     line = told.splitlines()[-1]
     assert line.startswith(f"error: {out}: the replay comes to another energy than the board")
     # It is kept, to be looked into.
-    assert replay.replay(out).is_identical is False
+    assert replay(out).is_identical is False
 
 
 # ---- what may go wrong on the way
@@ -519,7 +519,7 @@ def test_a_printed_energy_that_lies_is_not_called_identical(
         status, said, told = run(capsys, board.url, out, "--engine", "cpython")
     assert status == 1 and "identical" not in said
     assert "the replay comes to another energy than the board" in told.splitlines()[-1]
-    done = replay.replay(out, engine="cpython")
+    done = replay(out, engine="cpython")
     assert done.is_identical is False and "ANOTHER ENERGY" in as_text(done)
     assert as_json(done)["captured"]["identical"] is False
 
@@ -701,7 +701,7 @@ def test_an_engine_that_is_not_there_leaves_the_capture(
     assert status == 1 and said == ""
     assert told.splitlines()[-1].startswith("error: the capture is kept, but was not replayed: ")
     monkeypatch.undo()
-    assert replay.replay(out, engine="cpython").is_identical
+    assert replay(out, engine="cpython").is_identical
 
 
 def test_a_disk_that_is_full(
@@ -878,7 +878,7 @@ def test_three_seconds_of_three_slots_by_timer(
         assert codes.shape == (3000, 3) and spans[:, 0].sum() == 3000
         assert (spans[:, 0] * spans[:, 1]).sum() == pytest.approx(3 * 32_000_000, rel=1e-3)
         check_converted(port, codes)
-        assert replay.replay(out, engine="cpython").is_identical
+        assert replay(out, engine="cpython").is_identical
 
 
 @pytest.mark.slow
@@ -930,7 +930,7 @@ def test_the_sensors_slot_on_the_board(
     for before, after in zip(cold["elements"], warm["elements"]):
         assert after["watts"] / before["watts"] == pytest.approx(rise, rel=1e-4)
         assert after["volts"] / before["volts"] == pytest.approx(rise**0.5, rel=1e-4)
-    assert replay.replay(out, engine="cpython").is_identical
+    assert replay(out, engine="cpython").is_identical
 
 
 def last_report(port: EmulatedPort) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from host_tests.conftest import need_engine
 from tools.common import boards
 from tools.common.errors import EngineFailed, InputError
 from tools.engines import process
+from tools.engines.child import Child
 from tools.engines.process import Engine, Metered, kept
+from tools.engines.running import Running
 from tools.front_end.looping import ArrayRecording
 from tools.front_end.model import Codes
 from tools.replay.report import as_json
@@ -85,9 +87,14 @@ def engine(request) -> Iterator[Engine]:
         yield engine
 
 
+def child_of(engine: Engine) -> Child:
+    child = engine._running._child
+    assert child
+    return child
+
+
 def process_of(engine: Engine) -> int:
-    assert engine._child
-    return engine._child._process.pid
+    return child_of(engine)._process.pid
 
 
 def test_each_recording_comes_out_as_on_a_process_of_its_own(engine):
@@ -112,9 +119,8 @@ def test_one_that_died_is_made_anew():
     need_engine("micropython")
     with kept("micropython") as engine:
         first = came_of(CASES[0].run(engine))
-        assert engine._child
-        engine._child._process.kill()
-        engine._child._process.wait()
+        child_of(engine)._process.kill()
+        child_of(engine)._process.wait()
         assert came_of(CASES[0].run(engine)) == first
 
 
@@ -125,8 +131,7 @@ def test_one_that_dies_at_work_fails_and_the_next_is_made_anew():
 
         def codes() -> Iterator[Codes]:
             yield CASES[0].codes()
-            assert engine._child
-            engine._child._process.kill()
+            child_of(engine)._process.kill()
             yield CASES[0].codes()
 
         layout = boards.load("feather_rp2040")
@@ -142,6 +147,19 @@ def test_what_an_engine_says_of_its_failure_is_told():
         with pytest.raises(EngineFailed, match="no_such_board"):
             engine.meter([CASES[0].codes()], "no_such_board", {}, 4800, 48_000_000)
         CASES[0].run(engine)
+
+
+@pytest.mark.parametrize("board", ["feather_rp2040", "pico"])
+def test_one_that_began_before_it_is_known_what_for_does_the_same(board):
+    need_engine("micropython")
+    case = Case(board)
+    with Running("micropython") as running:
+        child = running.begin()
+        engine = Engine("micropython", running)
+        found = came_of(case.run(engine))
+        assert child_of(engine) is child
+        assert came_of(case.run(engine)) == found == came_of(alone(case, "micropython"))
+    assert child.status is not None
 
 
 def test_a_recording_that_is_bad_within_ends_the_process_alone():

@@ -25,8 +25,8 @@ from tools.emulate import quirks as rp2040_quirks
 from tools.emulate.board import EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.engines import process as engine_process
-from tools.replay import cli as replay
 from tools.replay import on_rp2040 as rp2040_replay
+from tools.replay.run import replay
 
 pytestmark = pytest.mark.rp2040
 
@@ -341,8 +341,8 @@ def test_a_replay_on_the_board_is_the_hosts_replay(uf2: Path, tmp_path: Path) ->
     t = (np.arange(8000) + 0.5) / 8000
     path = tmp_path / "load.npz"
     np.savez(path, rate_hz=8000.0, v1=sine(120)(t), i1=sine(190)(t))
-    on_board = replay.replay(path, engine="rp2040", duration=1.75, swap_ct=[1])
-    on_host = replay.replay(path, engine="micropython", duration=1.75, swap_ct=[1])
+    on_board = replay(path, engine="rp2040", duration=1.75, swap_ct=[1])
+    on_host = replay(path, engine="micropython", duration=1.75, swap_ct=[1])
     ours, theirs = on_board.metered.result, on_host.metered.result
     for name in ("frames", "ticks", "delivered", "received", "lit", "lost_frames"):
         assert ours[name] == theirs[name]

@@ -1,4 +1,4 @@
-"""A MicroPython program as a child process, which gets a JSON object before all else.
+"""A MicroPython program as a child process, which gets lines of JSON.
 
 Flow: replay, soak, power_cuts -> CHILD -> engine running a program -> its lines.
 """
@@ -7,7 +7,7 @@ import contextlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,12 +87,12 @@ def started(
     engine: str,
     heap: str,
     program: Path,
-    config: Any,
+    arguments: Sequence[str] = (),
     name: str = "",
     pipe_bytes: int = -1,
     native: bool = False,
 ) -> Iterator[Child]:
-    """Starts `PROGRAM PROJECT_ROOT` on an engine and gives it the object; left, it is ended.
+    """Starts `PROGRAM PROJECT_ROOT ARGUMENTS` on an engine; left, it is ended.
 
     name        of it in messages, else the program's
     pipe_bytes  room for input that it has not taken yet
@@ -102,7 +102,7 @@ def started(
     """
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            [*interpreters.command(engine, heap, native=native), str(program), str(ROOT)],
+            [*interpreters.command(engine, heap, native=native), program, ROOT, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -110,7 +110,6 @@ def started(
         )
         child = Child(process, said, name or program.name)
         try:
-            child.tell(config)
             yield child
         finally:
             child.end()

@@ -7,31 +7,16 @@ a process for one recording, `kept` one for as many as are asked for.
 import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tools.engines.child import Child, started
+from tools.engines.child import Child
+from tools.engines.running import BLOCK_FRAMES, HEAP, READ_FRAMES, SPANS_HEAP, Running
 
-# What a meter takes, with its code, and as much again: one recording after the other leaves holes.
-# Measured on the amd64 engine: as fast as 256 kB, and 1 MB is a twentieth slower.
-HEAP = "640k"
-# The engine that is there for speed has its code compiled to machine code, where its heap is no
-# board's: 1.4 times as fast. The others run byte code, as a board does.
-_NATIVE = "micropython"
-# Where frames differ in length the meter keeps sums of each span until it knows the offsets.
-_SPANS_HEAP = "2m"
-# 1024 frames of four codes are 8 kB.
-BLOCK_FRAMES = 1024
-# What is read by one call where the heap is no board's: a call takes as long as a mains cycle.
-_READ_FRAMES = 4096
-# Room for the front end to run ahead: with less, the processes wake each other for every block.
-PIPE_BYTES = 1 << 20
-_PROGRAM = Path(__file__).with_name("program.py")
 # Behind the last piece of a recording.
 _END = bytes(4)
 # Where a 32-bit engine's processor time, in microseconds, begins anew.
@@ -72,42 +57,21 @@ class Metered:
 
 
 class Engine:
-    """An engine whose process is kept from one recording to the next.
+    """An engine whose process is kept from one recording to the next, one at a time.
 
-    Each recording has a new meter, and comes out as on a process of its own.  The process is
-    started with the first one, and made anew where it has died, was ended in the midst of a
-    recording, has another heap than the next one needs, or no room for another meter.  One
-    recording at a time.
+    Each has a new meter, and comes out as on a process of its own.
+
+    running  its process, where that has begun already; else it begins with the first recording
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, running: Running | None = None) -> None:
         self.name = name
-        self._running = ExitStack()
-        self._child: Child | None = None
-        self._heap = ""
+        self._running = running or Running(name)
         self._spent_us = 0
 
     def end(self) -> None:
         """Ends the process, if there is one."""
-        self._child = None
-        self._running.close()
-
-    def _is_native(self, heap: str) -> bool:
-        return self.name == _NATIVE and heap in (HEAP, _SPANS_HEAP)
-
-    def _told(self, heap: str, config: dict[str, Any]) -> Child:
-        """A process of such a heap that has got this configuration."""
-        child = self._child
-        if child and self._heap == heap and child.tell(config) and child.out.readline():
-            return child  # it has said that it is ready
-        self.end()
-        name = f"engine {self.name}"
-        self._child = self._running.enter_context(
-            started(self.name, heap, _PROGRAM, config, name, PIPE_BYTES, self._is_native(heap))
-        )
-        self._heap = heap
-        self._spent_us = 0
-        return self._child
+        self._running.end()
 
     def meter(
         self,
@@ -135,7 +99,7 @@ class Engine:
         ended).
         """
         runs = np.asarray(spans, np.int64).reshape(-1, 2)
-        read_blocks = max(1, _READ_FRAMES // block_frames) if heap == HEAP and not len(runs) else 1
+        read_blocks = max(1, READ_FRAMES // block_frames) if heap == HEAP and not len(runs) else 1
         config = {
             "board": board,
             "calibration": calibration,
@@ -150,8 +114,10 @@ class Engine:
             "lost": lost,
         }
         if len(runs) and heap == HEAP:
-            heap = _SPANS_HEAP
-        child = self._told(heap, config)
+            heap = SPANS_HEAP
+        child, has_metered = self._running.told(heap, config, read_blocks * block_frames)
+        if not has_metered:
+            self._spent_us = 0
         try:
             metered = _metered(child, _pieces(blocks, runs, block_frames))
         except BaseException:

@@ -1,9 +1,9 @@
 """The metering module at the end of a pipe: runs on MicroPython and CPython alike, host side.
 
 Flow: replay's front end -> codes on stdin -> ENGINE (the firmware's meter) -> JSON lines on
-stdout. Started as `micropython program.py PROJECT_ROOT`.  It meters one recording after the
-other, each with a new meter, until the end of stdin.  A recording begins with a line, a JSON
-object:
+stdout. Started as `micropython program.py PROJECT_ROOT CODES`; CODES: how many it is likely to
+read at a time.  It meters one recording after the other, each with a new meter, until the end of
+stdin.  A recording begins with a line, a JSON object:
 
     board         board file's name
     calibration   mapping for calibration.from_dict
@@ -63,10 +63,8 @@ def codes_for(config, layout):
     return array("H", bytes(2 * layout.stride * config["read_frames"]))
 
 
-config = json.loads(source.readline())
-layout = layout_of(config)
 # The longest piece comes first, as on the board: modules leave holes in a small heap.
-codes = codes_for(config, layout)
+codes = array("H", bytes(2 * int(sys.argv[2])))
 
 from result import result  # noqa: E402
 
@@ -302,16 +300,15 @@ def meter_recording(config, layout, codes):
     sys.stdout.flush()
 
 
-while True:
-    meter_recording(config, layout, codes)
-    # Before anything that stays is allocated behind what the meter has left.
-    gc.collect()
-    line = source.readline()
-    if not line:
-        break
+line = source.readline()
+while line:
     config = json.loads(line)
     layout = layout_of(config)
     if len(codes) != layout.stride * config["read_frames"]:
         codes = None
         gc.collect()
         codes = codes_for(config, layout)
+    meter_recording(config, layout, codes)
+    # Before anything that stays is allocated behind what the meter has left.
+    gc.collect()
+    line = source.readline()

@@ -56,7 +56,8 @@ def run(
             "cuts": cuts,
             "saves": saves,
         }
-        with started("micropython", _HEAP, program, config) as child:
+        with started("micropython", _HEAP, program) as child:
+            child.tell(config)
             child.end_input()
             said = child.out.read().decode(errors="replace")
             child.wait()

@@ -11,11 +11,9 @@ import sys
 from tools.common import boards, command
 from tools.common.files import check_plot_path
 from tools.common.options import Parser
-from tools.engines.interpreters import ENGINES
+from tools.engines.interpreters import ENGINES, choose_engine
+from tools.engines.running import Running
 from tools.front_end import swap_ct
-from tools.recordings.parts import called, expanded
-from tools.replay.report import as_json, as_text
-from tools.replay.run import replay
 
 _EPILOG = """\
 examples:
@@ -75,6 +73,19 @@ def main(argv: list[str] | None = None) -> int:
     options = _arguments(argv)
     if options.plot is not None:
         check_plot_path(options.plot)
+    # The engine starts while numpy, and what needs it, is imported: either takes a tenth of a
+    # second.
+    with Running(choose_engine(options.engine)) as running:
+        if running.name != "rp2040":
+            running.begin()
+        return _replayed(options, running)
+
+
+def _replayed(options: argparse.Namespace, running: Running) -> int:
+    from tools.engines.process import Engine
+    from tools.recordings.parts import called, expanded
+    from tools.replay.run import replay
+
     files = expanded(options.recording)
     told: list[tuple[str, str]] = []
 
@@ -86,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     done = replay(
         files,
         options.board,
-        options.engine,
+        Engine(running.name, running),
         options.duration,
         options.swap_ct,
         options.adc,
@@ -96,6 +107,9 @@ def main(argv: list[str] | None = None) -> int:
         tell=tell,
         from_s=options.from_s,
     )
+    running.end()
+    from tools.replay.report import as_json, as_text
+
     if options.plot is not None:
         from tools.replay.plot import draw  # matplotlib takes a second to import
 

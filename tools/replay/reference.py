@@ -184,7 +184,6 @@ class Reference:
         edges = np.array([self._start, *bounds])
         running = np.zeros(self._powers.size + 1, np.complex128)
         np.cumsum(self._powers, out=running[1:])
-        running.view(np.float64)[:] *= self._wh
         elements = np.diff(self._between(running, edges))
         cycles = np.concatenate((elements, elements.sum(axis=0, keepdims=True)))
         before = float(self._delivered[2])
@@ -201,14 +200,15 @@ class Reference:
         self._base += done
 
     def _between(self, running: Complexes, at: Floats) -> Floats:
-        """Running energy (2, n) at any positions: within a sample it grows evenly."""
+        """Running energy (2, n) at any positions, given the running sum of the powers: within a
+        sample it grows evenly."""
         index = np.minimum(at.astype(np.int64) - self._base, self._powers.size - 1)
         part = at - self._base - index
         powers = self._powers[index]
         return np.stack(
             [
-                energy + part * power * self._wh
-                for energy, power in (
+                total * self._wh + part * power * self._wh
+                for total, power in (
                     (running.real[index], powers.real),
                     (running.imag[index], powers.imag),
                 )

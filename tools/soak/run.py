@@ -175,7 +175,8 @@ def run(
             "ticks_ms": _TICKS - round(300 * seconds),
             "mark_us": round(1e6 * max(3.0, seconds / 144)),
         }
-        with started(engine, _HEAP, program, config) as child:
+        with started(engine, _HEAP, program) as child:
+            child.tell(config)
             child.end_input()
             for line in _lines(child.out, seconds):
                 judge.take(line)

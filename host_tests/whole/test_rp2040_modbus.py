@@ -36,7 +36,8 @@ def held(line: Line, board: EmulatedBoard) -> None:
         assert (on[1], off[1]) == (1, 0)
         sent = [seconds for seconds, _ in line.sent[at:] if seconds <= off[0]]
         assert sent and sent[0] - line.byte_s >= on[0]
-        assert off[0] - sent[-1] < 1.5 * line.byte_s + 300e-6
+        # A collection of garbage may hold up what does it.
+        assert off[0] - sent[-1] < max(3.5 * line.byte_s, 1750e-6)
         at += len(sent)
     assert at == len(line.sent) and board.level(DIRECTION) == 0
 

@@ -10,16 +10,13 @@ import json
 import math
 import random
 import re
-import tempfile
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from host_tests.rigs.started_board import PowerOn, StartedBoards
-from threewire.chip.chips import CHIPS
 from tools import image
 from tools.common import boards
 from tools.common.errors import BoardError
@@ -357,21 +354,15 @@ def provoked(started_boards: StartedBoards) -> PowerOn:
     """A board with PROVOKER and CHANGES in its flash."""
     files = image.contents(BOARD)
     files["provoker.py"] = PROVOKER.encode()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder)
-        for module, line, names in CHANGES:
-            source = (boards.ROOT / "firmware" / "threewire" / f"{module}.py").read_text()
-            assert source.count(line) == 1
-            indent = line[: len(line) - len(line.lstrip())]
-            calls = "".join(f'{indent}provoker.at("{name}")\n' for name in names)
-            source = re.sub(
-                r"(?m)^from \w[\w.]* import ", r"import provoker\n\g<0>", source, count=1
-            )
-            (path / "module.py").write_text(source.replace(line, calls + line))
-            name = f"threewire/{module}"
-            files[f"{name}.mpy"] = image.compile_module(
-                path / "module.py", f"{name}.py", CHIPS[MODULE.CHIP]["mpy_arch"], path / "out.mpy"
-            )
+    for module, line, names in CHANGES:
+        path = boards.ROOT / "firmware" / "threewire" / f"{module}.py"
+        source = path.read_text()
+        assert source.count(line) == 1
+        indent = line[: len(line) - len(line.lstrip())]
+        calls = "".join(f'{indent}provoker.at("{name}")\n' for name in names)
+        source = re.sub(r"(?m)^from \w[\w.]* import ", r"import provoker\n\g<0>", source, count=1)
+        source = source.replace(line, calls + line)
+        files[f"threewire/{module}.mpy"] = image.compiled(path, source, BOARD)
     return started_boards.start(image.pack(files, FLASH))
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 
 from host_tests.conftest import need_engine
 from host_tests.rigs.started_board import PowerOn, StartedBoards
-from threewire.chip.chips import CHIPS
 from tools import image
 from tools.bench import chip as bench
 from tools.common import boards
@@ -162,17 +160,12 @@ def test_a_pin_at_its_supply(flashed: PowerOn) -> None:
 @pytest.mark.slow
 def test_a_kernel_with_a_wrong_word(started_boards: StartedBoards) -> None:
     files = image.contents(BOARD)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernel_thumb.py"
-        name = "threewire/metering/kernel_thumb"
-        source = (boards.ROOT / "firmware" / f"{name}.py").read_text()
-        # Codes of y go to the sum of x.
-        before, right, after = source.rpartition("data(2, 0x4499)  # add r9, r3: sum y")
-        assert right
-        path.write_text(f"{before}data(2, 0x4498)  # add r8, r3{after}")
-        files[f"{name}.mpy"] = image.compile_module(
-            path, path.name, CHIPS[MODULE.CHIP]["mpy_arch"], Path(folder) / "out.mpy"
-        )
+    path = boards.ROOT / "firmware" / "threewire" / "metering" / "kernel_thumb.py"
+    # Codes of y go to the sum of x.
+    before, right, after = path.read_text().rpartition("data(2, 0x4499)  # add r9, r3: sum y")
+    assert right
+    source = f"{before}data(2, 0x4498)  # add r8, r3{after}"
+    files["threewire/metering/kernel_thumb.mpy"] = image.compiled(path, source, BOARD)
     power_on = started_boards.start(image.pack(files, image.geometry(FLASH)))
     with at_prompt(power_on, noisy(bench.load())) as board:
         subject, _ = subject_of(board)

@@ -1,21 +1,25 @@
-"""Names that cost nothing on a chip, in the place of the firmware's private ones.
+"""Names that cost little on a chip, in the place of the firmware's own.
 
 Flow: firmware's sources -> SHORT NAMES -> image -> mpy-cross.
 
 MicroPython keeps each name that it meets for ever: some 14 bytes of a chip's memory each, in
 tables that double when they are full.  Its own names it has in flash, and most of them the
-firmware does not use.  So a private name becomes one of those, the same all through the firmware
-and no two the same: what the code does stays as it is.  Private are names that begin with one
-underscore, and those of arguments that are never named by a caller.  In a traceback the module and
-the line are the source's, and a function whose name has no underscore keeps it; `threewire image
---names` lists the others.
+firmware does not use.  So the firmware's names become those.  One that several files have is the
+same in all of them, and no other's; a private one of one file alone (it begins with one
+underscore, or is of an argument that is never named by a caller) may be another's in another file.
+What the code does stays as it is.  Names that are not the firmware's own, as those of the board
+file's settings, stay, and so do those that programs at a board's prompt reach for.  In a traceback
+the module is the source's; `threewire image --names` lists what names are.
 """
 
 import ast
+import builtins
 import io
+import re
 import token
 import tokenize
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -26,28 +30,11 @@ from tools.common.boards import BOARDS, ROOT
 # build lacks costs there what any name costs.
 _IN_FLASH = Path(__file__).with_name("names_in_flash.txt")
 # What programs at a board's prompt reach for: the self-test, the bench, tests of the whole.
-KEPT = frozenset(
-    {
-        "_accumulator",
-        "_clocks",
-        "_control",
-        "_data",
-        "_faults",
-        "_frames",
-        "_machine",
-        "_pieces",
-        "_read0",
-        "_read1",
-        "_read2",
-        "_read3",
-        "_ring",
-        "_serial_line",
-        "_sums",
-        "_take_report",
-        "_timer",
-        "_words",
-    }
-)
+_AT_THE_PROMPT = Path(__file__).with_name("names_at_the_prompt.txt")
+# Names of the firmware's own that are also MicroPython's, of ports whose names are not in the file
+# above.
+_OF_OTHER_PORTS = frozenset({"disconnect"})
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 class _Names(ast.NodeVisitor):
@@ -56,16 +43,27 @@ class _Names(ast.NodeVisitor):
     arguments  of functions
     public     of attributes, functions, classes and variables of modules, and by which a caller
                names an argument
+    ours       of the former, those that a source makes
+    foreign    of private attributes of what is not `self`
+    bases      of classes
     fixed      of modules, constants, texts, and the assembler's registers
     """
 
     def __init__(self) -> None:
         self.arguments: set[str] = set()
         self.public: set[str] = set()
+        self.ours: set[str] = set()
+        self.foreign: set[str] = set()
+        self.bases: set[str] = set()
         self.fixed: set[str] = {"_"}
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self.public.add(node.attr)
+        of_self = isinstance(node.value, ast.Name) and node.value.id == "self"
+        if of_self and isinstance(node.ctx, ast.Store):
+            self.ours.add(node.attr)
+        if not of_self:
+            self.foreign.add(node.attr)
         self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> None:
@@ -85,10 +83,13 @@ class _Names(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.public.add(node.name)
+        self.ours.add(node.name)
+        self.bases.update(base.id for base in node.bases if isinstance(base, ast.Name))
         self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self.public.add(node.name)
+        self.ours.add(node.name)
         if any("asm" in ast.unparse(decorator) for decorator in node.decorator_list):
             self.fixed.update(arg.arg for arg in node.args.args)
         self.generic_visit(node)
@@ -114,6 +115,7 @@ class _Names(ast.NodeVisitor):
                 continue
             names = {to.id for to in statement.targets if isinstance(to, ast.Name)}
             self.public |= names
+            self.ours |= names
             if isinstance(statement.value, ast.Call):
                 # One with an underscore has no name on the chip, as long as it begins so.
                 of = statement.value.func
@@ -122,29 +124,68 @@ class _Names(ast.NodeVisitor):
         self.generic_visit(node)
 
 
-def table(sources: Iterable[str], modules: Collection[str]) -> dict[str, str]:
-    """Private name -> MicroPython's, for these sources together; of `modules`, which are names of
-    files and folders, none is changed."""
-    found = _Names()
-    there: set[str] = set(modules)
-    for source in sources:
-        found.visit(ast.parse(source))
-        there.update(
+@dataclass
+class Table:
+    """What names become: of files several, and in each file of its own."""
+
+    shared: dict[str, str] = field(default_factory=dict)
+    own: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def of(self, file: str) -> dict[str, str]:
+        """In one file."""
+        return self.shared | self.own.get(file, {})
+
+
+def table(
+    sources: Mapping[str, str], modules: Collection[str], kept: Collection[str] = ()
+) -> Table:
+    """For these sources together, file -> text; none of `modules`, which are names of files and
+    folders, nor of `kept` is changed."""
+    found: dict[str, _Names] = {}
+    there: dict[str, set[str]] = {}
+    for file, source in sources.items():
+        found[file] = _Names()
+        found[file].visit(ast.parse(source))
+        there[file] = {
             part.string
             for part in tokenize.generate_tokens(io.StringIO(source).readline)
             if part.type == token.NAME
-        )
+        }
+    every = _Names()
+    for one in found.values():
+        for of, more in vars(one).items():
+            getattr(every, of).update(more)
     in_flash = _IN_FLASH.read_text(encoding="ascii").split()
+    stay = every.fixed | {*kept, *in_flash, *modules, *dir(builtins), "self"}
     private = {
         name
-        for name in found.arguments | found.public
+        for name in every.arguments | every.public
         if name.startswith("_") and not name.startswith("__")
     }
-    private |= found.arguments - found.public - {"self"}
-    private -= found.fixed | KEPT | {*in_flash, *modules}
-    taken = there | found.fixed | KEPT
-    free = (name for name in in_flash if name not in taken)
-    return dict(zip(sorted(private), free, strict=False))
+    private = (private | (every.arguments - every.public)) - stay
+    public = {name for name in every.ours if not name.startswith("_")} - stay - private
+    # A file's own: neither met in another, nor of what may be another's, nor of a class that
+    # another's stands on.
+    built_on = every.bases
+    own: dict[str, list[str]] = {}
+    shared = set(public)
+    for name in private:
+        files = [file for file, names in there.items() if name in names]
+        if len(files) > 1 or name in every.foreign:
+            shared.add(name)
+        else:
+            own.setdefault(files[0], []).append(name)
+    for file, names in found.items():
+        classes = {name for name in names.ours if name in built_on}
+        if classes or names.bases & every.ours:
+            shared.update(own.pop(file, ()))
+    taken = {name for names in there.values() for name in names} | stay - {*in_flash}
+    free = [name for name in in_flash if name not in taken and name not in every.fixed]
+    made = Table(dict(zip(sorted(shared, key=lambda name: (-len(name), name)), free)))
+    left = free[len(made.shared) :]
+    for file, names in own.items():
+        made.own[file] = dict(zip(sorted(names), left))
+    return made
 
 
 def shorten(source: str, names: Mapping[str, str]) -> str:
@@ -160,9 +201,27 @@ def shorten(source: str, names: Mapping[str, str]) -> str:
 
 
 @cache
-def of_firmware() -> dict[str, str]:
-    """The table of the whole firmware and all boards' files: the same for each board."""
+def of_firmware() -> Table:
+    """The table of the whole firmware and all boards' files, by their paths from the project's
+    root: the same for each board."""
     firmware = ROOT / "firmware"
     paths = sorted([*firmware.rglob("*.py"), *BOARDS.glob("*.py")])
     modules = {path.stem for path in paths} | {path.parent.name for path in paths}
-    return table((path.read_text(encoding="utf-8") for path in paths), modules)
+    sources = {file_of(path): path.read_text(encoding="utf-8") for path in paths}
+    settings = {
+        to.id
+        for path in BOARDS.glob("*.py")
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.Assign)
+        for to in statement.targets
+        if isinstance(to, ast.Name)
+    }
+    kept = settings | {*_AT_THE_PROMPT.read_text(encoding="ascii").split()} | _OF_OTHER_PORTS
+    # It is on the board as it is written.
+    kept |= {*_WORD.findall(sources.pop(file_of(firmware / "main.py")))}
+    return table(sources, modules, kept)
+
+
+def file_of(path: Path) -> str:
+    """What a source is called in the table."""
+    return path.relative_to(ROOT).as_posix()

@@ -252,6 +252,8 @@ def test_attempts_become_rare_and_stay_bounded(happens: str) -> None:
             net.is_open = False
         net.now += 20
     waits = [(end - start) // 1000 for start, end in pairwise(at)]
+    if happens == "refused":
+        assert client.why == "refused: nobody takes MQTT at that port"
     answer = 10 if happens in ("absent", "silent") else 0
     assert waits[:8] == pytest.approx([n + answer for n in (1, 2, 4, 8, 16, 32, 64, 64)], abs=1)
     assert net.lines <= 1
@@ -285,7 +287,7 @@ def test_days_without_a_network_are_no_reason_to_wait() -> None:
     client = MqttClient(net, net, net, lambda: there[0], "meter", ("w", b""))
     for _ in range(30):
         run(net, client, 86_400_000, 600_000)
-    assert net.connects == 0
+    assert net.connects == 0 and client.why == "no network, or no address of the broker yet"
     there[0] = ("10.0.0.1", 1883)
     client.step()
     assert net.connects == 1

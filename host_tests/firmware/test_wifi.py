@@ -184,6 +184,33 @@ def test_tries_come_further_and_further_apart_up_to_a_bound(rig: Rig) -> None:
     assert rig.station.is_up()
 
 
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        (-3, "wrong password"),
+        (202, "wrong password"),
+        (15, "wrong password"),
+        (-2, "no such network"),
+        (201, "no such network"),
+        (2, "no address from it"),
+        (7, "status 7"),
+    ],
+)
+def test_a_join_that_fails_says_why(rig: Rig, says: int, why: str) -> None:
+    assert rig.station.told()["failure"] is None
+    rig.wlan.joins_after, rig.wlan.says = None, says
+    rig.run(21)
+    assert rig.station.told()["failure"] == why
+    # It stays the last one, until there is another.
+    rig.wlan.joins_after = 500
+    rig.run(30)
+    told = rig.station.told()
+    assert (told["state"], told["failure"]) == ("up", why)
+    rig.wlan.lose()
+    rig.run(1)
+    assert rig.station.told()["failure"] == "lost"
+
+
 @pytest.mark.parametrize("says", [-2, 201], ids=["Pico W", "ESP32"])
 def test_where_there_is_no_such_network_the_next_try_comes_soon(rig: Rig, says: int) -> None:
     rig.wlan.joins_after, rig.wlan.says = None, says

@@ -12,7 +12,8 @@ from tools.common.errors import EngineFailed, Unavailable
 from tools.reliability import cli as reliability
 from tools.reliability import emulated_board
 from tools.reliability import hostile_input as fuzz_console
-from tools.reliability.cli import row
+from tools.reliability.cli import row, skipped
+from tools.reliability.of_tests import OfTests, of_tests
 
 KEYS = {"what", "tried", "lost", "pass"}
 
@@ -45,11 +46,67 @@ def test_the_verdict_and_the_file(
         {"what": "two", "tried": 7, "lost": 0, "pass": True},
     ]
     table = [line.split("|") for line in capsys.readouterr().out.splitlines()]
-    assert [cell.strip() for cell in table[0]] == ["what", "tried", "lost", "pass"]
+    assert [cell.strip() for cell in table[0]] == ["what", "tried", "lost", "pass", "found"]
     assert [cell.strip() for cell in table[2]] == ["one", "5", "0", "yes"]
     with_parts(monkeypatch, lambda short: [row("one", 5, 0)], lambda short: [row("two", 7, 3)])
     assert reliability.main(["--output", str(output)]) == 1
     assert "NO" in capsys.readouterr().out
+
+
+def test_what_is_not_there_is_skipped_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "rows.json"
+    without = skipped("broker", "there is no mosquitto here")
+    with_parts(monkeypatch, lambda short: [without, row("two", 7, 0, "longest step 1.0 ms")])
+    assert reliability.main(["--output", str(output)]) == 0
+    lines = [line.split("|") for line in capsys.readouterr().out.splitlines()[2:]]
+    told = [[cell.strip() for cell in line] for line in lines]
+    assert told == [
+        ["broker", "0", "0", "-", "skipped: there is no mosquitto here"],
+        ["two", "7", "0", "yes", "longest step 1.0 ms"],
+    ]
+    assert [of["pass"] for of in json.loads(output.read_text())] == [None, True]
+    with_parts(monkeypatch, lambda short: [without, row("two", 7, 1)])
+    assert reliability.main(["--output", str(output)]) == 1
+
+
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("step, back", [(0.5, 1), (7.26, {back})])
+def test_it_is_tried(record_property, step, back):
+    for name, value in (("lost_frames", {lost}), ("longest_step_ms", step), ("tried", 40)):
+        record_property(name, value)
+    record_property("recovered", 0)
+    record_property("recovered", back)
+
+def test_plain():
+    assert {holds}
+
+def test_wants_a_program():
+    pytest.skip("there is no such program")
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "found"),
+    [
+        ({}, "tried", OfTests(80, 0, "longest step 7.3 ms, recovered", True, "")),
+        ({"lost": 3}, "tried", OfTests(80, 6, "longest step 7.3 ms, recovered", True, "")),
+        ({"back": 0}, "tried", OfTests(80, 0, "longest step 7.3 ms, NOT recovered", False, "")),
+        ({}, "plain", OfTests(1, 0, "", True, "")),
+        ({"holds": False}, "plain", OfTests(1, 1, "", True, "")),
+        ({}, "plain or program", OfTests(1, 0, "", True, "there is no such program")),
+        ({}, "program", OfTests(0, 0, "", True, "there is no such program")),
+    ],
+)
+def test_what_tests_keep_is_read(
+    tmp_path: Path, given: dict[str, object], names: str, found: OfTests
+) -> None:
+    path = tmp_path / "test_of_it.py"
+    path.write_text(TESTS.format(**{"lost": 0, "back": 1, "holds": True, **given}))
+    assert of_tests(str(path), names) == found
 
 
 def test_a_part_that_cannot_be_tried_has_failed(

@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
-# What was tried how often, how often it failed, whether all is as it must be, and what was found.
-Row = TypedDict("Row", {"what": str, "tried": int, "lost": int, "pass": bool, "found": str})
+# What was tried how often, how often it failed, whether all is as it must be (None: it cannot be
+# tried here), and what was found.
+Row = TypedDict("Row", {"what": str, "tried": int, "lost": int, "pass": bool | None, "found": str})
 
 
 def row(what: str, tried: int, lost: int, found: str = "", holds: bool = True) -> Row:
@@ -16,6 +17,11 @@ def row(what: str, tried: int, lost: int, found: str = "", holds: bool = True) -
     `holds`."""
     passes = tried > 0 and lost == 0 and holds
     return {"what": what, "tried": tried, "lost": lost, "pass": passes, "found": found}
+
+
+def skipped(what: str, reason: str) -> Row:
+    """The row of what needs something that is not on this machine."""
+    return {"what": what, "tried": 0, "lost": 0, "pass": None, "found": f"skipped: {reason}"}
 
 
 def kept(found: Iterable[Row]) -> list[Row]:

@@ -127,7 +127,11 @@ class MqttClient:
         try:
             return self._step()
         except OSError as problem:
-            self._end("error %s" % problem.errno)
+            why = "error %s" % problem.errno
+            # lwIP tells of a refusal as of a reset, and only who sends is told.
+            if self._state < _UP and problem.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
+                why = "refused: nobody takes MQTT at that port"
+            self._end(why)
         return False
 
     def close(self):
@@ -182,6 +186,7 @@ class MqttClient:
     def _connect(self):
         where = self._address()
         if not where:
+            self.why = "no network, or no address of the broker yet"
             return
         where = self._socket.getaddrinfo(*where)[0][-1]  # at once, of an address
         self._clear()

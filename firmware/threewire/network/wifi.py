@@ -22,6 +22,18 @@ _STEADY_MS = const(30000)
 
 _PAUSE, _JOINING, _UP = const(0), const(1), const(2)
 _STATES = ("waits", "joins", "up")
+# What a join that has failed has to say, by what the WLAN says of it: CYW43_LINK_... of a Pico W
+# (2: joined, without an address), and WIFI_REASON_... of an ESP32, whose 15 and 204 are a handshake
+# that a wrong password does not get through.
+_FAILURES = (
+    (-3, "wrong password"),
+    (202, "wrong password"),
+    (204, "wrong password"),
+    (15, "wrong password"),
+    (-2, "no such network"),
+    (201, "no such network"),
+    (2, "no address from it"),
+)
 
 
 class Station:
@@ -50,6 +62,7 @@ class Station:
         self._server = None
         self._joins = 0
         self._failures = 0
+        self._failure = None  # the last one
 
     def is_up(self):
         """Whether the board has a network and an address in it."""
@@ -69,6 +82,7 @@ class Station:
             "rssi_dbm": None,
             "joins": self._joins,
             "failures": self._failures,
+            "failure": self._failure,
         }
         if self._state == _UP:
             told["address"] = self._wlan.ifconfig()[0]
@@ -114,9 +128,19 @@ class Station:
         status = self._wlan.status()
         return status < 0 or _FAILED <= status < _NO_FAILURE
 
+    def _why(self):
+        if self._state == _UP:
+            return "lost"
+        status = self._wlan.status()
+        for known, why in _FAILURES:
+            if status == known:
+                return why
+        return "status %d" % status
+
     def _give_up(self, now):
         self._server = None
         self._failures += 1
+        self._failure = self._why()
         self._pause = self._next_pause
         self._next_pause = min(2 * self._pause, _MOST_MS)
         self._enter(_PAUSE, now)

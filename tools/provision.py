@@ -12,6 +12,7 @@ if __name__ == "__main__" and not __package__:  # python tools/provision.py
 
 import getpass
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,23 @@ _SECRET = ("key", "password")
 # The firmware reads no more.
 _LONGEST = 2048
 # Beside the old one, which it takes the place of when it is whole: littlefs does that in one step.
-_WRITE = """
+_WRITE = f"""
 import os
-_d = {!r}
-with open({!r}, "wb") as _f:
-    _f.write(_d)
-with open({!r}, "rb") as _f:
-    _w = _f.read() == _d
-if _w:
-    os.rename({!r}, {!r})
-print(_w)
+_d = {{!r}}
+try:
+    with open({FILE + ASIDE!r}, "wb") as _f:
+        _f.write(_d)
+    with open({FILE + ASIDE!r}, "rb") as _f:
+        _w = _f.read() == _d
+    if _w:
+        os.rename({FILE + ASIDE!r}, {FILE!r})
+    print(_w)
+except OSError as _e:
+    try:
+        os.remove({FILE + ASIDE!r})
+    except OSError:
+        pass
+    print(_e.errno)
 """
 # What a board does with its own copy, at its prompt; what is secret stays there.
 _SHOW = f"""
@@ -50,11 +58,14 @@ import json
 try:
     with open({FILE!r}) as _f:
         _d = json.load(_f)
+except OSError:
+    _d = {{}}
+except ValueError:
+    _d = None
+if isinstance(_d, dict):
     for _k in {_SECRET!r}:
         if _d.get(_k):
             _d[_k] = True
-except OSError:
-    _d = {{}}
 print(json.dumps(_d))
 """
 _FORGET = f"""
@@ -192,15 +203,25 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def program(found: dict[str, Any]) -> str:
+    """What a board does at its prompt to have these settings.  It prints True, an error's number
+    where it cannot write, or False; wherever it ends, settings that are there are whole."""
+    return _WRITE.format(json.dumps(found).encode())
+
+
 def _put(prompt: Prompt, found: dict[str, Any]) -> None:
     board = prompt.look()
     if not board.has_firmware:
         raise InputError(f"{prompt.port}: has no Threewire yet: `make flash` first")
     if board.board in boards.names() and not hasattr(boards.module(board.board), "WIFI"):
         raise InputError(f"{prompt.port}: board {board.board} has no Wi-Fi that is used")
-    aside = FILE + ASIDE
-    data = json.dumps(found).encode()
-    if prompt.run(_WRITE.format(data, aside, aside, aside, FILE)).strip() != "True":
+    said = prompt.run(program(found), quotes=False).strip()
+    if said.isdecimal() and len(said) < 4:
+        raise InputError(
+            f"{FILE}: the board cannot write it ({os.strerror(int(said))}); what it had of a "
+            "network is as it was"
+        )
+    if said != "True":
         raise PortError(f"{prompt.port}: {FILE} did not arrive whole; do it again")
     for line in shown(found):
         print(line)

@@ -2,13 +2,17 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from host_tests.conftest import need_engine
 from host_tests.rigs.prompt_board import Board
 from threewire.network import settings
 from tools import provision
+from tools.engines.child import started
 
 SECRETS = {"key": "top-secret-key", "password": "broker-secret"}
 GIVEN = {"ssid": "home", "broker": "192.168.1.4", "user": "me", **SECRETS}
@@ -101,3 +105,104 @@ def test_a_board_without_the_firmware_is_refused(
         status, _, told = run(capsys, board.url, "--from", str(path))
         assert status == 2 and "make flash" in told
         assert "network.json" not in board.files
+
+
+# ---- losses of power, and a file system that is full
+
+RIGS = Path(__file__).parents[1] / "rigs"
+OLD = {"ssid": "old", "key": "an old secret"}
+SHORT = {"ssid": "home", "key": SECRETS["key"]}
+# As long as there may be: a file that has blocks of its own.
+LONG = {**GIVEN, **dict.fromkeys(("base", "prefix", "name", "user"), 64 * "n")}
+LONG["broker"] = ".".join(4 * [60 * "n"])
+PICO, ESP32 = 256, 32
+
+
+def on_flash(before: Any, program: str, again: str, **given: Any) -> dict[str, Any]:
+    need_engine("micropython")
+    config = {"blocks": 16, "prog_size": PICO, "is_full": False, **given}
+    config |= {"before": before and json.dumps(before), "program": program, "again": again}
+    with started("micropython", "4M", RIGS / "network_cuts.py", config) as child:
+        child.end_input()
+        said = child.out.read().decode()
+        child.wait()
+        assert not child.status, child.failed(said)
+    return json.loads(said)
+
+
+def contents(found: list[tuple[str | None, int]]) -> list[Any]:
+    """What was found, as settings; None where there was no file."""
+    return [text and json.loads(text) for text, _ in found]
+
+
+@pytest.mark.parametrize("prog_size", [PICO, ESP32])
+@pytest.mark.parametrize("new", [SHORT, LONG], ids=["short", "long"])
+@pytest.mark.parametrize("before", [None, OLD], ids=["none", "old"])
+def test_wherever_the_power_goes_settings_are_whole(
+    before: Any,
+    new: dict[str, str],
+    prog_size: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    program = provision.program(new)
+    found = on_flash(before, program, program, prog_size=prog_size)
+    record_property("tried", found["cuts"])
+    assert found["cuts"] >= 10
+    there = contents(found["found"])
+    assert before in there and new in there and len(there) == 2
+    # Whatever was left behind, the next try ends well, and leaves nothing beside it.
+    assert contents(found["again"]) == [new]
+    assert (found["said"], found["left"]) == ("True", ["network.json"])
+
+
+def test_wherever_the_power_goes_forgotten_is_forgotten_or_whole() -> None:
+    found = on_flash(OLD, provision._FORGET, provision._FORGET)
+    there = contents(found["found"])
+    assert None in there and OLD in there and len(there) == 2
+    assert contents(found["again"]) == [None]
+
+
+def test_a_full_file_system_keeps_what_it_has() -> None:
+    program = provision.program(LONG)
+    found = on_flash(OLD, program, program, is_full=True)
+    assert found["said"] == "28" and json.loads(found["now"]) == OLD
+    assert found["cuts"] and contents(found["found"]) == [OLD]
+    assert [name for name in found["left"] if not name.startswith("full")] == ["network.json"]
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "why"),
+    [
+        ("print(28)", 2, "the board cannot write it (No space left on device)"),
+        ("print(False)", 1, "did not arrive whole"),
+        ("print(_d)", 1, "did not arrive whole"),
+        ("raise ValueError(_d)", 1, "the board could not do it"),
+        ("raise MemoryError", 1, "the board could not do it"),
+    ],
+)
+def test_no_secret_is_told_whatever_goes_wrong(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    program: str,
+    status: int,
+    why: str,
+) -> None:
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps(GIVEN))
+    monkeypatch.setattr(provision, "_WRITE", "_d = {!r}\n" + program)
+    there = {**THERE, "network.json": json.dumps(OLD).encode()}
+    with Board(tmp_path, there, **PICO_W) as board:
+        ended, said, told = run(capsys, board.url, "--from", str(path))
+        assert (ended, said) == (status, "")
+        assert told.startswith("error: ") and why in told and told.count("\n") == 1
+        assert json.loads(board.files["network.json"]) == OLD
+
+
+@pytest.mark.parametrize("text", ["top-secret-key", '["top-secret-key"]', ""])
+def test_a_damaged_file_is_told_without_its_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    with Board(tmp_path, {**THERE, "network.json": text.encode()}, **PICO_W) as board:
+        status, said, told = run(capsys, board.url, "--show")
+        assert (status, said) == (2, "") and "is damaged; write it anew" in told

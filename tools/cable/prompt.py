@@ -284,11 +284,13 @@ class Prompt(contextlib.ExitStack):
             raise PortError(f"{self.port}: {board_port.told(problem)}") from None
 
     @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _failures(self, quotes: bool = True) -> Iterator[None]:
         try:
             with self._connection():
                 yield
         except TransportExecError as problem:
+            if not quotes:
+                raise PortError(f"{self.port}: the board could not do it") from None
             last = " ".join(problem.error_output.strip().splitlines()[-1:])
             raise PortError(f"{self.port}: the board says: {last[:_LAST]}") from None
         except (TransportError, struct.error, UnicodeDecodeError) as problem:
@@ -300,9 +302,13 @@ class Prompt(contextlib.ExitStack):
     def _whole_s(self) -> int:
         return math.ceil(self._timeout)
 
-    def run(self, code: str) -> str:
-        """Runs code; returns what it prints."""
-        with self._failures():
+    def run(self, code: str, quotes: bool = True) -> str:
+        """Runs code; returns what it prints.
+
+        quotes  whether what the board says of a failure may be told: it may be part of the code,
+                in which there may be secrets
+        """
+        with self._failures(quotes):
             out, error = self._transport.exec_raw(code, timeout=self._whole_s)
             if error:
                 raise TransportExecError(out, error.decode(errors="replace"))

@@ -104,7 +104,11 @@ def network(short: bool) -> list[Row]:
     }
     found = _rows_of_tests("host_tests/firmware/test_mqtt_client.py", hostile, short)
     if not short:
+        cuts = {
+            "cuts while a board is told its network: it has the old one or the new": "settings_are_whole"
+        }
         found += _rows_of_tests("host_tests/whole/test_network_board.py", chosen, short)
+        found += _rows_of_tests("host_tests/tools/test_provision.py", cuts, short)
     return found
 
 

@@ -82,6 +82,9 @@ _OUTLETS = {
     "_of_network": "WIFI",
 }
 
+# How much memory outlets have to leave.
+_LEAST_FREE = "_LEAST_FREE"
+
 # Of a board file, and of a chip's row, for the host alone.
 _HOSTS_NAMES = ("FILE_SYSTEM", "MACHINE", "MICROPYTHON", "MICROPYTHON_LEAST")
 _HOSTS_FACTS = ("mpy_arch", "mpy_arch_number", "straight_mv")
@@ -140,11 +143,16 @@ def compile_module(
 
 
 def _for_the_board(
-    path: Path, chip: str, asked: Collection[str], settings: Mapping[str, Any]
+    path: Path,
+    chip: str,
+    asked: Collection[str],
+    settings: Mapping[str, Any],
+    least_free: int | None,
 ) -> str:
     """A module's source without what this board does not need, whose names a chip would keep in
     memory for ever: data that only the host reads, of a board file, and of the other chips;
-    functions that make outlets which are not asked for.  A board file has these settings more."""
+    functions that make outlets which are not asked for.  A board file has these settings more;
+    outlets want so much memory."""
     source = path.read_text(encoding="utf-8")
     if path.parent == boards.BOARDS:
         source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
@@ -159,17 +167,24 @@ def _for_the_board(
             continue
         if node.targets[0].id in _HOSTS_NAMES:
             tree.body.remove(node)
+        elif node.targets[0].id == _LEAST_FREE and least_free is not None:
+            node.value = ast.parse(f"const({least_free})", mode="eval").body
         elif node.targets[0].id == "CHIPS":
             row = {k: v for k, v in CHIPS[chip].items() if k not in _HOSTS_FACTS}
             node.value = ast.parse(repr({chip: row}), mode="eval").body
     return ast.unparse(tree)
 
 
-def contents(board: str, settings: Mapping[str, Any] = MappingProxyType({})) -> dict[str, bytes]:
+def contents(
+    board: str,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    least_free: int | None = None,
+) -> dict[str, bytes]:
     """Path on the board -> bytes, sorted. Raises InputError for an unknown board, or an unusable
     board file.
 
-    settings  that the board file is to have beside its own, or instead of them
+    settings    that the board file is to have beside its own, or instead of them
+    least_free  bytes that a network has to leave, in place of the firmware's own
     """
     boards.load(board)
     module = boards.module(board)
@@ -194,7 +209,7 @@ def contents(board: str, settings: Mapping[str, Any] = MappingProxyType({})) -> 
         if path.stat().st_size:
             sources[name] = path
     for name, path in sources.items():
-        told = _for_the_board(path, module.CHIP, asked, settings)
+        told = _for_the_board(path, module.CHIP, asked, settings, least_free)
         files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled(path, told, board)
     return dict(sorted(files.items()))
 

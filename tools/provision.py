@@ -31,6 +31,8 @@ from tools.common.options import Parser
 
 FILE = "network.json"
 _SECRET = ("key", "password")
+# The chip of which no board has memory for all of it.
+_SHORT_OF_MEMORY = "rp2040"
 # The firmware reads no more.
 _LONGEST = 2048
 # Beside the old one, which it takes the place of when it is whole: littlefs does that in one step.
@@ -213,8 +215,16 @@ def _put(prompt: Prompt, found: dict[str, Any]) -> None:
     board = prompt.look()
     if not board.has_firmware:
         raise InputError(f"{prompt.port}: has no Threewire yet: `make flash` first")
-    if board.board in boards.names() and not hasattr(boards.module(board.board), "WIFI"):
-        raise InputError(f"{prompt.port}: board {board.board} has no Wi-Fi that is used")
+    if board.board in boards.names():
+        module = boards.module(board.board)
+        if not hasattr(module, "WIFI"):
+            raise InputError(f"{prompt.port}: board {board.board} has no Wi-Fi that is used")
+        if module.CHIP == _SHORT_OF_MEMORY and (found.get("broker") or found.get("modbus")):
+            say(
+                f"warning: board {board.board} has no memory for MQTT and Modbus TCP beside its "
+                "metering, and stays out of the network where it is to do that: take a Pico 2 W "
+                "or an ESP32, or leave them out"
+            )
     said = prompt.run(program(found), quotes=False).strip()
     if said.isdecimal() and len(said) < 4:
         raise InputError(
@@ -225,7 +235,7 @@ def _put(prompt: Prompt, found: dict[str, Any]) -> None:
         raise PortError(f"{prompt.port}: {FILE} did not arrive whole; do it again")
     for line in shown(found):
         print(line)
-    print("written; the console's `network` tells whether the board is in it")
+    print("written; in ten seconds `make console`, and `network` there, tells whether it is in it")
 
 
 def _show(prompt: Prompt) -> None:

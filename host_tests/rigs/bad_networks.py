@@ -181,11 +181,11 @@ def _pass_on(line: socket.socket, other: socket.socket, swallowed: threading.Eve
 Answer = Callable[[bytes], Sequence[bytes]]
 
 
-class Dns:
-    """A DNS server.  Use it as a context manager.
+class Datagrams:
+    """A server of datagrams, as DNS.  Use it as a context manager.
 
-    answer  makes datagrams of a question
-    asked   questions so far
+    answer  makes datagrams of one
+    asked   so many have come so far
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -198,7 +198,7 @@ class Dns:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def __enter__(self) -> "Dns":
+    def __enter__(self) -> "Datagrams":
         self._thread.start()
         return self
 

@@ -96,6 +96,31 @@ def test_without_a_terminal_it_says_what_to_do(
     assert status == 2 and "--from FILE" in told
 
 
+@pytest.mark.parametrize(
+    ("board", "given", "warns"),
+    [
+        ("pico_w", {"broker": "192.168.1.4"}, True),
+        ("pico_w", {"modbus": 502}, True),
+        ("pico_w", {}, False),
+        ("pico2_w", {"broker": "192.168.1.4", "modbus": 502}, False),
+    ],
+)
+def test_what_a_board_has_no_memory_for_is_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    board: str,
+    given: dict[str, object],
+    warns: bool,
+) -> None:
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps({"ssid": "home", **given}))
+    there = {**THERE, "board.py": f'NAME = "{board}"'.encode()}
+    with Board(tmp_path, there, **PICO_W) as at:
+        status, _, told = run(capsys, at.url, "--from", str(path))
+        assert status == 0 and "network.json" in at.files
+        assert ("no memory for MQTT" in told) == warns
+
+
 def test_a_board_without_the_firmware_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

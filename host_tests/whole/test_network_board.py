@@ -21,7 +21,7 @@ import pytest
 from host_tests.firmware.test_modbus_rtu import expected, mutated
 from host_tests.rigs import home_assistant
 from host_tests.rigs.bad_networks import (
-    Dns,
+    Datagrams,
     Mutator,
     Proxy,
     Serve,
@@ -215,7 +215,7 @@ def test_ten_thousand_mutated_packets_of_a_broker(start: Start, record_property:
 
 @pytest.mark.parametrize("answer", [nothing, rubbish(2)], ids=["never", "rubbish"])
 def test_dns_that_does_not_answer(start: Start, record_property: Keep, answer: Any) -> None:
-    with serving(be_good) as port, Dns(answer) as dns:
+    with serving(be_good) as port, Datagrams(answer) as dns:
         board = start(port, "broker.lan", ports={53: dns.port}, idle_pace=10)
         board.wait(lambda: dns.asked > 3, "questions")
         board.meters(2)

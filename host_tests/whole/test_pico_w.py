@@ -5,12 +5,15 @@ All times are emulated ones.
 
 import json
 from array import array
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
 from host_tests.conftest import need_engine
+from host_tests.firmware.test_wifi import answer_to, server_says
+from host_tests.rigs.bad_networks import Datagrams, rubbish
 from tools import image
 from tools.common import boards
 from tools.common.errors import Unavailable
@@ -27,12 +30,14 @@ NETWORK = {"ssid": SSID, "key": "any will do"}
 RING_MS = 154
 
 
-def powered(network: bytes | None) -> EmulatedBoard:
+def powered(
+    network: bytes | None, settings: Mapping[str, Any] = {}, least_free: int | None = None
+) -> EmulatedBoard:
     try:
         uf2 = rp2040_board.find_wireless_uf2()
     except Unavailable as problem:
         pytest.skip(str(problem))
-    files = image.contents(WIRELESS)
+    files = image.contents(WIRELESS, settings, least_free)
     if network is not None:
         files["network.json"] = network
     flash = image.pack(files, image.geometry(WIRELESS))
@@ -105,3 +110,38 @@ def test_what_leaves_too_little_memory_is_left_out_and_saves_go_on() -> None:
         board.run(1.0)
         assert any(line.get("saved") is True for _, line in board.reports)
         assert board.reports[0][1]["faults"]["lost_frames"] == 0
+
+
+def test_it_meters_on_while_nobody_answers_and_when_somebody_does() -> None:
+    """DNS and NTP over UDP: half-open, so that what is sent is lost and nobody is told; then
+    rubbish for a name; then answers."""
+    network = json.dumps({**NETWORK, "ntp": "time.lan"}).encode()
+    here = tuple(map(int, HOST.split(".")))
+    with (
+        Datagrams(rubbish(3)) as dns,
+        Datagrams(lambda asked: [server_says(asked)]) as ntp,
+        # What it wants for a day with all of it is not there; for these seconds it does.
+        powered(network, {"LOAD_PROFILE": True}, least_free=0) as board,
+    ):
+        board.wireless.ports = {53: dns.port, 123: ntp.port}
+        board.wait_reports(1, 10.0)
+        told = asked(board)
+        assert told["state"] == "up" and told["ntp_ms"] is None
+        board.wireless.is_silent = True
+        board.run(2.0)
+        came = dns.asked
+        board.run(2.0)
+        assert dns.asked == came
+        told = asked(board)
+        # Its Wi-Fi knows of nothing.
+        assert told["state"] == "up" and told["joins"] == 1 and told["ntp_ms"] is None
+        board.wireless.is_silent = False
+        board.run_until(lambda: dns.asked > came, 9.0, "question")
+        assert asked(board)["ntp_ms"] is None
+        dns.answer = lambda question: [answer_to(question, here)]
+        board.run_until(lambda: ntp.asked, 20.0, "NTP's question")
+        board.run(1.0)
+        assert asked(board)["ntp"] == "answers"
+        metered = [line for _, line in board.reports if "t" in line]
+        assert max(line["effort"]["ring_ms"] for line in metered) < RING_MS
+        assert metered[-1]["faults"]["lost_frames"] == 0

@@ -2,7 +2,7 @@
 
 Flow: the board's Wi-Fi chip -> rp2040py's NAT -> WIRELESS -> servers on this machine's loopback.
 The board is 10.0.0.2 and what listens on the loopback is 10.0.0.1, for TCP and UDP; names are
-asked for at 10.0.0.1 too, on `dns_port`.  All of it runs between two steps of the emulator, in its
+asked for at 10.0.0.1 too.  All of it runs between two steps of the emulator, in its
 thread: rp2040py itself would answer from another one.
 """
 
@@ -33,7 +33,7 @@ _NO_NETWORKS = 3  # CYW43_STATUS_NO_NETWORKS, of cyw43-driver
 class Wireless:
     """What is around a board's Wi-Fi chip, of one power-on.
 
-    dns_port   of the loopback, at which names are asked for
+    ports      of UDP at 10.0.0.1 that are others of the loopback's, as 53, for names
 
     is_there   whether the access point is; without it, who joins finds no such network
     is_silent  nothing comes through in either direction, and nobody is told: what is connected is
@@ -41,12 +41,12 @@ class Wireless:
     joins      how often the board has joined
     """
 
-    def __init__(self, chip: Cyw43439, clock: IClock, dns_port: int = 53) -> None:
+    def __init__(self, chip: Cyw43439, clock: IClock) -> None:
         bridge = chip.bus.nat_bridge
         assert bridge is not None
         self._bus: Any = chip.bus
         self._bridge: NatBridge = bridge
-        self._dns_port = dns_port
+        self.ports: dict[int, int] = {}
         self.is_there = True
         self.is_silent = False
         self.joins = 0
@@ -76,6 +76,9 @@ class Wireless:
         """Ends all connections."""
         self._look_again.cancel()
         self._bridge.reset()
+        # Who waits for an answer need wait no more.
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
         self._step()
         self._loop.close()
 
@@ -89,11 +92,8 @@ class Wireless:
 
     def _relay_here(self, *given: Any) -> Awaitable[None]:
         *start, upstream, reply_ip, reply_port = given
-        host, port = upstream
-        if reply_port == 53 and reply_ip == GATEWAY_IP:
-            upstream = _LOOPBACK, self._dns_port
-        elif host == HOST:
-            upstream = _LOOPBACK, port
+        if reply_ip == GATEWAY_IP:
+            upstream = _LOOPBACK, self.ports.get(reply_port, reply_port)
         return self._relay(*start, upstream, reply_ip, reply_port)
 
     def _from_board(self, frame: bytes) -> None:

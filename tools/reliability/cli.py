@@ -102,11 +102,11 @@ def network(short: bool) -> list[Row]:
         "network: mutated frames and noise on a Modbus line": "noise",
         "network: mutated packets from the MQTT broker": "mutated_packets_of_a_broker",
     }
+    cuts = {
+        "cuts while a board is told its network: the old one or the new": "settings_are_whole",
+    }
     found = _rows_of_tests("host_tests/firmware/test_mqtt_client.py", hostile, short)
     if not short:
-        cuts = {
-            "cuts while a board is told its network: it has the old one or the new": "settings_are_whole"
-        }
         found += _rows_of_tests("host_tests/whole/test_network_board.py", chosen, short)
         found += _rows_of_tests("host_tests/tools/test_provision.py", cuts, short)
     return found

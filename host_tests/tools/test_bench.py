@@ -1,14 +1,19 @@
-"""Where the bench looks for MicroPython's count of what it has allocated."""
+"""Where the bench looks for MicroPython's count of what it has allocated, and what it does without
+an emulated board."""
 
+import json
 import re
 import struct
+from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 
+from tools.bench import cli
 from tools.bench.chip import _allocation_count
-from tools.common.errors import BoardError
+from tools.bench.figures import Figure
+from tools.common.errors import BoardError, Unavailable
 from tools.emulate.board import EmulatedBoard
 
 
@@ -47,3 +52,25 @@ def test_the_allocation_count_is_before_the_threshold() -> None:
 def test_an_allocation_count_that_cannot_be_told(places: tuple[int, ...], says: str) -> None:
     with pytest.raises(BoardError, match=says):
         _allocation_count(cast(EmulatedBoard, _Board(*places)))
+
+
+def test_without_a_uf2_its_rows_are_left_out_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def find() -> NoReturn:
+        raise Unavailable("pico_w", "there is no UF2 of a Pico W", "put one there")
+
+    figure = Figure("here", "speed here", 3.0, "times", "this machine")
+    for name in ("find_uf2", "find_wireless_uf2"):
+        monkeypatch.setattr(cli, name, find)
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(cli, "OUT", tmp_path / "bench.json")
+    monkeypatch.setattr(cli.host, "host_engines", lambda seconds: [figure])
+    monkeypatch.setattr(cli.host, "host_replay", lambda seconds: [])
+    monkeypatch.setattr(cli.regression, "regressions", lambda count: [])
+    monkeypatch.setattr(cli.serving, "serving", lambda: [])
+    assert cli.main([]) == 0
+    said, told = capsys.readouterr()
+    assert "without a network's rows: pico_w: there is no UF2 of a Pico W" in told
+    assert "speed here" in said
+    assert json.loads((tmp_path / "bench.json").read_text())["here"] == 3.0

@@ -110,6 +110,15 @@ def test_what_a_network_is_for_is_on_boards_that_have_one(board: str) -> None:
     assert bool(network) == has_wifi
 
 
+def test_how_much_memory_a_network_leaves_is_the_firmwares_own_or_another() -> None:
+    plain = image.contents("pico_w")
+    other = image.contents("pico_w", least_free=0)
+    assert plain.keys() == other.keys()
+    differ = [name for name in plain if plain[name] != other[name]]
+    assert differ == ["threewire/outlets.mpy"]
+    assert image.contents("pico_w", least_free=26000) == plain
+
+
 def test_a_traceback_names_one_module() -> None:
     names = [path.name for path in (FIRMWARE / "threewire").rglob("*.py") if path.stat().st_size]
     assert len(names) == len(set(names))

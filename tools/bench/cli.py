@@ -1,20 +1,21 @@
 """Measures speed, on the emulated RP2040 and on the host's engines: `make bench`.
 
-Flow: chip, host, regression, serving -> CLI -> table on stdout, build/bench.json.  Figures of the
-emulated chip are cycles and emulated time, alike on every machine; those of the host depend on it.
+Flow: chip, wireless, host, regression, serving -> CLI -> table on stdout, build/bench.json.
+Figures of the emulated chip are cycles and emulated time, alike on every machine; those of the
+host depend on it.
 """
 
 import json
 import sys
 
-from tools.bench import chip, host, regression, serving
+from tools.bench import chip, host, regression, serving, wireless
 from tools.bench.figures import show
 from tools.common import command
 from tools.common.boards import ROOT
 from tools.common.errors import BoardError, EngineFailed, Unavailable
 from tools.common.files import writable_folder, write_whole
 from tools.common.options import Parser
-from tools.emulate.board import CLOCK_HZ, find_uf2
+from tools.emulate.board import CLOCK_HZ, find_uf2, find_wireless_uf2
 
 OUT = ROOT / "build" / "bench.json"
 
@@ -50,6 +51,16 @@ def main(argv: list[str] | None = None) -> int:
         figures += chip.gapless(where) + chip.capturing(where)
     except Unavailable as problem:
         print(f"without the emulated chip: {problem}", file=sys.stderr)
+    except BoardError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    try:
+        uf2 = find_wireless_uf2()
+        where = f"emulated Pico W at {CLOCK_HZ / 1e6:.0f} MHz ({chip.NO_WAIT_STATES}), {uf2.name}"
+        print(f"on the {where}: about six minutes", file=sys.stderr)
+        figures += wireless.wireless(where)
+    except Unavailable as problem:
+        print(f"without a network's rows: {problem}", file=sys.stderr)
     except BoardError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1

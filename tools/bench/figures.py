@@ -1,6 +1,6 @@
 """A measured value, and how it is shown.
 
-Flow: chip, host -> FIGURES -> table, build/bench.json.
+Flow: chip, wireless, host -> FIGURES -> table, build/bench.json.
 """
 
 from dataclasses import dataclass

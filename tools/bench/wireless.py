@@ -64,7 +64,7 @@ def _outlet(key: str, what: str, network: dict[str, Any], where: str) -> list[Fi
     )
     with _powered(network, is_guarded=False) as board:
         _wait(board, "state" if "modbus" in network else "mqtt")
-        lifted = f"{where}; all the same, that guard lifted: it would not do for a day"
+        lifted = f"{where}; that guard lifted, with too little left for saves"
         return [told, *_cost(board, key, f"in Wi-Fi with {what}", lifted)]
 
 

@@ -23,8 +23,8 @@ _STEADY_MS = const(30000)
 _PAUSE, _JOINING, _UP = const(0), const(1), const(2)
 _STATES = ("waits", "joins", "up")
 # What a join that has failed has to say, by what the WLAN says of it: CYW43_LINK_... of a Pico W
-# (2: joined, without an address), and WIFI_REASON_... of an ESP32, whose 15 and 204 are a handshake
-# that a wrong password does not get through.
+# (2: joined, without an address), and WIFI_REASON_... of an ESP32, whose 15 and 204 are a
+# handshake that a wrong password does not get through.
 _FAILURES = (
     (-3, "wrong password"),
     (202, "wrong password"),

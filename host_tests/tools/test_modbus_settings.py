@@ -73,6 +73,31 @@ def test_what_may_not_be_set_is_one_clear_line(changed: dict[str, Any], says: st
     assert said.startswith("board feather_rp2040: MODBUS") and says in said and "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("key", "pulses", "says"),
+    [
+        ("tx", {"delivered": 8}, "MODBUS tx: pin 8 is that of PULSES delivered"),
+        ("rx", {"delivered": 3, "received": 9}, "MODBUS rx: pin 9 is that of PULSES received"),
+        ("direction", {"received": 7}, "MODBUS direction: pin 7 is that of PULSES received"),
+    ],
+)
+def test_a_pin_of_pulses_is_taken(key: str, pulses: dict[str, int], says: str) -> None:
+    made = board()
+    vars(made)["PULSES"] = pulses
+    with pytest.raises(ValueError) as raised:
+        modbus_settings.check(made)
+    assert str(raised.value) == f"board feather_rp2040: {says}"
+    vars(made)["MODBUS"] = GOOD | {"uart": 0, "tx": 0, "rx": 1, "direction": 2}
+    modbus_settings.check(made)
+
+
+@pytest.mark.parametrize("name", ["pico_w", "pico2_w"])
+def test_a_pin_of_the_wifi_chip_is_taken(name: str) -> None:
+    with pytest.raises(ValueError, match=r"MODBUS tx: pin 24 is that of the Wi-Fi chip$"):
+        modbus_settings.check(board(name, uart=1, tx=24, rx=9, direction=7))
+    modbus_settings.check(board("pico", uart=1, tx=24, rx=9, direction=7))
+
+
 @pytest.mark.parametrize("value", [None, 5, "uart", []])
 def test_no_dict_is_refused(value: Any) -> None:
     made = board()

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
+from threewire.operation.pulses import NAMES as pulse_names
+
 # Pins that an RP2040's or RP2350's UART can have, by its number: TX, RX (RP2040 datasheet, table
 # "GPIO Functions"; RP2350's as well).
 _RP2 = {0: ((0, 12, 16, 28), (1, 13, 17, 29)), 1: ((4, 8, 20, 24), (5, 9, 21, 25))}
@@ -16,6 +18,8 @@ _ESP32_INPUTS = range(34, 40)
 _ESP32_UARTS = {"esp32": (1, 2), "esp32s3": (1, 2), "esp32c3": (1,)}
 _PINS = {"esp32": 40, "esp32s3": 49, "esp32c3": 22}
 _RP2_PINS = 30
+# Between an RP2040 or RP2350 and the Wi-Fi chip of a Pico W or Pico 2 W (their datasheets).
+_RP2_WIFI = (23, 24, 25, 29)
 BAUDRATES = (9600, 19200, 38400, 57600, 115200)
 _KEYS = ("uart", "tx", "rx", "direction", "address", "baudrate", "parity")
 
@@ -80,6 +84,10 @@ def _not_taken(board: ModuleType, settings: Mapping[str, Any]) -> None:
     taken = {pin: f"input {name}" for name, pin in board.SLOTS if pin is not None}
     taken |= {pin: f"LED {name}" for name, (pin, _) in board.LEDS.items()}
     taken[board.SEAL] = "the seal"
+    if hasattr(board, "WIFI") and board.CHIP.startswith("rp2"):
+        taken |= dict.fromkeys(_RP2_WIFI, "the Wi-Fi chip")
+    pulses = getattr(board, "PULSES", {})
+    taken |= {pulses.get(name): f"PULSES {name}" for name in pulse_names}
     for key in ("tx", "rx", "direction"):
         pin = settings[key]
         if pin is None:

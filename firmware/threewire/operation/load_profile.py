@@ -59,7 +59,7 @@ class LoadProfile:
     """meter, keeper, ledger   as their classes; fs, open_file   as Quarters'
 
     utc      Utc
-    newest   the quarter whose record was written last, since the start; 0: none
+    newest   the newest quarter that has a record; 0: none, or it is not known yet
     quarter  the one that is open, or was when UTC was known last; 0: it never was
     last     UTC in that quarter, as it was last looked at, Unix seconds; 0: none
     problem  one line on why the last record could not be written; "" when it could
@@ -88,6 +88,10 @@ class LoadProfile:
         self._flags = [0, 0]
         self._since_us = self.utc.ticks_us()  # since then there is no UTC
         self._slot = FILES  # of the ring's files, the next to be looked through for void records
+        # No quarter before it has a record, as far as is known; and of the files looked through so
+        # far the first and the last that has one.
+        self._oldest = 0
+        self._there = None
         # Records of a clock that was wrong, one after the other; their energy; and the quarter
         # that it really was.
         self._moved = None
@@ -113,13 +117,17 @@ class LoadProfile:
         before `end`, oldest first; and None, where looking for the next takes a while.  Raises
         OSError."""
         end = min(end, self.quarter)
-        # As many files back as there are.
-        first = max(first, (end // EACH - FILES + 1) * EACH, 0)
+        first = max(first, self.oldest())
         while first < end:
             after = (first // EACH + 1) * EACH
             for found in self._quarters.records(slot_of(first), first, min(after, end)):
                 yield found
             first = after
+
+    def oldest(self):
+        """No quarter before this one has a record."""
+        # As many files back as there are.
+        return max(self._oldest, (self.quarter // EACH - FILES + 1) * EACH, 0)
 
     def open(self):
         """Likewise the one that is open, as it stands; None before there is any."""
@@ -147,8 +155,7 @@ class LoadProfile:
             return False
         try:
             if self._slot < FILES:
-                self._quarters.drop(self._slot, self.quarter)
-                self._slot += 1
+                self._look_through()
                 self._due = 0
             elif self._moved:
                 self._take_back()
@@ -269,6 +276,17 @@ class LoadProfile:
             energies[2] = energies[3] = flags[1] = 0
         self._due = self.utc.ticks_at((now + 1) * _S) if self._slot == FILES else 0
 
+    def _look_through(self):
+        """One of the ring's files."""
+        found = self._quarters.drop(self._slot, self.quarter)
+        if not self._slot:
+            self._there = self.quarter, 0
+        if found:
+            self._there = min(self._there[0], found[0]), max(self._there[1], found[1])
+        self._slot += 1
+        if self._slot == FILES:
+            self._oldest, self.newest = self._there
+
     def _begin_at(self, at):
         """UTC is known for the first time, so far as is stored."""
         # From here on a record is void, or not, by what is stored.
@@ -324,4 +342,4 @@ class LoadProfile:
         # In the other slot too: damage to one does not bring the other clock back.
         self._keeper.save()
         self._moved = None
-        self.newest = self._slot = self._due = 0
+        self._oldest = self.newest = self._slot = self._due = 0

@@ -19,7 +19,7 @@ FILES = const(15)
 MOST = 0xFFFFFFFF  # mWh
 _NUMBER = const(0xFFFFFF)
 _BYTES = const(16)
-_PIECE = const(256)
+_PIECE = const(512)
 
 
 class Quarters:
@@ -40,7 +40,7 @@ class Quarters:
         data += binascii.crc32(data).to_bytes(_BYTES - len(data), "little")
         slot = slot_of(quarter)
         first = quarter - quarter % EACH
-        last = self._last(slot)
+        last = self._number(slot, -_BYTES)
         if last and first <= last < quarter:
             self._write(slot, "ab", data)
         else:
@@ -48,22 +48,27 @@ class Quarters:
 
     def drop(self, slot, quarter):
         """Drops from a file, 0 to FILES - 1, the records of this quarter and later ones, and what
-        is no record.  Raises OSError."""
-        last = self._last(slot)
+        is no record.  Returns the numbers of the first and the last that are left, 0 of what is
+        none; None without any.  Raises OSError."""
+        last = self._number(slot, -_BYTES)
         if last is not None and not 0 < last < quarter:
             self._write(slot, "wb", self._before(slot, 0, quarter))
+            last = self._number(slot, -_BYTES)
+        return None if last is None else (self._number(slot, 0), last)
 
     def records(self, slot, first, end):
         """Yields (quarter, delivered, received, flags) of the quarters from `first` on and before
         `end` that are in a file, oldest first; and None, where looking for the next takes a while.
         Raises OSError."""
-        at = 0
+        at = None
         while True:
             # It is not held open: it may be written to in between.
-            data = self._read(slot, at)
-            for k in range(0, len(data) - _BYTES + 1, _BYTES):
+            at, data = self._read(slot, at, first)
+            for k in range(0, len(data), _BYTES):
                 found = _unpacked(data[k : k + _BYTES])
-                if found and first <= found[0] < end:
+                if found and found[0] >= first:
+                    if found[0] >= end:
+                        return
                     yield found
             at += len(data)
             if len(data) < _PIECE:
@@ -73,25 +78,29 @@ class Quarters:
     def _path(self, slot):
         return "profile/%d" % slot
 
-    def _read(self, slot, at, size=_PIECE):
-        """Bytes of a file from `at` on, where that is negative from its end; b"" without one."""
+    def _read(self, slot, at, first=0):
+        """(at, bytes of a file from there on): where that is negative from its end, where it is
+        None from the record of the quarter `first` on; b"" without one."""
         try:
             with self._open(self._path(slot), "rb") as file:
-                if at < 0:
+                if at is None:
+                    at = _start(file, first)
+                elif at < 0:
                     at = max(0, file.seek(0, 2) + at)
                 file.seek(at)
-                return file.read(size)
+                return at, file.read(_PIECE)
         except OSError as problem:
             if problem.errno == ENOENT:
-                return b""
+                return 0, b""
             raise
 
-    def _last(self, slot):
-        """Number of a file's last record; 0 where it is not whole, None without any."""
-        data = self._read(slot, -_BYTES)
+    def _number(self, slot, at):
+        """Number of a file's record at a byte, as `_read` has it; 0 where it is not whole, None
+        without any."""
+        _, data = self._read(slot, at)
         if not data:
             return None
-        found = _unpacked(data) if len(data) == _BYTES else None
+        found = _unpacked(data[:_BYTES])
         return found[0] if found else 0
 
     def _before(self, slot, first, end):
@@ -99,8 +108,8 @@ class Quarters:
         kept = bytearray()
         at = 0
         while True:
-            data = self._read(slot, at)
-            for k in range(0, len(data) - _BYTES + 1, _BYTES):
+            _, data = self._read(slot, at)
+            for k in range(0, len(data), _BYTES):
                 record = data[k : k + _BYTES]
                 found = _unpacked(record)
                 if found and first <= found[0] < end:
@@ -121,8 +130,26 @@ def slot_of(quarter):
     return quarter // EACH % FILES
 
 
+def _start(file, first):
+    """The byte before which all records of an open file are of quarters before this one; by
+    halves, and what is no record may be of any."""
+    low = 0
+    high = file.seek(0, 2) // _BYTES
+    while low < high:
+        middle = (low + high) // 2
+        file.seek(_BYTES * middle)
+        found = _unpacked(file.read(_BYTES))
+        if found and found[0] < first:
+            low = middle + 1
+        else:
+            high = middle
+    return _BYTES * low
+
+
 def _unpacked(record):
     """What `records` yields, or None of what is no record."""
+    if len(record) < _BYTES:
+        return None
     word, delivered, received, crc = struct.unpack("<IIII", record)
     if crc != binascii.crc32(record[:-4]):
         return None

@@ -13,7 +13,7 @@ if __name__ == "__main__" and not __package__:  # python tools/image.py
 
 import subprocess
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -59,6 +59,7 @@ _ASKED_FOR_BY = {
     "threewire/chip/pulse_rmt.py": ("PULSES",),
     "threewire/chip/rs485.py": ("MODBUS",),
     "threewire/operation/load_profile.py": ("LOAD_PROFILE",),
+    "threewire/operation/modbus_profile.py": ("MODBUS", "WIFI"),
     "threewire/operation/modbus_registers.py": ("MODBUS", "WIFI"),
     "threewire/operation/modbus_rtu.py": ("MODBUS",),
     "threewire/operation/modbus_slave.py": ("MODBUS", "WIFI"),
@@ -68,19 +69,27 @@ _ASKED_FOR_BY = {
     "threewire/outlets.py": ("PULSES", "MODBUS", "WIFI"),
     "threewire/storage/quarters.py": ("LOAD_PROFILE",),
 }
+# And those that want another setting besides.
+_AND_BY = {
+    "threewire/operation/modbus_profile.py": "LOAD_PROFILE",
+}
 # And a whole folder of them.
 _NETWORK = "threewire/network/"
 _ASKS_FOR_NETWORK = ("WIFI",)
 
-# What makes an outlet in threewire/outlets.py, and the setting that asks for it.
+# What makes an outlet in threewire/outlets.py, and the settings of which one asks for it.
 _OUTLETS = {
-    "keeper": "PULSES",
-    "modbus": "MODBUS",
-    "modbus_tcp": "WIFI",
-    "network": "WIFI",
-    "_none": "WIFI",
-    "_of_network": "WIFI",
+    "keeper": ("PULSES",),
+    "modbus": ("MODBUS",),
+    "_slave": ("MODBUS", "WIFI"),
+    "_profile_slave": ("LOAD_PROFILE",),
+    "modbus_tcp": ("WIFI",),
+    "network": ("WIFI",),
+    "_none": ("WIFI",),
+    "_of_network": ("WIFI",),
 }
+# All have it.
+_OF_ALL = "NAME"
 
 # How much memory outlets have to leave.
 _LEAST_FREE = "_LEAST_FREE"
@@ -145,7 +154,7 @@ def compile_module(
 def _for_the_board(
     path: Path,
     chip: str,
-    asked: Collection[str],
+    asked: set[str],
     settings: Mapping[str, Any],
     least_free: int | None,
 ) -> str:
@@ -160,8 +169,9 @@ def _for_the_board(
         return source
     tree = ast.parse(source)
     for node in list(tree.body):
-        # All have a NAME.
-        if isinstance(node, ast.FunctionDef) and _OUTLETS.get(node.name, "NAME") not in asked:
+        if isinstance(node, ast.FunctionDef) and asked.isdisjoint(
+            _OUTLETS.get(node.name, (_OF_ALL,))
+        ):
             tree.body.remove(node)
         if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
             continue
@@ -203,7 +213,7 @@ def contents(
         asking = _ASKED_FOR_BY.get(name, asked)
         if name.startswith(_NETWORK):
             asking = _ASKS_FOR_NETWORK
-        if not asked.intersection(asking):
+        if not asked.intersection(asking) or _AND_BY.get(name, _OF_ALL) not in asked:
             continue
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
         if path.stat().st_size:

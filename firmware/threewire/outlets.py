@@ -39,9 +39,8 @@ def modbus(board, chip, firmware, fs):
     try:
         from threewire.chip.rs485 import Rs485
         from threewire.operation.modbus_rtu import ModbusRtu
-        from threewire.operation.modbus_slave import ModbusSlave
 
-        slave = ModbusSlave(operator.board, operator.version, operator.board_id)
+        slave = _slave(operator)
         port = Rs485(given, chip["software_timer"])
         store = Store(fs, firmware.ledger.open, "modbus", "modbus", REGISTERS)
         given = given["address"], given["baudrate"]
@@ -52,6 +51,21 @@ def modbus(board, chip, firmware, fs):
         firmware.outlets += (slave,)
 
 
+def _slave(operator):
+    texts = operator.board, operator.version, operator.board_id
+    if operator.profile:
+        return _profile_slave(operator.profile, *texts)
+    from threewire.operation.modbus_slave import ModbusSlave
+
+    return ModbusSlave(*texts)
+
+
+def _profile_slave(*given):
+    from threewire.operation.modbus_profile import ProfileSlave
+
+    return ProfileSlave(*given)
+
+
 def modbus_tcp(firmware, port, is_up, socket, clock):
     """Adds a Modbus slave behind a TCP port to the outlets of a Firmware; where there is one on a
     line already, another way to that.
@@ -59,14 +73,12 @@ def modbus_tcp(firmware, port, is_up, socket, clock):
     is_up, socket, clock   as ModbusTcp's
     """
     from threewire.network.modbus_tcp import ModbusTcp
-    from threewire.operation.modbus_slave import ModbusSlave
 
     for slave in firmware.outlets:
         if hasattr(slave, "lines"):
             break
     else:
-        operator = firmware.operator
-        slave = ModbusSlave(operator.board, operator.version, operator.board_id)
+        slave = _slave(firmware.operator)
         # As SunSpec's device address; there is no speed.
         slave.address(1, 0)
         firmware.outlets += (slave,)

@@ -13,6 +13,7 @@ FIRMWARE = ROOT / "firmware"
 PULSES = ("pulse_pio.py", "pulse_rmt.py", "pulses.py")
 MODBUS = ("rs485.py", "modbus_registers.py", "modbus_rtu.py", "modbus_slave.py")
 LOAD_PROFILE = ("load_profile.py", "profile_text.py", "quarters.py", "utc.py")
+MODBUS_PROFILE = "modbus_profile.py"
 NETWORK = tuple(path.name for path in (FIRMWARE / "threewire" / "network").glob("*.py"))
 
 
@@ -58,7 +59,15 @@ def test_main_is_source_and_the_rest_is_compiled(feather: dict[str, bytes]) -> N
         path.relative_to(FIRMWARE).with_suffix(".mpy").as_posix()
         for path in (FIRMWARE / "threewire").rglob("*.py")
         if path.name
-        not in ("__init__.py", "outlets.py", *PULSES, *MODBUS, *LOAD_PROFILE, *NETWORK)
+        not in (
+            "__init__.py",
+            "outlets.py",
+            *PULSES,
+            *MODBUS,
+            *LOAD_PROFILE,
+            MODBUS_PROFILE,
+            *NETWORK,
+        )
         and path.name not in vipers
     ]
     assert others == {"board.mpy", *carried}
@@ -90,7 +99,19 @@ def test_what_a_board_file_does_not_ask_for_is_left_out(board: str, has: str, la
     del asking["board.mpy"]
     asking.pop("threewire/outlets.mpy", None)
     more = {Path(name).with_suffix(".py").name for name in asking.keys() - plain.keys()}
+    if is_there:
+        assert {MODBUS_PROFILE} <= more
+        more -= {MODBUS_PROFILE}
     assert more == {*LOAD_PROFILE} and plain.items() <= asking.items()
+
+
+def test_the_profile_is_served_where_there_is_one() -> None:
+    both = image.contents("pico", {"MODBUS": {}, "LOAD_PROFILE": True})
+    apart = image.contents("pico", {"MODBUS": {}}).keys()
+    apart |= image.contents("pico", {"LOAD_PROFILE": True}).keys()
+    assert both.keys() - apart == {"threewire/operation/modbus_profile.mpy"}
+    plain = image.contents("pico2_w").keys()
+    assert not {name for name in plain if "profile" in name}
 
 
 def test_of_two_outlets_a_board_has_what_makes_them() -> None:

@@ -4,6 +4,8 @@ All times are emulated ones.
 """
 
 import random
+import struct
+import zlib
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -14,9 +16,10 @@ from host_tests.conftest import need_engine
 from host_tests.rigs.modbus_line import crc_of, framed, read_request
 from host_tests.rigs.started_board import StartedBoards
 from host_tests.tools.serve.test_modbus import floats
+from tools import image
 from tools.bench import chip as bench
 from tools.common import boards
-from tools.emulate.board import EmulatedBoard
+from tools.emulate.board import FLASH, EmulatedBoard
 from tools.emulate.line import Line
 from tools.engines import process as engine_process
 
@@ -107,3 +110,46 @@ def test_a_slave_answers_and_disturbs_nothing(
     for pair, other in zip([result, *result["elements"]], [same, *same["elements"]]):
         for name in ("delivered", "received"):
             assert pair[name]["raw"] == other[name]["raw"]
+
+
+@pytest.mark.slow  # a start of its own, with another flash
+def test_a_load_profile_is_answered_as_soon(started_boards: StartedBoards) -> None:
+    """25 quarters at a time, of files that are full, half empty, and where one ends; a store of 37
+    days on the board's littlefs."""
+    now = 2_029_312 + 100
+    rows = {
+        n: (n * 7919 % 12_000_000, n % 1000, n % 3)
+        for n in range(now - 3684, now)
+        if n // 256 % 2 or n % 256 >= 128
+    }
+    settings = {"MODBUS": bench.MODBUS | {"baudrate": 115200}, "LOAD_PROFILE": True}
+    files = image.contents(bench.BOARD, settings)
+    for n, (delivered, received, flags) in rows.items():
+        record = struct.pack("<III", n | flags << 24, delivered, received)
+        record += struct.pack("<I", zlib.crc32(record))
+        path = f"profile/{n // 256 % 15}"
+        files[path] = files.get(path, b"") + record
+    power_on = started_boards.start(image.pack(files, image.geometry(FLASH)))
+    with power_on(bench.load()) as board:
+        line = Line(board, bench.MODBUS["uart"])
+        board.wait_reports(1, 3.0)
+        board.type(f"utc {now * 900 + 10}\r\n")
+        board.run(1.0)
+        draw = random.Random(2)
+        for first in (
+            now - 12,
+            now - 100 - 256,
+            now - 125,
+            *draw.sample(range(now - 3600, now), 5),
+        ):
+            first -= max(0, first % 3840 - 3815)
+            board.run(draw.random() * 0.12)
+            said = registers(line, 3, 45100 + 5 * (first % 3840), 125)
+            found = struct.iter_unpack(">IIH", struct.pack(">125H", *said))
+            void = 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF
+            assert list(found) == [rows.get(first + k, void) for k in range(25)]
+        head = registers(line, 3, 45000, 14)
+        assert head[0] << 16 | head[1] == now * 900
+        assert head[12] << 16 | head[13] == min(rows) * 900
+        board.wait_reports(1, 2.0)
+        assert board.reports[-1][1]["faults"]["lost_frames"] == 0

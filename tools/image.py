@@ -71,6 +71,7 @@ _ASKED_FOR_BY = {
 }
 # And those that want another setting besides.
 _AND_BY = {
+    "threewire/network/mqtt_profile.py": "LOAD_PROFILE",
     "threewire/operation/modbus_profile.py": "LOAD_PROFILE",
 }
 # And a whole folder of them.

@@ -143,19 +143,19 @@ def _of_network(text, firmware):
     station = Station(wlan, settings, Names(socket, time, os.urandom), time)
     outlets = [station]
     operator = firmware.operator
-    # The load profile's, which NTP sets.
-    utc = operator.profile and operator.profile.utc
-    if settings["ntp"] and utc:
+    # NTP sets its clock.
+    profile = operator.profile
+    if settings["ntp"] and profile:
         from threewire.network.ntp import Ntp
 
-        outlets.append(Ntp(station, settings["ntp"], utc, socket, time, os.urandom))
+        outlets.append(Ntp(station, settings["ntp"], profile.utc, socket, time, os.urandom))
     if settings["broker"]:
         import select
 
         from threewire.network.mqtt_outlet import MqttOutlet
 
-        board = operator.board, operator.board_id
-        outlets.append(MqttOutlet(settings, *board, station.address, socket, select, time, utc))
+        board = operator.board, operator.board_id, station.address
+        outlets.append(MqttOutlet(settings, *board, socket, select, time, profile))
     if settings["modbus"]:
         modbus_tcp(firmware, settings["modbus"], station.is_up, socket, time)
 

@@ -1,4 +1,5 @@
-"""MQTT: the outlet that publishes the state once a second, and tells Home Assistant of the board.
+"""MQTT: the outlet that publishes the state once a second, and tells Home Assistant of the board;
+and the load profile, where there is one.
 
 Flow: report -> MQTT OUTLET (topics.py) -> mqtt_client.py -> broker.
 """
@@ -20,16 +21,22 @@ class MqttOutlet:
     board_id   the chip's own number, in hexadecimal digits
     address    (host, port) -> (numeric address, port), or None while there is none
     socket, select, clock   as MqttClient has them; clock has gmtime as well
-    utc        at() -> Unix seconds, or None while they are not known; or no utc
+    profile    LoadProfile, or None
     """
 
-    def __init__(self, settings, board, board_id, address, socket, select, clock, utc=None):
+    def __init__(self, settings, board, board_id, address, socket, select, clock, profile=None):
         self._settings = settings
         self._board = board
         self._key = board_id
         self._clock = clock
-        self._utc = utc
+        self._utc = self._quarters = None
         base = settings["base"]
+        if profile:
+            from threewire.network.mqtt_profile import ProfileTopic
+
+            self._utc = profile.utc
+            where = topics.topic(base, board_id, "profile")
+            self._quarters = ProfileTopic(where, profile, self._iso)
         self._state_topic = topics.topic(base, board_id, "state")
         self._availability = topics.topic(base, board_id, "availability")
         broker = settings["broker"], settings["port"]
@@ -74,6 +81,8 @@ class MqttOutlet:
             elif self._told == 1:
                 client.publish(self._availability, lambda: (topics.ONLINE,))
                 self._told = 2
+            elif self._quarters and self._quarters.publish(client):
+                pass  # the state is next
             elif self._next:
                 client.publish(self._state_topic, self._next.pieces)
                 self._next = None
@@ -117,8 +126,9 @@ class MqttOutlet:
 
     def _time(self):
         seconds = self._utc and self._utc.at()
-        if seconds is None:
-            return None
+        return None if seconds is None else self._iso(seconds)
+
+    def _iso(self, seconds):
         gmtime = self._clock.gmtime
         if gmtime(0)[0] == 2000:
             seconds -= _UNIX_FROM_2000

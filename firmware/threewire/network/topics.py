@@ -4,6 +4,7 @@ Flow: report -> TOPICS -> mqtt_outlet.py; on the host, TOPICS -> tools/serve, wh
 the same of boards that have no network.
 
     BASE/KEY/state          JSON, once a second, retained
+    BASE/KEY/profile        what mqtt_profile.py makes, once a quarter of an hour, retained
     BASE/KEY/availability   "online" or "offline", retained
     PREFIX/device/…/config  what discovery.py makes, retained
 """

@@ -105,7 +105,9 @@ def network(firmware):
 
         # Into one piece: what is loaded now stays.
         gc.collect()
-        wlan, outlets, told = _of_network(text, firmware)
+        made = _of_network(text, firmware)
+        wlan = next(made)
+        outlets, told = next(made)
         gc.collect()
         if gc.mem_free() < _LEAST_FREE:
             raise MemoryError("%d bytes would be left" % gc.mem_free())
@@ -114,6 +116,9 @@ def network(firmware):
         why = "{}: {}".format(type(problem).__name__, problem)
         told = lambda: {"state": "off", "error": why}  # noqa: E731
         firmware.outlets = before
+        for slave in before:
+            # A line's has been given another way.
+            del getattr(slave, "lines", [])[1:]
         if wlan:
             wlan.active(False)
 
@@ -123,7 +128,7 @@ def _none():
 
 
 def _of_network(text, firmware):
-    """The WLAN, the outlets, and what tells of all of them, a dict."""
+    """Yields the WLAN when it is on, then the outlets and what tells of all of them, a dict."""
     import os
     import socket
     import time
@@ -140,6 +145,8 @@ def _of_network(text, firmware):
     wlan = network.WLAN(network.WLAN.IF_STA)
     # It waits for the chip, for 0.8 s on a Pico W: now, for nothing is sampled yet.
     wlan.active(True)
+    # Whoever has asked puts it off where the rest cannot be made.
+    yield wlan
     station = Station(wlan, settings, Names(socket, time, os.urandom), time)
     outlets = [station]
     operator = firmware.operator
@@ -165,4 +172,4 @@ def _of_network(text, firmware):
             of_all.update(outlet.told())
         return of_all
 
-    return wlan, tuple(outlets), told
+    yield tuple(outlets), told

@@ -25,44 +25,20 @@ import sys
 import time
 
 root = sys.argv[1]
-sys.path[:0] = [root + "/firmware", root + "/boards", root + "/tools/soak"]
+sys.path[:0] = [
+    root + "/firmware",
+    root + "/boards",
+    root + "/tools/soak",
+    root + "/host_tests/rigs",
+]
 
 import program  # noqa: E402
+from real_clock import RealClock  # noqa: E402
 
 _SAY_MS = 200
 _BETWEEN_US = 300
 _ENETUNREACH = 101
 _MODBUS = {"uart": 1, "tx": 8, "rx": 9, "direction": None, "address": 1}
-
-
-class RealClock(program.Clock):
-    """Whose time nobody makes; but for idle time, which may pass sooner."""
-
-    def __init__(self, idle_pace):
-        self._pace = idle_pace
-        self._begin = time.ticks_us()
-        self._whole = 0
-        super().__init__(0, 0)
-
-    @property
-    def now(self):
-        passed = time.ticks_diff(time.ticks_us(), self._begin)
-        if passed > 1 << 28:
-            self._whole += passed
-            self._begin = time.ticks_add(self._begin, passed)
-            passed = 0
-        return self._whole + passed
-
-    @now.setter
-    def now(self, us):
-        pass
-
-    def sleep_ms(self, ms):
-        us = 1000 * ms // self._pace
-        begun = time.ticks_us()
-        time.sleep_us(us)
-        # As many times as long, whatever the system has made of it.
-        self._whole += (self._pace - 1) * min(us, time.ticks_diff(time.ticks_us(), begun))
 
 
 class Wlan:

@@ -9,8 +9,9 @@ import json
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from host_tests.conftest import need_engine
@@ -21,7 +22,7 @@ from tools.soak.loads import codes
 BOARD = boards.DEFAULT
 BLOCKS = 64  # of its flash
 PROG_SIZE = boards.module(BOARD).FILE_SYSTEM["prog_size"]
-_MOST_S = 600
+_MOST_S = 3000
 
 
 class RealBoard(contextlib.ExitStack):
@@ -31,6 +32,7 @@ class RealBoard(contextlib.ExitStack):
     config   of it, beside the soak's
     flash    what is on it; whether it is a file system is the program's affair
     fds      descriptors that it inherits
+    files    what else it is to find: key of the config -> content, where there is one
 
     lines       of telemetry, as JSON
     replies     of the console, likewise
@@ -43,6 +45,7 @@ class RealBoard(contextlib.ExitStack):
         config: dict[str, Any],
         flash: bytes = b"\xff" * 4096 * BLOCKS,
         fds: Sequence[int] = (),
+        files: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self._command = need_engine("micropython", "2M")
@@ -50,6 +53,7 @@ class RealBoard(contextlib.ExitStack):
         self._more = config
         self._flash = flash
         self._fds = fds
+        self._files = files
         self.lines: list[dict[str, Any]] = []
         self.replies: list[dict[str, Any]] = []
         self.complaints: list[str] = []
@@ -62,6 +66,8 @@ class RealBoard(contextlib.ExitStack):
         (folder / "codes").write_bytes(b"".join(of.astype("<u2").tobytes() for of in loads))
         (folder / "medium").write_bytes(self._flash)
         (folder / "events").write_text(f"{_MOST_S * 10**6} over 0\n")
+        for key, text in self._files.items():
+            (folder / key).write_text(text)
         config = {
             "board": BOARD,
             "codes": str(folder / "codes"),
@@ -73,6 +79,7 @@ class RealBoard(contextlib.ExitStack):
             "prog_size": PROG_SIZE,
             "events": str(folder / "events"),
             "mark_us": _MOST_S * 10**6,
+            **{key: str(folder / key) if text else None for key, text in self._files.items()},
             **self._more,
         }
         self._process = process = subprocess.Popen(

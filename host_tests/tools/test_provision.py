@@ -147,7 +147,8 @@ def on_flash(before: Any, program: str, again: str, **given: Any) -> dict[str, A
     need_engine("micropython")
     config = {"blocks": 16, "prog_size": PICO, "is_full": False, **given}
     config |= {"before": before and json.dumps(before), "program": program, "again": again}
-    with started("micropython", "4M", RIGS / "network_cuts.py", config) as child:
+    with started("micropython", "4M", RIGS / "network_cuts.py") as child:
+        child.tell(config)
         child.end_input()
         said = child.out.read().decode()
         child.wait()

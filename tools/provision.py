@@ -219,11 +219,11 @@ def _put(prompt: Prompt, found: dict[str, Any]) -> None:
         module = boards.module(board.board)
         if not hasattr(module, "WIFI"):
             raise InputError(f"{prompt.port}: board {board.board} has no Wi-Fi that is used")
-        if module.CHIP == _SHORT_OF_MEMORY and (found.get("broker") or found.get("modbus")):
+        if module.CHIP == _SHORT_OF_MEMORY and found.get("broker") and found.get("modbus"):
             say(
-                f"warning: board {board.board} has no memory for MQTT and Modbus TCP beside its "
-                "metering, and stays out of the network where it is to do that: take a Pico 2 W "
-                "or an ESP32, or leave them out"
+                f"warning: board {board.board} has no memory for both MQTT and Modbus TCP beside "
+                "its metering, and stays out of the network where it is to do both: take one of "
+                "them, or a Pico 2 W or an ESP32"
             )
     said = prompt.run(program(found), quotes=False).strip()
     if said.isdecimal() and len(said) < 4:

@@ -61,12 +61,13 @@ class ModbusTcp:
 
     def break_off(self):
         """All connections end; there may be others at once."""
-        for client in self._clients:
-            client.port.close()
-        self._clients = []
+        # First what listens: who sees its connection end is not to come to that.
         if self._port:
             self._port.close()
         self._port = self._since = None
+        for client in self._clients:
+            client.port.close()
+        self._clients = []
 
     def step(self):
         if not self._is_up():

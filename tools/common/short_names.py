@@ -224,4 +224,4 @@ def of_firmware() -> Table:
 
 def file_of(path: Path) -> str:
     """What a source is called in the table."""
-    return path.relative_to(ROOT).as_posix()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name

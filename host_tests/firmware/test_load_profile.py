@@ -28,7 +28,7 @@ from threewire.storage.keeper import Keeper
 from threewire.storage.quarters import EACH, FILES, Quarters
 from threewire.storage.record import REGISTERS, pack
 from threewire.storage.store import Store
-from tools.engines.child import started
+from tools.engines.child import asked
 
 S = 900
 LAYOUT = default_board()
@@ -144,13 +144,7 @@ def test_what_is_written_in_twenty_years_is_charged_and_endured() -> None:
 
 def on_micropython(**config: int) -> dict[str, Any]:
     need_engine("micropython")
-    with started("micropython", "64M", RIGS / "profile_cuts.py") as child:
-        child.tell(config)
-        child.end_input()
-        said = child.out.read().decode()
-        child.wait()
-        assert not child.status, child.failed(said)
-    return json.loads(said)
+    return asked("micropython", "64M", RIGS / "profile_cuts.py", config)
 
 
 # ---- the clock

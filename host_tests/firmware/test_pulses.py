@@ -2,7 +2,6 @@
 exactly as long as it does not; and what a board file may say of them."""
 
 import importlib
-import json
 import random
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ from threewire.operation.pulses import Pulses, settings
 from threewire.storage.keeper import Keeper
 from threewire.storage.record import REGISTERS, pack
 from tools.common import boards
-from tools.engines.child import started
+from tools.engines.child import asked
 
 WH = 1_000_000
 LAYOUT = default_board()
@@ -83,13 +82,8 @@ def test_the_power_goes_in_each_operation_of_the_flash(micro_wh: int, prog_size:
     need_engine("micropython")
     config = {"micro_wh": micro_wh, "lives": 300, "seed": micro_wh + prog_size}
     config["prog_size"] = prog_size
-    with started("micropython", "32M", RIGS / "pulse_cuts.py") as child:
-        child.tell(config)
-        child.end_input()
-        said = child.out.read().decode()
-        child.wait()
-        assert not child.status, child.failed(said)
-    came, doubled, _, cuts, missed = json.loads(said)
+    told = asked("micropython", "32M", RIGS / "pulse_cuts.py", config)
+    came, doubled, _, cuts, missed = told
     assert came > 300 and cuts > 150
     assert doubled == missed == 0
 

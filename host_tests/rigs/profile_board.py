@@ -11,18 +11,10 @@ from typing import Any
 from host_tests.rigs.gateway_run import wait_for
 from host_tests.rigs.real_board import BLOCKS, PROG_SIZE, RealBoard
 from tools import image
+from tools.bench.chip import MODBUS
 
 ID = bytes(8).hex()
 """That of the soak's machine."""
-_MODBUS = {
-    "uart": 1,
-    "tx": 8,
-    "rx": 9,
-    "direction": 7,
-    "address": 1,
-    "baudrate": 19200,
-    "parity": 0,
-}
 
 
 class ProfileBoard(RealBoard):
@@ -37,7 +29,7 @@ class ProfileBoard(RealBoard):
             {**files, "network.json": json.dumps(network).encode()},
             image.Geometry(BLOCKS, PROG_SIZE),
         )
-        more = {"LOAD_PROFILE": True, "WIFI": True, "MODBUS": _MODBUS}
+        more = {"LOAD_PROFILE": True, "WIFI": True, "MODBUS": MODBUS}
         super().__init__(
             "profile_program.py", {"more": more, "terminal": terminal}, flash, (terminal,)
         )

@@ -12,7 +12,7 @@ from host_tests.conftest import need_engine
 from host_tests.rigs.prompt_board import Board
 from threewire.network import settings
 from tools import provision
-from tools.engines.child import started
+from tools.engines.child import asked
 
 SECRETS = {"key": "top-secret-key", "password": "broker-secret"}
 GIVEN = {"ssid": "home", "broker": "192.168.1.4", "user": "me", **SECRETS}
@@ -147,13 +147,7 @@ def on_flash(before: Any, program: str, again: str, **given: Any) -> dict[str, A
     need_engine("micropython")
     config = {"blocks": 16, "prog_size": PICO, "is_full": False, **given}
     config |= {"before": before and json.dumps(before), "program": program, "again": again}
-    with started("micropython", "4M", RIGS / "network_cuts.py") as child:
-        child.tell(config)
-        child.end_input()
-        said = child.out.read().decode()
-        child.wait()
-        assert not child.status, child.failed(said)
-    return json.loads(said)
+    return asked("micropython", "4M", RIGS / "network_cuts.py", config)
 
 
 def contents(found: list[tuple[str | None, int]]) -> list[Any]:

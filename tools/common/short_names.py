@@ -166,7 +166,6 @@ def table(
     public = {name for name in every.ours if not name.startswith("_")} - stay - private
     # A file's own: neither met in another, nor of what may be another's, nor of a class that
     # another's stands on.
-    built_on = every.bases
     own: dict[str, list[str]] = {}
     shared = set(public)
     for name in private:
@@ -176,11 +175,10 @@ def table(
         else:
             own.setdefault(files[0], []).append(name)
     for file, names in found.items():
-        classes = {name for name in names.ours if name in built_on}
-        if classes or names.bases & every.ours:
+        if names.ours & every.bases or names.bases & every.ours:
             shared.update(own.pop(file, ()))
-    taken = {name for names in there.values() for name in names} | stay - {*in_flash}
-    free = [name for name in in_flash if name not in taken and name not in every.fixed]
+    taken = every.fixed.union(*there.values())
+    free = [name for name in in_flash if name not in taken]
     made = Table(dict(zip(sorted(shared, key=lambda name: (-len(name), name)), free)))
     left = free[len(made.shared) :]
     for file, names in own.items():
@@ -211,7 +209,7 @@ def of_firmware() -> Table:
     settings = {
         to.id
         for path in BOARDS.glob("*.py")
-        for statement in ast.parse(path.read_text(encoding="utf-8")).body
+        for statement in ast.parse(sources[file_of(path)]).body
         if isinstance(statement, ast.Assign)
         for to in statement.targets
         if isinstance(to, ast.Name)

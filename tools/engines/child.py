@@ -82,6 +82,21 @@ class Child:
         return EngineFailed(f"{self._name} {how} status {self.status}: {told}")
 
 
+def asked(engine: str, heap: str, program: Path, config: Any) -> Any:
+    """What a program prints, as JSON, that gets an object and runs to its end.
+
+    Raises Unavailable; EngineFailed where it fails, or prints nothing.
+    """
+    with started(engine, heap, program) as child:
+        child.tell(config)
+        child.end_input()
+        said = child.out.read().decode(errors="replace")
+        child.wait()
+        if child.status or not said:
+            raise child.failed(said)
+    return json.loads(said)
+
+
 @contextlib.contextmanager
 def started(
     engine: str,

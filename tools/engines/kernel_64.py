@@ -208,10 +208,9 @@ def correlate(frame: ptr16, phase: int, x: int, st: ptr32):
     """Called as correlate(codes, pos, end, st), as kernel_viper.py's."""
     base = st[_PHASORS]
     first = phase + st[base + _AHEAD]
-    pos = first
     end = x
     behind = int(uint(frame)) + 2 * end
-    frame = ptr16(uint(frame) + 2 * pos)
+    frame = ptr16(uint(frame) + 2 * first)
     step = st[base + _STEP]
     on = 2 * step
     turn = st[base + _TURN]

@@ -3,7 +3,6 @@
 Flow: a board's flash image -> program.py on MicroPython -> RUN -> rows of a table.
 """
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -13,7 +12,7 @@ from threewire.chip.chips import CHIPS
 from tools import image
 from tools.common import boards
 from tools.common.rows import Row, row
-from tools.engines.child import started
+from tools.engines.child import asked
 
 # Of the boards whose flash is known here: a Pico's, the one that is emulated too.
 BOARD = "pico"
@@ -56,14 +55,7 @@ def run(
             "cuts": cuts,
             "saves": saves,
         }
-        with started("micropython", _HEAP, program) as child:
-            child.tell(config)
-            child.end_input()
-            said = child.out.read().decode(errors="replace")
-            child.wait()
-            if child.status or not said:
-                raise child.failed(said)
-    return json.loads(said)
+        return asked("micropython", _HEAP, program, config)
 
 
 def _cut_row(what: str, count: dict[str, Any], found: str) -> Row:

@@ -9,6 +9,7 @@ import time
 import micropython
 
 from threewire.metering.layout import SENSOR, Layout
+from threewire.transient import let_go
 
 # What is imported again, by what is loaded when it is asked for and at the prompt; and the doctor,
 # whom the collector of garbage is to find early (see below).
@@ -119,11 +120,7 @@ def on_board(board):
     # With all modules in sys.modules they do; with these 54 do at most.
     for name in list(sys.modules):
         if name.startswith("threewire.") and name[10:] not in _KEPT:
-            package, _, module = name.rpartition(".")
-            package = sys.modules.get(package)
-            if hasattr(package, module):
-                delattr(package, module)
-            del sys.modules[name]
+            let_go(name)
     # Seldom enough that the loop's own come first.
     gc.threshold(50000)
     globals().clear()

@@ -20,8 +20,10 @@ import pytest
 from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import Run, convert, default_board, split_phase
 from threewire.metering.doctor import Diagnosis, diagnose
+from tools.engines.result import of_doctor
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
+ENGINES = Path(__file__).resolve().parents[2] / "tools" / "engines"
 NOMINAL = default_board().nominal_volts
 # The second line's angle from the first.  208Y/120 has either sequence.
 SERVICES = {"split phase": (180,), "208Y/120": (-120, 120)}
@@ -370,7 +372,7 @@ def test_split_phase_with_one_element_negative() -> None:
     other = service(180, FLAT)
     swap_references(other)
     turn(0)(other)
-    assert seen(other).to_dict() == diagnosis.to_dict()
+    assert of_doctor(seen(other)) == of_doctor(diagnosis)
 
 
 def test_split_phase_with_both_elements_negative() -> None:
@@ -384,7 +386,7 @@ def test_split_phase_with_both_elements_negative() -> None:
     other = service(180, FLAT)
     turn(0)(other)
     turn(1)(other)
-    assert seen(other).to_dict() == diagnosis.to_dict()
+    assert of_doctor(seen(other)) == of_doctor(diagnosis)
 
 
 @pytest.mark.parametrize("angle", [-120, 120])
@@ -547,10 +549,10 @@ def test_elements_are_treated_alike() -> None:
 def test_the_unit_of_the_powers_does_not_matter() -> None:
     wiring = service(-120, [(5, 40), (90, 10)])
     swap_cts(wiring)
-    plain = seen(wiring).to_dict()
+    plain = of_doctor(seen(wiring))
     assert verdicts(seen(wiring)) == ["crossed", "crossed"]
     for exponent in range(0, 60, 3):
-        assert seen(wiring, unit=10.0**exponent).to_dict() == plain
+        assert of_doctor(seen(wiring, unit=10.0**exponent)) == plain
 
 
 # ---- on the engines
@@ -562,24 +564,29 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from threewire.metering.doctor import diagnose
 
+sys.path.insert(1, sys.argv[3])
+from result import of_doctor
+
 with open(sys.argv[2]) as file:
     cases = json.load(file)
-print(json.dumps([diagnose(**case).to_dict() for case in cases]))
+print(json.dumps([of_doctor(diagnose(**case)) for case in cases]))
 """
 
 
 @pytest.mark.parametrize("engine", ["micropython", "i386"])
 def test_engines_agree(engine: str, tmp_path: Path) -> None:
-    argv = need_engine(engine, heap="4M")
+    argv = need_engine(engine, heap="8M")
     given = [case.arguments for case in generate(3, 2)]
     program, cases = tmp_path / "program.py", tmp_path / "cases.json"
     program.write_text(PROGRAM, encoding="utf-8")
     cases.write_text(json.dumps(given), encoding="utf-8")
     done = subprocess.run(
-        [*argv, str(program), str(FIRMWARE), str(cases)], capture_output=True, text=True
+        [*argv, str(program), str(FIRMWARE), str(cases), str(ENGINES)],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [diagnose(**case).to_dict() for case in given]
+    assert json.loads(done.stdout) == [of_doctor(diagnose(**case)) for case in given]
 
 
 def test_before_the_first_phasors_it_says_that_it_cannot_know() -> None:

@@ -28,6 +28,7 @@ from host_tests.rigs.meter_runs import (
 from threewire.metering import reactive_viper, wide
 from threewire.metering.reactive import Reactive, raw_per_varh
 from threewire.metering.window import _ENERGY, _REACTIVE, Scales, Window
+from tools.engines.result import of_doctor
 from tools.front_end.looping import ArrayRecording, Source
 
 TICK_HZ = 64_000_000
@@ -210,7 +211,7 @@ def test_varh_while_the_mains_frequency_changes(name: str) -> None:
     assert all(window.points for window in of.windows[2:-1])
     second = of.meter.second
     assert second is not None
-    said = of.meter.diagnosis(second, *of.meter.readings(second)[:2]).to_dict()
+    said = of_doctor(of.meter.diagnosis(second, *of.meter.readings(second)[:2]))
     assert [element["verdict"] for element in said["elements"]] == ["right", "right"]
 
 

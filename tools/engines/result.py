@@ -11,6 +11,22 @@ def _register(r):
     return {"wh": r.text(), "raw": [r.wh, str(r.residue)]}
 
 
+def of_doctor(diagnosis):
+    """A Diagnosis as plain data."""
+    return {
+        "service": diagnosis.service,
+        "elements": [
+            {
+                "verdict": found.verdict,
+                "alike": list(found.alike),
+                "checks": list(found.checks),
+                "text": found.text,
+            }
+            for found in diagnosis.elements
+        ],
+    }
+
+
 def result(meter, sag, frames, window):
     """The object described in program.py; its readings are those of `window`."""
     one, two, hertz_mhz = meter.readings(window)
@@ -56,7 +72,7 @@ def result(meter, sag, frames, window):
             "most_uw": demand.most_uw,
             "peak_uw": demand.peak_uw,
         },
-        "doctor": meter.diagnosis(window, one, two).to_dict(),
+        "doctor": of_doctor(meter.diagnosis(window, one, two)),
         "events": {"counts": sag.counts, "newest": [list(event) for event in sag.newest()]},
         "lit": meter.indicators.lit,
         "lost_frames": meter.lost_frames,

@@ -1,11 +1,13 @@
 """The installation doctor: says of each element what is wired wrong, and what would look the same.
 
-Flow: phasors of a window -> DOCTOR -> telemetry, host.  Every wiring with at most two faults is
-held against what was measured; those under which both loads are likely ones stay.
+Flow: phasors of a window -> DOCTOR -> findings -> telemetry, host.  Every wiring with at most two
+faults is held against what was measured; those under which both loads are likely ones stay.
 """
 
 import micropython
 from micropython import const
+
+from threewire.transient import let_go
 
 # An element with voltage but less than the starting current (0.1 % of 200 A) has none.
 _CURRENT_UA = const(200000)
@@ -26,22 +28,11 @@ _BENT = const(5)
 # There are no phasors: no window of whole cycles has been metered.
 _BRIEF = const(4)
 
-# A verdict on a judged element is two bits, the index into _WORDS.
+# A verdict on a judged element is two bits: both, or neither, as well.
 _REVERSED = const(1)
 _CROSSED = const(2)
-_LIKELY = const(15)  # a bit for each verdict
 _DRAWS = const(16)
 _EXPORTS = const(32)
-_BOTH_RIGHT = (0, 0)
-_BOTH_REVERSED = (_REVERSED, _REVERSED)
-_WORDS = ("right", "ct_reversed", "crossed", "crossed_and_reversed")
-
-# The fewest faults win, and of as many a turned CT, the commonest, comes before wrong references:
-# so costs of one fault are 2 and 3, of two faults 4 and 5.
-_TURNED_COST = const(2)
-_CROSSED_COST = const(3)
-_ONE_FAULT = const(3)
-_TWO_FAULTS = const(5)
 
 # Where the other line may be when its voltage is not known: 180, 120 or -120 degrees away.
 _ANY_LINE = ((-1, 0), (-56, 97), (-56, -97))  # 97 / 56 is the root of 3 within 2e-5
@@ -52,19 +43,6 @@ _latest = {}
 # Larger parts of a phasor than this are cut by 16 bits.
 _FIRST = const((1 << 28) - 1)
 
-_SAYS = {
-    "right": "is wired right",
-    "ct_reversed": "has its CT or the CT's two wires turned round, or exports (solar, generator)",
-    # Where both elements are so.
-    "export": "exports (solar, generator), or has its CT or the CT's two wires turned round",
-    "crossed": "pairs its CT with the other line's voltage",
-    "crossed_and_reversed": "pairs its CT, turned round, with the other line's voltage",
-    "no_voltage": "has no voltage reference, or its line is dead",
-    "no_current": "has no current though the other has: its CT is open or its line unused",
-    "no_load": "carries too little current to be judged",
-    "doubtful": "cannot be judged",
-}
-
 
 class Finding:
     """What was found of one element.
@@ -74,48 +52,14 @@ class Finding:
     alike    the other verdicts that would look the same; of a doubtful one, all of them
     checks   which of the guide's three to make: 1 line and load side of the CT, 2 voltage
              reference on the CT's line, 3 polarity of the CT's wires at the terminals
+    text     one sentence that names the element, its verdict and what looks the same
     """
 
-    def __init__(self, number, verdict, alike, voltages, says):
+    def __init__(self, verdict, alike, checks, text):
         self.verdict = verdict
         self.alike = alike
-        self._number = number
-        self._says = says
-        self._voltages = voltages
-        # What else a right element might be is found out at the other one, which is wrong then.
-        words = "" if verdict == "right" else " ".join((verdict,) + alike)
-        checks = []
-        if "reversed" in words:
-            checks.append(1)
-        if (
-            "crossed" in words
-            or verdict == "no_voltage"
-            or (voltages in (_ODD, _BENT) and verdict == "doubtful")
-        ):
-            checks.append(2)
-        if "reversed" in words or verdict == "no_current":
-            checks.append(3)
-        self.checks = tuple(checks)
-
-    @property
-    def text(self):
-        """One sentence that names the element, its verdict and what looks the same."""
-        start = "Element"
-        if self._voltages == _SHARED:
-            start = "With both voltage references on one line, element"
-        end = ""
-        if self.alike:
-            others = ", or as one that ".join([_SAYS[word] for word in self.alike])
-            end = "; it looks the same as one that " + others
-        elif self.verdict == "doubtful":
-            end = ": its current fits no likely load"
-            if self._voltages == _BRIEF:
-                end = " before some more cycles have been metered"
-            if self._voltages == _BENT:
-                end = ": its voltage is half a wave, or far from a sine"
-            if self._voltages == _ODD:
-                end = ": the two voltages are neither 180 nor 120 degrees apart"
-        return "{} {} {}{}.".format(start, self._number, _SAYS[self._says], end)
+        self.checks = checks
+        self.text = text
 
 
 class Diagnosis:
@@ -124,21 +68,6 @@ class Diagnosis:
     def __init__(self, service, elements):
         self.service = service
         self.elements = elements
-
-    def to_dict(self):
-        """The same as plain data, as JSON can take it."""
-        return {
-            "service": self.service,
-            "elements": [
-                {
-                    "verdict": found.verdict,
-                    "alike": list(found.alike),
-                    "checks": list(found.checks),
-                    "text": found.text,
-                }
-                for found in self.elements
-            ],
-        }
 
 
 def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts, bent=(False, False)):
@@ -191,69 +120,14 @@ def diagnose(volts_uv, amps_ua, powers, v2_v1, nominal_volts, bent=(False, False
     what = (voltages, service, states[0], states[1], bends[0], bends[1], fits[0], fits[1])
     diagnosis = _latest.get(what)
     if not diagnosis:
-        _latest.clear()
-        _latest[what] = diagnosis = _judge(states, bends, fits, voltages, service)
+        from threewire.metering.findings import judge
+
+        found = [Finding(*given) for given in judge(states, bends, fits, voltages)]
+        let_go("threewire.metering.findings")
+        if len(_latest) > 1:
+            _latest.clear()
+        _latest[what] = diagnosis = Diagnosis(service, found)
     return diagnosis
-
-
-def _judge(state, bent, fits, voltages, service):
-    """The Diagnosis of what is known of each element before it is judged, or else of what its
-    angle fits."""
-    limit = _ONE_FAULT if state[0] or state[1] else _TWO_FAULTS
-    likely, possible = _wirings(fits, voltages == _SHARED, limit)
-    if not possible:
-        # One whose angle fits nothing does not keep the other from being judged alone.
-        for k in (0, 1):
-            if not fits[k] & _LIKELY:
-                state[k] = "doubtful"
-                fits[k] = -1
-        likely, possible = _wirings(fits, voltages == _SHARED, _ONE_FAULT)
-    verdicts = []
-    for k in (0, 1):
-        verdict, alike = state[k], ()
-        if not verdict:
-            seen = set([pair[k] for pair in possible])
-            first = set([pair[k] for pair in likely])
-            verdict = "doubtful"
-            if len(first) == 1:
-                verdict = _WORDS[first.pop()]
-            alike = tuple([w for v, w in enumerate(_WORDS) if v in seen and w != verdict])
-        verdicts.append((verdict, alike))
-    exports = verdicts[0][0] == verdicts[1][0] == "ct_reversed"
-    found = [
-        Finding(k + 1, verdict, alike, bent[k] or voltages, "export" if exports else verdict)
-        for k, (verdict, alike) in enumerate(verdicts)
-    ]
-    return Diagnosis(service, tuple(found))
-
-
-def _wirings(fits, is_shared, limit):
-    """(likeliest, all) pairs of verdict bits that the elements' angles allow at a cost of at most
-    limit; the likeliest are more than one where nothing tells them apart.
-    """
-    found = []
-    c = _CROSSED
-    for crossed1, crossed2 in ((0, c), (c, 0)) if is_shared else ((0, 0), (c, c)):
-        for turned1, turned2 in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            if crossed1 or crossed2:
-                cost = _CROSSED_COST + _TURNED_COST * (turned1 + turned2)
-            else:
-                # Both turned is most often none: a sunny noon, when both lines export.
-                cost = _TURNED_COST if turned1 or turned2 else 0
-            pair = crossed1 | turned1, crossed2 | turned2
-            if cost <= limit and fits[0] >> pair[0] & 1 and fits[1] >> pair[1] & 1:
-                found.append((cost, pair))
-    least = min(found)[0] if found else limit
-    if not is_shared and least >= _CROSSED_COST:
-        # A low power factor alone is never a fault: two elements that draw power may be right
-        # under unlikely loads.  So may two that export, where no single fault explains them.
-        if fits[0] & fits[1] & _DRAWS:
-            found.append((least, _BOTH_RIGHT))
-        if least == limit and fits[0] & fits[1] & _EXPORTS:
-            found.append((_TWO_FAULTS, _BOTH_REVERSED))
-    if found:
-        least = min(found)[0]
-    return [pair for cost, pair in found if cost == least], [pair for cost, pair in found]
 
 
 def _fits(re, im, others, is_split):

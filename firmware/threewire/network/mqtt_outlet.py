@@ -4,12 +4,11 @@ and the load profile, where there is one.
 Flow: report -> MQTT OUTLET (topics.py) -> mqtt_client.py -> broker.
 """
 
-import sys
-
 from micropython import const
 
 from threewire.network import topics
 from threewire.network.mqtt_client import MqttClient
+from threewire.transient import let_go
 from threewire.version import VERSION
 
 _UNIX_FROM_2000 = const(946684800)
@@ -119,8 +118,8 @@ class MqttOutlet:
             (self._availability,),
             self._state_topic,
         )
-        del discovery, sys.modules["threewire.network"].discovery
-        del sys.modules["threewire.network.discovery"]
+        del discovery
+        let_go("threewire.network.discovery")
         for piece in pieces:
             yield piece.encode()
 

@@ -4,9 +4,7 @@ demonstration's, which takes its place and is not written.
 Flow: operator's command -> CAPTURES -> loop, serial line.
 """
 
-import sys
-
-from threewire import operation
+from threewire.transient import let_go
 
 _CODES = ("capture", "demo")
 _NO_ROOM = "no memory for a second meter; restart, then try again"
@@ -103,6 +101,4 @@ class Captures:
         if was_demo:
             self._show_own()
         for name in _CODES:
-            if hasattr(operation, name):
-                delattr(operation, name)
-                del sys.modules["threewire.operation." + name]
+            let_go("threewire.operation." + name)

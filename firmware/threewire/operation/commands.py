@@ -6,12 +6,10 @@ a board is seldom asked for are in rare_commands, which is in memory only while 
 answered.
 """
 
-import sys
 from json import dumps
 
 from micropython import const
 
-from threewire import operation
 from threewire.metering.registers import wh_text
 from threewire.operation.console import shown
 from threewire.operation.faults import NAMES
@@ -19,6 +17,7 @@ from threewire.operation.lifecycle import LOGS
 from threewire.operation.report import Report
 from threewire.operation.telemetry import pieces
 from threewire.storage.ledger import KINDS
+from threewire.transient import let_go
 
 _WRITES = const(1)
 _CHANGES = const(2)
@@ -71,7 +70,7 @@ class Commands:
             yield start + piece[len(start) :]
             start = ""
         yield "\n"
-        _forget_rare()
+        let_go("threewire.operation.rare_commands")
         if function == _restart:
             operator.restart()
         elif function == _capture:
@@ -87,28 +86,8 @@ def _rare():
     rare_commands.NAMES = NAMES
     rare_commands.LOGS = LOGS
     rare_commands.KINDS = KINDS
+    rare_commands.TABLE = _TABLE
     return rare_commands
-
-
-def _forget_rare():
-    if hasattr(operation, "rare_commands"):
-        del operation.rare_commands
-        del sys.modules["threewire.operation.rare_commands"]
-
-
-def _help(operator, given):
-    yield '{"note":"no echo; Ctrl-C after a pause stops metering","commands":{'
-    start = ""
-    rows = [row + (text,) for row, text in zip(_TABLE, _rare().TEXTS)]
-    for name, usage, change, _, text in rows + list(operator.more):
-        sealed = "; unsealed" if change == _CHANGES else ""
-        yield '{}"{}":"{}{}"'.format(start, name + usage, text, sealed)
-        start = ","
-    yield "}}"
-
-
-def _version(operator, given):
-    return {"version": operator.version, "board": operator.board, "id": operator.board_id}
 
 
 def _readings(operator, given):
@@ -142,14 +121,6 @@ def _events(operator, given):
     return operator.voltage_events()
 
 
-def _calibration(operator, given):
-    return {"calibration": operator.calibration}
-
-
-def _seal(operator, given):
-    return {"sealed": operator.sealed, "locked": operator.locked}
-
-
 def _quiet(operator, given):
     # As in a preset.  Whoever has asked for it may be gone: it ends by itself.
     if not (len(given) < 4 and given.encode().isdigit() and int(given) <= _MOST_QUIET):
@@ -170,16 +141,6 @@ def _capture(operator, given):
     return operator.prepare_capture(given)
 
 
-def _demo(operator, given):
-    # To load its code takes as long as to make its meter: frames are looked after in between.
-    make = operator.demo()
-    yield '{"note":"its lamps are no reading; any key ends it"'
-    try:
-        yield ',"seconds":%d}' % make()
-    except ValueError as problem:
-        yield ',"error":' + dumps(str(problem)) + "}"
-
-
 def _restart(operator, given):
     operator.check_restart()
     # `answer` does it, when this has been written.
@@ -189,25 +150,25 @@ def _restart(operator, given):
 # Name, what follows it, whether it writes to the flash or changes the meter, and what answers it:
 # None, which rare_commands has.
 _TABLE = (
-    ("help", "", False, _help),
-    ("version", "", False, _version),
+    ("help", "", False, None),
+    ("version", "", False, None),
     ("readings", "", False, _readings),
     ("registers", "", False, _registers),
     ("faults", "", False, _faults),
     ("clear faults", "", _CHANGES, None),
     ("events", "", False, _events),
-    ("calibration", "", False, _calibration),
+    ("calibration", "", False, None),
     ("calibrate", " {JSON}", _CHANGES, None),
     ("preset", " NAME WH", _CHANGES, None),
     ("commissioning zero", "", _CHANGES, None),
-    ("seal", "", False, _seal),
+    ("seal", "", False, None),
     ("lock", "", _CHANGES, None),
     ("unlock", "", _CHANGES, None),
     ("log", "", False, None),
     ("traceback", "", False, None),
     ("capture", " SECONDS", False, _capture),
     ("quiet", " SECONDS", False, _quiet),
-    ("demo", "", False, _demo),
+    ("demo", "", False, None),
     ("save", "", _WRITES, _save),
     ("restart", "", _WRITES, _restart),
 )

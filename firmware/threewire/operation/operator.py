@@ -8,6 +8,8 @@ commissioning zero, whose old values must be in the log before they are gone.
 import json
 import sys
 
+from threewire.transient import let_go
+
 
 class Operator:
     """version, board   of the firmware and its board's name
@@ -91,18 +93,14 @@ class Operator:
     def write_calibration(self, constants):
         """Stores constants, in force from the next start.  Raises ValueError."""
         # As its text, it is in memory only while it is needed: a board is calibrated once.
-        name = "threewire.metering.calibration"
-        is_there = name in sys.modules
+        before = set(sys.modules)
         from threewire.metering.calibration import from_dict
 
         try:
             from_dict(constants, self._layout)
         finally:
-            if not is_there:
-                from threewire import metering
-
-                del metering.calibration
-                del sys.modules[name]
+            for name in set(sys.modules) - before:
+                let_go(name)
         # Counted first: a loss of power between the two leaves a change counted, not a change
         # without a trace.
         self._count("calibrate")

@@ -5,9 +5,47 @@ Flow: commands -> RARE COMMANDS -> operator.  Commands imports it for one answer
 
 from json import dumps
 
-# Of faults, lifecycle and ledger, put here by commands: those modules are not in memory any more,
-# and to import them would load them a second time.
-NAMES = LOGS = KINDS = ()
+from micropython import const
+
+# As in commands.
+_CHANGES = const(2)
+
+# Of faults, lifecycle and ledger, and the table of commands, put here by commands: those modules
+# are not in memory any more, and to import them would load them a second time.
+NAMES = LOGS = KINDS = TABLE = ()
+
+
+def _help(operator, given):
+    yield '{"note":"no echo; Ctrl-C after a pause stops metering","commands":{'
+    start = ""
+    rows = [row + (text,) for row, text in zip(TABLE, TEXTS)]
+    for name, usage, change, _, text in rows + list(operator.more):
+        sealed = "; unsealed" if change == _CHANGES else ""
+        yield '{}"{}":"{}{}"'.format(start, name + usage, text, sealed)
+        start = ","
+    yield "}}"
+
+
+def _version(operator, given):
+    return {"version": operator.version, "board": operator.board, "id": operator.board_id}
+
+
+def _calibration(operator, given):
+    return {"calibration": operator.calibration}
+
+
+def _seal(operator, given):
+    return {"sealed": operator.sealed, "locked": operator.locked}
+
+
+def _demo(operator, given):
+    # To load its code takes as long as to make its meter: frames are looked after in between.
+    make = operator.demo()
+    yield '{"note":"its lamps are no reading; any key ends it"'
+    try:
+        yield ',"seconds":%d}' % make()
+    except ValueError as problem:
+        yield ',"error":' + dumps(str(problem)) + "}"
 
 
 def _clear_faults(operator, given):
@@ -79,6 +117,11 @@ def _traceback(operator, given):
 
 # A command's name -> what answers it, as in commands.
 ANSWERS = {
+    "help": _help,
+    "version": _version,
+    "calibration": _calibration,
+    "seal": _seal,
+    "demo": _demo,
     "clear faults": _clear_faults,
     "calibrate": _calibrate,
     "preset": _preset,

@@ -25,7 +25,8 @@ from threewire.metering.adc_table import table as adc_table
 from threewire.metering.calibration import Calibration
 from threewire.metering.layout import Layout
 from threewire.metering.phasors import Phasors
-from threewire.metering.window import Window
+from threewire.metering.wide import WORDS, put
+from threewire.metering.window import _ACROSS, _ACTIVE, _REACTIVE, Window
 from tools.common.boards import ROOT
 from tools.front_end.waves import Wave, sine
 
@@ -38,6 +39,11 @@ UNIT = 2**17
 E11 = adc_table({"steps": [[512, 136], [1536, 131], [2560, 140], [3584, 136]]}).tolist()
 SCRAMBLED = np.random.default_rng(4).integers(0, MOST + 1, 4096).tolist()
 HARMONICS = {3: 0.2, 5: 0.1, 7: 0.05}
+
+
+def pair(window: Window, at: int) -> tuple[int, int]:
+    """The two numbers of a window's from these words on."""
+    return window.number(at), window.number(at + WORDS)
 
 
 def numpys_sine() -> np.ndarray:
@@ -335,10 +341,12 @@ def assert_phasors(
                 ahead_ns += calibration.phase_ns[k]
                 turn = cmath.exp(2j * math.pi * hertz * ahead_ns * 1e-9)
                 true = signs[k] * at[f"v{k + 1}"] * at[f"i{k + 1}"].conjugate() * turn
-                found = complex(window.active()[k], window.reactive()[k]) / (UNIT * window.points)
+                found = complex(pair(window, _ACTIVE)[k], pair(window, _REACTIVE)[k]) / (
+                    UNIT * window.points
+                )
                 assert abs(found - true) <= most * abs(true)
             true = signs[0] * signs[1] * at["v2"] * at["v1"].conjugate()
-            found = complex(*window.across()) / (UNIT * window.points)
+            found = complex(*pair(window, _ACROSS)) / (UNIT * window.points)
             assert abs(found - true) <= most * abs(true)
 
 
@@ -390,9 +398,11 @@ def test_a_negative_size_of_a_count_turns_the_input_round(
     for (window, _), (its, _) in zip(known, plain, strict=True):
         for k in (0, 1):
             sign = v_signs[k] * i_signs[k]
-            assert window.active()[k] == sign * its.active()[k]
-            assert window.reactive()[k] == sign * its.reactive()[k]
-        assert window.across() == tuple(v_signs[0] * v_signs[1] * part for part in its.across())
+            assert pair(window, _ACTIVE)[k] == sign * pair(its, _ACTIVE)[k]
+            assert pair(window, _REACTIVE)[k] == sign * pair(its, _REACTIVE)[k]
+        assert pair(window, _ACROSS) == tuple(
+            v_signs[0] * v_signs[1] * part for part in pair(its, _ACROSS)
+        )
 
 
 def test_a_derived_voltage_is_minus_the_other() -> None:
@@ -401,7 +411,7 @@ def test_a_derived_voltage_is_minus_the_other() -> None:
     plain = Calibration((V_NV, V_NV), (I_NA, I_NA))
     assert_phasors(layout, plain, codes, 60, signs=(1, -1))
     for window, _ in windows_with_codes(Run(layout, plain).feed(codes), codes):
-        re, im = window.across()
+        re, im = pair(window, _ACROSS)
         assert re < 0 and im == 0
 
 
@@ -412,7 +422,9 @@ def test_windows_phasors_do_not_depend_on_the_blocks(cuts: list[int], seed: int)
 
     def of(cuts: list[int]) -> list[tuple[object, ...]]:
         windows = Run().feed(codes, cuts).windows
-        return [(w.points, w.active(), w.reactive(), w.across()) for w in windows]
+        return [
+            (w.points, pair(w, _ACTIVE), pair(w, _REACTIVE), pair(w, _ACROSS)) for w in windows
+        ]
 
     whole = of([])
     assert whole == of(cuts)
@@ -431,7 +443,9 @@ def test_a_window_whose_frequency_was_not_known_has_no_phasors() -> None:
     assert not any(known[:3]) and all(known[4:]) and len(known) > 6
     for window in of.windows:
         if not window.points:
-            assert window.active() == window.reactive() == window.across() == (0, 0)
+            assert (
+                pair(window, _ACTIVE) == pair(window, _REACTIVE) == pair(window, _ACROSS) == (0, 0)
+            )
             assert of.meter.readings(window)[0].vars_uw == 0
 
 
@@ -457,10 +471,34 @@ def test_windows_add_up() -> None:
     joined = Window()
     for window in of.windows:
         joined.add(window)
-    for name in ("active", "reactive", "across"):
-        columns = zip(*[getattr(window, name)() for window in of.windows])
-        assert list(getattr(joined, name)()) == [sum(column) for column in columns]
+    for at in (_ACTIVE, _REACTIVE, _ACROSS):
+        columns = zip(*[pair(window, at) for window in of.windows])
+        assert list(pair(joined, at)) == [sum(column) for column in columns]
     assert joined.points == sum(window.points for window in of.windows)
     # The mean over frames whose frequency was known: one without phasors does not pull it down.
     q = 120 * 90 * math.sin(math.radians(35))
     assert of.meter.readings(joined)[0].vars_uw * 1e-6 == pytest.approx(q, rel=5e-3)
+
+
+@given(
+    st.lists(
+        st.integers(0, 158).flatmap(lambda bits: st.integers(-(1 << bits), 1 << bits)),
+        min_size=6,
+        max_size=6,
+    )
+)
+def test_phasors_are_told_in_words_of_28_bits(numbers: list[int]) -> None:
+    """By one power of two less each pair, rounded down, and so that the angle stays."""
+    window = Window()
+    places = (_ACTIVE, _REACTIVE), (_ACTIVE + WORDS, _REACTIVE + WORDS), (_ACROSS, _ACROSS + WORDS)
+    pairs = [tuple(numbers[2 * k : 2 * k + 2]) for k in range(3)]
+    for at, exact in zip(places, pairs, strict=True):
+        for place, number in zip(at, exact, strict=True):
+            put(window.words, place, number)
+    for found, exact in zip(window.phasors(), pairs, strict=True):
+        assert all(-(1 << 28) <= part < 1 << 28 for part in found)
+        shifts = [by for by in range(4, 164) if [number >> by for number in exact] == list(found)]
+        assert shifts, (found, exact)
+        size = max(map(abs, exact))
+        if size >= 1 << 16:
+            assert max(map(abs, found)) >= 1 << 11

@@ -265,7 +265,7 @@ def window(watts: Sequence[float], var: Sequence[float], ticks: int, points: int
 
 
 def exact_var(made: Window, k: int) -> Fraction:
-    return Fraction(made.reactive()[k] * GAIN, made.points * 2**17 * 10**18)
+    return Fraction(made.number(_REACTIVE + 10 * k) * GAIN, made.points * 2**17 * 10**18)
 
 
 def totals(of: Reactive) -> list[list[Fraction]]:

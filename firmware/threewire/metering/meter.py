@@ -340,14 +340,15 @@ class Meter:
 
     def diagnosis(self, window, one, two):
         """The doctor's Diagnosis of a window, given its two Readings."""
+        one_power, two_power, across = window.phasors()
         return diagnose(
             [
                 reading.volts_uv if gate.is_allowed else 0
                 for reading, gate in zip((one, two), self.gates)
             ],
             (one.amps_ua, two.amps_ua),
-            tuple(zip(window.active(), window.reactive())),
-            window.across(),
+            (one_power, two_power),
+            across,
             self._nominal_volts,
             [(reading.volts_thd_ppm or 0) > BENT_PPM for reading in (one, two)],
         )

@@ -44,6 +44,22 @@ def less(a, b):
 
 
 @micropython.viper
+def top(words: ptr16, at: int, other: int) -> int:
+    """The highest place, 1 at least, whose word tells more of the number at words[at], or of that
+    at words[other], than its sign."""
+    k = WORDS - 1
+    while k > 1:
+        for _ in range(2):
+            high = words[at + k]
+            low = words[at + k - 1]
+            if high != (0xFFFF if low >> 15 else 0):
+                return k
+            at, other = other, at
+        k -= 1
+    return k
+
+
+@micropython.viper
 def multiply(to: ptr16, at: int, words: ptr16, factor: int):
     """Writes the number at words[0], times an int of less than 2**31 either way, to to[at]; behind
     it the same with the other sign."""

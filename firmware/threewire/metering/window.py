@@ -10,7 +10,7 @@ import micropython
 from micropython import const
 
 from threewire.metering.intmath import nearest
-from threewire.metering.wide import WORDS, number
+from threewire.metering.wide import WORDS, number, top
 from threewire.metering.window_words import join
 
 # Windows shorter than this part of a second, cut short by gaps, say little: too few codes.
@@ -110,14 +110,26 @@ class Window:
     def volts2(self):
         return self._pair(_VOLTS2)
 
-    def active(self):
-        return self._pair(_ACTIVE)
-
-    def reactive(self):
-        return self._pair(_REACTIVE)
-
-    def across(self):
-        return self._pair(_ACROSS)
+    def phasors(self):
+        """V * conj(I) of element 1 and of element 2, and V2 * conj(V1), of the mains frequency:
+        (real, imaginary) of each, rounded down to 12 to 28 bits of the larger, where it has as
+        many."""
+        words = self.words
+        pairs = (
+            (_ACTIVE, _REACTIVE),
+            (_ACTIVE + WORDS, _REACTIVE + WORDS),
+            (_ACROSS, _ACROSS + WORDS),
+        )
+        found = []
+        for pair in pairs:
+            k = top(words, *pair)
+            found.append(
+                [
+                    ((words[at + k] ^ 0x8000) - 0x8000 << 12) + (words[at + k - 1] >> 4)
+                    for at in pair
+                ]
+            )
+        return found
 
     def over_16_bits(self, at):
         """The number at words[at], 0 or more, over 2**16 and rounded down; 2**46 or more is told

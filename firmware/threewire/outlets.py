@@ -98,6 +98,9 @@ def network(firmware):
             text = file.read(_LONGEST)
     except OSError:
         return
+    except ValueError:
+        # It is no UTF-8, so nothing of it is of use: that is told below.
+        text = ""
     before = firmware.outlets
     wlan = None
     try:

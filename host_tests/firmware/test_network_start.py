@@ -124,6 +124,14 @@ def test_too_little_memory_left_is_the_same(wlan: Wlan, monkeypatch: pytest.Monk
     assert told(of)["error"] == "MemoryError: 25999 bytes would be left"
 
 
+def test_a_file_that_is_no_text_does_not_keep_the_meter_from_its_start(wlan: Wlan) -> None:
+    Path("network.json").write_bytes('{"ssid": "home", "name": "Zähler"}'.encode("latin-1"))
+    of = firmware()
+    outlets.network(of)
+    assert wlan.steps == [] and of.outlets == ("what was there",)
+    assert told(of)["error"].startswith("ValueError: it is no JSON object")
+
+
 def test_settings_that_are_wrong_leave_it_alone(wlan: Wlan) -> None:
     Path("network.json").write_text('{"ssid": ""}')
     of = firmware()

@@ -26,7 +26,7 @@ from tools.cable.prompt import ASIDE, Prompt
 from tools.common import boards, command
 from tools.common.command import say
 from tools.common.errors import InputEnds, InputError, PortError
-from tools.common.files import check_file, read_start
+from tools.common.files import check_file, parse_json, read_start
 from tools.common.options import Parser
 
 FILE = "network.json"
@@ -102,8 +102,10 @@ def from_file(name: str) -> dict[str, Any]:
     if len(data) > _LONGEST:
         raise InputError(f"{path}: more than {_LONGEST} bytes; expected a few settings")
     try:
-        text = data.decode()
-        given = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+        if path.suffix.lower() == ".json":
+            given = parse_json(data)
+        else:
+            given = tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         # The parsers' words may quote a secret.
         kind = "JSON" if path.suffix.lower() == ".json" else "TOML"

@@ -74,6 +74,7 @@ BAD = {
     "none.json": ("[]", "it is no JSON object"),
     "large.toml": ("#" * 3000, "more than 2048 bytes"),
     "half.json": ('{"ssid": "\\ud800"}', "no Unicode"),
+    "twice.json": ('{"ssid": "home", "key": "an old one", "key": "a new one"}', "is no JSON"),
 }
 
 
@@ -86,6 +87,16 @@ def test_a_bad_file_is_one_line_and_no_board_is_touched(
     status, said, told = run(capsys, "socket://127.0.0.1:1", "--from", str(tmp_path / name))
     assert (status, said) == (2, "")
     assert told.startswith("error: ") and why in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["marked.toml", "marked.json"])
+def test_a_file_of_windows_is_one_like_another(tmp_path: Path, name: str) -> None:
+    """With a byte order mark, and carriage returns."""
+    text = json.dumps(GIVEN) if name.endswith("json") else 'ssid = "home"\nname = "Zähler"\n'
+    path = tmp_path / name
+    path.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    given = GIVEN if name.endswith("json") else {"ssid": "home", "name": "Zähler"}
+    assert provision.from_file(str(path)) == given
 
 
 def test_without_a_terminal_it_says_what_to_do(

@@ -375,13 +375,28 @@ def test_half_of_the_way_is_added() -> None:
     stamp = bytes(range(8))
     (sent, held), why = time_in(server_says(bytes(40) + stamp), stamp)  # type: ignore[misc]
     assert (sent, held, why) == (UNIX_S * 1_000_000 + 500_000, 250_000, None)
+    (sent, _), _ = time_in(  # type: ignore[misc]
+        server_says(bytes(40) + stamp, seconds=2_208_988_800 + 1_767_225_600), stamp
+    )
+    assert sent == 1_767_225_600_500_000  # The first of 2026.
     # In 2036 the seconds begin anew.
     (sent, _), _ = time_in(server_says(bytes(40) + stamp, seconds=2**32 + 5), stamp)  # type: ignore[misc]
     assert sent == (2**32 + 5 - 2_208_988_800) * 1_000_000 + 500_000
 
 
 @pytest.mark.parametrize(
-    "spoilt", [{"mode": 3}, {"stratum": 16}, {"leap": 3}, {"seconds": 0}], ids=str
+    "spoilt",
+    [
+        {"mode": 3},
+        {"stratum": 16},
+        {"leap": 3},
+        {"seconds": 0},
+        # Of a server that has lost its time, by 1970 and by 1968; and the last second of 2025.
+        {"seconds": 2_208_988_800 + 500},
+        {"seconds": 2**31},
+        {"seconds": 2_208_988_800 + 1_767_225_599},
+    ],
+    ids=str,
 )
 def test_what_is_no_time_is_not_taken(timed: tuple[Rig, Ntp, Utc], spoilt: dict[str, int]) -> None:
     rig, ntp, utc = timed
@@ -419,3 +434,21 @@ def test_silence_is_asked_less_and_less(timed: tuple[Rig, Ntp, Utc]) -> None:
     sent = len(rig.net.sent)
     rig.run(3600, ntp)
     assert len(rig.net.sent) <= sent and rig.net.open == 0
+
+
+@pytest.mark.parametrize("days", [1, 7, 12, 20])
+def test_the_time_is_asked_for_soon_after_days_without_a_network(
+    timed: tuple[Rig, Ntp, Utc], days: int
+) -> None:
+    """Its clock counts no further than twelve days, and half of them back."""
+    rig, ntp, utc = timed
+    rig.net.answer = lambda where, data: [server_says(data)]
+    rig.wlan.joins_after = None
+    for _ in range(days * 144):
+        rig.clock.us += 600_000_000
+        rig.station.step()
+        ntp.step()
+    assert not rig.net.sent
+    rig.wlan.joins_after = 500
+    rig.run(120, ntp)
+    assert len(utc.sets) == 1

@@ -7,6 +7,8 @@ import struct
 
 from micropython import const
 
+from threewire.operation.utc import Utc
+
 _PORT = const(123)
 _SIZE = const(48)
 _CLIENT = b"\x23" + bytes(39)  # version 4, mode 3; the transmit timestamp comes behind it
@@ -66,6 +68,9 @@ class Ntp:
             where = self._station.address(self._host, _PORT)
             if where:
                 self._ask(where, now)
+            else:
+                # It stays due: in six days ticks go round.
+                self._since, self._pause = now, 0
         return None if self._line else False
 
     def break_off(self):
@@ -134,7 +139,8 @@ def time_in(data, stamp):
         return None, "the server has no time itself"
     received = _unix_us(data, 32)
     sent = _unix_us(data, 40)
-    if not sent or sent < received:
+    # A server that has lost its own time tells of 1970.
+    if sent < Utc.EARLIEST_S * 1000000 or sent < received:
         return None, "the server's times make no sense"
     return (sent, sent - received), None
 

@@ -12,7 +12,6 @@ from threewire.operation.telemetry import decimal
 _S = const(900)
 _NAMES = ("partial", "more", "clock", "estimated")  # bits of the flags
 _MOST_ROWS = const(48)
-_LEAST = const(1767225600)  # the year 2026
 _MOST = 0xFFFFFFFF
 # On a sealed board the time is not to be moved by more: quarters would come again.
 _NEAR_S = const(60)
@@ -37,7 +36,7 @@ def utc(operator, given):
     if given:
         # Of bytes, to which only 0 to 9 are digits on any Python.
         seconds = int(given) if len(given) == 10 and given.encode().isdigit() else 0
-        if not _LEAST <= seconds <= _MOST:
+        if not clock.EARLIEST_S <= seconds <= _MOST:
             raise ValueError("SECONDS must be whole Unix seconds, of 2026 or later")
         now = clock.at()
         if now is None:

@@ -18,9 +18,12 @@ class Utc:
 
     drift_ppb  by how many parts per billion the board's clock runs fast, from the first set to the
                last, which are ten minutes apart at least; None before
+    EARLIEST_S  the year 2026: whoever tells a time before that has none
     on_change  called with the microseconds by which it has been moved, 0 where it was unknown;
                with None where it is unknown again
     """
+
+    EARLIEST_S = 1767225600
 
     def __init__(self, meter):
         self._meter = meter

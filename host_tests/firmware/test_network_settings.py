@@ -23,6 +23,7 @@ GOOD: list[dict[str, Any]] = [
     {"broker": "homeassistant.local", "port": 65535, "base": "a/b", "prefix": "ha"},
     {"name": "Zähler im Keller", "ntp": False, "modbus": 502},
     {"ntp": "0.pool.ntp.org"},
+    {"ntp": "10.0.100.0"},
 ]
 
 
@@ -43,6 +44,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"hostname": "-a"}, "hostname has to be 1 to 32 letters"),
     ({"broker": "1.2.3"}, "broker has to be a name"),
     ({"broker": "1.2.3.256"}, "broker has to be a name"),
+    # To a C library it is 192.168.8.4.
+    ({"broker": "192.168.010.4"}, "broker has to be a name"),
     ({"broker": "a_b"}, "broker has to be a name"),
     ({"broker": "a..b"}, "broker has to be a name"),
     ({"ntp": ""}, "ntp has to be a name"),

@@ -42,6 +42,7 @@ class Wlan:
         self.joins_after: int | None = 500
         self.refuses = False
         self.says = 1  # it joins
+        self.server = DNS
         self.connects: list[float] = []
         self._since: int | None = None
 
@@ -68,7 +69,7 @@ class Wlan:
         )
 
     def ifconfig(self) -> tuple[str, str, str, str]:
-        return "10.0.0.2", "255.255.255.0", DNS, DNS
+        return "10.0.0.2", "255.255.255.0", DNS, self.server
 
     def status(self, what: str | None = None) -> int:
         assert what in (None, "rssi")
@@ -279,6 +280,17 @@ def test_a_name_is_asked_for_at_the_networks_server(rig: Rig) -> None:
     rig.net.answer = lambda where, data: [answer_to(data, (192, 168, 1, 5))]
     rig.run(200)
     assert rig.station.address("broker.lan", 1883) == ("192.168.1.5", 1883)
+
+
+def test_a_server_that_a_lease_changes_is_asked_without_a_new_join(rig: Rig) -> None:
+    rig.net.answer = lambda where, data: [answer_to(data)] if where == ("10.0.0.7", 53) else []
+    rig.station.address("broker.lan", 1883)
+    rig.run(60)
+    assert rig.station.address("broker.lan", 1883) is None
+    rig.wlan.server = "10.0.0.7"
+    rig.run(150)
+    assert rig.station.address("broker.lan", 1883) == ("192.168.1.4", 1883)
+    assert rig.station.told()["joins"] == 1
 
 
 def test_local_names_are_asked_of_all_hosts(rig: Rig) -> None:

@@ -120,9 +120,11 @@ def is_host(data):
 
 
 def is_address(data):
-    """Whether bytes are an IPv4 address in digits."""
+    """Whether bytes are an IPv4 address in digits; a 0 before others would make them octal."""
     parts = data.split(b".")
     for part in parts:
         if not (part.isdigit() and len(part) <= 3 and int(part) < 256):
+            return False
+        if part[0] == 48 and len(part) > 1:
             return False
     return len(parts) == 4

@@ -99,7 +99,9 @@ class Station:
         if passed(now, self._looked) >= _LOOK_MS:
             self._looked = now
             self._look(now, passed(now, self._since))
-            self.names.step(self._server)
+            if self.names.step(self._server):
+                # A lease that is renewed may have named another.
+                self._server = self._wlan.ifconfig()[3]
         return False
 
     def break_off(self):

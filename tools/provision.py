@@ -31,6 +31,8 @@ from tools.common.options import Parser
 
 FILE = "network.json"
 _SECRET = ("key", "password")
+# Python's own words quote what cannot be encoded.
+_NO_UNICODE = "a text that is no Unicode; expected UTF-8"
 # The chip of which no board has memory for all of it.
 _SHORT_OF_MEMORY = "rp2040"
 # The firmware reads no more.
@@ -88,7 +90,7 @@ def check(given: Any, where: str) -> dict[str, Any]:
     try:
         found = settings.checked(given)
     except UnicodeError:
-        raise InputError(f"{where}: a text that is no Unicode; expected UTF-8") from None
+        raise InputError(f"{where}: {_NO_UNICODE}") from None
     except ValueError as problem:
         raise InputError(f"{where}: {problem}") from None
     return {k: v for k, v in found.items() if settings.DEFAULTS.get(k) != v}
@@ -158,6 +160,9 @@ def _is_right(text: str, key: str, given: dict[str, Any]) -> bool:
         return True
     try:
         settings.checked({"ssid": "x", "broker": "x", "user": "x", **given, key: text})
+    except UnicodeError:
+        say(f"  {_NO_UNICODE}")
+        return False
     except ValueError as problem:
         say(f"  {problem}")
         return False

@@ -54,14 +54,17 @@ def test_a_file_is_put_on_the_board_and_shown_without_secrets(
 def test_what_is_typed_is_checked_and_asked_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    typed = ["", "home", "1.2.3", "192.168.1.4", "me", "Cellar"]
+    # A terminal that is not UTF-8 hands over bytes as half of a character.
+    typed = ["", "h\udce4me", "home", "1.2.3", "192.168.1.4", "me", "Cellar"]
     monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in typed)))
-    secrets = iter(["short", SECRETS["key"], SECRETS["password"]])
+    secrets = iter(["short", "se\udce4cret-key", SECRETS["key"], SECRETS["password"]])
     monkeypatch.setattr("getpass.getpass", lambda prompt, stream: next(secrets))
     with Board(tmp_path, THERE, **PICO_W) as board:
         status, _, told = run(capsys, board.url)
         assert status == 0
         assert json.loads(board.files["network.json"]) == {**GIVEN, "name": "Cellar"}
+    assert told.count("  a text that is no Unicode; expected UTF-8\n") == 2
+    assert "udce4" not in told
     for what in ("ssid has to be 1 to 32", "key has to be 8 to 63", "broker has to be a name"):
         assert what in told
 

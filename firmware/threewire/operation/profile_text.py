@@ -12,7 +12,8 @@ from threewire.operation.telemetry import decimal
 _S = const(900)
 _NAMES = ("partial", "more", "clock", "estimated")  # bits of the flags
 _MOST_ROWS = const(48)
-_MOST = 0xFFFFFFFF
+# The last second of 2099.  It goes on, and what is kept of it has 32 bits, up to 2106.
+_MOST = 4102444799
 # On a sealed board the time is not to be moved by more: quarters would come again.
 _NEAR_S = const(60)
 
@@ -37,7 +38,7 @@ def utc(operator, given):
         # Of bytes, to which only 0 to 9 are digits on any Python.
         seconds = int(given) if len(given) == 10 and given.encode().isdigit() else 0
         if not clock.EARLIEST_S <= seconds <= _MOST:
-            raise ValueError("SECONDS must be whole Unix seconds, of 2026 or later")
+            raise ValueError("SECONDS must be whole Unix seconds, of 2026 to 2099")
         now = clock.at()
         if now is None:
             is_far = seconds < profile.last - _NEAR_S

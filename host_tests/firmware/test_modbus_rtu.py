@@ -567,3 +567,26 @@ def test_energies_are_the_same_with_a_slave_and_without(tmp_path: Path, board: B
         board.parts.meter.registers.named(), other.parts.meter.registers.named()
     ):
         assert ours.snapshot() == theirs.snapshot(), name
+
+
+def test_what_comes_while_it_looks_is_no_silence(board: Board) -> None:
+    class Late(MemoryLine):
+        """Right behind a look that finds nothing the rest comes, and all stands still for long."""
+
+        rest = b""
+
+        def any(self) -> int:
+            found = super().any()
+            if not found and self.rest:
+                self.now += 3 * self.period_us
+                self.waiting += self.rest
+                self.rest = b""
+            return found
+
+    line = Late()
+    board.rtu._port = line
+    line.waiting += GOOD[:4]
+    board.slave.step()
+    line.rest = GOOD[4:]
+    assert line.ask(board.slave, b"", b"") == [ANSWER]
+    assert counts(board.slave) == {"answered": 1, "refused": 0, "others": 0, "bad": 0}

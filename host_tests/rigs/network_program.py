@@ -106,12 +106,21 @@ class Line:
         self._second = None
         self._since = 0  # the last that has come
         self._is_over = True  # the slave has seen the silence behind a look
+        # The slave's time: the last that it asked for, and the one behind its last reading.
+        self._asked = self._read = 0
+        self._reads = False  # that one is still to come
         self.heard = 0
-        self.ticks_us = clock.ticks_us
         self.ticks_diff = clock.ticks_diff
 
     def begin(self, baudrate):
         pass
+
+    def ticks_us(self):
+        self._asked = asked = self._clock.ticks_us()
+        if self._reads:
+            self._read = asked
+            self._reads = False
+        return asked
 
     def any(self):
         if self._waiting:
@@ -124,7 +133,8 @@ class Line:
                 self._since = now
         elif not self._is_over:
             # The step that asks this sees it too.
-            self._is_over = passed > self.period_us + _BETWEEN_US
+            waited = self.ticks_diff(self._asked, self._read)
+            self._is_over = not self._reads and waited >= self.period_us
         elif passed > 2 * self.period_us:
             text = self._file.readline()
             if text:
@@ -137,6 +147,7 @@ class Line:
     def readinto(self, buffer, size):
         buffer[:size] = self._waiting[:size]
         self._waiting = self._waiting[size:]
+        self._reads = True
 
     def write(self, data):
         sys.stderr.write(json.dumps({"answer": [self.heard - 1, data.hex()]}) + "\n")

@@ -162,6 +162,8 @@ class ModbusRtu:
         if self._due:
             # The answer to what has set them is out.
             self._begin()
+        # Before the look: what comes behind it is no silence, however late that is seen.
+        now = port.ticks_us()
         size = port.any()
         if size:
             while size:
@@ -170,7 +172,7 @@ class ModbusRtu:
                 _take(self._buffer, size, state)
                 size = port.any()
             self._last = port.ticks_us()
-        elif state[_LENGTH] and port.ticks_diff(port.ticks_us(), self._last) >= port.period_us:
+        elif state[_LENGTH] and port.ticks_diff(now, self._last) >= port.period_us:
             self._end()
         return state[_LENGTH]
 

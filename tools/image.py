@@ -64,6 +64,7 @@ _ASKED_FOR_BY = {
     "threewire/operation/modbus_rtu.py": ("MODBUS",),
     "threewire/operation/modbus_slave.py": ("MODBUS", "WIFI"),
     "threewire/operation/profile_text.py": ("LOAD_PROFILE",),
+    "threewire/operation/pulse_settings.py": ("PULSES",),
     "threewire/operation/pulses.py": ("PULSES",),
     "threewire/operation/utc.py": ("LOAD_PROFILE",),
     "threewire/outlets.py": ("PULSES", "MODBUS", "WIFI"),

@@ -17,7 +17,8 @@ _LEAST_FREE = const(26000)
 def keeper(board, layout, chip, machine):
     """What makes the board's Pulses of a Keeper's parts.  Raises ValueError for what the board
     file should not say."""
-    from threewire.operation.pulses import Pulses, settings
+    from threewire.operation.pulse_settings import settings
+    from threewire.operation.pulses import Pulses
 
     pins, micro_wh, on_us, off_us = settings(board, layout)
     if chip["adc_base"]:

@@ -17,7 +17,8 @@ from host_tests.rigs import pulse_walk
 from host_tests.rigs.board_parts import InFolder
 from host_tests.rigs.meter_runs import default_board
 from host_tests.rigs.pulse_walk import Life, walk
-from threewire.operation.pulses import Pulses, settings
+from threewire.operation.pulse_settings import settings
+from threewire.operation.pulses import Pulses
 from threewire.storage.keeper import Keeper
 from threewire.storage.record import REGISTERS, pack
 from tools.common import boards

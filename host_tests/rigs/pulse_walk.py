@@ -73,7 +73,7 @@ class Life:
 
     def settle(self, is_dead=lambda: False):
         """All that is due comes, unless the power goes."""
-        for _ in range(400):
+        for _ in range(8000):
             self.pulses.tick()
             if is_dead():
                 break

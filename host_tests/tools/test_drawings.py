@@ -16,7 +16,7 @@ import matplotlib
 import pytest
 from matplotlib.ft2font import FT2Font
 
-from threewire.operation.pulses import settings
+from threewire.operation.pulse_settings import settings
 from tools.common import boards
 from tools.drawings import cli as drawings
 from tools.drawings import parts as values

@@ -10,7 +10,7 @@ from tools.common.errors import InputError
 
 ROOT = boards.ROOT
 FIRMWARE = ROOT / "firmware"
-PULSES = ("pulse_pio.py", "pulse_rmt.py", "pulses.py")
+PULSES = ("pulse_pio.py", "pulse_rmt.py", "pulse_settings.py", "pulses.py")
 MODBUS = ("rs485.py", "modbus_registers.py", "modbus_rtu.py", "modbus_slave.py")
 LOAD_PROFILE = ("load_profile.py", "profile_text.py", "quarters.py", "utc.py")
 MODBUS_PROFILE = "modbus_profile.py"

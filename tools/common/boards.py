@@ -41,7 +41,7 @@ def load(name: str) -> Layout:
         layout = Layout(board)
         if hasattr(board, "PULSES"):
             # As on the board it is loaded for those alone that ask for it.
-            from threewire.operation.pulses import settings
+            from threewire.operation.pulse_settings import settings
 
             settings(board, layout)
         modbus_settings.check(board)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
-from threewire.operation.pulses import NAMES as pulse_names
+from threewire.operation.pulse_settings import NAMES as pulse_names
 
 # Pins that an RP2040's or RP2350's UART can have, by its number: TX, RX (RP2040 datasheet, table
 # "GPIO Functions"; RP2350's as well).

@@ -4,8 +4,10 @@ Against Q * t of closed formulas, and against sums of made-up windows in Fractio
 """
 
 import math
+from array import array
 from collections.abc import Sequence
 from fractions import Fraction
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from host_tests.rigs.meter_runs import (
     split_phase,
 )
 from threewire.metering import reactive_viper, wide
-from threewire.metering.reactive import Reactive, raw_per_varh
+from threewire.metering.reactive import Quadrants, Reactive, raw_per_varh
 from threewire.metering.window import _ENERGY, _REACTIVE, Scales, Window
 from tools.engines.result import of_doctor
 from tools.front_end.looping import ArrayRecording, Source
@@ -354,3 +356,26 @@ def test_what_is_cut_short_books_no_more_than_there_was(seconds: float) -> None:
     of.feed(convert(split_phase((50, 50), lag_deg=60), 2, start_s=20)).finish()
     most = 6000 * math.sin(math.radians(60)) * (20 * seconds + 2) / 3600
     assert sum(varh(of, 0)) <= 1.005 * most
+
+
+@given(st.randoms(use_true_random=False))
+def test_quadrants_of_one_snapshot_after_the_other(random: Random) -> None:
+    """Also of an older one again, as an outlet asks that writes slowly."""
+    unit = raw_per_varh(1000)
+    residues = [random.randrange(unit) for _ in range(18)]
+    whole = [random.randrange(10 ** random.randrange(1, 9)) for _ in range(18)]
+    seen = []
+    quadrants = Quadrants(unit)
+    for _ in range(6):
+        for k in random.sample(range(18), random.randrange(18)):
+            residues[k] = random.choice((0, 1, unit - 1, residues[k], random.randrange(unit)))
+            whole[k] += random.randrange(2)
+        words = array("H", bytes(2 * 180))
+        for k, residue in enumerate(residues):
+            wide.put(words, 10 * k, residue)
+        seen.append(((list(whole), words), list(zip(whole, residues, strict=True))))
+        for snapshot, exact in random.sample(seen, random.randrange(1, len(seen) + 1)):
+            which = random.randrange(3)
+            assert quadrants.of(snapshot, which) == [
+                (wh, residue * 10**9 // unit) for wh, residue in exact[6 * which : 6 * which + 4]
+            ]

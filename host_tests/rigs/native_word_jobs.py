@@ -99,6 +99,27 @@ def wide_job(held: Held, draw: Random) -> None:
             (0, 1, -1, 2**31 - 1, 1 - 2**31, -65536, draw.randint(-(2**30), 2**30))
         )
         multiply(words, 2, by, factor)
+    top = held.function("top")
+    for _ in range(60):
+        words = array("H", bytes(40))
+        for at in (0, 10):
+            size = draw.randrange(159)
+            wide.put(
+                words,
+                at,
+                draw.choice(
+                    (0, -1, 1 << size, -(1 << size), draw.randint(-(1 << size), 1 << size))
+                ),
+            )
+        top(words, 0, 10)
+        top(words, 10, 0)
+    differ = held.function("differ")
+    for count in (0, 1, 18, 30):
+        one = array("H", draw.randbytes(600))
+        other = one[:]
+        for _ in range(draw.randrange(12)):
+            other[draw.randrange(300)] ^= 1 << draw.randrange(16)
+        differ(one, other, count)
 
 
 def window_job(held: Held, draw: Random) -> None:

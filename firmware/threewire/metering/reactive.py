@@ -11,8 +11,8 @@ from array import array
 
 from micropython import const
 
-from threewire.metering.registers import WordRegister
-from threewire.metering.wide import WORDS, put, put_double
+from threewire.metering.registers import WordRegister, wh_parts
+from threewire.metering.wide import WORDS, differ, put, put_double
 
 # Words of 16 bits.  Numbers as in wide, of element 1, element 2 and both: watts, var and watts of
 # the mains frequency.
@@ -109,7 +109,7 @@ class Reactive:
             register.set_micro_wh(0)
 
     def snapshot(self):
-        """What `quadrants_of` takes: quicker on a chip than values."""
+        """What Quadrants takes: quicker on a chip than values."""
         return [register.wh for register in self._registers], self._words[_REGISTERS:]
 
     def values(self):
@@ -117,8 +117,29 @@ class Reactive:
         return [[r.value() for r in registers] for registers in self.quadrants]
 
 
-def quadrants_of(snapshot, which):
-    """Of element 1, 2 (which: 0, 1) or both, snapshots of quadrants I to IV, as Register's."""
-    wh, words = snapshot
-    first = _OF_EACH * which
-    return [(wh[k], words[WORDS * k : WORDS * k + WORDS]) for k in range(first, first + 4)]
+class Quadrants:
+    """(whole varh, billionths of one) of quadrants I to IV, of one snapshot after the other: what
+    has not changed from one to the next is not made anew."""
+
+    def __init__(self, raw_per_varh):
+        self._unit = raw_per_varh
+        self._snapshot = [0] * (3 * _OF_EACH), array("H", bytes(2 * (_SIZE - _REGISTERS)))
+        self._parts = [(0, 0)] * (3 * _OF_EACH)
+
+    def of(self, snapshot, which):
+        """Of element 1, 2 (which: 0, 1) or both: a list."""
+        parts = self._parts
+        wh, words = snapshot
+        before = self._snapshot
+        if before is not snapshot:
+            changed = differ(words, before[1], 3 * _OF_EACH)
+            for k, more in enumerate(wh):
+                if more != before[0][k] or changed >> k & 1:
+                    parts[k] = None
+            self._snapshot = snapshot
+        first = _OF_EACH * which
+        for k in range(first, first + 4):
+            if not parts[k]:
+                residue = words[WORDS * k : WORDS * k + WORDS]
+                parts[k] = wh_parts((wh[k], residue), self._unit)
+        return parts[first : first + 4]

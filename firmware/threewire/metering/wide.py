@@ -60,6 +60,26 @@ def top(words: ptr16, at: int, other: int) -> int:
 
 
 @micropython.viper
+def differ(one: ptr16, other: ptr16, count: int) -> int:
+    """Of `count` numbers, 30 at most, one behind the other, a bit for each that is not as in the
+    other words: bit 0 for the first."""
+    found = 0
+    bit = 1
+    k = 0
+    while count:
+        count -= 1
+        end = k + WORDS
+        is_other = 0
+        while k < end:
+            is_other |= one[k] ^ other[k]
+            k += 1
+        if is_other:
+            found |= bit
+        bit <<= 1
+    return found
+
+
+@micropython.viper
 def multiply(to: ptr16, at: int, words: ptr16, factor: int):
     """Writes the number at words[0], times an int of less than 2**31 either way, to to[at]; behind
     it the same with the other sign."""

@@ -6,7 +6,7 @@ monitor too, which take them from here.
 
 from micropython import const
 
-from threewire.metering.reactive import quadrants_of
+from threewire.metering.reactive import Quadrants
 from threewire.metering.readings import Reading, Total
 from threewire.metering.registers import wh_parts
 
@@ -79,12 +79,10 @@ class Report:
 
     def varh(self, which):
         """Likewise quadrants I to IV of element 1, 2 (which: 0, 1) or the total."""
-        unit = self._meter.reactive.raw_per_varh
-        first = _OF_QUADRANTS + 4 * which
-        return [
-            self._part(first + k, value, unit)
-            for k, value in enumerate(quadrants_of(self._quadrants, which))
-        ]
+        known = self.kept.get(_OF_QUADRANTS)
+        if not known:
+            self.kept[_OF_QUADRANTS] = known = Quadrants(self._meter.reactive.raw_per_varh)
+        return known.of(self._quadrants, which)
 
     def _part(self, place, value, unit):
         known = self.kept.get(place)

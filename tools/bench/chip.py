@@ -31,6 +31,8 @@ VOLTS, AMPS = 120.0, 100.0
 # at least 40 ms of each.
 PACES = ((96, 7000), (120, 6000), (192, 5000), (400, 4000))
 GAPLESS_SECONDS = 2.0
+# Reports after which a board has all that it keeps.
+_SETTLED_REPORTS = 5
 # Frames of the ring that are given up beforehand, as in the DMA sampler.
 RING_MARGIN = 256
 # The same for captures: the pace, and the ring that memory still holds beside a second meter.
@@ -161,6 +163,27 @@ def with_modbus(where: str) -> list[Figure]:
         Figure("cpu_share_modbus_asked", "the same, asked", asked, "", where),
         Figure("modbus_answer_ms", "longest until it answers", max(delays) * 1e3, "ms", where),
         Figure("ram_free_modbus_bytes", "RAM free with it", free, "bytes", where),
+    ]
+
+
+def with_all_outlets(where: str) -> list[Figure]:
+    """What pulses, a Modbus slave and the load profile cost together."""
+    values = {"PULSES": PULSES, "MODBUS": MODBUS, "LOAD_PROFILE": True}
+    with EmulatedBoard(image_with(**values), BOARD, load()) as board:
+        board.wait_reports(_SETTLED_REPORTS, 30.0)
+        busy = share(board, 3.0)
+        lost = board.reports[-1][1]["faults"]["lost_frames"]
+        if lost:
+            raise SystemExit(f"error: {lost} frames were lost with all outlets")
+        # Between two lines: one that is being written has its report.
+        board.wait_reports(1, 3.0)
+        board.run(0.4)
+        board.interrupt()
+        free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+    what = "pulses, a Modbus slave and the load profile"
+    return [
+        Figure("cpu_share_outlets", f"CPU share with {what}", busy, "", where),
+        Figure("ram_free_outlets_bytes", "RAM free with them", free, "bytes", where),
     ]
 
 

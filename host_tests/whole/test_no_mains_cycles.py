@@ -52,7 +52,7 @@ with open({codes!r}, "rb") as file:
 second = meter.second
 one, two, mhz = meter.readings(second)
 shown = [mhz] + [(r.volts_uv, r.amps_ua, r.watts_uw, r.vars_uw) for r in (one, two)]
-verdicts = [e["verdict"] for e in meter.diagnosis(second, one, two).to_dict()["elements"]]
+verdicts = [found.verdict for found in meter.diagnosis(second, one, two).elements]
 active = finder.active
 meter.finish()
 registers = []

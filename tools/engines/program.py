@@ -77,11 +77,15 @@ if ON_MICROPYTHON and sys.maxsize > 1 << 32:
 
     LOOPS = kernel_64, words_64, window_viper, reactive_viper
 
+from threewire.metering import doctor, findings  # noqa: E402, F401
 from threewire.metering.calibration import from_dict  # noqa: E402
 from threewire.metering.meter import Meter  # noqa: E402
 from threewire.metering.readings import watts_uw  # noqa: E402
 from threewire.metering.sag import Sag  # noqa: E402
 from threewire.metering.window import Window  # noqa: E402
+
+# A board loads these compiled, now and then; to compile them takes more than a full heap has.
+doctor.let_go = lambda name: None
 
 
 def as_bytes(items, size):

@@ -85,7 +85,7 @@ CALIBRATIONS: dict[str, dict[str, Any]] = {
 # then is there all along.
 HEAPS = {
     ("micropython", False): "256k",
-    ("i386", False): "176k",
+    ("i386", False): "208k",
     ("i386", True): "232k",
 }
 

@@ -20,10 +20,11 @@ import pytest
 from host_tests.conftest import need_engine
 from host_tests.rigs.meter_runs import Run, convert, default_board, split_phase
 from threewire.metering.doctor import Diagnosis, diagnose
+from tools.common.boards import ROOT
 from tools.engines.result import of_doctor
 
-FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
-ENGINES = Path(__file__).resolve().parents[2] / "tools" / "engines"
+FIRMWARE = ROOT / "firmware"
+ENGINES = ROOT / "tools" / "engines"
 NOMINAL = default_board().nominal_volts
 # The second line's angle from the first.  208Y/120 has either sequence.
 SERVICES = {"split phase": (180,), "208Y/120": (-120, 120)}

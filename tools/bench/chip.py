@@ -85,6 +85,12 @@ def share(board: EmulatedBoard, seconds: float) -> float:
     return (board.cycles - start) / (seconds * CLOCK_HZ)
 
 
+def free_at_prompt(board: EmulatedBoard) -> int:
+    """Bytes of RAM that are free when the board has been interrupted, its garbage collected."""
+    board.interrupt()
+    return int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+
+
 def default_rate(where: str) -> list[Figure]:
     """What metering at the board's own rate costs: main.py as it is flashed."""
     layout = boards.load(BOARD)
@@ -95,8 +101,7 @@ def default_rate(where: str) -> list[Figure]:
         lost = board.reports[-1][1]["faults"]["lost_frames"]
         if lost:
             raise SystemExit(f"error: {lost} frames were lost at the default rate")
-        board.interrupt()
-        free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+        free = free_at_prompt(board)
         board.execute(f"amount = {_allocation_count(board)}")
         fed = json.loads(board.execute(programs.FEEDING, 60.0))
         loop = _loop(board, where)
@@ -156,8 +161,7 @@ def with_modbus(where: str) -> list[Figure]:
         lost = board.reports[-1][1]["faults"]["lost_frames"]
         if lost:
             raise SystemExit(f"error: {lost} frames were lost with a Modbus slave")
-        board.interrupt()
-        free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+        free = free_at_prompt(board)
     return [
         Figure("cpu_share_modbus", "CPU share with a Modbus slave", busy, "", where),
         Figure("cpu_share_modbus_asked", "the same, asked", asked, "", where),
@@ -178,8 +182,7 @@ def with_all_outlets(where: str) -> list[Figure]:
         # Between two lines: one that is being written has its report.
         board.wait_reports(1, 3.0)
         board.run(0.4)
-        board.interrupt()
-        free = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+        free = free_at_prompt(board)
     what = "pulses, a Modbus slave and the load profile"
     return [
         Figure("cpu_share_outlets", f"CPU share with {what}", busy, "", where),
@@ -283,8 +286,7 @@ def pulsing(where: str) -> list[Figure]:
         with EmulatedBoard(image_with(**values), BOARD, load()) as board:
             board.wait_reports(2, 20.0)
             busy = share(board, 2.0)
-            board.interrupt()
-            free[name] = int(board.execute("import gc; gc.collect(); print(gc.mem_free())"))
+            free[name] = free_at_prompt(board)
         if name:
             what = f"CPU share with pulses of {step}"
             figures.append(Figure(f"cpu_share_{name}", what, busy, "", where))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools import image
-from tools.bench.chip import load, share
+from tools.bench.chip import free_at_prompt, load, share
 from tools.bench.figures import Figure
 from tools.common.errors import BoardError
 from tools.emulate.board import WIRELESS, EmulatedBoard, find_wireless_uf2
@@ -27,7 +27,6 @@ _SECONDS = 1.0
 _SETTLED_S = 1.0
 _ACCEPTED, _PING, _PONG = b"\x20\x02\x00\x00", b"\xc0\x00", b"\xd0\x00"
 _LEFT = re.compile(r"(\d+) bytes would be left")
-_FREE = "import gc; gc.collect(); print(gc.mem_free())"
 
 
 def wireless(where: str) -> list[Figure]:
@@ -108,8 +107,7 @@ def _cost(board: EmulatedBoard, key: str, what: str, where: str) -> list[Figure]
     lost, ring_ms = report["faults"]["lost_frames"], report["effort"]["ring_ms"]
     if lost:
         raise BoardError(f"{lost} frames were lost {what}")
-    board.interrupt()
-    free = int(board.execute(_FREE))
+    free = free_at_prompt(board)
     return [
         Figure(f"cpu_share_{key}", f"CPU share {what}", busy, "", where),
         Figure(f"ring_{key}_ms", f"longest between two pumps {what}", ring_ms, "ms", where),

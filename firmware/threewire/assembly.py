@@ -99,7 +99,7 @@ def on_board(board):
         fs=os,
         open_file=open,
         ticks_diff=time.ticks_diff,
-        collect=gc.collect,
+        memory=gc,
         keeper=keeper,
         profile=profile,
     )
@@ -121,8 +121,8 @@ def on_board(board):
     for name in list(sys.modules):
         if name.startswith("threewire.") and name[10:] not in _KEPT:
             let_go(name)
-    # Seldom enough that the loop's own come first.
-    gc.threshold(50000)
+    # The loop's own come first.
+    gc.threshold(-1)
     globals().clear()
     return firmware
 
@@ -141,7 +141,7 @@ def assemble(
     fs,
     open_file,
     ticks_diff,
-    collect,
+    memory,
     look=None,
     keeper=None,
     profile=None,
@@ -160,7 +160,7 @@ def assemble(
     saves_a_day  as in CHIPS
     fs, open_file   the file system: os, and open
     ticks_diff      of MicroPython's time
-    collect         collects garbage
+    memory    collect() garbage; mem_free(), bytes
     look      as Sag has it
     keeper    makes the Keeper of its parts, where that is an outlet, and stands in for machine
     profile   LoadProfile, the class, where there is to be one
@@ -191,7 +191,7 @@ def assemble(
 
     # What is made now lies where the loading of code has left holes, not behind them; and so
     # below, where files have been read.
-    collect()
+    memory.collect()
     of_this_board = made_for(layout.name)
 
     def calibration_of(values):
@@ -213,7 +213,7 @@ def assemble(
     calibration, _, problems = constants.load()
     if calibration is None:
         calibration = nominal(layout)
-    collect()
+    memory.collect()
 
     def new_meter(of=None, on_edge=None):
         if of:
@@ -243,7 +243,7 @@ def assemble(
     if profile:
         profile = profile(meter, keeper, ledger, fs, open_file)
     problems += restarts.problems + keeper.restore()
-    collect()
+    memory.collect()
     logs = {name: EventLog(fs, open_file, "log", json, name) for name in LOGS}
     lifecycle = Lifecycle(
         meter=meter,
@@ -275,7 +275,7 @@ def assemble(
         operator.more = profile.commands
     lifecycle.note_start(problems, constants.set_aside)
     show_own()
-    collect()
+    memory.collect()
     firmware = Firmware(
         layout=layout,
         sampler=sampler,
@@ -284,7 +284,7 @@ def assemble(
         machine=keeper if outlet else machine,
         timer=timer,
         ticks_diff=ticks_diff,
-        collect=collect,
+        memory=memory,
         meter=meter,
         sag=sag,
         keeper=keeper,

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,8 @@ class Rig(SteadyBoard):
     def __init__(self, folder: Path, *outlets: Outlet) -> None:
         super().__init__(folder, LAYOUT, SECOND)
         self.collection_ms = 0
+        self.collections: list[int] = []  # milliseconds
+        self.room = self.garbage_a_second = 0  # bytes
         loop = self.loop
         self.loop = Loop(
             sampler=self.sampler,
@@ -81,7 +84,7 @@ class Rig(SteadyBoard):
             clock_check=loop._clock_check,
             console=loop._console,
             port=self.port,
-            collect=self._collect,
+            memory=SimpleNamespace(collect=self._collect, mem_free=self._mem_free),
             take_report=loop._take_report,
             serial_line=loop._serial_line,
             outlets=outlets,
@@ -89,6 +92,10 @@ class Rig(SteadyBoard):
 
     def _collect(self) -> None:
         self.port.now += self.collection_ms
+        self.collections.append(self.port.now)
+
+    def _mem_free(self) -> int:
+        return self.room - self.garbage_a_second * (self.port.now - self.collections[-1]) // 1000
 
     @property
     def lines(self) -> int:
@@ -150,6 +157,38 @@ def test_a_report_tells_of_the_loop_itself(tmp_path: Path) -> None:
         assert ring == waited and save == 0
         assert late == ticks * 1000 // LAYOUT.tick_hz
     assert [of[-1] for of in told][::3] == [18, 23]
+
+
+@pytest.mark.parametrize(
+    "room, garbage_a_second, seconds",
+    [
+        (66_000, 24_000, (46 / 24 - 0.1, 46 / 24 + 0.1)),  # 20 kB are left
+        (30_000, 40_000, (0.6, 0.75)),  # no oftener than that
+        (200_000, 3_000, (4.9, 5.1)),  # no more seldom
+    ],
+)
+def test_garbage_is_left_until_most_of_the_memory_is_used(
+    tmp_path: Path, room: int, garbage_a_second: int, seconds: tuple[float, float]
+) -> None:
+    rig = Rig(tmp_path)
+    rig.room, rig.garbage_a_second = room, garbage_a_second
+    rig.run(60)
+    least, most = seconds
+    apart = np.diff(rig.collections)[-3:] / 1000
+    assert all(least < each < most for each in apart), apart
+    # It was never used up.
+    used = garbage_a_second * np.max(np.diff(rig.collections)[-3:]) / 1000
+    assert used < room
+
+
+def test_memory_that_is_wanted_otherwise_has_garbage_collected_sooner(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.room, rig.garbage_a_second = 66_000, 8_000
+    rig.run(60)
+    assert rig.collections[-1] - rig.collections[-2] == pytest.approx(5000, abs=100)
+    rig.room, rig.garbage_a_second = 40_000, 20_000
+    rig.run(60)
+    assert rig.collections[-1] - rig.collections[-2] == pytest.approx(1000, abs=100)
 
 
 def test_one_that_is_stuck_silences_no_other(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def assembled(
         cause="power",
         sealed=sealed,
         loops=(kernel_viper, words_viper, window_viper, reactive_viper),
-        collect=lambda: None,
+        memory=SimpleNamespace(collect=lambda: None, mem_free=lambda: 0),
         machine=SimpleNamespace(unique_id=lambda: bytes.fromhex(board_id)),
         timer=-1,
         fs=files,

@@ -286,7 +286,9 @@ def installed(machine: Machine, board: Any = None) -> Iterator[None]:
         patch.setitem(sys.modules, "board", board)
         # MicroPython has a threshold too.
         patch.setitem(
-            sys.modules, "gc", SimpleNamespace(threshold=lambda size: None, collect=lambda: None)
+            sys.modules,
+            "gc",
+            SimpleNamespace(threshold=lambda size: None, collect=lambda: None, mem_free=lambda: 0),
         )
         for name in ("ticks_us", "ticks_add", "ticks_diff", "sleep_ms"):
             patch.setattr(time, name, getattr(machine, name), raising=False)

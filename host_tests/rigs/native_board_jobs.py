@@ -176,7 +176,8 @@ def firmware_job(held: Held, draw: Random) -> None:
     # Of the room 64 blocks in a row are given back: the first is not behind another.
     for places, kept in ((holes + room, 41), (holes, 0)):
         PLACES[:] = places
-        found = held.runtime.call("Firmware.fill_holes", SimpleNamespace(collect=PLACES.copy))
+        memory = SimpleNamespace(collect=PLACES.copy)
+        found = held.runtime.call("Firmware.fill_holes", SimpleNamespace(memory=memory))
         held.calls["Firmware.fill_holes"] += 1
         depth = 0
         while found is not None:

@@ -87,7 +87,7 @@ def started():
         loops=(kernel_viper, words_viper, window_viper, reactive_viper),
         open_file=open,
         machine=Of(unique_id=lambda: b"12"), ticks_diff=lambda end, start: end - start,
-        collect=lambda: None,
+        memory=Of(collect=lambda: None, mem_free=lambda: 0),
     )
 
 for folder in {folders}:

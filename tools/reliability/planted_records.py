@@ -308,7 +308,7 @@ def started(flash: Flash) -> Firmware:
         fs=flash,
         open_file=flash.open,
         ticks_diff=lambda end, start: end - start,
-        collect=lambda: None,
+        memory=SimpleNamespace(collect=lambda: None, mem_free=lambda: 0),
     )
 
 

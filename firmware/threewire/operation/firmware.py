@@ -42,7 +42,7 @@ class Firmware:
         machine,
         timer,
         ticks_diff,
-        collect,
+        memory,
         meter,
         sag,
         keeper,
@@ -62,7 +62,7 @@ class Firmware:
         self.machine = machine
         self.timer = timer
         self.ticks_diff = ticks_diff
-        self.collect = collect
+        self.memory = memory
         self.meter = meter
         self.sag = sag
         self.keeper = keeper
@@ -101,7 +101,7 @@ class Firmware:
             clock_check=ClockCheck(self.faults, meter.tick_hz, self.ticks_diff),
             console=console,
             port=self.port,
-            collect=self.collect,
+            memory=self.memory,
             take_report=lambda effort: Report(
                 meter,
                 self.faults,
@@ -118,7 +118,7 @@ class Firmware:
     def fill_holes(self):
         """Fills the holes between what stays in the heap; as long as what this returns is there,
         nothing is allocated among that."""
-        self.collect()
+        self.memory.collect()
         filling = None
         at = in_a_row = count = 0
         # One block each, until they come one behind the other: there the room begins.

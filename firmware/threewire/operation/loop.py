@@ -19,9 +19,16 @@ _CHORE_ROUNDS = const(2)
 _PAUSE_MS = const(20)
 _BUSY_PAUSE_MS = const(5)
 _EDGE_PAUSE_MS = const(3)
-# Garbage is collected so many times in two seconds: sooner than it collects itself, in the midst
-# of a window's work, which takes as long again (14 ms each on the emulated RP2040).
-_COLLECTIONS = const(3)
+# A collection takes as long for little garbage as for much (14 ms on the emulated RP2040), and
+# MicroPython's own would come in the midst of a window's work.  So it is put off until about this
+# much is left: a report and its line leave 6 kB behind, a window 2 kB.
+_LEFT_BYTES = const(20000)
+# The time between two, in parts of a second, follows what garbage there was.  To look takes half
+# as long as a collection: a round of its own, before and behind every so many.
+_PARTS = const(64)
+_FIRST_PARTS = const(43)
+_MOST_PARTS = const(320)
+_UNSEEN = const(8)
 # Part of a second that a report waits for an edge at most.
 _LATEST_PART = const(10)
 # A gap is told of so long after what made it, at most: two blocks, or what a ring holds.
@@ -54,7 +61,7 @@ class Loop:
                   classes
     port          read(most) -> bytes that have arrived, perhaps none; now_ms(); feed_watchdog();
                   pause_ms, as the sampler's; holds: bytes to be taken from it at a look
-    collect       collects garbage
+    memory        collect() garbage; mem_free(), bytes
     take_report   called once a second for the report that is offered to the outlets, with what
                   there is to be told of the loop, as `_BUSY` to `_COLLECTION` have it
     serial_line   SerialLine, the outlet that answers and captures share
@@ -79,7 +86,7 @@ class Loop:
         clock_check,
         console,
         port,
-        collect,
+        memory,
         take_report,
         serial_line,
         outlets=(),
@@ -95,7 +102,7 @@ class Loop:
         self._clock_check = clock_check
         self._console = console
         self._port = port
-        self._collect = collect
+        self._memory = memory
         self._take_report = take_report
         self._serial_line = serial_line
         self._outlets = (serial_line,) + tuple(outlets)
@@ -106,7 +113,10 @@ class Loop:
         self._own = 0  # gaps until these ticks are its own
         self._fed = meter.ticks
         self._due = meter.ticks + meter.tick_hz
-        self._soonest = meter.ticks + meter.tick_hz // _COLLECTIONS  # of a collection
+        self._soonest = meter.ticks  # of a collection
+        self._parts = _FIRST_PARTS  # from one to the next
+        self._unseen = 3  # collections to the next look at what one brings, the one before it is 1
+        self._left = 0  # bytes before it
         self._rounds = 0
         self.stopped = console.stop
         self.pause_ms = _PAUSE_MS
@@ -282,14 +292,34 @@ class Loop:
     def _tidy(self):
         meter = self._meter
         # An LED's edge is not to wait for it.
-        if not meter.is_edge_near:
-            self._soonest = meter.ticks + 2 * meter.tick_hz // _COLLECTIONS
+        if meter.is_edge_near:
+            return
+        memory = self._memory
+        unseen = self._unseen
+        self._unseen = unseen - 1
+        if unseen == 1:
+            self._left = memory.mem_free()
+            return
+        if unseen < 0:
+            self._space(self._left, memory.mem_free())
+            self._unseen = _UNSEEN
+        else:
             begun = self._port.now_ms()
-            self._collect()
+            memory.collect()
             # MicroPython looks for room from the first byte on, and for each array anew until
             # something of one block has been made: each time through all that stays, 1 ms.
             _ = (self,)
             self._note_longest(_COLLECTION, begun)
+        if unseen:
+            self._soonest = meter.ticks + self._parts * meter.tick_hz // _PARTS
+
+    def _space(self, left, free):
+        """Sets the time between two collections by the bytes that were free before one and are
+        after it."""
+        parts = self._parts
+        garbage = max(1, free - left)
+        parts = min(parts * max(0, free - _LEFT_BYTES) // garbage, 2 * parts)
+        self._parts = max(_FIRST_PARTS, min(parts, _MOST_PARTS))
 
     def _note_longest(self, what, begun_ms):
         took = (self._port.now_ms() - begun_ms) & _MS_MASK

@@ -1,12 +1,13 @@
 """Names that cost little on a chip, in the place of the firmware's own.
 
-Flow: firmware's sources -> SHORT NAMES -> image -> mpy-cross.
+Flow: firmware's sources -> SHORT NAMES (lookups -> name choice) -> image -> mpy-cross.
 
 MicroPython keeps each name that it meets for ever: some 14 bytes of a chip's memory each, in
 tables that double when they are full.  Its own names it has in flash, and most of them the
 firmware does not use.  So the firmware's names become those.  One that several files have is the
 same in all of them, and no other's; a private one of one file alone (it begins with one
 underscore, or is of an argument that is never named by a caller) may be another's in another file.
+Of those that are free each gets one by which it is found soonest on a board (name_choice.py).
 What the code does stays as it is.  Names that are not the firmware's own, as those of the board
 file's settings, stay, and so do those that programs at a board's prompt reach for.  In a traceback
 the module is the source's; `threewire image --names` lists what names are.
@@ -24,6 +25,8 @@ from functools import cache
 from pathlib import Path
 
 from tools.common.boards import BOARDS, ROOT
+from tools.common.lookups import Lookups
+from tools.common.name_choice import choose
 
 # Names that MicroPython 1.26 for the RP2040 has in flash, but for those of its built-in functions,
 # types and exceptions, of viper's types, and those that it looks for itself.  One that another
@@ -143,9 +146,10 @@ def table(
     folders, nor of `kept` is changed."""
     found: dict[str, _Names] = {}
     there: dict[str, set[str]] = {}
+    trees = {file: ast.parse(source) for file, source in sources.items()}
     for file, source in sources.items():
         found[file] = _Names()
-        found[file].visit(ast.parse(source))
+        found[file].visit(trees[file])
         there[file] = {
             part.string
             for part in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -179,11 +183,11 @@ def table(
             shared.update(own.pop(file, ()))
     taken = every.fixed.union(*there.values())
     free = [name for name in in_flash if name not in taken]
-    made = Table(dict(zip(sorted(shared, key=lambda name: (-len(name), name)), free)))
-    left = free[len(made.shared) :]
-    for file, names in own.items():
-        made.own[file] = dict(zip(sorted(names), left))
-    return made
+    # Were there too few, the longest names would become others.
+    shared_first = sorted(shared, key=lambda name: (-len(name), name))[: len(free)]
+    left = len(free) - len(shared_first)
+    own_first = {file: sorted(names)[:left] for file, names in own.items()}
+    return Table(*choose(Lookups(trees).tables(), shared_first, own_first, free))
 
 
 def shorten(source: str, names: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from tools import image
 from tools.common import boards, short_names
+from tools.common.hash_tables import name_hash
 from tools.emulate.board import FLASH, EmulatedBoard
 from tools.emulate.inputs import Periodic
 from tools.front_end.waves import split_phase
@@ -190,6 +191,9 @@ def test_the_emulated_board_has_them_in_flash(uf2) -> None:
         image.pack({"x": b""}, image.geometry(FLASH)), boards.DEFAULT, inputs, uf2
     ) as board:
         board.run(1.0)
+        # By these it finds them.
+        told = board.execute(f"print([hash(name) for name in {names[:60]!r}])")
+        assert ast.literal_eval(told) == [name_hash(name) for name in names[:60]]
         board.execute("import micropython; o_o = micropython")
         before = board.execute(counted)
         for k in range(0, len(names), 50):

@@ -10,7 +10,7 @@ hash_allocation_sizes), py/qstr.c (qstr_compute_hash).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 # Bytes of its hash that are kept with a name (MICROPY_QSTR_BYTES_IN_HASH): on an RP2040 and an
@@ -53,12 +53,10 @@ def places(hashes: Sequence[int], least: int = 0) -> list[int | None]:
             table[home] = k
         return table
     table = [None] * least
-    used = 0
     for k in range(len(hashes)):
-        if used == len(table):
+        if k == len(table):
             table = _grown(table, hashes)
         _put(table, hashes, k)
-        used += 1
     return table
 
 
@@ -119,8 +117,3 @@ def free_after(table: Sequence[int | None], home: int) -> int:
         if table[(home + seen) % length] is None:
             return seen
     return length
-
-
-def probes(tables: Iterable[Table], hashes: Mapping[str, int]) -> int:
-    """Of all of them."""
-    return sum(table.probes(hashes) for table in tables)

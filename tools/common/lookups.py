@@ -13,7 +13,6 @@ mp_obj_class_lookup), py/runtime.c (mp_load_global), py/builtinimport.c, py/objm
 
 import ast
 import builtins
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -27,7 +26,6 @@ _PERHAPS = 4  # times less often
 _NATIVE_DECORATORS = ("micropython.native", "micropython.viper")
 # They are types and casts in viper code, and are not looked up.
 _VIPERS = frozenset({"int", "uint", "bool", "object", "ptr", "ptr8", "ptr16", "ptr32"})
-_FUNCTIONS = (ast.FunctionDef, ast.Lambda)
 
 
 @dataclass
@@ -50,7 +48,7 @@ class _Class:
 
 @dataclass
 class _Module:
-    """A module of the sources, and what its code calls other modules of theirs."""
+    """A module of the sources: its code, its table, and its classes."""
 
     tree: ast.Module
     globals: Table
@@ -68,6 +66,8 @@ class Lookups:
         for one in self._classes.values():
             one.is_watched = any(each.is_watched for each in self._line(one))
             one.instance.keys.extend(self._attributes(one))
+        for module in self._modules.values():
+            self._store_from_elsewhere(module.tree)
         self._having: dict[str, list[_Class]] = {}
         for one in self._classes.values():
             names = {*one.instance.keys}.union(*(each.members.keys for each in self._line(one)))
@@ -120,10 +120,31 @@ class Lookups:
         methods = {name: one for each in reversed(line) for name, one in each.methods.items()}
         if "__init__" in methods:
             follow(methods["__init__"])
+        sure: set[str] = set()
         for each in reversed(line):
-            for function in each.methods.values():
+            for name, function in each.methods.items():
                 follow(function)
-        return list(found)
+                sure |= _sure(function.body) if name == "__init__" else _on_self(function)
+        # What only some instances have is taken to be missing; a property has its own place.
+        return [name for name in found if name in sure and name not in methods]
+
+    def _store_from_elsewhere(self, tree: ast.Module) -> None:
+        """Adds the attributes that only others store."""
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store):
+                continue
+            seeming = self._seeming(node.value)
+            if seeming:
+                tables = [seeming.instance, *(each.members for each in self._line(seeming))]
+                if not any(node.attr in table.keys for table in tables):
+                    seeming.instance.keys.append(node.attr)
+
+    def _seeming(self, node: ast.AST) -> _Class | None:
+        """The class that is called as what has an attribute is."""
+        if not isinstance(node, ast.Name | ast.Attribute):
+            return None
+        called = node.id if isinstance(node, ast.Name) else node.attr
+        return self._classes.get("".join(part.title() for part in called.split("_")))
 
     def _look(self, module: _Module, function: ast.AST, of: _Class | None, times: int) -> None:
         """Takes note of what a function looks up, that runs so often."""
@@ -154,10 +175,7 @@ class Lookups:
                 if of in self._line(one):
                     yield one, 1
             return
-        called = ""
-        if isinstance(node.value, ast.Name | ast.Attribute):
-            called = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
-        seeming = self._classes.get("".join(part.title() for part in called.split("_")))
+        seeming = self._seeming(node.value)
         is_known = seeming in having
         for one in having:
             yield one, _PERHAPS if is_known and one is not seeming else 1
@@ -254,10 +272,8 @@ def _locals(function: ast.AST) -> frozenset[str]:
             found.add(node.arg)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.add(node.name)
-        elif isinstance(node, ast.FunctionDef) and node is not function:
-            found.add(node.name)
+        elif isinstance(node, ast.ExceptHandler | ast.FunctionDef) and node is not function:
+            found.add(node.name or "")
     decorators = function.decorator_list if isinstance(function, ast.FunctionDef) else []
     if "micropython.viper" in map(ast.unparse, decorators):
         found |= _VIPERS
@@ -272,6 +288,28 @@ def _in_order(node: ast.AST) -> Iterator[ast.AST]:
     for child in children:
         yield from _in_order(child)
         yield child
+
+
+def _on_self(node: ast.AST) -> set[str]:
+    """Attributes that are stored on `self` in it."""
+    return {
+        part.attr
+        for part in ast.walk(node)
+        if isinstance(part, ast.Attribute)
+        and isinstance(part.ctx, ast.Store)
+        and _is_self(part.value)
+    }
+
+
+def _sure(body: list[ast.stmt]) -> set[str]:
+    """Attributes that these statements store on `self` whatever an `if` among them says."""
+    found: set[str] = set()
+    for statement in body:
+        if isinstance(statement, ast.If):
+            found |= _sure(statement.body) & _sure(statement.orelse)
+        else:
+            found |= _on_self(statement)
+    return found
 
 
 def _is_self(node: ast.AST) -> bool:

@@ -44,15 +44,7 @@ def places(hashes: Sequence[int], least: int = 0) -> list[int | None]:
     hashes  of the keys
     least   places that it has had from the start on
     """
-    length = length_for(len(hashes), least)
-    homes = {value % length: k for k, value in enumerate(hashes)}
-    table: list[int | None] = [None] * length
-    if len(homes) == len(hashes):
-        # Whatever lay where before it grew, each has its home for itself.
-        for home, k in homes.items():
-            table[home] = k
-        return table
-    table = [None] * least
+    table: list[int | None] = [None] * least
     for k in range(len(hashes)):
         if k == len(table):
             table = _grown(table, hashes)

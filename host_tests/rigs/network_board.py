@@ -13,7 +13,7 @@ from host_tests.rigs.real_board import RealBoard
 ID = "0000000000000000"
 """Of the soak's stand-in for a chip."""
 SETTINGS: dict[str, Any] = {"ssid": "home", "key": "12345678", "name": "Keller", "ntp": False}
-STAYS = {"join_ms": 0, "there_ms": 0, "gone_ms": 0, "until_ms": 0}
+STAYS = {"join_ms": 0, "there_ms": 0, "until_ms": 0}
 """A network that is joined at once, and always there."""
 # The longest step measured on an idle core is 1.5 ms; others may have the core meanwhile.
 STEP_MS = 50.0

@@ -5,8 +5,9 @@ Flow: the soak's stand-ins, whose clock is real -> main.py, outlets.network -> l
 the network.  Of the config, beside the soak's:
 
     settings   of network.json
-    wlan       join_ms: that a join takes; there_ms, gone_ms: the network is there, then gone, in
-               turn, until_ms; later it is there for good
+    wlan       join_ms: that a join takes; there_ms: until_ms the network comes with each second
+               join that is begun, from the first on, and goes so long after; later it is there
+               for good
     ports      port of the DNS server that is asked (53) -> the one on this machine
     way        the address beyond this machine to which there is a way
     looks      path of lines with what an RS-485 line hears at a look, in hexadecimal digits, and
@@ -46,10 +47,12 @@ class Wlan:
 
     IF_STA = 0
 
-    def __init__(self, clock, join_ms, there_ms, gone_ms, until_ms):
+    def __init__(self, clock, join_ms, there_ms, until_ms):
         self._clock = clock
-        self._times = join_ms, there_ms, gone_ms, until_ms
+        self._times = join_ms, there_ms, until_ms
         self._since = None  # milliseconds at which it was told to join
+        self._come = 0  # and at which the network came last
+        self._begun = 0  # joins
 
     def __call__(self, kind):
         return self
@@ -59,14 +62,17 @@ class Wlan:
 
     def _look(self):
         """(now, since when the network has been there; None: it is not)."""
-        _, there, gone, until = self._times
+        _, there, until = self._times
         now = self._clock.now // 1000
-        at = min(now, until)
-        come = at - at % (there + gone) if there + gone else 0
-        return now, come if now >= until or not gone or at - come < there else None
+        if now >= until:
+            return now, until
+        return now, self._come if now - self._come < there else None
 
     def connect(self, ssid, key):
-        self._since = self._look()[0]
+        self._since = self._clock.now // 1000
+        self._begun += 1
+        if self._begun % 2:
+            self._come = self._since
 
     def disconnect(self):
         self._since = None

@@ -112,7 +112,9 @@ class SerialPort:
         the port and does not read: MicroPython then waits half a second for each piece.  A UART
         takes what its FIFO holds, and is given the time to send it."""
         if self._is_usb:
-            return bool(self._out.poll(0))
+            for _ in self._out.ipoll(0):
+                return True
+            return False
         return time.ticks_diff(time.ticks_ms(), self._ready_ms) >= 0
 
     def write(self, text):

@@ -31,7 +31,7 @@ _USUAL = const(15)
 _ONE_COUNTS = const(4)
 _TWO_COUNTS = const(8)
 _WHOLE = const(112)
-_NEAR = const(128)
+_TO_EDGE_SHIFT = const(7)
 
 
 class Meter:
@@ -48,7 +48,8 @@ class Meter:
     registers Registers; reactive: Reactive, registers of varh; demand: Demand
     ticks     time metered so far; a second has tick_hz of them, a frame frame_ticks
     indicators  Indicators: what the LEDs show
-    is_edge_near  two more cycles like the last may take the green LEDs to their next edge
+    cycles_to_edge  how many more cycles like the last may take the green LEDs to their next edge, 1
+                  to 3; 0: more
     lost_frames  frames that gaps have swallowed
     estimated    Registers of the energy estimated for them, which `registers` includes
     """
@@ -89,7 +90,7 @@ class Meter:
             gate.bar()  # until its voltage has been seen
         self._ends = False
         self._unseen = [0, 0]  # of the first second, before there was a voltage
-        self.is_edge_near = False
+        self.cycles_to_edge = 0
         self._net = Flow(
             self.registers.delivered,
             self.registers.received,
@@ -126,7 +127,7 @@ class Meter:
         e[_STAGE] = 0
         one_words, two_words, net_words = self._flow_words
         done = self._book(e, one_words, two_words, net_words)
-        if done == _USUAL and not self.is_edge_near:
+        if done == _USUAL and not self.cycles_to_edge:
             return False  # there is nothing to count, nor to show
         if done < 0:
             done = self._book_rare(e, ticks)
@@ -144,12 +145,12 @@ class Meter:
         # What half a cycle was expected to bring may not have come.
         if wh != indicators.shown_wh:
             self._show()
-        near = False
-        if done & _NEAR and wh == indicators.last_wh:
-            near = True
-        if near != self.is_edge_near:
-            self.is_edge_near = near
-        return near
+        to_edge = done >> _TO_EDGE_SHIFT
+        if wh != indicators.last_wh:
+            to_edge = 0
+        if to_edge != self.cycles_to_edge:
+            self.cycles_to_edge = to_edge
+        return to_edge == 1 or to_edge == 2
 
     def _book_rare(self, e, ticks):
         """As words_viper.book, where a gate opens or shuts, or what was held before is booked."""

@@ -192,7 +192,8 @@ def book(e, one, two, net):
     4, 8     it counts: its gate is open
     16, 32   its registers have come to a whole watt-hour
     64       those of the net have
-    128      two more nets like it would take the delivered register to its next watt-hour
+    128..384 1 to 3 times this: so many more nets like it would take the delivered register to its
+             next watt-hour
 
     or -1: the first element that is not done is for ints.  With that noted in e[_STAGE], which
     else begins at 0, this is to be called again."""
@@ -213,9 +214,7 @@ def book(e, one, two, net):
     sum_up(e, stage >> 2)
     if take(e, 2 * _DIGITS, net, ticks) & 2:
         stage |= 64
-    if reaches(e, 2 * _DIGITS, net):
-        stage |= 128
-    return stage
+    return stage | reaches(e, 2 * _DIGITS, net) << 7
 
 
 @micropython.viper
@@ -395,19 +394,26 @@ def sum_up(e: ptr16, which: int):
 
 @micropython.viper
 def reaches(e: ptr16, k: int, w: ptr16) -> int:
-    """Called as reaches(e, at, w): whether twice the energy at e[at], 0 or more, would take the
-    delivered register to its next whole watt-hour."""
+    """Called as reaches(e, at, w): how many times the energy at e[at] would take the delivered
+    register to its next whole watt-hour, 1 to 3; 0: more often, or it is negative."""
     at = k
     if e[at + _DIGITS - 1] >> 15:
         return 0
-    carry = 0
-    k = 0
-    while k < _DIGITS:
-        carry += w[_IN + k] + (e[at + k] << 1)
-        w[_SUM + k] = carry & 0xFFFF
-        carry >>= 16
-        k += 1
-    k = _DIGITS - 1
-    while k and w[_SUM + k] == w[_UNIT + k]:
-        k -= 1
-    return 1 if w[_SUM + k] >= w[_UNIT + k] else 0
+    so_far = _IN
+    times = 1
+    while times <= 3:
+        carry = 0
+        k = 0
+        while k < _DIGITS:
+            carry += w[so_far + k] + e[at + k]
+            w[_SUM + k] = carry & 0xFFFF
+            carry >>= 16
+            k += 1
+        k = _DIGITS - 1
+        while k and w[_SUM + k] == w[_UNIT + k]:
+            k -= 1
+        if w[_SUM + k] >= w[_UNIT + k]:
+            return times
+        so_far = _SUM
+        times += 1
+    return 0

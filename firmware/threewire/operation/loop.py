@@ -11,18 +11,22 @@ from array import array
 import micropython
 from micropython import const
 
-# Rounds of some 20 ms between two looks at what else there is to do; an LED is never waited for.
+# Rounds of some 30 ms between two looks at what else there is to do; an LED is never waited for.
 _CHORE_ROUNDS = const(2)
 # Looking for new frames has its price, however few there are.  An LED's edge follows by as much,
-# so less is waited for one that is near; and what waits for the port, a capture, or a voltage that
-# may be collapsing, is seen to sooner.
-_PAUSE_MS = const(20)
+# so less is waited for one that is near, by each of the cycles to it; and what waits for the port,
+# a capture, or a voltage that may be collapsing, is seen to sooner.
+_PAUSE_MS = const(30)
 _BUSY_PAUSE_MS = const(5)
 _EDGE_PAUSE_MS = const(3)
 # A collection takes as long for little garbage as for much (14 ms on the emulated RP2040), and
 # MicroPython's own would come in the midst of a window's work.  So it is put off until about this
 # much is left: a report and its line leave 6 kB behind, a window 2 kB.
 _LEFT_BYTES = const(20000)
+# What is to be done beside metering goes on for so long before there is another look at frames,
+# with so many pieces more at most.
+_PIECE_MS = const(2)
+_MOST_PIECES = const(3)
 # The time between two, in parts of a second, follows what garbage there was.  To look takes half
 # as long as a collection: a round of its own, before and behind every so many.
 _PARTS = const(64)
@@ -173,15 +177,12 @@ class Loop:
         meter = self._meter
         more = False
         if self._is_busy or not self._rounds % _CHORE_ROUNDS:
-            ticks = meter.ticks
-            if ticks != self._fed:
-                self._fed = ticks
-                self._port.feed_watchdog()
-            more = self._beside(ticks)
+            more = self._beside()
         pause_ms = _PAUSE_MS
         captures = self._captures
-        if meter.is_edge_near:
-            pause_ms = _EDGE_PAUSE_MS
+        to_edge = meter.cycles_to_edge
+        if to_edge:
+            pause_ms = _EDGE_PAUSE_MS * to_edge
         elif self._is_busy or self._sag.is_near or captures.on and captures.written:
             pause_ms = _BUSY_PAUSE_MS
         if pause_ms > self._least_ms:
@@ -209,10 +210,14 @@ class Loop:
                     return
         sleep_ms(pause_ms)
 
-    def _beside(self, ticks):
+    def _beside(self):
         """What there is to do beside metering, which survives its crashes."""
         rounds = self._rounds
         if not rounds % _CHORE_ROUNDS:
+            ticks = self._meter.ticks
+            if ticks != self._fed:
+                self._fed = ticks
+                self._port.feed_watchdog()
             keep, listen, report, look_after, tidy = self._chores
             # A collapse has made `rounds` zero.
             if not rounds % (_CHORE_ROUNDS * _KEEP_CHORES):
@@ -226,32 +231,41 @@ class Loop:
             elif ticks >= self._soonest:
                 self._run(tidy)
         has_more = False
-        outlets = self._outlets
         # The serial line has nothing to do unless the loop has given it something, or an answer
         # waits behind what it had; what others have is their own affair.
         captures = self._captures
         if (
             self._is_busy
             or self._console.working
-            or len(outlets) > 1
+            or len(self._outlets) > 1
             or (captures.on and captures.written)
         ):
-            waits = False
-            for outlet in outlets:
-                try:
-                    more = outlet.step()
-                    if more:
-                        has_more = True
-                    elif more is None:
-                        waits = True
-                except Exception as problem:
-                    self._lifecycle.survived(problem)
-                    outlet.break_off()
-            self._is_busy = has_more or waits
+            now_ms = self._port.now_ms
+            begun = now_ms()
+            has_more = self._step_outlets()
+            left = _MOST_PIECES
+            while has_more and left and (now_ms() - begun) & _MS_MASK < _PIECE_MS:
+                has_more = self._step_outlets()
+                left -= 1
         if self._ledger.writes != self._writes:
             self._writes = self._ledger.writes
             meter = self._meter
             self._own = meter.ticks + meter.tick_hz // _OWN_PART
+        return has_more
+
+    def _step_outlets(self):
+        has_more = waits = False
+        for outlet in self._outlets:
+            try:
+                more = outlet.step()
+                if more:
+                    has_more = True
+                elif more is None:
+                    waits = True
+            except Exception as problem:
+                self._lifecycle.survived(problem)
+                outlet.break_off()
+        self._is_busy = has_more or waits
         return has_more
 
     def _run(self, chore):
@@ -272,7 +286,7 @@ class Loop:
         meter = self._meter
         late = meter.ticks - self._due
         # To begin one takes as long as half a cycle: an edge that is near goes first.
-        if meter.is_edge_near and late < meter.tick_hz // _LATEST_PART:
+        if meter.cycles_to_edge and late < meter.tick_hz // _LATEST_PART:
             return
         if not meter.second:
             return
@@ -292,7 +306,7 @@ class Loop:
     def _tidy(self):
         meter = self._meter
         # An LED's edge is not to wait for it.
-        if meter.is_edge_near:
+        if meter.cycles_to_edge:
             return
         memory = self._memory
         unseen = self._unseen

@@ -88,7 +88,8 @@ class Accumulator:
     sink         gets `cycle(energies, ticks)` for every stretch between crossings, with
                  Stretch.words, which it may change; where that returns true also
                  `half(energies, ticks)`, what half of the next cycle has brought; and
-                 `window(Window)` after each tenth or twelfth
+                 `window(Window)` after each tenth or twelfth, which returns a Window that nobody
+                 needs any more, to be used again, or None
     loops        as Meter takes them
     like         Accumulator with the same layout and calibration, whose tables are taken over
 
@@ -143,6 +144,7 @@ class Accumulator:
         self._carried = 0  # ticks of segments that ended within it
         self._noise = None  # of each current, once it has been looked at
         self._broken = 0  # windows in a row that had no whole cycles
+        self._spare = None  # Window
         self._window_began = array("H", bytes(4 * wide.WORDS))  # totals of the stretches before it
         self._new_window(0)
 
@@ -580,7 +582,11 @@ class Accumulator:
     # ---- windows
 
     def _new_window(self, fraction):
-        self._window = Window(self._scales)
+        spare = self._spare
+        if spare:
+            spare.restart(self._scales)
+            self._spare = None
+        self._window = spare or Window(self._scales)
         self._work.restart()
         self._stretches = 0
         self._unbroken = True
@@ -670,7 +676,7 @@ class Accumulator:
             self._stretch.zero(self.elements)
         # A crossing is timed by where zero is taken to be: so is the next window's first one.
         self._new_window(fraction + sums.bound_by(sums.reference))
-        self._sink.window(w)
+        self._spare = self._sink.window(w)
 
     def _mean_of_loose(self):
         """Offsets (x1, y1, x2, y2) by a second of windows none of which was whole, once there is

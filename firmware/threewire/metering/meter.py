@@ -43,7 +43,8 @@ class Meter:
     loops                where the chip has faster twins of them: those of kernel_viper,
                          words_viper, window_viper and reactive_viper
     like                 a Meter with the same layout and calibration, to be made quickly
-    on_window            called as on_window(window) after each window (10 or 12 mains cycles)
+    on_window            called as on_window(window) after each window (10 or 12 mains cycles);
+                         returns true where it does not keep it, so that it is used again
 
     registers Registers; reactive: Reactive, registers of varh; demand: Demand
     ticks     time metered so far; a second has tick_hz of them, a frame frame_ticks
@@ -200,16 +201,11 @@ class Meter:
                 self._look_for_voltage(self._recent[-1])  # short ones joined
         is_live = window.points or self._has_voltage(window, 0) or self._has_voltage(window, 1)
         self.reactive.add(window, (one.is_allowed, two.is_allowed), is_live)
-        energy = 0
-        for k, gate in enumerate(self.gates):
-            if gate.is_allowed:
-                energy += window.number(wide.WORDS * k)
-                if self._unseen[k]:
-                    energy += self._unseen[k]
-                    self._unseen[k] = 0
-            elif now < self.tick_hz:
-                self._unseen[k] += window.number(wide.WORDS * k)
-        self.demand.window(energy, window.ticks, now)
+        unseen = self._unseen
+        if one.is_allowed and two.is_allowed and not unseen[0] and not unseen[1]:
+            self.demand.add(window.words, window.ticks, now)
+        else:
+            self._demand_rare(window, now)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
         if recent and recent[-1].is_short():
@@ -227,21 +223,36 @@ class Meter:
             w = recent[k]
             ticks += w.ticks
             signs |= w.signs()
+        spare = None
         if ticks >= self.tick_hz:
             self._is_second = True
-            if k:
-                self._recent = recent[k:]
+            while k:
+                spare = recent.pop(0)
+                k -= 1
             judged = False
-            for k, gate in enumerate(self.gates):
+            for k in (0, 1):
                 rule = self.rules[k]
                 # Where nothing has come out nothing is reversed, nor becomes so.
-                if gate.is_allowed and (rule.reversed or signs >> k & 1):
+                if self.gates[k].is_allowed and (rule.reversed or signs >> k & 1):
                     judged = True
-                    rule.judge(sum([w.number(wide.WORDS * k) for w in self._recent]), ticks)
+                    rule.judge(sum([w.number(wide.WORDS * k) for w in recent]), ticks)
             if judged:
                 self.indicators.show_reverse(self.rules, now)
-        if self._on_window:
-            self._on_window(window)
+        is_kept = self._on_window and not self._on_window(window)
+        return None if is_kept or spare is self._steady else spare
+
+    def _demand_rare(self, window, now):
+        """What demand takes of a window where not all of it counts, or what came before it does."""
+        energy = 0
+        for k, gate in enumerate(self.gates):
+            if gate.is_allowed:
+                energy += window.number(wide.WORDS * k)
+                if self._unseen[k]:
+                    energy += self._unseen[k]
+                    self._unseen[k] = 0
+            elif now < self.tick_hz:
+                self._unseen[k] += window.number(wide.WORDS * k)
+        self.demand.window(energy, window.ticks, now)
 
     def _look_for_voltage(self, window):
         """Allows an element to register from the first window on that has its voltage: a pin that

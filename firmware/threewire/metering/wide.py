@@ -13,12 +13,29 @@ from micropython import const
 
 WORDS = const(10)
 _ONE_MORE = 1 << 160
+_size = array("H", bytes(2 * WORDS))  # kept, for what is allocated is garbage soon
 
 
 def number(words, at):
     """The int at words[at]."""
-    value = int.from_bytes(words[at : at + WORDS], "little")
-    return value - _ONE_MORE if words[at + WORDS - 1] >> 15 else value
+    if _measure(_size, words, at):
+        return -int.from_bytes(_size, "little")
+    return int.from_bytes(_size, "little")
+
+
+@micropython.viper
+def _measure(size: ptr16, words: ptr16, at: int) -> int:
+    """Writes what is at words[at], without its sign, to `size`; returns whether it is negative."""
+    negative = words[at + WORDS - 1] >> 15
+    flip = 0xFFFF if negative else 0
+    carry = negative
+    k = 0
+    while k < WORDS:
+        carry += words[at + k] ^ flip
+        size[k] = carry & 0xFFFF
+        carry >>= 16
+        k += 1
+    return negative
 
 
 def put(words, at, value):

@@ -9,7 +9,6 @@ from array import array
 import micropython
 from micropython import const
 
-from threewire.metering.intmath import nearest
 from threewire.metering.wide import WORDS, number, top
 from threewire.metering.window_words import join
 
@@ -46,9 +45,18 @@ class Scales:
 
     def __init__(self, tick_hz, v_nv, i_na):
         self.tick_hz = tick_hz
+        self._cycles = self._ratio = 0
         self.v_nv = v_nv
         self.i_na = i_na
         self.power_gain = (v_nv[0] * i_na[0], v_nv[1] * i_na[1])
+
+    def hertz_mhz(self, cycles, span_q12):
+        """Millihertz of so many cycles in so many 1/4096 ticks (more than 0), to the nearest."""
+        # Most windows have as many as the one before.
+        if cycles != self._cycles:
+            self._cycles = cycles
+            self._ratio = cycles * self.tick_hz * 1000 << 13
+        return (self._ratio + span_q12) // (span_q12 << 1)
 
 
 class Window:
@@ -73,7 +81,7 @@ class Window:
     is_odd            there is in it what came between crossings, or without one, and was no cycle
                       of mains: not counting what was lost, or filled in
     own_means         means of its codes less mid-scale, in 1/16 count: of the voltages, then of
-                      the currents; where windows have been added, of the voltages
+                      the currents; where windows have been added, those of the voltages alone
     own_offs          how far each is from the mean that the squares are about; not added
     points            frames behind the phasors; 0 where the mains frequency was not known
     scales            Scales of the counts; None before there is anything in it
@@ -85,12 +93,21 @@ class Window:
     means = None
     frames = cycles = span_q12 = points = 0
     whole = is_odd = False
-    own_means = own_offs = (0, 0, 0, 0)
 
     def __init__(self, scales=None):
         self.scales = scales
         self.words = _NOTHING[:]
+        self.own_means = [0, 0, 0, 0]
+        self.own_offs = [0, 0, 0, 0]
         self.ticks = 0  # there from the start, so that no cycle has to make room for it
+
+    def restart(self, scales):
+        """There is nothing in it any more."""
+        self.scales = scales
+        self.words[:] = _NOTHING
+        self.means = None
+        self.ticks = self.frames = self.cycles = self.span_q12 = self.points = 0
+        self.whole = self.is_odd = False
 
     def _pair(self, at):
         return number(self.words, at), number(self.words, at + WORDS)
@@ -153,7 +170,7 @@ class Window:
         """Mains frequency in millihertz, 0 where it was not bounded by zero crossings."""
         if not self.span_q12:
             return 0
-        return nearest(self.cycles * self.scales.tick_hz * 1000 << 12, self.span_q12)
+        return self.scales.hertz_mhz(self.cycles, self.span_q12)
 
     @micropython.native
     def add(self, other):
@@ -167,10 +184,8 @@ class Window:
             frames = 1
         means = self.own_means
         its_means = other.own_means
-        self.own_means = (
-            (means[0] * mine + its_means[0] * its) // frames,
-            (means[1] * mine + its_means[1] * its) // frames,
-        )
+        means[0] = (means[0] * mine + its_means[0] * its) // frames
+        means[1] = (means[1] * mine + its_means[1] * its) // frames
         join(self.words, other.words, _NUMBERS)
         self.ticks += other.ticks
         self.cycles += other.cycles

@@ -134,8 +134,8 @@ class WindowWork:
         w = window.words
         one, two = self._elements
         offsets = one.offsets + two.offsets
-        window.own_means = own_means = [0, 0, 0, 0]
-        window.own_offs = own_offs = [0, 0, 0, 0]
+        own_means = window.own_means
+        own_offs = window.own_offs
         squares = self._pairs[1]
         at = 0
         for place in squares:

@@ -110,9 +110,9 @@ class FaultFinder:
         self._least = (0, 0)
 
     def window(self, window):
-        """Judges a Window, unless it is too short for that."""
+        """Judges a Window, unless it is too short for that.  Returns True: it is not kept."""
         if window.is_short():
-            return
+            return True
         hertz_mhz = window.hertz_mhz()
         n = window.frames
         lacks = False
@@ -159,6 +159,7 @@ class FaultFinder:
                 self._on_hertz(hertz_mhz)
         least = 1 if "bad_frequency" in self.active else _ODD_WINDOWS
         self._judge("bad_frequency", "", self._odd >= _ODD_WINDOWS or self._without >= least)
+        return True
 
     def _input(self, where, offset, window, which, at):
         self._judge("railed", where, abs(offset) > _RAILED_Q4)

@@ -144,7 +144,6 @@ class Accumulator:
         self._carried = 0  # ticks of segments that ended within it
         self._noise = None  # of each current, once it has been looked at
         self._broken = 0  # windows in a row that had no whole cycles
-        self._spare = None  # Window
         self._window_began = array("H", bytes(4 * wide.WORDS))  # totals of the stretches before it
         self._new_window(0)
 
@@ -581,11 +580,9 @@ class Accumulator:
 
     # ---- windows
 
-    def _new_window(self, fraction):
-        spare = self._spare
+    def _new_window(self, fraction, spare=None):
         if spare:
             spare.restart(self._scales)
-            self._spare = None
         self._window = spare or Window(self._scales)
         self._work.restart()
         self._stretches = 0
@@ -675,8 +672,8 @@ class Accumulator:
         if moved:
             self._stretch.zero(self.elements)
         # A crossing is timed by where zero is taken to be: so is the next window's first one.
-        self._new_window(fraction + sums.bound_by(sums.reference))
-        self._spare = self._sink.window(w)
+        later = sums.bound_by(sums.reference)
+        self._new_window(fraction + later, self._sink.window(w))
 
     def _mean_of_loose(self):
         """Offsets (x1, y1, x2, y2) by a second of windows none of which was whole, once there is

@@ -201,11 +201,16 @@ class Meter:
                 self._look_for_voltage(self._recent[-1])  # short ones joined
         is_live = window.points or self._has_voltage(window, 0) or self._has_voltage(window, 1)
         self.reactive.add(window, (one.is_allowed, two.is_allowed), is_live)
-        unseen = self._unseen
-        if one.is_allowed and two.is_allowed and not unseen[0] and not unseen[1]:
-            self.demand.add(window.words, window.ticks, now)
-        else:
-            self._demand_rare(window, now)
+        energy = 0
+        for k in (0, 1):
+            if self.gates[k].is_allowed:
+                energy += window.number(wide.WORDS * k)
+                if self._unseen[k]:
+                    energy += self._unseen[k]
+                    self._unseen[k] = 0
+            elif now < self.tick_hz:
+                self._unseen[k] += window.number(wide.WORDS * k)
+        self.demand.window(energy, window.ticks, now)
         recent = self._recent
         # Windows cut short by gaps join the one before, so that only so many are kept.
         if recent and recent[-1].is_short():
@@ -240,19 +245,6 @@ class Meter:
                 self.indicators.show_reverse(self.rules, now)
         is_kept = self._on_window and not self._on_window(window)
         return None if is_kept or spare is self._steady else spare
-
-    def _demand_rare(self, window, now):
-        """What demand takes of a window where not all of it counts, or what came before it does."""
-        energy = 0
-        for k, gate in enumerate(self.gates):
-            if gate.is_allowed:
-                energy += window.number(wide.WORDS * k)
-                if self._unseen[k]:
-                    energy += self._unseen[k]
-                    self._unseen[k] = 0
-            elif now < self.tick_hz:
-                self._unseen[k] += window.number(wide.WORDS * k)
-        self.demand.window(energy, window.ticks, now)
 
     def _look_for_voltage(self, window):
         """Allows an element to register from the first window on that has its voltage: a pin that

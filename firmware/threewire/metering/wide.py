@@ -13,29 +13,25 @@ from micropython import const
 
 WORDS = const(10)
 _ONE_MORE = 1 << 160
-_size = array("H", bytes(2 * WORDS))  # kept, for what is allocated is garbage soon
+# Kept, for what is allocated is garbage soon.
+_copy = array("H", bytes(2 * WORDS))
 
 
 def number(words, at):
     """The int at words[at]."""
-    if _measure(_size, words, at):
-        return -int.from_bytes(_size, "little")
-    return int.from_bytes(_size, "little")
+    is_negative = _take(_copy, words, at)
+    value = int.from_bytes(_copy, "little")
+    return value - _ONE_MORE if is_negative else value
 
 
 @micropython.viper
-def _measure(size: ptr16, words: ptr16, at: int) -> int:
-    """Writes what is at words[at], without its sign, to `size`; returns whether it is negative."""
-    negative = words[at + WORDS - 1] >> 15
-    flip = 0xFFFF if negative else 0
-    carry = negative
+def _take(to: ptr16, words: ptr16, at: int) -> int:
+    """Copies the words of the number at words[at]; returns whether it is negative."""
     k = 0
     while k < WORDS:
-        carry += words[at + k] ^ flip
-        size[k] = carry & 0xFFFF
-        carry >>= 16
+        to[k] = words[at + k]
         k += 1
-    return negative
+    return to[WORDS - 1] >> 15
 
 
 def put(words, at, value):

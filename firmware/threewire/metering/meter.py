@@ -49,8 +49,8 @@ class Meter:
     registers Registers; reactive: Reactive, registers of varh; demand: Demand
     ticks     time metered so far; a second has tick_hz of them, a frame frame_ticks
     indicators  Indicators: what the LEDs show
-    cycles_to_edge  how many more cycles like the last may take the green LEDs to their next edge, 1
-                  to 3; 0: more
+    cycles_to_edge  so many more cycles like the last may take the green LEDs to their next edge,
+                  1 to 3; 0: more than those
     lost_frames  frames that gaps have swallowed
     estimated    Registers of the energy estimated for them, which `registers` includes
     """

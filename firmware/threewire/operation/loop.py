@@ -183,7 +183,9 @@ class Loop:
         to_edge = meter.cycles_to_edge
         if to_edge:
             pause_ms = _EDGE_PAUSE_MS * to_edge
-        elif self._is_busy or self._sag.is_near or captures.on and captures.written:
+        if pause_ms > _BUSY_PAUSE_MS and (
+            self._is_busy or self._sag.is_near or captures.on and captures.written
+        ):
             pause_ms = _BUSY_PAUSE_MS
         if pause_ms > self._least_ms:
             pause_ms = self._least_ms

@@ -1,5 +1,6 @@
 """The whole meter on loads that come, go, turn round or are not there."""
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +29,7 @@ from host_tests.rigs.meter_runs import (
     split_phase,
 )
 from threewire.metering.calibration import Calibration
+from threewire.metering.window import Window
 from tools.engines import process as engine_process
 from tools.front_end.looping import ArrayRecording, Source
 from tools.front_end.waves import sine
@@ -511,6 +513,61 @@ def test_edges_tell_the_register() -> None:
     of.finish()
     assert [lit for name, lit, _ in of.edges if name == "ten"] == [False, True, False, True]
     assert of.meter.indicators.lit["ten"] is (of.wh("delivered") % 10 < 5)
+
+
+def test_edges_are_seen_coming_three_cycles_ahead() -> None:
+    # 0.169 Wh a cycle. What was told after a cycle is held against what came.
+    of = Run()
+    codes = convert(split_phase((151, 153.3)), 3)
+    told = []
+    before = 0
+    for at in range(0, len(codes), 16):
+        of.feed(codes[at : at + 16])
+        if of.meter.ticks != before:
+            before = of.meter.ticks
+            told.append((of.meter.cycles_to_edge, of.wh("delivered")))
+    steps = [math.floor(wh / 5) for _, wh in told]
+    came = [k for k in range(1, len(steps)) if steps[k] > steps[k - 1]]
+    assert len(came) == 6 and len(told) > 170
+    for k, (cycles, _) in enumerate(told[10:-4], 10):
+        left = [edge - k for edge in came if edge > k][:1]
+        assert cycles == (left[0] if left and left[0] <= 3 else 0), (k, came)
+
+
+def test_windows_that_are_used_again_hold_nothing_old() -> None:
+    # Some are cut short by gaps and joined, some have no cycles, and some no voltage.
+    load = convert(split_phase((100, 30), 40), 4)
+    quiet = np.full_like(load[:8000], MID)
+    parts = (load, load[:1100], quiet, load[:300], load[:500], load[:9000], quiet, load)
+
+    def windows(is_kept: bool) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
+        of = Run()
+        found: list[dict[str, Any]] = []
+        seen: set[int] = set()
+
+        def take(window: Window) -> bool:
+            found.append(copy.deepcopy({k: v for k, v in vars(window).items() if k != "scales"}))
+            of.windows.append(window)
+            seen.add(id(window))
+            return not is_kept
+
+        of.meter._on_window = take
+        for part in parts:
+            of.feed(part)
+            of.meter.gap(0, 12345)
+            if of.meter.second:
+                found.append(vars(of.meter.second) | {"scales": None})
+        assert (len(seen) == len(of.windows)) is is_kept
+        return found, of.finish().registers
+
+    kept, registers = windows(True)
+    again, registers_again = windows(False)
+    assert registers == registers_again
+    assert len(kept) == len(again) > 50
+    for old, new in zip(kept, again):
+        names = old.keys() | new.keys()
+        defaults = {name: getattr(Window, name, None) for name in names}
+        assert {**defaults, **old} == {**defaults, **new}
 
 
 def test_the_leds_show_the_register_when_the_flow_turns_within_a_cycle() -> None:

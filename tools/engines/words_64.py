@@ -308,12 +308,15 @@ def book(e: ptr32, w: ptr32, size: ptr32, net: ptr32) -> int:
                 of_16 = ptr16(e)
                 of_16[_STAGE] = stage
         k += 1
-    # Whether twice the net would take the delivered register to its next whole watt-hour.
+    # How many times the net would take the delivered register to its next whole watt-hour.
     if not e[14] >> 31:
-        c = net[0] + (e[10] << 1) - net[_UNIT]
-        c = (c >> 32) + net[1] + (e[11] << 1) - net[_UNIT + 1]
-        c = (c >> 32) + net[2] + (e[12] << 1) - net[_UNIT + 2]
-        c = (c >> 32) + net[3] + (e[13] << 1) - net[_UNIT + 3]
-        if (c >> 32) + net[4] + (e[14] << 1) - net[_UNIT + 4] >= 0:
-            stage |= 128
+        k = 1
+        while k <= 3:
+            c = net[0] + e[10] * k - net[_UNIT]
+            c = (c >> 32) + net[1] + e[11] * k - net[_UNIT + 1]
+            c = (c >> 32) + net[2] + e[12] * k - net[_UNIT + 2]
+            c = (c >> 32) + net[3] + e[13] * k - net[_UNIT + 3]
+            if (c >> 32) + net[4] + e[14] * k - net[_UNIT + 4] >= 0:
+                return stage | k << 7
+            k += 1
     return stage

@@ -111,7 +111,10 @@ def sum_up(e, which):
 
 def reaches(e, at, w):
     energy = _number(e, at)
-    return int(energy >= 0 and _number(w, 0) + 2 * energy >= _number(w, 20))
+    left = _number(w, 20) - _number(w, 0)
+    if energy < 0 or left > 3 * energy:
+        return 0
+    return max(1, -(-left // energy)) if energy else 1
 
 
 TWINS = {of.__name__: of for of in (reckon, take, sum_up, reaches)}

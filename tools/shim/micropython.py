@@ -52,6 +52,7 @@ def const(value):
 _IN_INTS = {
     "threewire.metering.words_viper": "words_in_ints",
     "threewire.metering.reactive_viper": "reactive_in_ints",
+    "threewire.metering.wide": "window_in_ints",
     "threewire.metering.window_viper": "window_in_ints",
     "threewire.metering.window_words": "window_in_ints",
 }

@@ -1,10 +1,16 @@
-"""Under CPython, the arithmetic of window_words.py and window_viper.py in Python's own integers.
+"""Under CPython, the arithmetic of window_words.py and window_viper.py in Python's own integers,
+and what wide.py makes these of.
 
 Flow: micropython.viper -> WINDOW_IN_INTS.  Each takes and leaves the same words as the function of
 its name there, but for those that are only for the while of a call.
 """
 
 from words_in_ints import _number, _put
+
+
+def _take(to, words, at):
+    to[:] = words[at : at + 10]
+    return to[9] >> 15
 
 
 def join(to, words, count):
@@ -46,4 +52,4 @@ def turn(j, w, element, signs):
     _put(w, 120 + 10 * element, -im if signs & 2 else im)
 
 
-TWINS = {of.__name__: of for of in (join, gained, squares, quotients, turn)}
+TWINS = {of.__name__: of for of in (_take, join, gained, squares, quotients, turn)}

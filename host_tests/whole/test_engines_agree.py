@@ -84,7 +84,7 @@ CALIBRATIONS: dict[str, dict[str, Any]] = {
 # take four times what boards have of them in assembler; and what a board loads now and
 # then is there all along.
 HEAPS = {
-    ("micropython", False): "288k",
+    ("micropython", False): "320k",
     ("i386", False): "216k",
     ("i386", True): "240k",
 }

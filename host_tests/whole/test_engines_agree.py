@@ -84,9 +84,9 @@ CALIBRATIONS: dict[str, dict[str, Any]] = {
 # take four times what boards have of them in assembler; and what a board loads now and
 # then is there all along.
 HEAPS = {
-    ("micropython", False): "320k",
-    ("i386", False): "216k",
-    ("i386", True): "240k",
+    ("micropython", False): "256k",
+    ("i386", False): "208k",
+    ("i386", True): "232k",
 }
 
 

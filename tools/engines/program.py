@@ -66,6 +66,10 @@ def codes_for(config, layout):
 # The longest piece comes first, as on the board: modules leave holes in a small heap.
 codes = array("H", bytes(2 * int(sys.argv[2])))
 
+if ON_MICROPYTHON:
+    # Else what compiling leaves behind spreads what stays over all of a small heap.
+    gc.threshold(32768)
+
 from result import result  # noqa: E402
 
 LOOPS = None
@@ -83,6 +87,9 @@ from threewire.metering.meter import Meter  # noqa: E402
 from threewire.metering.readings import watts_uw  # noqa: E402
 from threewire.metering.sag import Sag  # noqa: E402
 from threewire.metering.window import Window  # noqa: E402
+
+if ON_MICROPYTHON:
+    gc.threshold(-1)
 
 # A board loads these compiled, now and then; to compile them takes more than a full heap has.
 doctor.let_go = lambda name: None

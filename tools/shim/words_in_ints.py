@@ -111,10 +111,11 @@ def sum_up(e, which):
 
 def reaches(e, at, w):
     energy = _number(e, at)
-    left = _number(w, 20) - _number(w, 0)
-    if energy < 0 or left > 3 * energy:
-        return 0
-    return max(1, -(-left // energy)) if energy else 1
+    if energy >= 0:
+        for times in (1, 2, 3):
+            if _number(w, 0) + times * energy >= _number(w, 20):
+                return times
+    return 0
 
 
 TWINS = {of.__name__: of for of in (reckon, take, sum_up, reaches)}

@@ -24,9 +24,9 @@ _EDGE_PAUSE_MS = const(3)
 # much is left: a report and its line leave 6 kB behind, a window 2 kB.
 _LEFT_BYTES = const(20000)
 # What is to be done beside metering goes on for so long before there is another look at frames,
-# with so many pieces more at most.
+# with so many pieces at most.
 _PIECE_MS = const(2)
-_MOST_PIECES = const(3)
+_MOST_PIECES = const(4)
 # The time between two, in parts of a second, follows what garbage there was.  To look takes half
 # as long as a collection: a round of its own, before and behind every so many.
 _PARTS = const(64)
@@ -244,11 +244,10 @@ class Loop:
         ):
             now_ms = self._port.now_ms
             begun = now_ms()
-            has_more = self._step_outlets()
-            left = _MOST_PIECES
-            while has_more and left and (now_ms() - begun) & _MS_MASK < _PIECE_MS:
+            for _ in range(_MOST_PIECES):
                 has_more = self._step_outlets()
-                left -= 1
+                if not has_more or (now_ms() - begun) & _MS_MASK >= _PIECE_MS:
+                    break
         if self._ledger.writes != self._writes:
             self._writes = self._ledger.writes
             meter = self._meter

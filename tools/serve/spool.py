@@ -172,12 +172,25 @@ class Spool:
     # ---- within
 
     def _put_on_disk(self) -> None:
-        data = b"".join(record + b"\n" for record in self._unwritten)
-        self._make_room(len(data))
-        segment = self._to_write()
-        self._write(segment, data)
-        segment.size += len(data)
-        self._settle(len(self._unwritten))
+        # By no more than fills a file: the oldest go by whole files, and so by no more at once.
+        while self._unwritten:
+            count = self._fill()
+            data = b"".join(record + b"\n" for record in self._unwritten[:count])
+            self._make_room(len(data))
+            segment = self._to_write()
+            self._write(segment, data)
+            segment.size += len(data)
+            self._settle(count)
+
+    def _fill(self) -> int:
+        """How many of those in memory fill the file that is added to; the last may go beyond."""
+        size = self._segments[-1].size if self._file is not None else 0
+        left = self._segment_bytes - (size if size < self._segment_bytes else 0)
+        for count, record in enumerate(self._unwritten, 1):
+            left -= len(record) + 1
+            if left <= 0:
+                return count
+        return len(self._unwritten)
 
     def _settle(self, count: int) -> None:
         """The first of those in memory are on disk, or done with."""

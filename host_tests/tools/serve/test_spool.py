@@ -170,12 +170,14 @@ def test_other_files_are_left_alone(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_bound(tmp_path, caplog):
-    """Never more on disk than it may be; the oldest go, each counted, and told."""
+@pytest.mark.parametrize("at_once", [1, 40, 90, 250])
+def test_bound(tmp_path, caplog, at_once):
+    """Never more on disk than it may be, and not much less, be it written one by one or many at
+    once; the oldest go, each counted, and told."""
     most = 40_000
     spool = started(tmp_path, most, segment_bytes=5000)
-    for k in range(1000):
-        add(spool, [k])
+    for k in range(0, 1000, at_once):
+        add(spool, range(k, min(k + at_once, 1000)))
         spool.flush()
         assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= most
     found = rest(spool)

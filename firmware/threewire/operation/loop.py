@@ -11,7 +11,9 @@ from array import array
 import micropython
 from micropython import const
 
-# Rounds of some 30 ms between two looks at what else there is to do; an LED is never waited for.
+# A look at what else there is to do each twentieth of a second, told by the frames that have come,
+# or each second round that brings none.
+_CHORE_PART = const(20)
 _CHORE_ROUNDS = const(2)
 # Looking for new frames has its price, however few there are.  An LED's edge follows by as much,
 # so less is waited for one that is near, by each of the cycles to it; and what waits for the port,
@@ -22,7 +24,7 @@ _EDGE_PAUSE_MS = const(3)
 # A collection takes as long for little garbage as for much (14 ms on the emulated RP2040), and
 # MicroPython's own would come in the midst of a window's work.  So it is put off until about this
 # much is left: a report and its line leave 6 kB behind, a window 2 kB.
-_LEFT_BYTES = const(20000)
+_LEFT_BYTES = const(12000)
 # What is to be done beside metering goes on for so long before there is another look at frames,
 # with so many pieces at most.
 _PIECE_MS = const(2)
@@ -121,7 +123,9 @@ class Loop:
         self._parts = _FIRST_PARTS  # from one to the next
         self._unseen = 3  # collections to the next look at what one brings, the one before it is 1
         self._left = 0  # bytes before it
-        self._rounds = 0
+        self._chore_frames = meter.tick_hz // (_CHORE_PART * meter.frame_ticks)
+        self._to_chores = 0  # frames
+        self._looks = 1  # at what there is to do
         self.stopped = console.stop
         self.pause_ms = _PAUSE_MS
         self._least_ms = min(sampler.pause_ms, port.pause_ms)
@@ -167,16 +171,18 @@ class Loop:
     def run_round(self):
         """One round; returns whether there is more to do at once.  Raises what metering raises."""
         frames = self._sampler.pump(self)
-        if frames and frames > self._most:
-            self._most = frames
+        if not frames:
+            self._to_chores -= self._chore_frames // _CHORE_ROUNDS
+        else:
+            self._to_chores -= frames
+            if frames > self._most:
+                self._most = frames
         if self._sag.happened:
             # The last save is not to wait for its turn.
-            self._rounds = 0
-        else:
-            self._rounds += 1
+            self._looks = self._to_chores = 0
         meter = self._meter
         more = False
-        if self._is_busy or not self._rounds % _CHORE_ROUNDS:
+        if self._is_busy or self._to_chores <= 0:
             more = self._beside()
         pause_ms = _PAUSE_MS
         captures = self._captures
@@ -214,18 +220,20 @@ class Loop:
 
     def _beside(self):
         """What there is to do beside metering, which survives its crashes."""
-        rounds = self._rounds
-        if not rounds % _CHORE_ROUNDS:
+        if self._to_chores <= 0:
+            self._to_chores = self._chore_frames
+            looks = self._looks
+            self._looks = looks + 1
             ticks = self._meter.ticks
             if ticks != self._fed:
                 self._fed = ticks
                 self._port.feed_watchdog()
             keep, listen, report, look_after, tidy = self._chores
-            # A collapse has made `rounds` zero.
-            if not rounds % (_CHORE_ROUNDS * _KEEP_CHORES):
+            # A collapse has made `looks` zero.
+            if not looks % _KEEP_CHORES:
                 self._run(keep)
             self._run(listen)
-            if not rounds % (_CHORE_ROUNDS * _COMPARE_CHORES):
+            if not looks % _COMPARE_CHORES:
                 self._run(look_after)
             # Either takes as long as an edge that is not near may still be away: never both.
             if ticks >= self._due:
@@ -380,7 +388,9 @@ class Loop:
 
     def _take(self, data):
         console = self._console
+        # Where something has come there may be more.
         self._is_busy = True
+        self._to_chores = 0
         taken = console.take(data, self._port.now_ms())
         if console.stop:
             why = self._lifecycle.stays()

@@ -14,11 +14,11 @@ MACHINE = "Raspberry Pi Pico"
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28), ("v2", 29))
 DERIVED = {}
 
-# One conversion every `clocks` clocks of 48 MHz: 10 kHz a channel.  The ring holds 250 ms.
+# One conversion every `clocks` clocks of 48 MHz: 10 kHz a channel.  The ring holds 545 ms.
 # Sampling by timer instead, at 4 kHz, takes
 # {"kind": "timer", "period_us": 250, "block_frames": 32, "slot_ns": 6900, "timer": -1,
 #  "hard": True}
-SAMPLER = {"kind": "dma", "clocks": 1200, "ring_frames": 2500}
+SAMPLER = {"kind": "dma", "clocks": 1200, "ring_frames": 5450}
 
 # Indicator -> (pin, level that lights it).  The one on the board is orange.  D3, GPIO15, is left
 # free: an RP2040 of revision B0 or B1 borrows it for a millisecond when USB is reset.

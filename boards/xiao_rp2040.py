@@ -13,11 +13,11 @@ MICROPYTHON_LEAST = (1, 28)
 SLOTS = (("i1", 26), ("v1", 27), ("i2", 28), ("v2", 29))
 DERIVED = {}
 
-# One conversion every `clocks` clocks of 48 MHz: 10 kHz a channel.  The ring holds 250 ms.
+# One conversion every `clocks` clocks of 48 MHz: 10 kHz a channel.  The ring holds 545 ms.
 # Sampling by timer instead, at 4 kHz, takes
 # {"kind": "timer", "period_us": 250, "block_frames": 32, "slot_ns": 6900, "timer": -1,
 #  "hard": True}
-SAMPLER = {"kind": "dma", "clocks": 1200, "ring_frames": 2500}
+SAMPLER = {"kind": "dma", "clocks": 1200, "ring_frames": 5450}
 
 # Indicator -> (pin, level that lights it).  The red one is on the board and
 # lights at low level.

@@ -37,7 +37,10 @@ _BLOCK = 4096
 _DISK_VERSION = 0x00020000
 # Modules that not all chips need: which fact of the chip's row decides, and whether it must hold.
 _NEEDS = {
+    "threewire/chip/code_check.py": ("xip_base", True),
+    "threewire/chip/code_in_flash.py": ("xip_base", True),
     "threewire/chip/dma_sampler.py": ("adc_base", True),
+    "threewire/chip/mpy_file.py": ("xip_base", True),
     "threewire/chip/pulse_pio.py": ("adc_base", True),
     "threewire/chip/pulse_rmt.py": ("adc_base", False),
     "threewire/metering/kernel_thumb.py": ("has_thumb", True),

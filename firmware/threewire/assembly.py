@@ -29,6 +29,9 @@ _KEPT = (
     "operation.telemetry",
 )
 
+# Runs at the prompt in safe mode, where the firmware's files may be written anew.
+_IN_RAM = ("threewire.chip.leds",)
+
 
 def on_board(board):
     """The Firmware of the board that this runs on.  After it this module is needed no more, and
@@ -48,6 +51,13 @@ def on_board(board):
     gc.threshold(25000)
     layout = Layout(board)
     chip = CHIPS[board.CHIP]
+    code = None
+    if chip["xip_base"] is not None:
+        from threewire.chip.code_in_flash import CodeInFlash
+
+        # Before what it is for: each module's code makes room for the next.
+        code = CodeInFlash(chip["xip_base"], _IN_RAM)
+        code.begin()
     # The sampler's ring is the longest piece of memory that is asked for, so it comes before
     # everything that would leave holes in the heap.  Each sampler needs modules that other chips
     # do not have.
@@ -113,6 +123,8 @@ def on_board(board):
         from threewire import outlets
 
         outlets.network(firmware)
+    if code:
+        firmware.run = code.end().before(firmware.run)
     del sys.modules["board"]
     # What has been made holds on to what it needs of its modules; the others are garbage.  And
     # MicroPython's collector goes over the whole heap once more, for twice the time or more, where

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -130,6 +131,10 @@ class Program:
                 module = SimpleNamespace(DmaSampler=sampler)
                 patch.setitem(sys.modules, "threewire.chip.dma_sampler", module)
             patch.setitem(sys.modules, "threewire.chip.serial_port", port_stand_in(machine))
+            # There is no flash in a PC's memory for code to lie in.
+            code = Mock(**{"end.return_value.before": lambda run: run})
+            module = SimpleNamespace(CodeInFlash=lambda xip_base, stay: code)
+            patch.setitem(sys.modules, "threewire.chip.code_in_flash", module)
             # What the board would have in flash: nothing so far.
             with tempfile.TemporaryDirectory() as flash, pytest.raises(PowerOff):
                 patch.chdir(flash)

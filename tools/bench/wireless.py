@@ -30,7 +30,8 @@ _LEFT = re.compile(r"(\d+) bytes would be left")
 
 
 def wireless(where: str) -> list[Figure]:
-    """Without a network, in Wi-Fi alone, with MQTT, and with Modbus TCP. Raises BoardError."""
+    """Without a network, in Wi-Fi alone, with MQTT, with Modbus TCP, and with both.  Raises
+    BoardError."""
     joined = {"ssid": SSID, "key": "any will do", "ntp": False}
     figures = []
     with _powered(None) as board:
@@ -41,6 +42,8 @@ def wireless(where: str) -> list[Figure]:
     with _broker() as port:
         mqtt = {**joined, "broker": HOST, "port": port}
         figures += _outlet("mqtt", "MQTT", mqtt, where)
+        both = {**mqtt, "modbus": 502}
+        figures += _outlet("both", "MQTT and Modbus TCP, not asked", both, where)
     return figures + _outlet(
         "modbus_tcp", "Modbus TCP, not asked", {**joined, "modbus": 502}, where
     )

@@ -13,12 +13,13 @@ data, which imports nothing.  Another chip is another row.
     saves_a_day        that the flash endures for 20 years, at 100 000 erasures a block: littlefs
                        erases 0.14 blocks a save on rp2 (256 bytes are programmed at a time), one
                        on esp32 (32 bytes), whose frees are some 430 (`threewire power_cuts`)
+    xip_base           where the flash is in memory; None: it is not, or not as it lies there
     adc_base, dreq_adc   of the ADC that DMA reads; None: sampled by timer
     straight_mv        where the ADC is straight, from and to; None: all the way to the supply
 """
 
 CHIPS = {
-    # RP2040 datasheet: 2.5.3.1 (DREQ), 4.7.6 (watchdog), 4.9.6 (ADC).
+    # RP2040 datasheet: 2.2 (flash), 2.5.3.1 (DREQ), 4.7.6 (watchdog), 4.9.6 (ADC).
     "rp2040": {
         "mpy_arch": "armv6m",
         "mpy_arch_number": 4,
@@ -27,11 +28,12 @@ CHIPS = {
         "software_timer": -1,
         "saves_a_day": 12000,
         "watchdog_ctrl": 0x40058000,
+        "xip_base": 0x10000000,
         "adc_base": 0x4004C000,
         "dreq_adc": 36,
         "straight_mv": None,
     },
-    # RP2350 datasheet: 12.6.4.1 (DREQ), 12.9.7 (watchdog), 12.4.7 (ADC).
+    # RP2350 datasheet: 2.2 (flash), 12.6.4.1 (DREQ), 12.9.7 (watchdog), 12.4.7 (ADC).
     "rp2350": {
         "mpy_arch": "armv7emsp",
         "mpy_arch_number": 7,
@@ -40,6 +42,7 @@ CHIPS = {
         "software_timer": -1,
         "saves_a_day": 12000,
         "watchdog_ctrl": 0x400D8000,
+        "xip_base": 0x10000000,
         "adc_base": 0x400A0000,
         "dreq_adc": 48,
         "straight_mv": None,
@@ -53,6 +56,7 @@ CHIPS = {
         "software_timer": 1,
         "saves_a_day": 5000,
         "watchdog_ctrl": None,
+        "xip_base": None,
         "adc_base": None,
         "dreq_adc": None,
         "straight_mv": (150, 2450),
@@ -68,6 +72,7 @@ CHIPS = {
         "software_timer": 1,
         "saves_a_day": 5000,
         "watchdog_ctrl": None,
+        "xip_base": None,
         "adc_base": None,
         "dreq_adc": None,
         "straight_mv": (0, 3100),
@@ -81,6 +86,7 @@ CHIPS = {
         "software_timer": 1,
         "saves_a_day": 5000,
         "watchdog_ctrl": None,
+        "xip_base": None,
         "adc_base": None,
         "dreq_adc": None,
         "straight_mv": (0, 2500),

@@ -42,9 +42,9 @@ _TREQ_PERMANENT = const(0x3F)
 # A channel that is stopped has done with what it had begun within a few clocks.
 _STOP_TRIES = const(8)
 
-# Frames that the DMA may write while a backlog is worked off: a ring fuller than all but these is
-# given up as overrun.
-_MARGIN = const(256)
+# For so long the DMA may write while a backlog is begun to be worked off: a ring fuller than all
+# but these frames is given up as overrun.  No piece of work takes longer.
+_MARGIN_MS = const(20)
 # Part of what the ring holds beside that for which it may be left alone.
 _PAUSE_PART = const(10)
 _TICKS_MASK = const(0x3FFFFFFF)  # ticks_us wraps at 2**30
@@ -116,7 +116,8 @@ class DmaSampler:
             chain_to=self._control.channel,
             irq_quiet=True,
         )
-        usable = max(0, frames - _MARGIN)
+        margin = -(-_MARGIN_MS * layout.tick_hz // (1000 * layout.frame_ticks))
+        usable = max(0, frames - margin)
         self.pause_ms = usable * layout.frame_ticks // (_PAUSE_PART * layout.tick_hz // 1000)
         self._words = array(
             "I",
@@ -248,7 +249,7 @@ class DmaSampler:
         laps = (passed - fresh + ring // 2) // ring
         words[_SEEN_US] = now
         words[_AT] = at
-        if laps > 0 or fresh > ring - _MARGIN:
+        if laps > 0 or fresh > words[_MOST]:
             fresh += max(laps, 0) * ring
             meter.gap(fresh, fresh * self._frame_ticks)
             return 0

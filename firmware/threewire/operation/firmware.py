@@ -149,9 +149,17 @@ class Firmware:
                 self.operator.profile.utc.forget()
             filling = self.fill_holes()
             self.sampler.start()
+            sleep_ms = time.sleep_ms
+            rest = loop.rest if loop.called else None
+            run_round = loop.run_round
             while not loop.stopped and not lifecycle.restart_wanted:
-                if not loop.run_round():
-                    loop.rest(time.sleep_ms)
+                if run_round():
+                    continue
+                # A call less, for which a frame would be allocated.
+                if rest:
+                    rest(sleep_ms)
+                else:
+                    sleep_ms(loop.pause_ms)
             del filling
             self.sampler.pump(self.meter)
         except Exception as problem:

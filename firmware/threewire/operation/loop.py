@@ -11,9 +11,9 @@ from array import array
 import micropython
 from micropython import const
 
-# A look at what else there is to do each twentieth of a second, told by the frames that have come,
+# A look at what else there is to do each sixteenth of a second, told by the frames that have come,
 # or each second round that brings none.
-_CHORE_PART = const(20)
+_CHORE_PART = const(16)
 _CHORE_ROUNDS = const(2)
 # Looking for new frames has its price, however few there are.  An LED's edge follows by as much,
 # so less is waited for one that is near, by each of the cycles to it; and what waits for the port,
@@ -61,6 +61,7 @@ class Loop:
 
     stopped   the prompt has been asked for
     pause_ms  how long to wait before the next round, where there is nothing more to do at once
+    called    outlets that may have something to do before it: `rest` looks after them
     sampler       pump(intake) hands over the frames there are, and returns how many; pause_ms:
                   from one to the next there should be no more
     meter, sag, captures, keeper, faults, ledger, lifecycle, clock_check, console   as their
@@ -112,7 +113,7 @@ class Loop:
         self._take_report = take_report
         self._serial_line = serial_line
         self._outlets = (serial_line,) + tuple(outlets)
-        self._called = [outlet for outlet in outlets if hasattr(outlet, "is_called")]
+        self.called = [outlet for outlet in outlets if hasattr(outlet, "is_called")]
         self._gaps = 0  # that have come, since they were counted last
         self._stalls = 0  # and those behind writing to the flash,
         self._writes = 0  # of which there were so many:
@@ -201,9 +202,9 @@ class Loop:
         return more
 
     def rest(self, sleep_ms):
-        """Waits for the next round, or until an outlet has something to do before it."""
+        """Waits for the next round, or until one of `called` has something to do before it."""
         pause_ms = self.pause_ms
-        for outlet in self._called:
+        for outlet in self.called:
             while pause_ms > outlet.pause_ms:
                 sleep_ms(outlet.pause_ms)
                 pause_ms -= outlet.pause_ms

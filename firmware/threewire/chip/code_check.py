@@ -1,0 +1,41 @@
+"""Whether the code that runs from the flash is still what was there when it was loaded.
+
+Flow: code_in_flash -> CODE CHECK -> who starts the firmware's loop.
+"""
+
+from array import array
+from binascii import crc32
+
+import machine
+from uctypes import bytearray_at
+
+
+class CodeCheck:
+    """base    where the file system is in memory
+    size    of its blocks
+    blocks  numbers of those which the code lies in
+    """
+
+    def __init__(self, base, size, blocks):
+        self._base = base
+        self._size = size
+        self._blocks = array("H", blocks)
+        self._crc = self._sum()
+
+    def before(self, run):
+        """`run`, which is called only where nothing has changed.  Else the board restarts: with
+        the files that are there now."""
+
+        def check_and_run():
+            if self._sum() != self._crc:
+                print("Files of the firmware have changed: the board restarts with them.")
+                machine.reset()
+            run()
+
+        return check_and_run
+
+    def _sum(self):
+        crc = 0
+        for block in self._blocks:
+            crc = crc32(bytearray_at(self._base + block * self._size, self._size), crc)
+        return crc

@@ -404,9 +404,9 @@ def dma_sampler(start_us: int) -> Iterator[tuple[Any, Machine, Chip]]:
             vars(sys.modules["threewire"]).pop("dma_sampler", None)
 
 
-# Between looks at the ring of 250 ms: its end is passed, it is overrun by some of its length and
+# Between looks at the ring of 545 ms: its end is passed, it is overrun by some of its length and
 # by more than twice as much.
-_PAUSES_US = [5000] * 30 + [140_000, 5000, 333_000, 5000, 5000, 612_300] + [5000] * 30
+_PAUSES_US = [5000] * 30 + [440_000, 5000, 726_000, 5000, 5000, 1_336_300] + [5000] * 30
 
 
 def by_dma(start_us: int, pauses_us: Sequence[int] = _PAUSES_US) -> Recorder:
@@ -425,7 +425,7 @@ def by_dma(start_us: int, pauses_us: Sequence[int] = _PAUSES_US) -> Recorder:
 def test_the_dma_sampler_does_not_notice_a_wrap() -> None:
     far = by_dma(FAR_US)
     # Frames are 100 us: those of the two overruns, and of the time until the FIFO was seen.
-    assert [frames for _, frames, _ in far.gaps] == [3330, 6123, 50]
+    assert [frames for _, frames, _ in far.gaps] == [7260, 13363, 50]
     codes = [code for kind, part, *_ in far.took if kind != "gap" for code in part]
     steps = {(after - before) % 4096 for before, after in pairwise(codes)}
     assert 5 in steps and len(steps) <= 4

@@ -5,9 +5,14 @@ Flow: code_in_flash -> CODE CHECK -> who starts the firmware's loop.
 
 from array import array
 from binascii import crc32
+from time import sleep_ms
 
 import machine
+from micropython import const
 from uctypes import bytearray_at
+
+# USB takes so long at most for a line.
+_SAYS_MS = const(100)
 
 
 class CodeCheck:
@@ -29,6 +34,7 @@ class CodeCheck:
         def check_and_run():
             if self._sum() != self._crc:
                 print("Files of the firmware have changed: the board restarts with them.")
+                sleep_ms(_SAYS_MS)
                 machine.reset()
             run()
 

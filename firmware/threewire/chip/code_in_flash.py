@@ -137,6 +137,8 @@ class CodeInFlash:
         return module
 
     def _look_at(self, name):
+        # As soon as it has come, for then none of its functions is running: what runs goes on in
+        # the copy in RAM, to which nothing else would point.
         if name in self._seen or not name.startswith("threewire.") or name not in sys.modules:
             return
         self._seen.add(name)

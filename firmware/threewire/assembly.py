@@ -124,7 +124,7 @@ def on_board(board):
 
         outlets.network(firmware)
     if code:
-        firmware.run = code.end().before(firmware.run)
+        firmware.run = code.end().around(firmware.run)
     del sys.modules["board"]
     # What has been made holds on to what it needs of its modules; the others are garbage.  And
     # MicroPython's collector goes over the whole heap once more, for twice the time or more, where

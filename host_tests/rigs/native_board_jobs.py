@@ -150,6 +150,53 @@ def raster_job(held: Held, draw: Random) -> None:
         between(codes, marks, told, out)
 
 
+class Mpy(SimpleNamespace):
+    """An .mpy file's bytes, read from `at` on."""
+
+    def number(self) -> int:
+        value = 0
+        while True:
+            byte = self._data[self.at]
+            self.at += 1
+            value = value << 7 | byte & 127
+            if byte < 128:
+                return value
+
+
+def mpy_number(value: int) -> bytes:
+    """Seven bits a byte, the highest first; all but the last have bit 7."""
+    rest = bytes([value & 127])
+    while value := value >> 7:
+        rest = bytes([value & 127 | 128]) + rest
+    return rest
+
+
+def mpy_file_job(held: Held, draw: Random) -> None:
+    number = held.function("_Mpy.number")
+    pass_texts = held.function("_Mpy.pass_texts")
+    codes = held.function("_Mpy.codes")
+    for _ in range(30):
+        value = draw.getrandbits(draw.choice((1, 7, 8, 14, 15, 28)))
+        assert number(Mpy(_data=b"M" + mpy_number(value) + b"\xff", at=1)) == value
+        sizes = [draw.randrange(200) for _ in range(draw.randrange(5))]
+        texts = b"".join(mpy_number(2 * size) + bytes(size + 1) for size in sizes)
+        pass_texts(Mpy(_data=b"M" + texts + mpy_number(2 * 70 + 1), at=1), len(sizes) + 1)
+        # Byte code, native code, viper without and with data, assembler, in a module's code.
+        file = b""
+        of_kind = {0: b"", 1: b"\x05", 2: b"\x60\x03\x04abc", 3: b"\x00\x01\x82\x03"}
+        kinds = [draw.randrange(4) for _ in range(draw.randrange(6))]
+        expected = []
+        for k, kind in enumerate((0, *kinds)):
+            size = draw.randrange(300)
+            head = mpy_number(size << 3 | (4 if k == 0 else 0) | kind)
+            if kind == 0:
+                expected.append((len(file) + len(head), size))
+            file += head + bytes(size) + of_kind[kind]
+            if k == 0:
+                file += mpy_number(len(kinds))
+        assert codes(Mpy(_data=file, at=0)) == expected
+
+
 def serial_port_job(held: Held, draw: Random) -> None:
     read = held.function("SerialPort.read")
     for events in ([], [1]):

@@ -22,6 +22,7 @@ Job = Callable[[Held, Random], None]
 # this Python cannot import it.
 CALLED: dict[str, tuple[Job, dict[str, Any] | None]] = {
     "chip/dma_sampler": (board_jobs.dma_sampler_job, {"ticks_us": board_jobs.CLOCK.ticks_us}),
+    "chip/mpy_file": (board_jobs.mpy_file_job, None),
     "chip/raster": (board_jobs.raster_job, None),
     "chip/serial_port": (board_jobs.serial_port_job, {}),
     "chip/timer_sampler": (board_jobs.timer_sampler_job, {"ticks_us": board_jobs.CLOCK.ticks_us}),

@@ -404,7 +404,7 @@ class CodeInFlash:
     def end(self):
         return self
 
-    def before(self, run):
+    def around(self, run):
         return run
 
 

@@ -25,18 +25,20 @@ class CodeCheck:
         self._base = base
         self._size = size
         self._blocks = array("H", blocks)
-        self._crc = self._sum()
 
-    def before(self, run):
-        """`run`, which is called only where nothing has changed.  Else the board restarts: with
-        the files that are there now."""
+    def around(self, run):
+        """`run`, which is called again only where nothing has changed since it ended.  Else the
+        board restarts: with the files that are there now."""
+        crc = None
 
         def check_and_run():
-            if self._sum() != self._crc:
+            nonlocal crc
+            if crc is not None and self._sum() != crc:
                 print("Files of the firmware have changed: the board restarts with them.")
                 sleep_ms(_SAYS_MS)
                 machine.reset()
             run()
+            crc = self._sum()
 
         return check_and_run
 

@@ -61,19 +61,19 @@ class _Blocks:
     latest  number of the block that was read last
     """
 
-    def __init__(self, flash):
-        self._flash = flash
+    def __init__(self, device):
+        self._device = device
         self.latest = 0
 
     def readblocks(self, block, buffer, offset=0):
         self.latest = block
-        return self._flash.readblocks(block, buffer, offset)
+        return self._device.readblocks(block, buffer, offset)
 
     def writeblocks(self, block, buffer, offset=0):
         return -_EROFS
 
     def ioctl(self, what, argument):
-        return self._flash.ioctl(what, argument) if what in (_COUNT, _SIZE) else 0
+        return self._device.ioctl(what, argument) if what in (_COUNT, _SIZE) else 0
 
 
 def _head(k):
@@ -96,11 +96,11 @@ class CodeInFlash:
 
     def __init__(self, xip_base, stay=()):
         self._stay = stay
-        flash = Flash()
-        at = mem32[id(flash) + _FLASH_BASE]
+        device = Flash()
+        at = mem32[id(device) + _FLASH_BASE]
         self._base = xip_base + at
-        self._blocks = _Blocks(flash)
-        self._block_size = flash.ioctl(_SIZE, 0)
+        self._blocks = _Blocks(device)
+        self._block_size = device.ioctl(_SIZE, 0)
         try:
             self._files = VfsLfs2(self._blocks, readsize=_READ)
         except OSError:

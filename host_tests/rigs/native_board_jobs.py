@@ -173,14 +173,10 @@ def mpy_number(value: int) -> bytes:
 
 def mpy_file_job(held: Held, draw: Random) -> None:
     number = held.function("_Mpy.number")
-    pass_texts = held.function("_Mpy.pass_texts")
     codes = held.function("_Mpy.codes")
     for _ in range(30):
         value = draw.getrandbits(draw.choice((1, 7, 8, 14, 15, 28)))
         assert number(Mpy(_data=b"M" + mpy_number(value) + b"\xff", at=1)) == value
-        sizes = [draw.randrange(200) for _ in range(draw.randrange(5))]
-        texts = b"".join(mpy_number(2 * size) + bytes(size + 1) for size in sizes)
-        pass_texts(Mpy(_data=b"M" + texts + mpy_number(2 * 70 + 1), at=1), len(sizes) + 1)
         # Byte code, native code, viper without and with data, assembler, in a module's code.
         file = b""
         of_kind = {0: b"", 1: b"\x05", 2: b"\x60\x03\x04abc", 3: b"\x00\x01\x82\x03"}

@@ -115,7 +115,7 @@ def answer_to(board: EmulatedBoard, typed: str, seconds: float = 1.5) -> dict[st
     return answers()[0]
 
 
-def started(board: EmulatedBoard, runs: int, seconds: float = 2.0) -> None:
+def started(board: EmulatedBoard, runs: int, seconds: float = 4.0) -> None:
     """Waits for the first conversion of run `runs` (from 0) of the sampler."""
     board.run_until(lambda: len(board.starts) > runs, seconds, "conversion", 1e-3)
 

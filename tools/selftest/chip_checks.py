@@ -205,9 +205,12 @@ def identify(link: Link) -> tuple[Subject, list[Row]]:
 
 
 def dump(subject: Subject) -> NDArray[np.uint16]:
-    """The ring's codes, (frames, slots), of as long as it holds."""
-    # A timer sampler brings as much of a second as is asked for.
-    ms = round(subject.ring_frames * subject.frame_ms) + 20 if subject.ring_frames else 500
+    """The ring's codes, (frames, slots), of nine tenths of what it holds."""
+    # It is not to go round meanwhile, for the wave would jump there.  A timer sampler brings as
+    # much of a second as is asked for.
+    ms = 500
+    if subject.ring_frames:
+        ms = max(10, round(0.9 * subject.ring_frames * subject.frame_ms) - 10)
     said = subject.run(programs.CODES.format(ms=ms))
     *lines, _ = said.strip().splitlines()
     told = answer(said, Dumped)
@@ -218,6 +221,8 @@ def dump(subject: Subject) -> NDArray[np.uint16]:
     if len(data) != 2 * told.codes or told.codes % told.stride:
         raise PortError("the ring's codes did not come whole: a poor cable? Try again")
     codes = np.frombuffer(data, "<u2").reshape(-1, told.stride).astype(np.uint16)
+    if subject.ring_frames:
+        codes = codes[: int(ms / subject.frame_ms)]
     if told.stride != subject.layout.stride or len(codes) < LEAST_FRAMES:
         raise PortError(
             f"the sampler has brought {len(codes)} frames of {told.stride} inputs in {ms} ms, "

@@ -43,7 +43,6 @@ class _Mpy:
         self.at = at
         return value
 
-    @micropython.native
     def pass_texts(self, count):
         for _ in range(count):
             size = self.number()

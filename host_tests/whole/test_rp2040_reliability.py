@@ -234,7 +234,7 @@ def test_a_restart_by_command_loses_nothing(power_on: PowerOn) -> None:
     ask(live, "restart")
     asked = live.seconds
     started(live, runs)
-    assert live.starts[-1][0] - asked < 1.8  # that is all that was not metered
+    assert live.starts[-1][0] - asked < 3.2  # that is all that was not metered
     kept = stored(live.file_system)
     saved = [text(register) for register in kept.registers[:6]]
     for mine, theirs in zip(saved, energies(before), strict=True):

@@ -33,8 +33,6 @@ PACES = ((96, 7000), (120, 6000), (192, 5000), (400, 4000))
 GAPLESS_SECONDS = 2.0
 # Reports after which a board has all that it keeps.
 _SETTLED_REPORTS = 5
-# Of the ring, given up beforehand as in the DMA sampler.
-RING_MARGIN_MS = 20
 # The same for captures: the pace, and the ring that memory still holds beside a second meter.
 CAPTURE_PACES = ((240, 3000), (300, 3000), (400, 3000), (600, 3000))
 # A load at which registers are not saved meanwhile: only the ring of the default rate rides out
@@ -107,7 +105,7 @@ def default_rate(where: str) -> list[Figure]:
         loop = _loop(board, where)
     asm, corrected, viper, phasors_us, corrected_us = _kernels()
     rate = layout.tick_hz / layout.frame_ticks
-    ring_ms = boards.module(BOARD).SAMPLER["ring_frames"] / rate * 1e3 - RING_MARGIN_MS
+    ring_ms = boards.module(BOARD).SAMPLER["ring_frames"] / rate * 1e3 - boards.RING_MARGIN_MS
     plain_us, plain, plain_bytes, window_us, windows, window_bytes = fed
     cycle = rate / HERTZ / 100  # in blocks
     kernel_us = asm * 100 / CLOCK_HZ * 1e6 + phasors_us * 100 / 167

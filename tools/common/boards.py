@@ -15,6 +15,8 @@ from tools.common.errors import InputError
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = ROOT / "boards"
 DEFAULT = "feather_rp2040"
+# Of a DMA sampler's ring, given up beforehand as in firmware/threewire/chip/dma_sampler.py.
+RING_MARGIN_MS = 20
 
 
 def names() -> list[str]:

@@ -18,9 +18,7 @@ from tools.selftest.chips import CHIPS, Chip
 
 T = TypeVar("T")
 
-# Milliseconds of the ring that are given up beforehand, as in the DMA sampler, and blocks of the
-# timer sampler's.
-_MARGIN_MS = 20
+# Of the timer sampler.
 _BLOCKS = 16
 # An emulated chip says that its unique id is all ones.
 _EMULATED = "ff" * 8
@@ -81,7 +79,7 @@ class Subject:
         """How long the program may be away before frames are lost."""
         sampler = self.module.SAMPLER
         if sampler["kind"] == "dma":
-            return max(0.0, self.ring_frames * self.frame_ms - _MARGIN_MS)
+            return max(0.0, self.ring_frames * self.frame_ms - boards.RING_MARGIN_MS)
         return sampler["block_frames"] * (_BLOCKS - 1) * self.frame_ms
 
     def ask(self, code: str, shape: type[T]) -> T:

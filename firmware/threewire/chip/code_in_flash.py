@@ -95,7 +95,6 @@ class CodeInFlash:
     """
 
     def __init__(self, xip_base, stay=()):
-        self._stay = stay
         device = Flash()
         at = mem32[id(device) + _FLASH_BASE]
         self._base = xip_base + at
@@ -108,7 +107,7 @@ class CodeInFlash:
         if not 0 < at < _MOST_FLASH:
             self._files = None
         self._kinds = mem32[id(_function)], mem32[id(_generator)]
-        self._seen = set()
+        self._seen = set(stay)
         self._used = []  # numbers of the blocks that are run from
         self._import = None
 
@@ -142,8 +141,6 @@ class CodeInFlash:
         if name in self._seen or not name.startswith("threewire.") or name not in sys.modules:
             return
         self._seen.add(name)
-        if name in self._stay:
-            return
         try:
             codes, blocks = self._read("/" + name.replace(".", "/") + ".mpy")
         except OSError:
@@ -191,30 +188,38 @@ class CodeInFlash:
 
     def _move(self, name, codes):
         """Whether a function of the module runs from the flash now."""
-        self._any = False
-        for thing in sys.modules[name].__dict__.values():
-            if not isinstance(thing, type):
-                self._move_one(id(thing), codes)
-            elif thing.__dict__.get("__module__") == name:
-                for part in thing.__dict__.values():
-                    if isinstance(part, property):
-                        for inner in _INNER:
-                            self._move_one(mem32[id(part) + inner], codes)
-                    elif isinstance(part, (staticmethod, classmethod)):
-                        self._move_one(mem32[id(part) + _INNER[0]], codes)
-                    else:
-                        self._move_one(id(part), codes)
-        return self._any
+        moved = False
+        for at in _addresses(sys.modules[name]):
+            if self._move_one(at, codes):
+                moved = True
+        return moved
 
     def _move_one(self, at, codes):
+        """Whether what is at an address is a function that runs from the flash now."""
         # Numbers, short texts and what is in the firmware of MicroPython have no such address.
         if at & 3 or not _RAM <= at < _RAM_END or mem32[at] not in self._kinds:
-            return
+            return False
         code = mem32[at + _CODE]
         if not _RAM <= code < _RAM_END:
-            return
+            return False
         for there, size in codes.get(bytes(bytearray_at(code, _BEGIN)), ()):
             if bytearray_at(code, size) == bytearray_at(there, size):
                 mem32[at + _CODE] = there
-                self._any = True
-                return
+                return True
+        return False
+
+
+def _addresses(module):
+    """Where all lies that a module and its classes have, the functions among it."""
+    for thing in module.__dict__.values():
+        if not isinstance(thing, type):
+            yield id(thing)
+        elif thing.__dict__.get("__module__") == module.__name__:
+            for part in thing.__dict__.values():
+                if isinstance(part, property):
+                    for inner in _INNER:
+                        yield mem32[id(part) + inner]
+                elif isinstance(part, (staticmethod, classmethod)):
+                    yield mem32[id(part) + _INNER[0]]
+                else:
+                    yield id(part)

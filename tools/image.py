@@ -24,14 +24,16 @@ from littlefs import LittleFS, LittleFSError, UserContext
 from littlefs.lfs import LFSConfig
 
 from threewire.chip.chips import CHIPS
-from tools.common import boards, command, short_names
+from tools.common import boards, byte_codes, command, short_names
+from tools.common.byte_codes import BLOCK
 from tools.common.errors import InputError
 from tools.common.files import check_writable, writable_folder, write_whole
 from tools.common.options import Parser
 
 # From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
 LEAST = (1, 26)
-_BLOCK = 4096
+# In its memory map a chip runs byte code from this one (chip/code_in_flash.py).
+_BYTE_CODES = "threewire/byte_codes.bin"
 # The format of littlefs 2.0: newer releases of MicroPython mount it and raise it to 2.1 when they
 # write, those up to 1.21 know no other.
 _DISK_VERSION = 0x00020000
@@ -40,7 +42,6 @@ _NEEDS = {
     "threewire/chip/code_check.py": ("xip_base", True),
     "threewire/chip/code_in_flash.py": ("xip_base", True),
     "threewire/chip/dma_sampler.py": ("adc_base", True),
-    "threewire/chip/mpy_file.py": ("xip_base", True),
     "threewire/chip/pulse_pio.py": ("adc_base", True),
     "threewire/chip/pulse_rmt.py": ("adc_base", False),
     "threewire/metering/kernel_thumb.py": ("has_thumb", True),
@@ -118,7 +119,7 @@ class Geometry:
 
     @property
     def size(self) -> int:
-        return self.blocks * _BLOCK
+        return self.blocks * BLOCK
 
 
 def least(board: str) -> tuple[int, ...]:
@@ -226,6 +227,10 @@ def contents(
     for name, path in sources.items():
         told = _for_the_board(path, module.CHIP, asked, settings, least_free)
         files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled(path, told, board)
+    if chip["xip_base"] is not None:
+        files[_BYTE_CODES] = byte_codes.file_of(
+            data for name, data in sorted(files.items()) if name.startswith("threewire/")
+        )
     return dict(sorted(files.items()))
 
 
@@ -264,7 +269,7 @@ def _file_system(flash: Geometry, medium: UserContext, disk_version: int = 0) ->
     return LittleFS(
         context=medium,
         mount=False,
-        block_size=_BLOCK,
+        block_size=BLOCK,
         block_count=flash.blocks,
         read_size=32,
         prog_size=flash.prog_size,
@@ -375,7 +380,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, data in files.items():
         print(f"{len(data):8}  {name}")
     print(f"{sum(map(len, files.values())):8}  in {len(files)} files")
-    print(f"{out}: {len(image)} bytes, {flash.blocks} blocks of {_BLOCK}")
+    print(f"{out}: {len(image)} bytes, {flash.blocks} blocks of {BLOCK}")
     print(_what_for(options.board))
     return 0
 

@@ -163,34 +163,38 @@ class Mpy(SimpleNamespace):
                 return value
 
 
-def mpy_number(value: int) -> bytes:
-    """Seven bits a byte, the highest first; all but the last have bit 7."""
-    rest = bytes([value & 127])
-    while value := value >> 7:
-        rest = bytes([value & 127 | 128]) + rest
-    return rest
-
-
-def mpy_file_job(held: Held, draw: Random) -> None:
-    number = held.function("_Mpy.number")
-    codes = held.function("_Mpy.codes")
-    for _ in range(30):
-        value = draw.getrandbits(draw.choice((1, 7, 8, 14, 15, 28)))
-        assert number(Mpy(_data=b"M" + mpy_number(value) + b"\xff", at=1)) == value
-        # Byte code, native code, viper without and with data, assembler, in a module's code.
-        file = b""
-        of_kind = {0: b"", 1: b"\x05", 2: b"\x60\x03\x04abc", 3: b"\x00\x01\x82\x03"}
-        kinds = [draw.randrange(4) for _ in range(draw.randrange(6))]
-        expected = []
-        for k, kind in enumerate((0, *kinds)):
-            size = draw.randrange(300)
-            head = mpy_number(size << 3 | (4 if k == 0 else 0) | kind)
-            if kind == 0:
-                expected.append((len(file) + len(head), size))
-            file += head + bytes(size) + of_kind[kind]
-            if k == 0:
-                file += mpy_number(len(kinds))
-        assert codes(Mpy(_data=file, at=0)) == expected
+def code_in_flash_job(held: Held, draw: Random) -> None:
+    """Codes of which many begin or end alike, in blocks that lie anywhere."""
+    runtime = held.runtime
+    for count in (0, 1, 2, 30, 90):
+        blocks = [array("i", [0] * 1024) for _ in range(3)]
+        ends = [0] * len(blocks)
+        begins = [bytes(draw.choices((0, 1, 255), k=4)) for _ in range(1 + count // 3)]
+        index = []
+        lies = {}
+        for _ in range(count):
+            code = draw.choice(begins) + bytes(draw.choices((0, 7), k=draw.randrange(9)))
+            if code in lies:
+                continue
+            k = draw.randrange(len(blocks))
+            at = ends[k] + draw.randrange(3)
+            words = array("i", code + bytes(-len(code) % 4))
+            blocks[k][at : at + len(words)] = words
+            ends[k] = at + len(words)
+            index.append((words[0], len(code) << 19 | k << 12 | 4 * at))
+            lies[code] = k, 4 * at
+        others = [draw.choice(begins) + bytes(draw.choices((0, 7, 9), k=9)) for _ in range(9)]
+        for code in (*lies, *others):
+            # Behind a code something else lies in memory.
+            copy = array("i", code + bytes(draw.choices((0, 7, 9), k=32 - len(code))))
+            given = array("i", [word for pair in sorted(index) for word in pair] or [0])
+            addresses = array("i", [runtime.address(block) for block in blocks])
+            found = runtime.call("_place", given, len(lies), addresses, copy)
+            held.calls["_place"] += 1
+            alike = {
+                addresses[k] + at for of, (k, at) in lies.items() if bytes(copy).startswith(of)
+            }
+            assert found in alike or (found == 0 and not alike)
 
 
 def serial_port_job(held: Held, draw: Random) -> None:

@@ -21,8 +21,8 @@ Job = Callable[[Held, Random], None]
 # Of each module whose functions are called one by one: the job, and what its names stand for where
 # this Python cannot import it.
 CALLED: dict[str, tuple[Job, dict[str, Any] | None]] = {
+    "chip/code_in_flash": (board_jobs.code_in_flash_job, {}),
     "chip/dma_sampler": (board_jobs.dma_sampler_job, {"ticks_us": board_jobs.CLOCK.ticks_us}),
-    "chip/mpy_file": (board_jobs.mpy_file_job, None),
     "chip/raster": (board_jobs.raster_job, None),
     "chip/serial_port": (board_jobs.serial_port_job, {}),
     "chip/timer_sampler": (board_jobs.timer_sampler_job, {"ticks_us": board_jobs.CLOCK.ticks_us}),

@@ -654,7 +654,7 @@ def test_ctrl_c_in_the_midst_of_it_leaves_a_board_that_meters(
 
 
 def test_a_flash_that_is_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    big = {**old(), "photo.jpg": b"\xff" * 1_060_000}
+    big = {**old(), "photo.jpg": b"\xff" * 1_000_000}
     with Board(tmp_path, big) as board:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(image, "contents", lambda name: {"threewire/huge.mpy": b"x" * 100_000})

@@ -111,8 +111,8 @@ def test_a_board_meters_by_itself_and_to_the_last_bit(power_on: PowerOn) -> None
     """One power-on tells: when the first line comes and what it says, the rate, the LEDs'
     edges, that 150 ms without the program cost nothing, and the registers."""
     with power_on(load()) as board:
-        report = board.wait_reports(1, 4.0)[0]
-        assert board.seconds < 4.0
+        report = board.wait_reports(1, 3.2)[0]
+        assert board.seconds < 3.2
         check_readings(report)
         assert report["faults"]["lost_frames"] == 0
 

@@ -115,7 +115,7 @@ def answer_to(board: EmulatedBoard, typed: str, seconds: float = 1.5) -> dict[st
     return answers()[0]
 
 
-def started(board: EmulatedBoard, runs: int, seconds: float = 4.0) -> None:
+def started(board: EmulatedBoard, runs: int, seconds: float = 3.0) -> None:
     """Waits for the first conversion of run `runs` (from 0) of the sampler."""
     board.run_until(lambda: len(board.starts) > runs, seconds, "conversion", 1e-3)
 
@@ -234,7 +234,7 @@ def test_a_restart_by_command_loses_nothing(power_on: PowerOn) -> None:
     ask(live, "restart")
     asked = live.seconds
     started(live, runs)
-    assert live.starts[-1][0] - asked < 3.2  # that is all that was not metered
+    assert live.starts[-1][0] - asked < 2.4  # that is all that was not metered
     kept = stored(live.file_system)
     saved = [text(register) for register in kept.registers[:6]]
     for mine, theirs in zip(saved, energies(before), strict=True):

@@ -4,24 +4,26 @@ Flow: the assembly's imports -> CODE IN FLASH -> functions of the modules that h
 to stay as it is for that -> code_check.
 
 The flash of an RP2040 or RP2350 is in its memory map, and what is in RAM of a function's byte code
-is what lies in its .mpy file, bit for bit.  So a function's pointer to its code can be set to
-there, once both have been compared: the copy in RAM is garbage then.  littlefs writes the blocks
-of a file once, and leaves them where they are until the file is removed.
+is what was in its .mpy file, bit for bit.  So a function's pointer to its code can be set to
+there, once both have been compared: the copy in RAM is garbage then.  All of the firmware's code
+lies in a file of its own, beside the modules, whose index is searched: tools/common/byte_codes.py,
+which makes it, tells the format.  littlefs writes the blocks of a file once, and leaves them where
+they are until the file is removed.
 
 Addresses are those of memory; sizes are bytes.
 """
 
 import builtins
 import sys
+from array import array
 
+import micropython
 from machine import mem32
 from micropython import const
 from rp2 import Flash
-from uctypes import bytearray_at
 from vfs import VfsLfs2
 
 from threewire.chip.code_check import CodeCheck
-from threewire.chip.mpy_file import byte_codes
 
 # An RP2040's ends 264 kB behind its begin, an RP2350's 520.
 _RAM = const(0x20000000)
@@ -39,12 +41,11 @@ _MOST_FLASH = const(1 << 24)
 _COUNT = const(4)
 _SIZE = const(5)
 _EROFS = const(30)
-# Larger reads: to find a file takes fewer.  littlefs keeps four of them.
+# Larger reads: to find a file takes fewer.
 _READ = const(512)
-# So many bytes show that a block is what a file begins with.
-_SURE = const(32)
-# So much of a code tells it from most others; there is none that is shorter.
-_BEGIN = const(6)
+_FILE = "/threewire/byte_codes.bin"
+_BLOCK = const(4096)
+_WORD = const(4)
 
 
 def _function():
@@ -76,15 +77,36 @@ class _Blocks:
         return self._device.ioctl(what, argument) if what in (_COUNT, _SIZE) else 0
 
 
-def _head(k):
-    """Size of the pointers to earlier ones with which the block k of a file begins: 4 bytes each,
-    one more than k can be halved (littlefs's DESIGN.md, CTZ skip-lists)."""
-    bit = k & -k
-    head = 0
-    while bit:
-        head += 4
-        bit >>= 1
-    return head
+@micropython.viper
+def _place(index: ptr32, count: int, blocks: ptr32, code: ptr32) -> int:  # noqa: F821
+    """Where in the flash the same lies as at `code`; 0: nowhere.
+
+    index   of each code its first word, ascending, and its size and place
+    count   so many they are
+    blocks  where the file's blocks are in memory
+    """
+    key = code[0]
+    first = 0
+    end = count
+    while first < end:
+        middle = (first + end) >> 1
+        if index[2 * middle] < key:
+            first = middle + 1
+        else:
+            end = middle
+    while first < count and index[2 * first] == key:
+        what = index[2 * first + 1]
+        there = ptr32(blocks[what >> 12 & 127] + (what & 4095))  # noqa: F821
+        first += 1
+        words = what >> 21
+        k = 0
+        while k < words and there[k] == code[k]:
+            k += 1
+        # Behind the last whole word, 0 to 3 bytes: what follows in memory is another's.
+        mask = (1 << (what >> 16 & 24)) - 1
+        if k == words and (mask == 0 or ((there[k] ^ code[k]) & mask) == 0):
+            return int(there)
+    return 0
 
 
 class CodeInFlash:
@@ -98,115 +120,74 @@ class CodeInFlash:
         device = Flash()
         at = mem32[id(device) + _FLASH_BASE]
         self._base = xip_base + at
-        self._blocks = _Blocks(device)
-        self._block_size = device.ioctl(_SIZE, 0)
-        try:
-            self._files = VfsLfs2(self._blocks, readsize=_READ)
-        except OSError:
-            self._files = None  # a file system of another kind
-        if not 0 < at < _MOST_FLASH:
-            self._files = None
+        self._numbers = []  # of the file's blocks
+        self._count = 0
+        if 0 < at < _MOST_FLASH and device.ioctl(_SIZE, 0) == _BLOCK:
+            try:
+                self._find(_Blocks(device))
+            except OSError:
+                pass  # a file system of another kind, or a firmware of sources
+        self._blocks = array("i", [self._base + number * _BLOCK for number in self._numbers])
         self._kinds = mem32[id(_function)], mem32[id(_generator)]
         self._seen = set(stay)
-        self._used = []  # numbers of the blocks that are run from
         self._import = None
 
     def begin(self):
         """From now on the modules that come are run from the flash."""
         self._import = builtins.__import__
-        if self._files:
+        if self._count:
             builtins.__import__ = self._import_one
 
     def end(self):
         """Imports are as they were.  Returns a CodeCheck of what runs from the flash.  After it
         this module is needed no more, and its memory is free again."""
         builtins.__import__ = self._import
-        check = CodeCheck(self._base, self._block_size, self._used)
-        self._files = self._blocks = self._import = None
+        check = CodeCheck(self._base, _BLOCK, self._numbers)
+        self._index = self._import = None
         globals().clear()
         return check
 
+    def _find(self, blocks):
+        """Reads the file's index, and where its blocks lie."""
+        with VfsLfs2(blocks, readsize=_READ).open(_FILE, "rb") as file:
+            # What a block begins with beside the file is shorter than the place of its last byte
+            # is behind its begin.
+            for at in range(0, file.seek(0, 2), _BLOCK):
+                file.seek(at)
+                file.read(1)
+                self._numbers.append(blocks.latest)
+            file.seek(0)
+            count = array("i", [0])
+            file.readinto(count)
+            self._index = array("i", bytes(2 * _WORD * count[0]))
+            file.readinto(self._index)
+        self._count = count[0]
+
     def _import_one(self, name, names=None, values=None, parts=None, level=0):
         module = self._import(name, names, values, parts, level)
-        self._look_at(name)
-        # MicroPython itself asks so for a module of a package, with no tuple.
-        if isinstance(parts, tuple):
-            for part in parts:
-                self._look_at(name + "." + part)
+        if name.startswith("threewire"):
+            self._look_at(name)
+            # MicroPython itself asks so for a module of a package, with no tuple.
+            if isinstance(parts, tuple) and hasattr(module, "__path__"):
+                for part in parts:
+                    self._look_at(name + "." + part)
         return module
 
     def _look_at(self, name):
         # As soon as it has come, for then none of its functions is running: what runs goes on in
         # the copy in RAM, to which nothing else would point.
-        if name in self._seen or not name.startswith("threewire.") or name not in sys.modules:
+        if name in self._seen or name not in sys.modules:
             return
         self._seen.add(name)
-        try:
-            codes, blocks = self._read("/" + name.replace(".", "/") + ".mpy")
-        except OSError:
-            return  # a package, or its source
-        if codes and self._move(name, codes):
-            self._used += blocks
-
-    def _read(self, path):
-        """What there is in a file: (address, size) of each byte code that lies in one block, by
-        its first bytes; and the numbers of the blocks that the file lies in."""
-        codes = {}
-        blocks = []
-        with self._files.open(path, "rb") as file:
-            length = file.seek(0, 2)
-            starts = []
-            addresses = []
-            start = 0
-            while start < length:
-                file.seek(start)
-                file.read(1)
-                head = _head(len(blocks))
-                blocks.append(self._blocks.latest)
-                addresses.append(self._base + self._blocks.latest * self._block_size + head)
-                starts.append(start)
-                start += self._block_size - head
-            file.seek(0)
-            data = file.read(_SURE)
-            # Small files lie among their folder's entries, which move.
-            if len(data) < _SURE or data != bytearray_at(addresses[0], _SURE):
-                return codes, blocks
-            if len(blocks) == 1:
-                data = bytearray_at(addresses[0], length)
-            else:
-                data += file.read()
-        starts.append(start)
-        for at, size in byte_codes(data):
-            k = 0
-            while starts[k + 1] <= at:
-                k += 1
-            if size >= _BEGIN and at + size <= starts[k + 1]:
-                address = addresses[k] + at - starts[k]
-                begin = bytes(bytearray_at(address, _BEGIN))
-                codes.setdefault(begin, []).append((address, size))
-        return codes, blocks
-
-    def _move(self, name, codes):
-        """Whether a function of the module runs from the flash now."""
-        moved = False
         for at in _addresses(sys.modules[name]):
-            if self._move_one(at, codes):
-                moved = True
-        return moved
-
-    def _move_one(self, at, codes):
-        """Whether what is at an address is a function that runs from the flash now."""
-        # Numbers, short texts and what is in the firmware of MicroPython have no such address.
-        if at & 3 or not _RAM <= at < _RAM_END or mem32[at] not in self._kinds:
-            return False
-        code = mem32[at + _CODE]
-        if not _RAM <= code < _RAM_END:
-            return False
-        for there, size in codes.get(bytes(bytearray_at(code, _BEGIN)), ()):
-            if bytearray_at(code, size) == bytearray_at(there, size):
-                mem32[at + _CODE] = there
-                return True
-        return False
+            # Numbers, short texts and what is in the firmware of MicroPython have no such address.
+            if at & 3 or not _RAM <= at < _RAM_END or mem32[at] not in self._kinds:
+                continue
+            code = mem32[at + _CODE]
+            if _RAM <= code < _RAM_END:
+                there = _place(self._index, self._count, self._blocks, code)
+                if there:
+                    mem32[at + _CODE] = there
 
 
 def _addresses(module):

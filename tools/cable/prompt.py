@@ -58,6 +58,7 @@ _NAME = re.compile("[A-Za-z0-9_]*")
 _BUILD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 # Run at the board's prompt.  What it hashes is what is ours, or would be imported in its place.
+# A board that meters has memory, but not in one piece: each file is told as soon as it is known.
 _PROBE = """
 import os, sys, json, hashlib, binascii
 def _sha(path):
@@ -69,8 +70,10 @@ def _sha(path):
             digest.update(memoryview(buffer)[:size])
             size = file.readinto(buffer)
     return binascii.hexlify(digest.digest()).decode()
-_files = {}
 _folders = ["", "threewire/"]
+_ours = False
+print('{"files": {', end="")
+_between = ""
 for _f in _folders:
     try:
         _entries = list(os.ilistdir(_f[:-1] or "/"))
@@ -82,21 +85,23 @@ for _f in _folders:
             if _f:
                 _folders.append(_n + "/")
         elif _f or _n.split(".")[0] in ("main", "board"):
-            _files[_n] = _sha(_n)
+            print(_between, json.dumps(_n), ": ", json.dumps(_sha(_n)), sep="", end="")
+            _between = ", "
+            _ours = _ours or _f != "" and not _n.endswith("ASIDE")
 _n = ""
 # Somebody else's could run for ever.
-if any(_f.startswith("threewire/") and not _f.endswith("ASIDE") for _f in _files):
+if _ours:
     try:
         _n = __import__("board").NAME
     except Exception:
         pass
 _s = os.statvfs("/")
-print(json.dumps({"version": list(sys.implementation.version)[:3],
+print("}, " + json.dumps({"version": list(sys.implementation.version)[:3],
     "machine": getattr(sys.implementation, "_machine", ""),
     "build": getattr(sys.implementation, "_build", ""),
     "arch": getattr(sys.implementation, "_mpy", 0) >> 10 & 15,
     # A file system that is more than full tells less than nothing.
-    "free": _s[0] * _s[3] if _s[3] <= _s[2] else 0, "board": _n, "files": _files}))
+    "free": _s[0] * _s[3] if _s[3] <= _s[2] else 0, "board": _n})[1:])
 """.replace("ASIDE", ASIDE)
 _MAKE_FOLDERS = """
 import os

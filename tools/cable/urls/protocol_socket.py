@@ -17,7 +17,14 @@ class Serial(protocol_socket.Serial):
     """Of that name pyserial makes it."""
 
     def reset_input_buffer(self) -> None:
-        there: Any = self
+        # From the socket itself: `read` would wait for all that it is asked for, of a board that
+        # has said a little and says no more.
+        link: Any = self
         for _ in range(_MOST):
-            if not select.select([there._socket], [], [], 0)[0] or not self.read(4096):
+            if not select.select([link._socket], [], [], 0)[0]:
                 break
+            try:
+                if not link._socket.recv(4096):
+                    break
+            except OSError:
+                break  # what has happened to it the first read tells

@@ -24,13 +24,13 @@ from tools.cable import port as board_port
 from tools.cable.port import Whereabouts
 from tools.cable.prompt import ASIDE, Found, Prompt, folders_of
 from tools.common import boards, command
+from tools.common.byte_codes import BLOCK
 from tools.common.command import say
 from tools.common.errors import InputError, PortError
 from tools.common.options import Parser
 from tools.monitor.report import Report, from_line
 from tools.monitor.screen import plain_line
 
-_BLOCK = 4096
 # Blocks that littlefs needs for itself when files come and go.
 _SPARE_BLOCKS = 4
 _FOLDER_BLOCKS = 2
@@ -157,11 +157,11 @@ def make_plan(found: Found, files: Mapping[str, bytes]) -> Plan:
         and path not in dict(kept)
         and (path.startswith(_FOLDER) or path in _OURS_NO_MORE)
     )
-    needed = sum(-(-len(data) // _BLOCK) for data in fresh.values())
+    needed = sum(-(-len(data) // BLOCK) for data in fresh.values())
     needed += _FOLDER_BLOCKS * len(set(folders_of(fresh)) - set(folders_of(found.files)))
-    if fresh and (needed + _SPARE_BLOCKS) * _BLOCK > found.free:
+    if fresh and (needed + _SPARE_BLOCKS) * BLOCK > found.free:
         raise InputError(
-            f"the board's file system has {found.free} bytes free, {needed * _BLOCK} are needed "
+            f"the board's file system has {found.free} bytes free, {needed * BLOCK} are needed "
             "to put the new files beside the old: take away what is not needed (mpremote fs rm)"
         )
     return Plan(fresh, stale, kept)

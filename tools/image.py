@@ -224,12 +224,12 @@ def contents(
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
         if path.stat().st_size:
             sources[name] = path
-    for name, path in sources.items():
+    for name, path in sorted(sources.items()):
         told = _for_the_board(path, module.CHIP, asked, settings, least_free)
         files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled(path, told, board)
     if chip["xip_base"] is not None:
         files[_BYTE_CODES] = byte_codes.file_of(
-            data for name, data in sorted(files.items()) if name.startswith("threewire/")
+            data for name, data in files.items() if name.startswith("threewire/")
         )
     return dict(sorted(files.items()))
 

@@ -150,8 +150,8 @@ class CodeInFlash:
     def _find(self, blocks):
         """Reads the file's index, and where its blocks lie."""
         with VfsLfs2(blocks, readsize=_READ).open(_FILE, "rb") as file:
-            # What a block begins with beside the file is shorter than the place of its last byte
-            # is behind its begin.
+            # What littlefs keeps in the blocks before is less than a block, so that of each one
+            # byte is read.
             for at in range(0, file.seek(0, 2), _BLOCK):
                 file.seek(at)
                 file.read(1)

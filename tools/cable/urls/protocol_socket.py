@@ -4,7 +4,7 @@ Flow: port -> pyserial, which looks for a URL's protocol here first -> SOCKET.  
 comes as long as something comes: opening a port that floods would not end.
 """
 
-import select
+import contextlib
 from typing import Any
 
 from serial.urlhandler import protocol_socket
@@ -17,14 +17,11 @@ class Serial(protocol_socket.Serial):
     """Of that name pyserial makes it."""
 
     def reset_input_buffer(self) -> None:
-        # From the socket itself: `read` would wait for all that it is asked for, of a board that
-        # has said a little and says no more.
+        # From the socket itself, which does not block: `read` would wait for all that it is asked
+        # for, of a board that has said a little and says no more.
         link: Any = self
-        for _ in range(_MOST):
-            if not select.select([link._socket], [], [], 0)[0]:
-                break
-            try:
+        # Nothing more is there; or what has happened to it the first read tells.
+        with contextlib.suppress(OSError):
+            for _ in range(_MOST):
                 if not link._socket.recv(4096):
                     break
-            except OSError:
-                break  # what has happened to it the first read tells

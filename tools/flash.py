@@ -24,9 +24,9 @@ from tools.cable import port as board_port
 from tools.cable.port import Whereabouts
 from tools.cable.prompt import ASIDE, Found, Prompt, folders_of
 from tools.common import boards, command
-from tools.common.byte_codes import BLOCK
 from tools.common.command import say
 from tools.common.errors import InputError, PortError
+from tools.common.flash_code import BLOCK
 from tools.common.options import Parser
 from tools.monitor.report import Report, from_line
 from tools.monitor.screen import plain_line

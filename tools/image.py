@@ -24,16 +24,36 @@ from littlefs import LittleFS, LittleFSError, UserContext
 from littlefs.lfs import LFSConfig
 
 from threewire.chip.chips import CHIPS
-from tools.common import boards, byte_codes, command, short_names
-from tools.common.byte_codes import BLOCK
+from tools.common import boards, command, flash_code, short_names
 from tools.common.errors import InputError
 from tools.common.files import check_writable, writable_folder, write_whole
+from tools.common.flash_code import BLOCK
 from tools.common.options import Parser
 
 # From here on MicroPython has all that the firmware uses, and takes the .mpy that mpy-cross makes.
 LEAST = (1, 26)
-# In its memory map a chip runs byte code from this one (chip/code_in_flash.py).
-_BYTE_CODES = "threewire/byte_codes.bin"
+# In its memory map a chip runs code from this one (chip/code_in_flash.py).
+_FLASH_CODE = "threewire/flash_code.bin"
+# But for machine code that runs each cycle, each block of frames or each round of the loop: flash
+# with one data line would have the core wait for it again and again.
+_IN_RAM = {
+    "threewire/chip/dma_sampler.py": ("DmaSampler.pump", "DmaSampler._look"),
+    "threewire/metering/accumulator.py": (
+        "Accumulator.feed",
+        "Accumulator._take",
+        "Accumulator._go_on",
+        "Accumulator._stretch_ticks",
+    ),
+    "threewire/metering/cycles.py": ("goes_on",),
+    "threewire/metering/kernel_thumb.py": ("scan", "correlate"),
+    "threewire/metering/look_thumb.py": ("look",),
+    "threewire/metering/meter.py": ("Meter.cycle",),
+    "threewire/metering/sag.py": ("Sag.feed",),
+    "threewire/metering/stretch.py": ("Stretch.end",),
+    "threewire/metering/sums.py": ("Sums.add",),
+    "threewire/metering/words_thumb.py": ("book", "reckon"),
+    "threewire/operation/loop.py": ("Loop.feed", "Loop.run_round"),
+}
 # The format of littlefs 2.0: newer releases of MicroPython mount it and raise it to 2.1 when they
 # write, those up to 1.21 know no other.
 _DISK_VERSION = 0x00020000
@@ -224,13 +244,15 @@ def contents(
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
         if path.stat().st_size:
             sources[name] = path
+    codes: list[bytes] = []
     for name, path in sorted(sources.items()):
         told = _for_the_board(path, module.CHIP, asked, settings, least_free)
-        files[str(PurePosixPath(name).with_suffix(".mpy"))] = compiled(path, told, board)
+        mpy = compiled(path, told, board)
+        files[str(PurePosixPath(name).with_suffix(".mpy"))] = mpy
+        if name.startswith("threewire/"):
+            codes += flash_code.for_flash(mpy, told, _IN_RAM.get(name, ()))
     if chip["xip_base"] is not None:
-        files[_BYTE_CODES] = byte_codes.file_of(
-            data for name, data in files.items() if name.startswith("threewire/")
-        )
+        files[_FLASH_CODE] = flash_code.file_of(codes)
     return dict(sorted(files.items()))
 
 

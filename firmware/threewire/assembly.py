@@ -55,8 +55,11 @@ def on_board(board):
     if chip["xip_base"] is not None:
         from threewire.chip.code_in_flash import CodeInFlash
 
+        # Its own code stays in RAM anyhow.
+        from threewire.metering.kernel_thumb import scan
+
         # Before what it is for: each module's code makes room for the next.
-        code = CodeInFlash(chip["xip_base"], _IN_RAM)
+        code = CodeInFlash(chip["xip_base"], scan, _IN_RAM)
         code.begin()
     # The sampler's ring is the longest piece of memory that is asked for, so it comes before
     # everything that would leave holes in the heap.  Each sampler needs modules that other chips

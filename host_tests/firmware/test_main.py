@@ -133,7 +133,7 @@ class Program:
             patch.setitem(sys.modules, "threewire.chip.serial_port", port_stand_in(machine))
             # There is no flash in a PC's memory for code to lie in.
             code = Mock(**{"end.return_value.around": lambda run: run})
-            module = SimpleNamespace(CodeInFlash=lambda xip_base, stay: code)
+            module = SimpleNamespace(CodeInFlash=lambda xip_base, assembler, stay: code)
             patch.setitem(sys.modules, "threewire.chip.code_in_flash", module)
             # What the board would have in flash: nothing so far.
             with tempfile.TemporaryDirectory() as flash, pytest.raises(PowerOff):

@@ -165,6 +165,7 @@ class Mpy(SimpleNamespace):
 
 def code_in_flash_job(held: Held, draw: Random) -> None:
     """Codes of which many begin or end alike, in blocks that lie anywhere."""
+    assert held.function("_native")() is None
     runtime = held.runtime
     for count in (0, 1, 2, 30, 90):
         blocks = [array("i", [0] * 1024) for _ in range(3)]

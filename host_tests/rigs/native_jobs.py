@@ -1,8 +1,8 @@
 """Calls of the firmware's functions in machine code, which native_held compares.
 
 Flow: native_kernel_jobs, native_word_jobs, native_board_jobs -> NATIVE JOBS -> tests.  Of each
-module there is one job, which calls all its functions, or it is one of native_meter's RUNS.  A job
-calls them at random, and with what they get in a meter that meters.
+module there is one job, which calls all its functions, or it is one of native_meter's RUNS, or its
+methods are.  A job calls them at random, and with what they get in a meter that meters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CALLED: dict[str, tuple[Job, dict[str, Any] | None]] = {
     "chip/raster": (board_jobs.raster_job, None),
     "chip/serial_port": (board_jobs.serial_port_job, {}),
     "chip/timer_sampler": (board_jobs.timer_sampler_job, {"ticks_us": board_jobs.CLOCK.ticks_us}),
-    "metering/cycles": (kernel_jobs.goes_on_job, None),
+    "metering/cycles": (kernel_jobs.cycles_job, None),
     "metering/doctor": (word_jobs.shift_job, None),
     "metering/fill": (kernel_jobs.fill_job, None),
     "metering/intmath": (word_jobs.intmath_job, None),

@@ -154,6 +154,14 @@ def goes_on_job(held: Held, draw: Random) -> None:
     assert 20 < sum(fraction >= 0 for fraction in found[begun:]) < 180
 
 
+def cycles_job(held: Held, draw: Random) -> None:
+    goes_on_job(held, draw)
+    turn_q12 = held.function("turn_q12")
+    for size in range(50):
+        sides = (0, 1, -1, 1 << size, draw.randint(-(1 << size), 1 << size))
+        turn_q12(draw.choice(sides), draw.choice(sides))
+
+
 def fill_job(held: Held, draw: Random) -> None:
     of = held.functions()
     with ExitStack() as stack:

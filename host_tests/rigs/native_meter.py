@@ -5,6 +5,7 @@ Flow: NATIVE METER -> native_jobs, tests.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import tempfile
 from collections.abc import Callable
@@ -76,9 +77,13 @@ def metered() -> list[Any]:
     told += [run.registers, run.edges, sag._words, sag.counts]
     for window in run.windows:
         told.append({**vars(window), "scales": vars(window.scales)})
+    told += [window.over_16_bits(at) for window in run.windows for at in (20, 40)]
     told += [[r.value() for r in four] for four in run.meter.reactive.quadrants]
     told += [run.meter.estimated.delivered.micro_wh(), run.meter.lost_frames]
-    return told
+    # Watt-hours and edges by the dozen.
+    fast = Run(layout, Calibration((V_NV, V_NV), (60 * I_NA, 60 * I_NA)))
+    fast.feed(convert(split_phase((40, 25), 30, 60), 2.5, layout, noise=1.0))
+    return [*told, fast.registers, fast.edges]
 
 
 def looped() -> list[Any]:
@@ -116,36 +121,56 @@ RUNS: dict[str, Callable[[], list[Any]]] = {
         [
             "metering/accumulator",
             "metering/creep",
+            "metering/flow",
             "metering/meter",
+            "metering/phasors",
+            "metering/reactive",
             "metering/registers",
             "metering/sag",
             "metering/stretch",
             "metering/sums",
             "metering/window",
+            "metering/window_words",
         ],
         metered,
     ),
-    "operation/loop": looped,
+    **dict.fromkeys(["operation/faults", "operation/loop", "operation/serial_line"], looped),
 }
+# So far ahead in calls may a method be of another that it may itself call.
+_AHEAD = 1
 
 
-def by_machine(held: Held, name: str) -> list[Any]:
-    """What a run comes to in which a method is the machine's in the place of its own."""
-    owner, _, method = name.partition(".")
+def by_machine(held: Held, in_turns: bool) -> list[Any]:
+    """What a run comes to in which a module's methods are the machine's in the place of its own:
+    each whenever it is called, but for those that it then calls itself; or in turns, so that
+    these have theirs."""
     module = importlib.import_module(f"threewire.{held.module.replace('/', '.')}")
-    of = getattr(module, owner)
-    written = vars(of)[method]
-    inside = []
+    with contextlib.ExitStack() as stack:
+        for name in methods(held):
+            owner, _, method = name.partition(".")
+            of = getattr(module, owner)
+            written = vars(of)[method]
+            stack.enter_context(swapped(of, method, _machines(held, name, written, in_turns)))
+        return RUNS[held.module]()
+
+
+def methods(held: Held) -> list[str]:
+    """Of a module of RUNS, what these call: what is no method has a job."""
+    return [name for name in held.calls if "." in name]
+
+
+def _machines(
+    held: Held, name: str, written: Callable[..., Any], in_turns: bool
+) -> Callable[..., Any]:
+    all_of_them = methods(held)
 
     def called(*args: Any) -> Any:
-        if inside:
-            return written(*args)  # it calls itself, of another object
-        held.calls[name] += 1
-        inside.append(name)
-        try:
-            return held.runtime.call(name, *args)
-        finally:
-            inside.pop()
+        calls = held.calls
+        if held.runtime.is_busy:
+            return written(*args)
+        if in_turns and calls[name] > 2 * min(calls[of] for of in all_of_them) + _AHEAD:
+            return written(*args)
+        calls[name] += 1
+        return held.runtime.call(name, *args)
 
-    with swapped(of, method, called):
-        return RUNS[held.module]()
+    return called

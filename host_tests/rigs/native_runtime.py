@@ -72,6 +72,8 @@ class Runtime:
     """A module's machine code on a core.
 
     globals  what its names stand for
+
+    is_busy  a call lasts: there is room for one
     """
 
     def __init__(self, core: Core, module: Module, globals: Mapping[str, Any]) -> None:
@@ -81,7 +83,7 @@ class Runtime:
         core.serve = self._serve
         self._objects: list[Any] = [None, False, True]
         self._placed: dict[int, _Placed] = {}
-        self._busy = False
+        self.is_busy = False
         self._arguments = (0, 0)
         self._free = core.data[0]
         self._stack = sum(core.data)
@@ -116,8 +118,8 @@ class Runtime:
         Raises CoreFailed as a core does, and when it has written beside a buffer; what it calls
         may raise what it likes.
         """
-        assert not self._busy
-        self._busy = True
+        assert not self.is_busy
+        self.is_busy = True
         try:
             code = self._module.functions[name]
             if code.kind == "asm":
@@ -135,7 +137,7 @@ class Runtime:
                 self._take(place)
             return result
         finally:
-            self._busy = False
+            self.is_busy = False
             self._placed.clear()
             del self._objects[self._kept :]
             self._free = self._begin

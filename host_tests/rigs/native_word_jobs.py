@@ -113,12 +113,14 @@ def wide_job(held: Held, draw: Random) -> None:
             )
         top(words, 0, 10)
         top(words, 10, 0)
+    number = held.function("number")
     take = held.function("_take")
     values = [draw.randint(-(2**130), 2**130) for _ in range(20)]
     for value in (0, 1, -1, 1 - 2**159, -(2**159), *values):
         words = array("H", [0xABCD] * 3 + [0] * 10 + [0xABCD])
         wide.put(words, 3, value)
         take(array("H", bytes(20)), words, 3)
+        number(words, 3)
     differ = held.function("differ")
     for count in (0, 1, 18, 30):
         one = array("H", draw.randbytes(600))

@@ -10,7 +10,7 @@ from tools.common.errors import InputError
 
 ROOT = boards.ROOT
 FIRMWARE = ROOT / "firmware"
-BYTE_CODES = "threewire/byte_codes.bin"
+BYTE_CODES = "threewire/flash_code.bin"
 PULSES = ("pulse_pio.py", "pulse_rmt.py", "pulse_settings.py", "pulses.py")
 MODBUS = ("rs485.py", "modbus_registers.py", "modbus_rtu.py", "modbus_slave.py")
 LOAD_PROFILE = ("load_profile.py", "profile_text.py", "quarters.py", "utc.py")

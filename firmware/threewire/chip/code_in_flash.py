@@ -1,14 +1,15 @@
-"""Byte code that runs from where it lies in the flash, for MicroPython loads all code into RAM.
+"""Code that runs from where it lies in the flash, for MicroPython loads all of it into RAM.
 
 Flow: the assembly's imports -> CODE IN FLASH -> functions of the modules that have come; what has
 to stay as it is for that -> code_check.
 
 The flash of an RP2040 or RP2350 is in its memory map, and what is in RAM of a function's byte code
-is what was in its .mpy file, bit for bit.  So a function's pointer to its code can be set to
-there, once both have been compared: the copy in RAM is garbage then.  All of the firmware's code
-lies in a file of its own, beside the modules, whose index is searched: tools/common/byte_codes.py,
-which makes it, tells the format.  littlefs writes the blocks of a file once, and leaves them where
-they are until the file is removed.
+or machine code is what was in its .mpy file, bit for bit; machine code does not ask where it is.
+So a function's pointer to its code can be set to there, once both have been compared: the copy in
+RAM is garbage then.  The firmware's code, but for what runs most, lies in a file of its own,
+beside the modules, whose index is searched: tools/common/flash_code.py, which makes it, tells the
+format.  littlefs writes the blocks of a file once, and leaves them where they are until the file
+is removed.
 
 Addresses are those of memory; sizes are bytes.
 """
@@ -28,9 +29,13 @@ from threewire.chip.code_check import CodeCheck
 # An RP2040's ends 264 kB behind its begin, an RP2350's 520.
 _RAM = const(0x20000000)
 _RAM_END = const(0x20082000)
-# Of a function: what it is, its module, what is defined in it, its code (mp_obj_fun_bc_t in
+# Of a function: what it is, its module, what is defined in it, its code; of one in assembler: what
+# it is, how many arguments it takes, its code (mp_obj_fun_bc_t and mp_obj_fun_asm_t in
 # MicroPython's py/objfun.h).
 _CODE = const(12)
+_ASM_CODE = const(8)
+_CHILDREN = const(8)
+_LARGEST = const(4096)
 # Of a property, which has three, and of a static or class method: functions (py/objproperty.c,
 # py/obj.h).
 _INNER = (4, 8, 12)
@@ -43,7 +48,7 @@ _SIZE = const(5)
 _EROFS = const(30)
 # Larger reads: to find a file takes fewer.
 _READ = const(512)
-_FILE = "/threewire/byte_codes.bin"
+_FILE = "/threewire/flash_code.bin"
 _BLOCK = const(4096)
 _WORD = const(4)
 
@@ -54,6 +59,11 @@ def _function():
 
 def _generator():
     yield
+
+
+@micropython.native
+def _native():
+    pass
 
 
 class _Blocks:
@@ -112,11 +122,12 @@ def _place(index: ptr32, count: int, blocks: ptr32, code: ptr32) -> int:  # noqa
 class CodeInFlash:
     """Follows the imports of the package's modules, and moves the code of each.
 
-    xip_base  where the flash is in memory
-    stay      modules that keep their code in RAM
+    xip_base   where the flash is in memory
+    assembler  any function in assembler
+    stay       modules that keep their code in RAM
     """
 
-    def __init__(self, xip_base, stay=()):
+    def __init__(self, xip_base, assembler, stay=()):
         device = Flash()
         at = mem32[id(device) + _FLASH_BASE]
         self._base = xip_base + at
@@ -128,7 +139,9 @@ class CodeInFlash:
             except OSError:
                 pass  # a file system of another kind, or a firmware of sources
         self._blocks = array("i", [self._base + number * _BLOCK for number in self._numbers])
-        self._kinds = mem32[id(_function)], mem32[id(_generator)]
+        self._places = {mem32[id(of)]: _CODE for of in (_function, _generator, _native, _place)}
+        self._places[mem32[id(assembler)]] = _ASM_CODE
+        self._native = mem32[id(_native)]
         self._seen = set(stay)
         self._import = None
 
@@ -181,13 +194,24 @@ class CodeInFlash:
         self._seen.add(name)
         for at in _addresses(sys.modules[name]):
             # Numbers, short texts and what is in the firmware of MicroPython have no such address.
-            if at & 3 or not _RAM <= at < _RAM_END or mem32[at] not in self._kinds:
+            if at & 3 or not _RAM <= at < _RAM_END:
                 continue
-            code = mem32[at + _CODE]
+            place = self._places.get(mem32[at])
+            if not place:
+                continue
+            code = mem32[at + place]
             if _RAM <= code < _RAM_END:
                 there = _place(self._index, self._count, self._blocks, code)
                 if there:
-                    mem32[at + _CODE] = there
+                    mem32[at + place] = there
+                    if mem32[at] == self._native:
+                        # What it tells of its arguments lies behind its code, and is found by a
+                        # pointer of its own.
+                        pointer = at + _CHILDREN
+                        if mem32[code]:
+                            pointer = mem32[pointer] + _WORD * mem32[code]
+                        if code < mem32[pointer] < code + _LARGEST:
+                            mem32[pointer] += there - code
 
 
 def _addresses(module):

@@ -220,6 +220,7 @@ class Accumulator:
                     sums.bound_by(1 - sums.reference)
         self._n = n
 
+    @micropython.native
     def _look_at_noise(self, codes, pos, frames):
         """Follows the converter's noise, by frames behind a crossing: there dimmers and rectifiers
         have no edges."""
@@ -333,6 +334,7 @@ class Accumulator:
                 self._quiet = False
             self._cycles.end_run(st)
 
+    @micropython.native
     def _close(self, crossed, fraction, is_seen):
         """Ends the stretch: at a crossing, `fraction`/4096 of a frame after the frame before it,
         or because it is too long for a cycle or the last.  Of what is filled in no crossing is
@@ -366,11 +368,7 @@ class Accumulator:
                 if self._settle(whole, crossed, fraction) and whole:
                     self._half = n >> 1
             else:
-                self._end_segment((whole, crossed, fraction))
-                ended = [entry[3][1] for entry in self._waiting if entry[3]]
-                longest = _LONGEST_WAIT if True not in ended else _LONGEST_FOR_CYCLES
-                if whole or len(ended) >= longest:
-                    self._learn(whole)
+                self._wait(whole, crossed, fraction)
         elif crossed and not self._window.ticks:
             self._fraction = self._last_fraction = fraction  # the window begins here
             self._window_seen = self._last_seen = is_seen
@@ -397,6 +395,15 @@ class Accumulator:
         if before[3]:
             waiting[k] = before[:3] + ((True,) + before[3][1:],)
 
+    def _wait(self, whole, crossed, fraction):
+        """One stretch that waits for the first offsets, until there are enough to learn them."""
+        self._end_segment((whole, crossed, fraction))
+        ended = [entry[3][1] for entry in self._waiting if entry[3]]
+        longest = _LONGEST_WAIT if True not in ended else _LONGEST_FOR_CYCLES
+        if whole or len(ended) >= longest:
+            self._learn(whole)
+
+    @micropython.native
     def _settle(self, whole, crossed, fraction):
         """One stretch with known offsets.  Returns what the sink says to it."""
         sums = self._sums
@@ -407,6 +414,7 @@ class Accumulator:
         self._stretch.end(sums.frames, ticks)
         return self._hand_on(ticks, whole, crossed, fraction)
 
+    @micropython.native
     def _hand_on(self, ticks, whole, crossed, fraction):
         w = self._window
         if self._unbroken:
@@ -457,6 +465,7 @@ class Accumulator:
     def _stretch_ticks(self):
         return (self._sums.frames - self._stretch.frames) * self._ticks + self._carried
 
+    @micropython.native
     def _end_segment(self, ending=None):
         """Takes the sums out of the kernel and adds them to the window's.  `ending`: how a stretch
         ends with it, while offsets are unknown."""
@@ -580,6 +589,7 @@ class Accumulator:
 
     # ---- windows
 
+    @micropython.native
     def _new_window(self, fraction, spare=None):
         if spare:
             spare.restart(self._scales)
@@ -600,6 +610,7 @@ class Accumulator:
         w.cycles = self._stretches
         w.span_q12 = (w.ticks << 12) + (self._last_fraction - self._fraction) * self._ticks
 
+    @micropython.native
     def _end_window(self, fraction):
         """Completes the window's sums, hands it on, follows offsets and mains frequency."""
         self._end_segment()
@@ -639,7 +650,8 @@ class Accumulator:
         work.fill(w, means, self._has_offsets, self._noise)
         if known:
             work.fill_phasors(w, w.span_q12 // (self._ticks * phasors.every))
-            self._cycles.check(*sums.reference_phasor(work.words))
+            re, im = sums.reference_phasor(work.words)
+            self._cycles.check(re, im)
         moved = quiet or loose
         if self._unbroken:
             part = _OFFSET_PART if self._settled else 1

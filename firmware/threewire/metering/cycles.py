@@ -100,6 +100,7 @@ def goes_on(st: ptr32, codes: ptr16, pos: int, n: int) -> int:
     return fraction
 
 
+@micropython.native
 def turn_q12(re, im):
     """Angle of a phasor in 1/4096 of a turn, -2048..2048, within 4; 0 for (0, 0)."""
     a, b = abs(re), abs(im)

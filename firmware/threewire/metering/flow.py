@@ -7,6 +7,7 @@ rare (a gate that opens or shuts, a gap's estimate) takes the same steps on ints
 CreepGate.
 """
 
+import micropython
 from micropython import const
 
 from threewire.metering import wide
@@ -142,6 +143,7 @@ class Flow:
         self._hold(0, 0)
         return held
 
+    @micropython.native
     def count(self):
         """Counts the whole watt-hours that there are in the words."""
         words = self.words

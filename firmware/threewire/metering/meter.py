@@ -168,6 +168,7 @@ class Meter:
             done = self._book(e, *self._flow_words)
         return done
 
+    @micropython.native
     def half(self, e, ticks):
         """What half a cycle has brought that is expected to bring the green LEDs' next edge."""
         one, two = self.gates
@@ -181,6 +182,7 @@ class Meter:
     def ticks(self):
         return self._ticks + self._since[0]
 
+    @micropython.native
     def window(self, window):
         self._ticks += self._since[0]
         self._since[0] = 0
@@ -240,7 +242,10 @@ class Meter:
                 # Where nothing has come out nothing is reversed, nor becomes so.
                 if self.gates[k].is_allowed and (rule.reversed or signs >> k & 1):
                     judged = True
-                    rule.judge(sum([w.number(wide.WORDS * k) for w in recent]), ticks)
+                    raw = 0
+                    for w in recent:
+                        raw += w.number(wide.WORDS * k)
+                    rule.judge(raw, ticks)
             if judged:
                 self.indicators.show_reverse(self.rules, now)
         is_kept = self._on_window and not self._on_window(window)

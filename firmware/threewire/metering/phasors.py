@@ -9,6 +9,7 @@ frame.  The sine follows the mains by the cycle: each begins where it does.
 
 from array import array
 
+import micropython
 from micropython import const
 
 from threewire.metering.intmath import TWO_PI_Q32, nearest
@@ -79,6 +80,7 @@ class Phasors:
         self._words[self._base + TURN] = nearest((angle_q32 * self.every) << 24, TWO_PI_Q32)
         self._words[_FRAME_Q20] = nearest(angle_q32 << 20, TWO_PI_Q32)
 
+    @micropython.native
     def follow(self, fraction, length):
         """A cycle begins `fraction`/4096 of a frame behind the frame before; the one before it had
         `length`/4096 frames, 0 if that was no cycle."""
@@ -102,6 +104,7 @@ class Phasors:
         words[_FRAME_Q20] = frame_q20
         words[self._base + TURN] = (self.every << 36) // length
 
+    @micropython.native
     def take(self, work):
         """Writes frames, then the sums of 1, x1, y1, x2, y2 times the cosine, then the sine, to
         work[:11], and begins anew with the next frame.  Returns whether there are any frames."""

@@ -9,6 +9,7 @@ did last.
 
 from array import array
 
+import micropython
 from micropython import const
 
 from threewire.metering.registers import WordRegister, wh_parts
@@ -63,6 +64,7 @@ class Reactive:
         self._is_known = False  # there has been one
         self._scales = None  # Scales whose gains the words have
 
+    @micropython.native
     def add(self, window, is_allowed=(True, True), is_live=True):
         """Adds a window, of the elements that are allowed to register: what it lacks in phasors
         is taken to be like the next that has them, if there is a voltage at all (is_live)."""
@@ -87,6 +89,7 @@ class Reactive:
         self._is_known = True
         self.finish()
 
+    @micropython.native
     def finish(self):
         """Books what still awaits its phasors as the latest there were."""
         words = self._words

@@ -83,6 +83,7 @@ class Sums:
         self.bound_by(0)
         self.restart()
 
+    @micropython.native
     def bound_by(self, reference):
         """Bounds the cycles by the upward zero crossings of this element's voltage.  Returns by
         how much later (1/4096 frame) the latest crossing would have been where zero is now."""
@@ -122,6 +123,7 @@ class Sums:
         k = self._input
         return work[_SIN + 1 + k], work[_COS + 1 + k]
 
+    @micropython.native
     def is_mains(self, work):
         """Whether the reference voltage is for the most part of the frequency whose phasors
         `phasors.take` gave, in the window that `work` (window_words) is of."""
@@ -222,6 +224,7 @@ class Sums:
             st[k] = 0
         return squares
 
+    @micropython.native
     def noise(self, k, codes, pos, frames):
         """Variance (counts**2, Q8) of the converter's noise in element k + 1's current, from up to
         32 of these frames.  A mains wave's third differences are tiny, those of white noise have

@@ -17,6 +17,7 @@ _ONE_MORE = 1 << 160
 _copy = array("H", bytes(2 * WORDS))
 
 
+@micropython.native
 def number(words, at):
     """The int at words[at]."""
     is_negative = _take(_copy, words, at)

@@ -119,6 +119,7 @@ class Window:
         """The number at words[at], for whoever needs one of a pair only."""
         return number(self.words, at)
 
+    @micropython.native
     def signs(self):
         """1 where the energy of element 1 is negative, and 2 where that of element 2 is."""
         words = self.words
@@ -148,6 +149,7 @@ class Window:
             )
         return found
 
+    @micropython.native
     def over_16_bits(self, at):
         """The number at words[at], 0 or more, over 2**16 and rounded down; 2**46 or more is told
         as 2**30 - 1."""

@@ -120,11 +120,13 @@ class WindowWork:
         """(frames, then the sums of x1, y1, x2 and y2)."""
         return self.words[_FRAMES : _FRAMES + 5]
 
+    @micropython.native
     def means(self):
         """Means of x1, y1, x2 and y2, in 1/16 count."""
         self.arithmetic.means(self.words)
         return tuple(self.words[_MEANS : _MEANS + 4])
 
+    @micropython.native
     def fill(self, window, means, is_known, noise):
         """Writes a window's sums of squares about the elements' offsets, and those of its voltages
         about their own mean, unless it is_known where zero is; and the noise (Sums.noise), if
@@ -157,6 +159,7 @@ class WindowWork:
             put_double(w, _NOISE2, n * noise[0])
             put_double(w, _NOISE2 + WORDS, n * noise[1])
 
+    @micropython.native
     def fill_phasors(self, window, span_q12):
         """Writes what its phasors make, about the same offsets; span_q12: 1/4096 of the frames
         looked at, by the time between its crossings."""

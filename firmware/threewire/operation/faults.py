@@ -3,6 +3,7 @@
 Flow: windows, clocks, store, restarts -> FAULTS -> telemetry, console, store.
 """
 
+import micropython
 from micropython import const
 
 from threewire.metering.wide import WORDS
@@ -109,6 +110,12 @@ class FaultFinder:
         self._scales = None  # of the windows; what the next is made from
         self._least = (0, 0)
 
+    def _take_scales(self, scales):
+        self._scales = scales
+        # Squares of a frame that are enough for a voltage, over 2**16 and rounded up.
+        self._least = [(self._least_square // v_nv**2 >> 16) + 1 for v_nv in scales.v_nv]
+
+    @micropython.native
     def window(self, window):
         """Judges a Window, unless it is too short for that.  Returns True: it is not kept."""
         if window.is_short():
@@ -118,11 +125,7 @@ class FaultFinder:
         lacks = False
         lives = False
         if window.scales is not self._scales:
-            self._scales = window.scales
-            # Squares of a frame that are enough for a voltage, over 2**16 and rounded up.
-            self._least = [
-                (self._least_square // v_nv**2 >> 16) + 1 for v_nv in window.scales.v_nv
-            ]
+            self._take_scales(window.scales)
         for k, (v, i) in enumerate(window.means):
             if not self.active and -_RAILED_Q4 <= i <= _RAILED_Q4:
                 # As most windows are: nothing is wrong, and nothing was.

@@ -219,6 +219,7 @@ class Loop:
                     return
         sleep_ms(pause_ms)
 
+    @micropython.native
     def _beside(self):
         """What there is to do beside metering, which survives its crashes."""
         if self._to_chores <= 0:
@@ -363,6 +364,7 @@ class Loop:
         self._since_ms = now
         return effort
 
+    @micropython.native
     def _listen(self):
         console = self._console
         port = self._port

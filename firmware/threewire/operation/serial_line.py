@@ -5,6 +5,8 @@ another begins, whoever writes it; while a capture is under way there are no rep
 operator has asked for quiet.
 """
 
+import micropython
+
 from threewire.operation.telemetry import written
 
 
@@ -35,6 +37,7 @@ class SerialLine:
         else:
             self._pieces = written(report)
 
+    @micropython.native
     def step(self):
         """Writes a piece.  Returns whether there is more; None: the port does not take any now."""
         if not self._port.is_ready():

@@ -1,21 +1,23 @@
-"""All byte code of a firmware in one file, from which a board runs it where it lies in the flash.
+"""A firmware's code in one file, from which a board runs it where it lies in the flash.
 
-Flow: image, with the .mpy files -> BYTE CODES -> byte_codes.bin -> the board's code_in_flash.
+Flow: image, with modules -> FLASH CODE -> flash_code.bin -> the board's code_in_flash.
 
 The file is made of 32-bit words, low byte first:
 
     count                 how many different codes there are
     count of (key, what)  a code's first four bytes, signed, ascending; its size and place
-    codes                 each from a whole word on, and in one block
+    codes                 byte code and machine code, each from a whole word on, and in one block
 
 A file's blocks begin in littlefs with pointers to earlier ones, so that `what` has in its lowest
 12 bits where in its block a code begins, in 7 bits which of the file's blocks that is, and above
 them the code's size in bytes.
 """
 
+import ast
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain
+from typing import NamedTuple
 
 # Of the flash, and so of littlefs on it.
 BLOCK = 4096
@@ -30,12 +32,30 @@ _HAS_ARCH_FLAGS = 0x40
 _HAS_NO_BYTES = 4  # kinds of objects up to here
 _TUPLE = 10
 _TEXT = (5, 6)  # which end with a byte 0
-_BYTE_CODE = 0
 _NATIVE = 1
 _VIPER = 2
+_ASSEMBLER = 3
 _HAS_CHILDREN = 4
 _HAS_RODATA = 0x20
 _HAS_BSS = 0x40
+_SCOPES = (
+    ast.FunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)
+
+
+class Code(NamedTuple):
+    """data    of a function, a class, or whatever else has code
+    parent  which of the module's codes it is defined in; -1: the module's own
+    """
+
+    data: bytes
+    parent: int
 
 
 class _Mpy:
@@ -75,18 +95,20 @@ class _Mpy:
             else:
                 self.at += size + (kind in _TEXT)
 
-    def codes(self) -> list[bytes]:
-        codes = []
-        count = 1
-        while count:
-            count -= 1
+    def codes(self) -> list[Code]:
+        codes: list[Code] = []
+        # Of what is still to come: how many, and what they are defined in.
+        ahead = [(1, -1)]
+        while ahead:
+            count, parent = ahead.pop()
+            if count > 1:
+                ahead.append((count - 1, parent))
             head = self.number()
             kind = head & 3
             begin = self.at
             self.at += head >> 3
-            if kind == _BYTE_CODE:
-                codes.append(self._data[begin : self.at])
-            elif kind == _NATIVE:
+            codes.append(Code(self._data[begin : self.at], parent))
+            if kind == _NATIVE:
                 self.number()
             elif kind == _VIPER:
                 flags = self.number()
@@ -94,16 +116,17 @@ class _Mpy:
                 if flags & _HAS_BSS:
                     self.number()
                 self.at += rodata
-            else:  # assembler
+            elif kind == _ASSEMBLER:
                 for _ in range(3):
                     self.number()
             if head & _HAS_CHILDREN:
-                count += self.number()
+                ahead.append((self.number(), len(codes) - 1))
         return codes
 
 
-def of_module(data: bytes) -> list[bytes]:
-    """The byte codes in an .mpy file, of whatever they are defined in: the module's own first.
+def of_module(data: bytes) -> list[Code]:
+    """The codes in an .mpy file, each before those of what is defined in it: the module's own
+    first.
 
     Raises ValueError for what is no .mpy file of a version that is known.
     """
@@ -121,17 +144,49 @@ def of_module(data: bytes) -> list[bytes]:
     return mpy.codes()
 
 
+def for_flash(data: bytes, source: str, in_ram: Collection[str]) -> list[bytes]:
+    """The codes of a module's .mpy that are to be in the file: not the module's own, which runs
+    once, nor those of the functions and methods `in_ram`, as "function" or "Class.method".
+
+    Raises ValueError for one that is not in the source.
+    """
+    codes = of_module(data)
+    left_out = {0}
+    for name in in_ram:
+        place = 0
+        node: ast.AST = ast.parse(source)
+        for part in name.split("."):
+            within = _defined_in(node)
+            inner = [k for k, code in enumerate(codes) if code.parent == place]
+            names = [getattr(of, "name", "") for of in within]
+            if part not in names or len(inner) != len(within):
+                raise ValueError(f"{name}: is to stay in RAM, but is not in the source")
+            k = names.index(part)
+            place, node = inner[k], within[k]
+        left_out.add(place)
+    return [code.data for k, code in enumerate(codes) if k not in left_out]
+
+
+def _defined_in(scope: ast.AST) -> list[ast.AST]:
+    """What has code of its own in a module's or a class's, in the order of the .mpy."""
+    found: list[ast.AST] = []
+    for node in ast.iter_child_nodes(scope):
+        if isinstance(node, _SCOPES):
+            found.append(node)
+        else:
+            found += _defined_in(node)
+    return found
+
+
 def _pointers(block: int) -> int:
     """Bytes of the pointers to earlier ones that a file's block begins with: one more than its
     number can be halved (littlefs's DESIGN.md, CTZ skip-lists)."""
     return _WORD * (block & -block).bit_length()
 
 
-def file_of(modules: Iterable[bytes]) -> bytes:
-    """The file for these .mpy files.  A module's own code, which runs once, is not in it, nor is
-    one that no block holds."""
+def file_of(found: Iterable[bytes]) -> bytes:
+    """The file with these codes, each once, without those that no block holds."""
     largest = BLOCK - _POINTERS_AT_MOST
-    found = (code for data in modules for code in of_module(data)[1:])
     codes = {code: 0 for code in found if _WORD <= len(code) <= largest}
     at = _WORD + 2 * _WORD * len(codes)
     placed = bytearray()

@@ -134,7 +134,10 @@ RUNS: dict[str, Callable[[], list[Any]]] = {
         ],
         metered,
     ),
-    **dict.fromkeys(["operation/faults", "operation/loop", "operation/serial_line"], looped),
+    **dict.fromkeys(
+        ["operation/capture", "operation/faults", "operation/loop", "operation/serial_line"],
+        looped,
+    ),
 }
 # So far ahead in calls may a method be of another that it may itself call.
 _AHEAD = 1

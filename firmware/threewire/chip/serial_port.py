@@ -65,6 +65,7 @@ class SerialPort:
         self._poll = select.poll()
         self._poll.register(sys.stdin, select.POLLIN)
         self._in = sys.stdin.buffer
+        self._write = sys.stdout.buffer.write
         self._watchdog = None
         self._timer = None
         self.now_ms = time.ticks_ms
@@ -122,8 +123,9 @@ class SerialPort:
         self._wrote(len(text))
 
     def write_bytes(self, data):
-        sys.stdout.buffer.write(data)
-        self._wrote(len(data))
+        self._write(data)
+        if not self._is_usb:
+            self._wrote(len(data))
 
     def _wrote(self, size):
         self._ready_ms = time.ticks_add(time.ticks_ms(), size // _PER_MS + 1)

@@ -73,7 +73,8 @@ class Capture:
         # Behind the texts: of its pieces none is as long as these.
         self._meter = new_meter()
         self._end = len(_HEAD) + per_line * size
-        self._out = None  # what is left to write of a line
+        self._out = None  # what is being written, whole: so many bytes are, of so many
+        self._written = self._size_out = 0
         self._last = None  # the last line's pieces
         self._taken = 0
         self._lost = 0
@@ -84,6 +85,7 @@ class Capture:
         self._used = len(_HEAD)
         self._spans = []
 
+    @micropython.native
     def feed(self, codes, frames, frame_ticks, first=0):
         """As Meter.feed."""
         stride = self._stride
@@ -130,22 +132,33 @@ class Capture:
         """The line is the next to be written, and another begins."""
         used = self._used
         text = self._texts[0]
-        codes = text[len(_HEAD) : used]
-        spans = self._spans
-        tail = '","frame":{},"spans":{},"crc":{}}}\n'.format(
-            self._taken - sum([n for n, _ in spans]), spans, crc32(codes)
-        ).encode()
-        text[used : used + len(tail)] = tail
-        self._out = text[: used + len(tail)]
+        frames = self._taken - (used - len(_HEAD)) // self._size
+        crc = crc32(text[len(_HEAD) : used])
+        tail = '","frame":{},"spans":{},"crc":{}}}\n'.format(frames, self._spans, crc).encode()
+        end = used + len(tail)
+        text[used:end] = tail
+        self._put(text, end)
         self._texts.reverse()
         self._begin_line()
 
-    def _write_some(self):
-        out = self._out
-        most = self._port.most
-        self._out = out[most:]
-        self._port.write_bytes(out[:most])
+    def _put(self, text, size):
+        """This is the next to be written."""
+        self._out = text
+        self._written = 0
+        self._size_out = size
 
+    @micropython.native
+    def _write_some(self):
+        begin = self._written
+        end = begin + self._port.most
+        out = self._out
+        if end >= self._size_out:
+            end = self._size_out
+            self._out = None
+        self._written = end
+        self._port.write_bytes(out[begin:end])
+
+    @micropython.native
     def step(self):
         """Writes what the ready port takes at a time, if there is any; returns whether there is
         more."""
@@ -162,7 +175,7 @@ class Capture:
                 self._last = self._energy()
             piece = next(self._last, None)
             if piece:
-                self._out = piece.encode()
+                self._put(piece.encode(), len(piece))
                 self._write_some()
             else:
                 self.over = True

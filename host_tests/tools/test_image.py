@@ -10,7 +10,7 @@ from tools.common.errors import InputError
 
 ROOT = boards.ROOT
 FIRMWARE = ROOT / "firmware"
-BYTE_CODES = "threewire/flash_code.bin"
+FLASH_CODE = "threewire/flash_code.bin"
 PULSES = ("pulse_pio.py", "pulse_rmt.py", "pulse_settings.py", "pulses.py")
 MODBUS = ("rs485.py", "modbus_registers.py", "modbus_rtu.py", "modbus_slave.py")
 LOAD_PROFILE = ("load_profile.py", "profile_text.py", "quarters.py", "utc.py")
@@ -71,7 +71,7 @@ def test_main_is_source_and_the_rest_is_compiled(feather: dict[str, bytes]) -> N
         )
         and path.name not in vipers
     ]
-    assert others == {"board.mpy", BYTE_CODES, *carried}
+    assert others == {"board.mpy", FLASH_CODE, *carried}
 
 
 def test_modules_for_hardware_that_a_chip_lacks_are_left_out() -> None:
@@ -94,14 +94,14 @@ def test_what_a_board_file_does_not_ask_for_is_left_out(board: str, has: str, la
     assert more == {"outlets.py", *PULSES} - {lacks} - is_there and has in more
     assert plain.pop("board.mpy") != asking.pop("board.mpy")
     # It has the code of all of them.
-    plain.pop(BYTE_CODES, None)
-    asking.pop(BYTE_CODES, None)
+    plain.pop(FLASH_CODE, None)
+    asking.pop(FLASH_CODE, None)
     asking.pop("threewire/outlets.mpy")
     plain.pop("threewire/outlets.mpy", None)
     assert plain.items() <= asking.items()
     asking = image.contents(board, {"LOAD_PROFILE": True})
     del asking["board.mpy"]
-    asking.pop(BYTE_CODES, None)
+    asking.pop(FLASH_CODE, None)
     asking.pop("threewire/outlets.mpy", None)
     more = {Path(name).with_suffix(".py").name for name in asking.keys() - plain.keys()}
     if is_there:
@@ -141,7 +141,7 @@ def test_how_much_memory_a_network_leaves_is_the_firmwares_own_or_another() -> N
     other = image.contents("pico_w", least_free=0)
     assert plain.keys() == other.keys()
     differ = [name for name in plain if plain[name] != other[name]]
-    assert differ == [BYTE_CODES, "threewire/outlets.mpy"]
+    assert differ == [FLASH_CODE, "threewire/outlets.mpy"]
     assert image.contents("pico_w", least_free=26000) == plain
 
 

@@ -48,6 +48,7 @@ class Meter:
 
     registers Registers; reactive: Reactive, registers of varh; demand: Demand
     ticks     time metered so far; a second has tick_hz of them, a frame frame_ticks
+    window_ticks  of these in whole cycles of the window that is under way
     indicators  Indicators: what the LEDs show
     cycles_to_edge  so many more cycles like the last may take the green LEDs to their next edge,
                   1 to 3; 0: more than those
@@ -181,6 +182,10 @@ class Meter:
     @property
     def ticks(self):
         return self._ticks + self._since[0]
+
+    @property
+    def window_ticks(self):
+        return self._since[0]
 
     @micropython.native
     def window(self, window):

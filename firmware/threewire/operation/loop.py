@@ -35,6 +35,8 @@ _PARTS = const(64)
 _FIRST_PARTS = const(43)
 _MOST_PARTS = const(320)
 _UNSEEN = const(8)
+# More than this part of a second is much for a round that has something else to do.
+_LONG_PART = const(100)
 # Part of a second that a report waits for an edge at most.
 _LATEST_PART = const(10)
 # A gap is told of so long after what made it, at most: two blocks, or what a ring holds.
@@ -133,6 +135,8 @@ class Loop:
         self._slept_ms = 0
         self._since_ms = port.now_ms()  # that and the most are counted
         self._most = 0  # frames handed over at a time
+        self._pumped = 0  # in this round
+        self._has_waited = False  # what is beside metering, for this one
         self._effort = array("i", [0] * _EFFORT)
         self._is_busy = False  # an outlet has more to do, or waits, or has been given something
         # Each by itself: the crash of one does not silence the others.
@@ -173,11 +177,13 @@ class Loop:
         """One round; returns whether there is more to do at once.  Raises what metering raises."""
         frames = self._sampler.pump(self)
         if not frames:
+            frames = 0
             self._to_chores -= self._chore_frames // _CHORE_ROUNDS
         else:
             self._to_chores -= frames
             if frames > self._most:
                 self._most = frames
+        self._pumped = frames
         if self._sag.happened:
             # The last save is not to wait for its turn.
             self._looks = self._to_chores = 0
@@ -222,11 +228,23 @@ class Loop:
     @micropython.native
     def _beside(self):
         """What there is to do beside metering, which survives its crashes."""
+        meter = self._meter
+        # A window's end takes long by itself, and so does a report beside 30 ms of frames: what
+        # there is to do waits for the next round, which comes at once and has few of them.  Rounds
+        # in a row may all have many.
+        ticks = meter.ticks
+        pumped = self._pumped * meter.frame_ticks
+        is_long = meter.window_ticks < pumped or (
+            pumped * _LONG_PART > meter.tick_hz and ticks >= min(self._due, self._soonest)
+        )
+        if is_long and not self._has_waited and not self._sag.happened:
+            self._has_waited = True
+            return True
+        self._has_waited = False
         if self._to_chores <= 0:
             self._to_chores = self._chore_frames
             looks = self._looks
             self._looks = looks + 1
-            ticks = self._meter.ticks
             if ticks != self._fed:
                 self._fed = ticks
                 self._port.feed_watchdog()
@@ -260,7 +278,6 @@ class Loop:
                     break
         if self._ledger.writes != self._writes:
             self._writes = self._ledger.writes
-            meter = self._meter
             self._own = meter.ticks + meter.tick_hz // _OWN_PART
         return has_more
 

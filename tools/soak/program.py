@@ -395,7 +395,7 @@ def port_for(world, cause):
 class CodeInFlash:
     """As its module's: here there is no flash for code to lie in."""
 
-    def __init__(self, xip_base, stay):
+    def __init__(self, xip_base, assembler, stay):
         pass
 
     def begin(self):

@@ -654,7 +654,8 @@ def test_ctrl_c_in_the_midst_of_it_leaves_a_board_that_meters(
 
 
 def test_a_flash_that_is_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    big = {**old(), "photo.jpg": b"\xff" * 1_000_000}
+    files = old()
+    big = {**files, "photo.jpg": b"\xff" * (1_178_000 - sum(map(len, files.values())))}
     with Board(tmp_path, big) as board:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(image, "contents", lambda name: {"threewire/huge.mpy": b"x" * 100_000})

@@ -244,14 +244,15 @@ def contents(
         # MicroPython takes any folder for a package: an empty __init__ would only cost memory.
         if path.stat().st_size:
             sources[name] = path
+    maps_flash = chip["xip_base"] is not None
     codes: list[bytes] = []
     for name, path in sorted(sources.items()):
         told = _for_the_board(path, module.CHIP, asked, settings, least_free)
         mpy = compiled(path, told, board)
         files[str(PurePosixPath(name).with_suffix(".mpy"))] = mpy
-        if name.startswith("threewire/"):
+        if maps_flash and name.startswith("threewire/"):
             codes += flash_code.for_flash(mpy, told, _IN_RAM.get(name, ()))
-    if chip["xip_base"] is not None:
+    if maps_flash:
         files[_FLASH_CODE] = flash_code.file_of(codes)
     return dict(sorted(files.items()))
 

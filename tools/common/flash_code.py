@@ -151,10 +151,11 @@ def for_flash(data: bytes, source: str, in_ram: Collection[str]) -> list[bytes]:
     Raises ValueError for one that is not in the source.
     """
     codes = of_module(data)
+    module = ast.parse(source)
     left_out = {0}
     for name in in_ram:
         place = 0
-        node: ast.AST = ast.parse(source)
+        node: ast.AST = module
         for part in name.split("."):
             within = _defined_in(node)
             inner = [k for k, code in enumerate(codes) if code.parent == place]

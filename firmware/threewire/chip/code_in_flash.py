@@ -35,7 +35,6 @@ _RAM_END = const(0x20082000)
 _CODE = const(12)
 _ASM_CODE = const(8)
 _CHILDREN = const(8)
-_LARGEST = const(4096)
 # Of a property, which has three, and of a static or class method: functions (py/objproperty.c,
 # py/obj.h).
 _INNER = (4, 8, 12)
@@ -205,13 +204,17 @@ class CodeInFlash:
                 if there:
                     mem32[at + place] = there
                     if mem32[at] == self._native:
-                        # What it tells of its arguments lies behind its code, and is found by a
-                        # pointer of its own.
-                        pointer = at + _CHILDREN
-                        if mem32[code]:
-                            pointer = mem32[pointer] + _WORD * mem32[code]
-                        if code < mem32[pointer] < code + _LARGEST:
-                            mem32[pointer] += there - code
+                        _move_prelude(at, code, there)
+
+
+def _move_prelude(at, code, there):
+    """Of the native function at `at`, whose code has moved: what it tells of its arguments lies
+    behind its code, in the same block, and is found by a pointer of its own."""
+    pointer = at + _CHILDREN
+    if mem32[code]:
+        pointer = mem32[pointer] + _WORD * mem32[code]
+    if code < mem32[pointer] < code + _BLOCK:
+        mem32[pointer] += there - code
 
 
 def _addresses(module):

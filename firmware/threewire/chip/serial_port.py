@@ -120,7 +120,8 @@ class SerialPort:
 
     def write(self, text):
         sys.stdout.write(text)
-        self._wrote(len(text))
+        if not self._is_usb:
+            self._wrote(len(text))
 
     def write_bytes(self, data):
         self._write(data)
@@ -128,6 +129,7 @@ class SerialPort:
             self._wrote(len(data))
 
     def _wrote(self, size):
+        """Gives a UART the time to send it."""
         self._ready_ms = time.ticks_add(time.ticks_ms(), size // _PER_MS + 1)
 
 

@@ -73,8 +73,8 @@ class Capture:
         # Behind the texts: of its pieces none is as long as these.
         self._meter = new_meter()
         self._end = len(_HEAD) + per_line * size
-        self._out = None  # what is being written, whole: so many bytes are, of so many
-        self._written = self._size_out = 0
+        self._out = None  # what is being written, whole, of which so many bytes have been
+        self._written = 0
         self._last = None  # the last line's pieces
         self._taken = 0
         self._lost = 0
@@ -137,25 +137,21 @@ class Capture:
         tail = '","frame":{},"spans":{},"crc":{}}}\n'.format(frames, self._spans, crc).encode()
         end = used + len(tail)
         text[used:end] = tail
-        self._put(text, end)
+        self._begin_writing(text[:end])
         self._texts.reverse()
         self._begin_line()
 
-    def _put(self, text, size):
-        """This is the next to be written."""
+    def _begin_writing(self, text):
         self._out = text
         self._written = 0
-        self._size_out = size
 
     @micropython.native
     def _write_some(self):
-        begin = self._written
-        end = begin + self._port.most
         out = self._out
-        if end >= self._size_out:
-            end = self._size_out
+        begin = self._written
+        self._written = end = begin + self._port.most
+        if end >= len(out):
             self._out = None
-        self._written = end
         self._port.write_bytes(out[begin:end])
 
     @micropython.native
@@ -175,7 +171,7 @@ class Capture:
                 self._last = self._energy()
             piece = next(self._last, None)
             if piece:
-                self._put(piece.encode(), len(piece))
+                self._begin_writing(piece.encode())
                 self._write_some()
             else:
                 self.over = True

@@ -135,7 +135,6 @@ class Loop:
         self._slept_ms = 0
         self._since_ms = port.now_ms()  # that and the most are counted
         self._most = 0  # frames handed over at a time
-        self._pumped = 0  # in this round
         self._has_waited = False  # what is beside metering, for this one
         self._effort = array("i", [0] * _EFFORT)
         self._is_busy = False  # an outlet has more to do, or waits, or has been given something
@@ -183,14 +182,13 @@ class Loop:
             self._to_chores -= frames
             if frames > self._most:
                 self._most = frames
-        self._pumped = frames
         if self._sag.happened:
             # The last save is not to wait for its turn.
             self._looks = self._to_chores = 0
         meter = self._meter
         more = False
         if self._is_busy or self._to_chores <= 0:
-            more = self._beside()
+            more = self._beside(frames)
         pause_ms = _PAUSE_MS
         captures = self._captures
         to_edge = meter.cycles_to_edge
@@ -226,16 +224,17 @@ class Loop:
         sleep_ms(pause_ms)
 
     @micropython.native
-    def _beside(self):
-        """What there is to do beside metering, which survives its crashes."""
+    def _beside(self, frames):
+        """What there is to do beside metering, which survives its crashes, in a round that has
+        brought so many frames."""
         meter = self._meter
         # A window's end takes long by itself, and so does a report beside 30 ms of frames: what
         # there is to do waits for the next round, which comes at once and has few of them.  Rounds
         # in a row may all have many.
         ticks = meter.ticks
-        pumped = self._pumped * meter.frame_ticks
-        is_long = meter.window_ticks < pumped or (
-            pumped * _LONG_PART > meter.tick_hz and ticks >= min(self._due, self._soonest)
+        brought = frames * meter.frame_ticks
+        is_long = meter.window_ticks < brought or (
+            brought * _LONG_PART > meter.tick_hz and ticks >= min(self._due, self._soonest)
         )
         if is_long and not self._has_waited and not self._sag.happened:
             self._has_waited = True

@@ -38,6 +38,7 @@ _FLASH_CODE = "threewire/flash_code.bin"
 # with one data line would have the core wait for it again and again.
 _IN_RAM = {
     "threewire/chip/dma_sampler.py": ("DmaSampler.pump", "DmaSampler._look"),
+    "threewire/chip/timer_sampler.py": ("TimerSampler._serve",),
     "threewire/metering/accumulator.py": (
         "Accumulator.feed",
         "Accumulator._take",

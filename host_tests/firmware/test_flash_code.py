@@ -27,7 +27,7 @@ SCOPES = (
 # py/bc0.h: what a function's code ends with, or jumps back from.
 RETURN, RAISES, JUMP = 0x63, (0x64, 0x65, 0x66), 0x42
 # Functions of the default board's that stay in RAM (tools/image.py).
-IN_RAM = 18
+IN_RAM = 19
 EVERYTHING = """
 NAMES = ("a", b"bytes", 2.5, 10**30, None, ("nested", (1, 2j, "deep")), ...)
 LONG = "%s"

@@ -252,6 +252,26 @@ def test_while_a_pool_works(to_all: bool) -> None:
     assert ended(process, 20) == (130, "stopped\n")
 
 
+def test_a_pool_is_at_its_end_before_python_is() -> None:
+    """At its own end Python wakes the threads of pools: those must not be closing just then."""
+    slow = """
+        from concurrent.futures import process
+        pipe, close = process._ThreadWakeup, process._ThreadWakeup.close
+        def slow_close(self):
+            time.sleep(0.3)
+            close(self)
+        def wakeup(self):
+            if not self._closed:
+                time.sleep(0.6 * process._global_shutdown)
+                self._writer.send_bytes(b"")
+        pipe.close, pipe.wakeup = slow_close, wakeup
+    """
+    process = start(own(textwrap.dedent(slow) + textwrap.dedent(POOL)))
+    child_of(process)
+    process.send_signal(signal.SIGINT)
+    assert ended(process, 20) == (130, "stopped\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_process_of_a_pool_that_is_ended_from_outside(number: int) -> None:
     process = start(own(POOL))

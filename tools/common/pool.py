@@ -22,12 +22,12 @@ def workers(count: int) -> Iterator[Executor]:
         try:
             yield pool
         except BrokenProcessPool:
-            # It has given up by itself and ends its processes.  That is waited for, as at every
-            # good end: Python leaves with a traceback while it is at it.
+            # It has given up by itself and ends its processes, which is waited for.
             raise EngineFailed("a process of the pool was ended from outside") from None
         except BaseException:
             # Else the pool would first see to the end of all that it was given.
-            pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
+            # Python leaves with a traceback while a pool is at its end: that is waited for too.
+            pool.shutdown(cancel_futures=True)
             raise
